@@ -1,0 +1,39 @@
+# `make repro` runs the pipeline, `make test` the tests; both set up .venv first.
+SHELL := /bin/bash
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.PHONY: repro test lint setup lock
+
+repro: setup
+	dvc repro
+
+test: setup
+	python -m pytest
+
+lint: setup
+	ruff check
+	ruff format --check
+	mypy
+
+setup: .venv/installed
+
+# uv installs in about a minute, pip in about five; the lock's hashes are checked by both.
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+	  uv pip sync --quiet --require-hashes requirements.lock; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; \
+	fi
+	@touch $@
+
+# Newest versions that pyproject.toml allows, but torch and torchvision as torch_xla needs them.
+lock:
+	printf 'torch==2.9.1\ntorchvision==0.24.1\n' | uv pip compile --quiet --universal \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
+	  --constraints - --extra lint --output-file requirements.lock pyproject.toml

@@ -1,0 +1,72 @@
+"""`python -m benchmark <stage> [accelerator]`: the stages of dvc.yaml, one process each."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.parameters import ACCELERATORS, load_parameters
+
+PLAIN_STAGES = {
+    "dataset": "fetch and check the pinned images",
+    "report": "compare what the other stages wrote",
+}
+ACCELERATOR_STAGES = {
+    "environment": "fingerprint the machine",
+    "train": "fine-tune, test and digest",
+    "throughput": "measure training images per second",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _dispatch(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _dispatch(options: argparse.Namespace) -> None:
+    """Import the one stage that runs: most need no torch, and torch takes seconds."""
+    if options.command == "synthesise":
+        from benchmark.synthetic import synthesise
+
+        synthesise(options.directory, options.seed)
+        return
+    stage = import_module(f"benchmark.{options.command}")
+    parameters = load_parameters()
+    if options.command in PLAIN_STAGES:
+        stage.run(parameters)
+    else:
+        stage.run(_known(options.accelerator), parameters)
+
+
+def _known(accelerator: str) -> str:
+    if accelerator not in ACCELERATORS:
+        raise UserError(
+            f"There is no accelerator {accelerator!r}.", f"Choose from {', '.join(ACCELERATORS)}."
+        )
+    return accelerator
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, summary in PLAIN_STAGES.items():
+        commands.add_parser(name, help=summary)
+    for name, summary in ACCELERATOR_STAGES.items():
+        stage = commands.add_parser(name, help=summary)
+        stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
+    synthesise = commands.add_parser("synthesise", help="draw the bundled dataset anew")
+    synthesise.add_argument("directory", type=Path, help="where to write it; must not exist")
+    synthesise.add_argument("--seed", type=int, default=0, help="of every picture")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The kinds of device: is one here, how Lightning is told to use it, when its work is done.
+
+`cpu`, `gpu` (CUDA, else MPS), `tpu` (torch_xla), and `xla`: XLA's CPU backend, which runs the
+code of a TPU without one and is always labelled `xla:cpu`.
+"""
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+GOOGLE_PCI_VENDOR = "0x1ae0"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What was found under an accelerator's name."""
+
+    name: str
+    device: str
+    """What a person would call it; empty if it is not here."""
+    reason: str = ""
+    """Why it cannot be used; empty if it can."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be used in this process."""
+        return not self.reason
+
+    @property
+    def label(self) -> str:
+        """Its name in reports: XLA's CPU backend must never pass for a TPU."""
+        return "xla:cpu" if self.name == "xla" else self.name
+
+    def unavailable(self) -> dict[str, str]:
+        """The result of a stage that cannot run on it."""
+        return {"status": "unavailable", "accelerator": self.label, "reason": self.reason}
+
+
+def find(name: str) -> Accelerator:
+    """Look for the accelerator `name`, one of parameters.ACCELERATORS."""
+    finders: dict[str, Callable[[], Accelerator]] = {
+        "cpu": _find_cpu, "gpu": _find_gpu, "tpu": _find_tpu, "xla": _find_xla,
+    }  # fmt: skip
+    return finders[name]()
+
+
+def prepare(name: str) -> None:
+    """Make the process ready for `name`: to be called before anything is computed.
+
+    The XLA runtime must be up before the first backward pass of the process; one that starts
+    later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning looks for a TPU in any case,
+    and a runtime that is told to be the CPU's looks no further.
+    """
+    if name != "tpu":
+        os.environ["PJRT_DEVICE"] = "CPU"
+    if name in ("tpu", "xla"):
+        device(name)
+
+
+def device(name: str) -> torch.device:
+    """The torch device behind an available accelerator."""
+    match name:
+        case "gpu":
+            return torch.device("cuda" if torch.cuda.is_available() else "mps")
+        case "tpu" | "xla":
+            import torch_xla
+
+            return torch.device(torch_xla.device())
+    return torch.device("cpu")
+
+
+def synchronise(name: str) -> None:
+    """Return when all work queued on the accelerator is done, so that a clock may be read."""
+    match device(name).type:
+        case "cuda":
+            torch.cuda.synchronize()
+        case "mps":
+            torch.mps.synchronize()
+        case "xla":
+            import torch_xla
+
+            torch_xla.sync(wait=True)  # without `wait` it returns when the graph is traced
+
+
+def compilations(name: str) -> int:
+    """Graphs compiled by XLA in this process so far; 0 where nothing is compiled that way."""
+    if name not in ("tpu", "xla"):
+        return 0
+    import torch_xla.debug.metrics as metrics
+
+    data = metrics.metric_data("CompileTime")
+    return int(data[0]) if data else 0
+
+
+def trainer_arguments(name: str) -> dict[str, Any]:
+    """What a Lightning Trainer needs to run on one device of this kind."""
+    if name == "xla":
+        return {"accelerator": _xla_cpu(), "devices": 1}
+    return {"accelerator": name, "devices": 1}
+
+
+def cpu_name() -> str:
+    """The processor's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = next(line for line in lines if line.startswith("model name"))
+        return named.split(":", 1)[1].strip()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _find_cpu() -> Accelerator:
+    return Accelerator("cpu", f"{cpu_name()}, {torch.get_num_threads()} threads")
+
+
+def _find_gpu() -> Accelerator:
+    if torch.cuda.is_available():
+        return Accelerator("gpu", torch.cuda.get_device_name(0))
+    if torch.backends.mps.is_available():
+        return Accelerator("gpu", f"{cpu_name()} (MPS)")
+    if not torch.backends.cuda.is_built() and not torch.backends.mps.is_built():
+        return Accelerator("gpu", "", "this torch was built without CUDA and MPS")
+    return Accelerator("gpu", "", "no CUDA or MPS device found")
+
+
+def _find_tpu() -> Accelerator:
+    if find_spec("torch_xla") is None:
+        return Accelerator("tpu", "", "torch_xla is not installed")
+    if os.environ.get("PJRT_DEVICE") != "TPU" and not _google_chip():
+        return Accelerator("tpu", "", "no TPU found")  # without the cost of importing torch_xla
+    from torch_xla._internal import tpu
+
+    try:
+        count = tpu.num_available_devices()
+        return Accelerator("tpu", f"TPU v{tpu.version()}, 1 of {count} devices")
+    except Exception as error:  # torch_xla has no error class of its own for this
+        return Accelerator("tpu", "", f"torch_xla finds no usable TPU: {error}")
+
+
+def _google_chip() -> bool:
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
+
+
+def _find_xla() -> Accelerator:
+    if find_spec("torch_xla") is None:
+        return Accelerator("xla", "", "torch_xla is not installed")
+    return Accelerator("xla", f"XLA on {cpu_name()}")
+
+
+def _xla_cpu() -> Any:
+    """Lightning's XLA accelerator, accepting the one CPU device that XLA offers here."""
+    from pytorch_lightning.accelerators import XLAAccelerator
+
+    class XLACPUAccelerator(XLAAccelerator):
+        @staticmethod
+        @cache
+        def is_available() -> bool:
+            return True
+
+        @staticmethod
+        @cache
+        def auto_device_count() -> int:
+            return 1
+
+        @staticmethod
+        def parse_devices(devices: int | str | list[int]) -> int:
+            return int(devices) if isinstance(devices, int | str) else len(devices)
+
+        @staticmethod
+        def get_parallel_devices(devices: int | list[int]) -> list[torch.device]:
+            return [torch.device("xla", 0)]
+
+        @staticmethod
+        def name() -> str:
+            return "xla"
+
+    return XLACPUAccelerator()

@@ -1,0 +1,167 @@
+"""The decode cache: every image of a dataset decoded once, as one memory-mapped uint8 array.
+
+All images share one shape, so that a batch is a gather of bytes. An image of another shape is
+stretched to it with antialiasing, and its true shape is kept beside it: crops are drawn in the
+true geometry (see crops.py), so stretching loses nothing that a transform could have picked.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import PIL
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import features
+from rich.console import Console
+from rich.progress import track
+
+from benchmark import folder
+from benchmark.files import new_directory
+from benchmark.folder import ImageFolder
+
+ZOOM = 4
+"""Cached sides are at most ZOOM x image_size pixels: the narrowest training crop is 0.245 of a
+side (an area of 8 % at an aspect ratio of 3:4), which is then still image_size pixels wide."""
+
+
+class Images(Protocol):
+    """All images of a dataset, split after split."""
+
+    @property
+    def shapes(self) -> NDArray[np.int32]:
+        """True height and width of each image, (n, 2)."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Of every stored image, in pixels."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Of every stored image, in pixels."""
+        ...
+
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images at `positions`, uint8 (len(positions), height, width, 3)."""
+        ...
+
+
+class CachedImages:
+    """Images from the cache. Pickles as a path, so that a worker maps them for itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.shapes = _load_shapes(directory)
+        pixels = directory / "pixels.npy"
+        self._pixels: NDArray[np.uint8] = np.load(pixels, mmap_mode="r", allow_pickle=False)
+        self.height, self.width = self._pixels.shape[1:3]
+
+    def __reduce__(self) -> tuple[type["CachedImages"], tuple[Path]]:
+        return CachedImages, (self.directory,)
+
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Gather rows of the memory map."""
+        return np.take(self._pixels, positions, axis=0)
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """The same pixels without a cache: each image is decoded whenever it is asked for."""
+
+    paths: tuple[Path, ...]
+    shapes: NDArray[np.int32]
+    height: int
+    width: int
+
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Decode the files."""
+        images = [folder.pixels(self.paths[i], self.height, self.width) for i in positions]
+        return np.stack(images)
+
+
+@dataclass(frozen=True)
+class DecodeCache:
+    """Where the decoded form of one dataset belongs, and whether it may exist."""
+
+    images: ImageFolder
+    image_size: int
+    root: Path
+    limit_gib: float
+
+    @property
+    def directory(self) -> Path:
+        """Named by everything that the content depends on, so a foreign cache is never read."""
+        return self.root / self._key()
+
+    def prepare(self) -> None:
+        """Build the cache unless it is there. Safe to call again, and from several processes."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        directory = self.directory
+        with FileLock(f"{directory}.lock"):
+            if not directory.exists():
+                self._build(directory)
+
+    def open(self) -> Images:
+        """The prepared images: mapped, or decoded on demand where they exceed the limit."""
+        directory = self.directory
+        assert directory.exists(), f"{directory}: prepare() has not run on this node"
+        if (directory / "pixels.npy").exists():
+            return CachedImages(directory)
+        shapes = _load_shapes(directory)
+        return DecodedImages(self.images.paths, shapes, *self._side(shapes))
+
+    def _build(self, directory: Path) -> None:
+        paths = self.images.paths
+        with new_directory(directory) as temporary, ThreadPoolExecutor(_cores()) as pool:
+            shapes = np.array(list(pool.map(folder.shape, paths)), dtype=np.int32)
+            np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
+            height, width = self._side(shapes)
+            if len(paths) * height * width * 3 <= self.limit_gib * 2**30:
+                _decode_all(paths, height, width, temporary / "pixels.npy", pool)
+
+    def _side(self, shapes: NDArray[np.int32]) -> tuple[int, int]:
+        height, width = np.minimum(shapes.max(axis=0), ZOOM * self.image_size)
+        return int(height), int(width)
+
+    def _key(self) -> str:
+        decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
+        digest = hashlib.sha256(repr((decoder, self.image_size, self.limit_gib)).encode())
+        for path in self.images.paths:
+            status = path.stat()
+            name = path.relative_to(self.images.root).as_posix()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:32]
+
+
+def _decode_all(
+    paths: Sequence[Path], height: int, width: int, target: Path, pool: ThreadPoolExecutor
+) -> None:
+    array = np.lib.format.open_memmap(
+        target, mode="w+", dtype=np.uint8, shape=(len(paths), height, width, 3)
+    )
+
+    def fill(position: int) -> None:
+        array[position] = folder.pixels(paths[position], height, width)
+
+    done = pool.map(fill, range(len(paths)))
+    console = Console(stderr=True)
+    silent = not console.is_terminal
+    for _ in track(done, "Decoding images", len(paths), console=console, disable=silent):
+        pass  # the pool works; this moves the bar, and raises what a worker raised
+    array.flush()
+
+
+def _load_shapes(directory: Path) -> NDArray[np.int32]:
+    shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
+    return shapes
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,101 @@
+"""Which part of an image a sample shows: torchvision's rules, drawn for a whole batch at once.
+
+A window says, for each axis of the stored image, what to show and what may be read:
+int32 (n, 2, 4) = (y, x) x (start, length, low, high), in units of 1/65536 stored pixel. Whole
+numbers, so that no precision setting can round them and their digest is the same everywhere.
+`start` and `length` are resampled to the output's side; the antialiasing filter reads pixels
+between `low` and `high` only. RandomResizedCrop crops first, so its filter stops at the crop's
+edge; Resize + CenterCrop filters first, so its filter reads beyond.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.randomness import uniforms
+
+UNIT = 1 << 16
+AREA = (0.08, 1.0)
+ASPECT = (3 / 4, 4 / 3)
+ATTEMPTS = 10
+RESIZE_FRACTION = 256 / 224
+"""Evaluation resizes the shorter side to this times the image size before the centre crop."""
+
+Boxes = NDArray[np.float64]
+"""Top, left, height, width in true pixels, (n, 4)."""
+
+
+def training_windows(
+    shapes: NDArray[np.int32],
+    stored: tuple[int, int],
+    seed: int,
+    epochs: NDArray[np.int64],
+    indices: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """RandomResizedCrop and a flip of probability 1/2 for n samples of an epoch.
+
+    Args:
+        shapes: true height and width of each image, (n, 2).
+        stored: height and width in which the images are stored.
+        seed: the run's.
+        epochs: the epoch in which each sample is asked for, (n,).
+        indices: each sample's index in its split, (n,).
+
+    Returns:
+        Windows int32 (n, 2, 4) and flips bool (n,).
+    """
+    draws = uniforms(seed, epochs, indices, 3 + 2 * ATTEMPTS)
+    boxes = _random_boxes(shapes.astype(np.float64), draws[:, 1:])
+    return _windows(boxes, boxes, shapes, stored), draws[:, 0] < 0.5
+
+
+def evaluation_windows(
+    shapes: NDArray[np.int32], stored: tuple[int, int], image_size: int
+) -> NDArray[np.int32]:
+    """Resize of the shorter side + CenterCrop for images of `shapes`: windows (n, 2, 4)."""
+    sides = shapes.astype(np.int64)
+    short = sides.min(axis=1, keepdims=True)
+    resized = round(image_size * RESIZE_FRACTION) * sides // short
+    offset = np.rint((resized - image_size) / 2)
+    scale = sides / resized
+    boxes = np.concatenate([offset * scale, image_size * scale], axis=1)
+    whole = np.concatenate([np.zeros_like(sides), sides], axis=1).astype(np.float64)
+    return _windows(boxes, whole, shapes, stored)
+
+
+def _random_boxes(sides: NDArray[np.float64], draws: NDArray[np.float64]) -> Boxes:
+    """torchvision's RandomResizedCrop.get_params, its attempts drawn side by side."""
+    area = sides.prod(axis=1, keepdims=True)
+    target = area * (AREA[0] + draws[:, 2 : 2 + ATTEMPTS] * (AREA[1] - AREA[0]))
+    low, high = np.log(ASPECT)
+    aspect = np.exp(low + draws[:, 2 + ATTEMPTS :] * (high - low))
+    heights, widths = np.rint(np.sqrt(target / aspect)), np.rint(np.sqrt(target * aspect))
+    fits = (heights > 0) & (heights <= sides[:, :1]) & (widths > 0) & (widths <= sides[:, 1:])
+    first = fits.argmax(axis=1)[:, None]
+    drawn = np.concatenate([np.take_along_axis(a, first, 1) for a in (heights, widths)], axis=1)
+    corner = np.floor(draws[:, :2] * (sides - drawn + 1))
+    boxes = np.concatenate([corner, drawn], axis=1)
+    return np.where(fits.any(axis=1)[:, None], boxes, _central_boxes(sides))
+
+
+def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
+    """The fallback for images too long for any attempt: the largest central crop allowed."""
+    height, width = sides[:, 0], sides[:, 1]
+    shown = np.stack(
+        [
+            np.minimum(height, np.rint(width / ASPECT[0])),
+            np.minimum(width, np.rint(height * ASPECT[1])),
+        ],
+        axis=1,
+    )
+    return np.concatenate([np.floor((sides - shown) / 2), shown], axis=1)
+
+
+def _windows(
+    boxes: Boxes, readable: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Boxes in true pixels as windows in stored pixels, the readable part in whole pixels."""
+    zoom = np.array(stored) / shapes
+    low = np.floor(readable[:, :2] * zoom)
+    high = np.ceil((readable[:, :2] + readable[:, 2:]) * zoom)
+    windows = np.stack([boxes[:, :2] * zoom, boxes[:, 2:] * zoom, low, high], axis=2)
+    return np.rint(windows * UNIT).astype(np.int32)

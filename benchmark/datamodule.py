@@ -1,0 +1,221 @@
+"""The images as Lightning sees them.
+
+The host gathers bytes and the accelerator makes floats: a loader's batch is uint8 pixels with
+the windows to show, and crop, flip and normalisation run on the device for the whole batch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark import crops
+from benchmark.cache import DecodeCache, Images
+from benchmark.folder import SPLITS, ImageFolder, scan
+from benchmark.ledger import Ledger
+from benchmark.resampling import normalise, resample
+from benchmark.sampling import EpochSampler, Ticket
+
+STAGE_SPLITS = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+    None: SPLITS,
+}
+
+
+class Batch(NamedTuple):
+    """What a loader yields: n samples as bytes, all on the host."""
+
+    images: Tensor
+    """uint8 (n, height, width, 3)."""
+    labels: Tensor
+    """int64 (n,)."""
+    windows: Tensor
+    """int32 (n, 2, 4), see crops.py."""
+    flips: Tensor
+    """bool (n,)."""
+    tickets: Tensor
+    """int64 (n, 2): epoch and index within the split."""
+
+
+class Samples(Dataset[Batch]):
+    """The samples of one split; `tickets` in, a whole batch out."""
+
+    def __init__(
+        self, images: Images, offset: int, labels: Sequence[int], image_size: int, seed: int | None
+    ) -> None:
+        self._images = images
+        self._offset = offset
+        self._labels = np.asarray(labels, dtype=np.int64)
+        self._image_size = image_size
+        self._seed = seed  # None: evaluation
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitems__(self, tickets: list[Ticket]) -> Batch:
+        """Gather the samples of `tickets`. DataLoader calls this once per batch."""
+        epochs, indices = np.array(tickets, dtype=np.int64).T
+        positions = indices + self._offset
+        windows, flips = self._views(self._images.shapes[positions], epochs, indices)
+        pixels = self._images.take(positions)
+        arrays = pixels, self._labels[indices], windows, flips, np.stack([epochs, indices], axis=1)
+        return Batch(*map(torch.from_numpy, arrays))
+
+    def _views(self, shapes: Any, epochs: Any, indices: Any) -> tuple[Any, Any]:
+        stored = self._images.height, self._images.width
+        if self._seed is None:
+            windows = crops.evaluation_windows(shapes, stored, self._image_size)
+            return windows, np.zeros(len(indices), dtype=np.bool_)
+        return crops.training_windows(shapes, stored, self._seed, epochs, indices)
+
+
+class ImageDataModule(LightningDataModule):
+    """Any dataset of <root>/{train,val,test}/<class>/<image>, seeded and cached.
+
+    After `on_after_batch_transfer` a batch is (float32 (n, 3, image_size, image_size), int64
+    (n,)): normalised images and labels. Training shows RandomResizedCrop and a horizontal flip,
+    evaluation Resize + CenterCrop. Prediction runs over the test split.
+
+    Args:
+        root: the dataset's directory.
+        image_size: height and width of what the model sees, in pixels.
+        batch_size: samples per batch and process.
+        num_workers: loader processes; 0 loads in the calling process.
+        seed: of sample order and augmentation.
+        cache_dir: where decode caches live; they may be deleted at any time.
+        cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        image_size: int = 64,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str = ".cache",
+        cache_gib: float = 8.0,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.cache_dir = Path(cache_dir)
+        self.cache_gib = cache_gib
+        self.ledger = Ledger()
+        self._folder: ImageFolder | None = None
+        self._samples: dict[str, Samples] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names by label, known without `setup`."""
+        if self._folder is None:
+            self._folder = scan(self.root)
+        return self._folder.classes
+
+    def prepare_data(self) -> None:
+        """Once per node: check the dataset and build its decode cache.
+
+        Raises:
+            UserError: the folders are incomplete or an image is unreadable.
+        """
+        self._cache(scan(self.root)).prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """In every process: map the decode cache for the splits that `stage` needs."""
+        self._folder = scanned = scan(self.root)
+        images = self._cache(scanned).open()
+        if stage == "fit":
+            self.ledger = Ledger()  # a resumed run loads its state after this
+        for split in STAGE_SPLITS[stage]:
+            offset = scanned.offset(split)
+            seed = self.seed if split == "train" else None
+            labels = scanned.splits[split].labels
+            self._samples[split] = Samples(images, offset, labels, self.image_size, seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the epoch's order; every sample once."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the order of the files."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the order of the files."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The test split, in the order of the files."""
+        return self._loader("test")
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Note the order of training samples while it is on the host."""
+        if self._training():
+            self.ledger.record_order(int(batch.tickets[0, 0]), batch.tickets[:, 1])
+        return batch
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """On the device: crop, flip, resize and normalise."""
+        if self._training() and self.ledger.wants_pixels:
+            self.ledger.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
+        images = resample(batch.images, batch.windows, batch.flips, self.image_size)
+        return normalise(images), batch.labels
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Let go of the mapped images."""
+        self._samples.clear()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Let go of the mapped images: Lightning calls no teardown after an error."""
+        self._samples.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The evidence so far; the order itself needs no state."""
+        return {"ledger": self.ledger.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the evidence of a checkpoint."""
+        self.ledger.load_state_dict(state_dict["ledger"])
+
+    def _training(self) -> bool:
+        return self.trainer is not None and bool(self.trainer.training)
+
+    def _on_cuda(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def _cache(self, images: ImageFolder) -> DecodeCache:
+        return DecodeCache(images, self.image_size, self.cache_dir, self.cache_gib)
+
+    def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Batch]:
+        samples = self._samples[split]
+        return DataLoader(
+            samples,
+            batch_size=self.batch_size,
+            sampler=self._sampler(samples, shuffle=split == "train"),
+            num_workers=self.num_workers,
+            collate_fn=_as_is,
+            pin_memory=self._on_cuda(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _sampler(self, samples: Samples, shuffle: bool) -> EpochSampler:
+        rank, ranks = 0, 1
+        if self.trainer is not None:
+            rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        return EpochSampler(samples, rank=rank, ranks=ranks, seed=self.seed, shuffle=shuffle)
+
+
+def _as_is(batch: Any) -> Any:
+    """The dataset hands over whole batches: there is nothing to collate."""
+    return batch

@@ -1,0 +1,92 @@
+"""The machine as a dependency: what results depend on besides the data and the code.
+
+Without it, `dvc repro` on a second machine would keep the first one's numbers. No clock, no
+host name, no path: the same machine gives the same file until its hardware or software changes.
+"""
+
+import os
+import platform
+import subprocess
+import uuid
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from benchmark import accelerators
+from benchmark.digests import of_text
+from benchmark.files import write_json
+from benchmark.parameters import Parameters
+from benchmark.results import Results
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
+
+
+def run(name: str, parameters: Parameters) -> None:
+    """The stage: write the fingerprint of the accelerator `name`."""
+    write_json(Results(name).environment, fingerprint(accelerators.find(name)))
+
+
+def fingerprint(accelerator: accelerators.Accelerator) -> dict[str, Any]:
+    """Hardware and software behind an accelerator, or the reason why it is not here."""
+    if not accelerator.available:
+        return accelerator.unavailable()
+    return {
+        "status": "ok",
+        "accelerator": accelerator.label,
+        "device": accelerator.device,
+        "machine": machine(),
+        "cpu": accelerators.cpu_name(),
+        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": _memory_gib(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": _packages(accelerator.name),
+        **_gpu(accelerator.name),
+    }
+
+
+def machine() -> str:
+    """An opaque id of this machine, 16 hex digits: a hash that names nobody."""
+    parts = (_identity(), accelerators.cpu_name(), str(os.cpu_count()), str(_memory_gib()))
+    return of_text("benchmark machine", *parts)[:16]
+
+
+def _packages(name: str) -> dict[str, str]:
+    wanted = list(PACKAGES)
+    if name in ("tpu", "xla") and find_spec("torch_xla"):
+        wanted.append("torch_xla")
+    return {package: version(package) for package in wanted}
+
+
+def _gpu(name: str) -> dict[str, str]:
+    if name != "gpu" or not torch.cuda.is_available():
+        return {}
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": of_text("benchmark gpu", str(properties.uuid))[:16],
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+    }
+
+
+def _memory_gib() -> int:
+    return round(psutil.virtual_memory().total / 2**30)
+
+
+def _identity() -> str:
+    """What the system calls itself; the network card's address where it has no name."""
+    for source in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
+        if source.is_file() and source.read_text().strip():
+            return source.read_text().strip()
+    if platform.system() == "Darwin":
+        command = ["ioreg", "-rd1", "-c", "IOPlatformExpertDevice"]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(line for line in lines.splitlines() if "IOPlatformUUID" in line)
+    address = uuid.getnode()
+    made_up = bool(address >> 40 & 1)  # getnode draws a new one each time if it finds no card
+    return "" if made_up else str(address)

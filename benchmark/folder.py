@@ -1,0 +1,146 @@
+"""Images in folders: <root>/{train,val,test}/<class>/<image>, and how one becomes RGB."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from benchmark.errors import UserError
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split: a sample's index is its place in these tuples."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A dataset on disk. Classes and samples are sorted by name, so indices are stable."""
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every image, split after split."""
+        return tuple(path for split in self.splits.values() for path in split.paths)
+
+    def offset(self, split: str) -> int:
+        """Where in `paths` the images of `split` begin."""
+        before = SPLITS[: SPLITS.index(split)]
+        return sum(len(self.splits[name].paths) for name in before)
+
+
+def scan(root: Path) -> ImageFolder:
+    """List the images below `root` without opening them.
+
+    Raises:
+        UserError: a split or a class is missing, empty, or holds a file that is no image.
+    """
+    for split in SPLITS:
+        if not (root / split).is_dir():
+            raise UserError(
+                f"{root / split} is missing.",
+                f"A dataset needs {', '.join(SPLITS)}, each with one folder per class.",
+            )
+    classes = _classes(root)
+    return ImageFolder(root, classes, {name: _split(root / name, classes) for name in SPLITS})
+
+
+def decode(path: Path) -> Image.Image:
+    """The image in `path`, upright and RGB, whatever its mode.
+
+    Transparency is dropped as torchvision's loader drops it; 16-bit grey keeps its upper byte.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return upright.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def shape(path: Path) -> tuple[int, int]:
+    """Height and width of the upright image in `path`, read from its header alone.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            sideways = image.getexif().get(0x0112, 1) >= 5
+            width, height = image.size
+            return (width, height) if sideways else (height, width)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+    """The image in `path` as (height, width, 3), resized with antialiasing if it must be."""
+    image = decode(path)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    found = {split: {path.name for path in _visible(root / split)} for split in SPLITS}
+    every = sorted(set().union(*found.values()))
+    for name in every:
+        absent = [split for split in SPLITS if name not in found[split]]
+        if absent:
+            raise UserError(
+                f"Class {name!r} of {root} is not in {' and '.join(absent)}.",
+                "Each class needs a folder with images in every split.",
+            )
+    if len(every) < 2:
+        raise UserError(
+            f"{root / SPLITS[0]} holds {len(every)} class(es).", "Two at least are to be told apart."
+        )
+    return tuple(every)
+
+
+def _split(folder: Path, classes: tuple[str, ...]) -> Split:
+    images = [_images(folder / name) for name in classes]
+    labels = [label for label, paths in enumerate(images) for _ in paths]
+    return Split(tuple(path for paths in images for path in paths), tuple(labels))
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder.", "A split holds one folder per class.")
+    images = list(_visible(folder))
+    for path in images:
+        if path.suffix.lower() not in SUFFIXES:
+            raise UserError(
+                f"{path} is none of {', '.join(sorted(SUFFIXES))}.", "Convert or remove it."
+            )
+    if not images:
+        raise UserError(f"{folder} holds no image.", "Each class needs one in every split.")
+    return images
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    if isinstance(error, UnidentifiedImageError):
+        return UserError(f"{path} is not an image.", "Replace or remove it.")
+    return UserError(f"{path} cannot be read: {error}.", "Replace or remove it.")

@@ -1,0 +1,126 @@
+"""params.yaml, validated once: the rest of the package trusts what it is given."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchmark.errors import UserError
+
+AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
+ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
+Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
+PARAMETERS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A part of params.yaml; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataParameters(Section):
+    """The images and how they are batched."""
+
+    root: str = Field(min_length=1)
+    """Directory that holds train/, val/ and test/, each with one folder per class."""
+    image_size: int = Field(ge=32, le=1024)
+    """Height and width of what the model sees, in pixels."""
+    batch_size: int = Field(ge=1)
+    """Samples per step and process."""
+    num_workers: int = Field(ge=0)
+    """Loader processes; 0 loads in the training process. Results do not depend on it."""
+    cache_gib: float = Field(ge=0)
+    """Largest decode cache in GiB; a larger dataset is decoded anew in each epoch."""
+
+
+class ModelParameters(Section):
+    """The network and where its weights come from."""
+
+    weights: str = Field(min_length=1)
+    """`random`, `IMAGENET1K_V2` (torchvision's), or the path of a file of weights."""
+    freeze_backbone: bool
+    """Train the head alone."""
+    channels_last: bool
+    """Store activations as NHWC; another summation order, so other bits."""
+    compile: bool
+    """Run the network through torch.compile; other kernels, so other bits."""
+
+
+class TrainParameters(Section):
+    """The recipe."""
+
+    learning_rate: float = Field(gt=0)
+    """Adam's, fixed over the run."""
+    max_epochs: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    """Epochs without a lower validation loss after which training stops."""
+    precision: Precision
+
+
+class ThroughputParameters(Section):
+    """How long the clock runs."""
+
+    warmup_steps: int = Field(ge=1)
+    """Steps before the first block, never counted."""
+    blocks: int = Field(ge=2)
+    """Blocks that are timed; each gives one rate."""
+    steps_per_block: int = Field(ge=1)
+
+
+class Parameters(Section):
+    """All of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
+    data: DataParameters
+    model: ModelParameters
+    train: TrainParameters
+    throughput: ThroughputParameters
+
+    @field_validator("accelerators")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("names an accelerator twice")
+        return names
+
+
+def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
+    """Read and validate `path`.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or holds a value that is not allowed.
+    """
+    return parse_parameters(_read_yaml(path), str(path))
+
+
+def parse_parameters(content: Any, source: str) -> Parameters:
+    """Validate `content`, which came from `source` (named in errors)."""
+    try:
+        return Parameters.model_validate(content)
+    except ValidationError as error:
+        complaints = "; ".join(_complaint(dict(detail)) for detail in error.errors())
+        raise UserError(
+            f"{source}: {complaints}.", "README.md lists what each key may hold."
+        ) from None
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not here.", "Run from the repository's top directory, which holds it."
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}.", "Mend that line.") from None
+
+
+def _complaint(detail: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place} = {detail['input']!r}: {message[0].lower()}{message[1:]}"

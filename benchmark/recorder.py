@@ -1,0 +1,95 @@
+"""What a training run leaves behind besides its weights: losses, metrics and wall times."""
+
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from benchmark.accelerators import synchronise
+
+EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
+STEP_HEADER = ("step", "epoch", "train_loss")
+
+
+class Recorder(Callback):
+    """Losses of every step and metrics of every epoch; both survive a resume.
+
+    Losses stay on the device until their epoch ends, so that no step waits for the host.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int, float]] = []
+        self.epochs: list[tuple[int, float, float, float, float]] = []
+        self._pending: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Keep the step's loss where it is."""
+        self._pending.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Fetch the epoch's losses and its validation metrics."""
+        epoch, metrics = trainer.current_epoch, trainer.callback_metrics
+        losses = torch.stack(self._pending).float().cpu().tolist()
+        self._pending.clear()
+        first = len(self.steps)
+        self.steps += [(first + k, epoch, loss) for k, loss in enumerate(losses)]
+        loss, accuracy, top5 = (float(metrics[f"val/{n}"]) for n in ("loss", "accuracy", "top5"))
+        self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything recorded up to the end of an epoch."""
+        return {"steps": list(self.steps), "epochs": list(self.epochs)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue a recording."""
+        self.steps, self.epochs = list(state_dict["steps"]), list(state_dict["epochs"])
+
+
+class Stopwatch(Callback):
+    """Wall time of every epoch, validation included, in seconds; survives a resume."""
+
+    def __init__(self, accelerator: str) -> None:
+        self.seconds: list[float] = []
+        self._accelerator = accelerator
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = self._now()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Stop the clock."""
+        self.seconds.append(self._now() - self._start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The times so far."""
+        return {"seconds": list(self.seconds)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the times of a checkpoint."""
+        self.seconds = list(state_dict["seconds"])
+
+    def _now(self) -> float:
+        synchronise(self._accelerator)
+        return time.perf_counter()
+
+
+class Lines(Callback):
+    """One plain line per epoch, for output that is not a terminal."""
+
+    def __init__(self, label: str, recorder: Recorder) -> None:
+        self._label = label
+        self._recorder = recorder
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Print the epoch that `recorder`, which stands before this callback, has noted."""
+        epoch, train_loss, loss, accuracy, _ = self._recorder.epochs[-1]
+        print(
+            f"{self._label} epoch {epoch + 1}/{trainer.max_epochs}: train loss {train_loss:.3f}, "
+            f"val loss {loss:.3f}, val accuracy {accuracy:.1%}",
+            flush=True,
+        )

@@ -1,0 +1,49 @@
+"""Where each stage leaves its results; the only thing that stages know of one another."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+REPORTS = Path("reports")
+DATASET = REPORTS / "dataset.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of one accelerator."""
+
+    name: str
+
+    @property
+    def environment(self) -> Path:
+        """The machine's fingerprint."""
+        return REPORTS / "environment" / f"{self.name}.json"
+
+    @property
+    def training(self) -> Path:
+        """What training came to: the same bytes whenever it is repeated on the same machine."""
+        return REPORTS / "train" / f"{self.name}.json"
+
+    @property
+    def steps(self) -> Path:
+        """The loss of every step."""
+        return REPORTS / "train" / f"{self.name}.steps.csv"
+
+    @property
+    def epochs(self) -> Path:
+        """The metrics of every epoch."""
+        return REPORTS / "train" / f"{self.name}.epochs.csv"
+
+    @property
+    def timing(self) -> Path:
+        """Training's wall times, kept apart because they differ each time."""
+        return REPORTS / "timing" / f"{self.name}.json"
+
+    @property
+    def model(self) -> Path:
+        """A directory with the best epoch's weights."""
+        return Path("models") / self.name
+
+    @property
+    def throughput(self) -> Path:
+        """Training images per second."""
+        return REPORTS / "throughput" / f"{self.name}.json"

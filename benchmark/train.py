@@ -1,0 +1,269 @@
+"""The training stage: one seeded, resumable Lightning fit and test on one accelerator."""
+
+import logging
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from safetensors.torch import save_file
+
+from benchmark import accelerators, digests
+from benchmark.accelerators import Accelerator
+from benchmark.datamodule import ImageDataModule
+from benchmark.errors import UserError
+from benchmark.files import new_directory, read_json, write_csv, write_json
+from benchmark.model import FineTuner
+from benchmark.parameters import Parameters
+from benchmark.recorder import EPOCH_HEADER, STEP_HEADER, Lines, Recorder, Stopwatch
+from benchmark.results import DATASET, Results
+
+SCRATCH = Path(".checkpoints")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Digests of what a run depends on, taken when it starts."""
+
+    parameters: str
+    code: str
+    dataset: str
+    environment: str
+
+    def key(self) -> str:
+        """Names the scratch directory: a run resumes only what began from the same inputs."""
+        place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
+        return digests.of_json([*vars(self).values(), place])[:32]
+
+
+def run(name: str, parameters: Parameters) -> None:
+    """The stage: train on `name`, or record why that is not possible here.
+
+    Raises:
+        UserError: the data or the weights are not usable, or another process is training.
+    """
+    accelerator, results = accelerators.find(name), Results(name)
+    if not accelerator.available:
+        _write_unavailable(accelerator, results)
+        return
+    accelerators.prepare(name)
+    inputs = gather_inputs(name, parameters)
+    with _scratch(name, inputs.key()) as scratch:
+        _write(Run(accelerator, parameters, scratch).execute(), inputs, results)
+
+
+def gather_inputs(name: str, parameters: Parameters) -> Inputs:
+    """Digest the inputs of a run on `name`; the stages before it must have run."""
+    relevant = parameters.model_dump(include={"seed", "data", "model", "train"})
+    for path in (DATASET, Results(name).environment):
+        if not path.exists():
+            raise UserError(f"{path} is not here.", "Run the stages before this one: dvc repro.")
+    return Inputs(
+        parameters=digests.of_json(relevant),
+        code=digests.of_code("train"),
+        dataset=read_json(DATASET)["md5"],
+        environment=digests.of_json(read_json(Results(name).environment)),
+    )
+
+
+def data_module(parameters: Parameters) -> ImageDataModule:
+    """The DataModule that `parameters` describe."""
+    return ImageDataModule(**parameters.data.model_dump(), seed=parameters.seed)
+
+
+def fine_tuner(parameters: Parameters, classes: int) -> FineTuner:
+    """The model that `parameters` describe, for `classes` classes."""
+    rate = parameters.train.learning_rate
+    return FineTuner(classes, parameters.seed, parameters.model, rate)
+
+
+class XLAGraphs(Callback):
+    """Ends the XLA graph at each evaluation batch: Lightning does so for training steps only,
+    and all of a validation would pile up in the next step's graph."""
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Execute what has been traced."""
+        self._execute()
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        """Execute what has been traced."""
+        self._execute()
+
+    def _execute(self) -> None:
+        import torch_xla
+
+        torch_xla.sync()
+
+
+class Run:
+    """One fit, and a test of its best epoch, on an accelerator that is here."""
+
+    def __init__(self, accelerator: Accelerator, parameters: Parameters, scratch: Path) -> None:
+        quieten()
+        pl.seed_everything(parameters.seed, verbose=False)
+        self.accelerator = accelerator
+        self.parameters = parameters
+        self.data = data_module(parameters)
+        self.model = fine_tuner(parameters, len(self.data.classes))
+        self.initial = digests.of_state(self.model.network.state_dict())
+        self.recorder = Recorder()
+        self.stopwatch = Stopwatch(accelerator.name)
+        self.best = ModelCheckpoint(
+            scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )  # fmt: skip
+        self.last = scratch / "last.ckpt"
+        self.trainer = self._trainer()
+
+    def execute(self) -> "Run":
+        """Fit, from the last whole epoch if the run was interrupted, then test."""
+        resumed = str(self.last) if self.last.exists() else None
+        if resumed:
+            print(f"{self.accelerator.label}: resuming after an interruption", flush=True)
+        start = time.perf_counter()
+        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
+        self._restore_best()
+        self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
+        self.seconds = time.perf_counter() - start
+        return self
+
+    def _restore_best(self) -> None:
+        """The weights alone: test(ckpt_path=...) would take the recordings back too."""
+        if not self.best.best_model_path:
+            raise UserError(
+                f"{self.accelerator.label}: the validation loss was never a finite number.",
+                "Lower train.learning_rate, or choose a finer train.precision.",
+            )
+        checkpoint = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(checkpoint["state_dict"])
+
+    def _trainer(self) -> pl.Trainer:
+        train, terminal = self.parameters.train, sys.stderr.isatty()
+        callbacks = [self.recorder, self.stopwatch, *self._checkpoints(), *self._extras(terminal)]
+        return pl.Trainer(
+            **accelerators.trainer_arguments(self.accelerator.name),
+            precision=train.precision,
+            max_epochs=train.max_epochs,
+            deterministic=True,
+            callbacks=callbacks,
+            logger=False,
+            use_distributed_sampler=False,  # the DataModule's sampler knows its rank
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=terminal,
+        )
+
+    def _checkpoints(self) -> list[Callback]:
+        last = ModelCheckpoint(
+            self.last.parent, self.last.stem, save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )  # fmt: skip
+        patience = self.parameters.train.patience
+        stopping = EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=True)
+        return [stopping, self.best, last]
+
+    def _extras(self, terminal: bool) -> list[Callback]:
+        extras: list[Callback] = [] if terminal else [Lines(self.accelerator.label, self.recorder)]
+        return [*extras, XLAGraphs()] if self.accelerator.name in ("tpu", "xla") else extras
+
+
+def quieten() -> None:
+    """Silence what Lightning says to everybody: nothing of it is about this suite's runs."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+
+
+@contextmanager
+def _scratch(name: str, key: str) -> Iterator[Path]:
+    """A directory that outlives an interruption, for one process at a time; gone on success."""
+    home = SCRATCH / name
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "lock", timeout=0):
+            for stale in home.iterdir():
+                if stale.is_dir() and stale.name != key:
+                    shutil.rmtree(stale)
+            (home / key).mkdir(exist_ok=True)
+            yield home / key
+            shutil.rmtree(home / key)
+    except Timeout:
+        raise UserError(
+            f"Another process is training on {name} here.", "Wait for it, or end it."
+        ) from None
+
+
+def _write_unavailable(accelerator: Accelerator, results: Results) -> None:
+    status = accelerator.unavailable()
+    write_json(results.training, status)
+    write_json(results.timing, status)
+    write_csv(results.steps, STEP_HEADER, [])
+    write_csv(results.epochs, EPOCH_HEADER, [])
+    with new_directory(results.model) as directory:
+        write_json(directory / "status.json", status)
+
+
+def _write(run: Run, inputs: Inputs, results: Results) -> None:
+    state = run.model.network.state_dict()
+    weights = {name: value.cpu().contiguous() for name, value in state.items()}
+    with new_directory(results.model) as directory:
+        save_file(weights, directory / "weights.safetensors")
+        write_json(directory / "status.json", {"status": "ok", "classes": list(run.data.classes)})
+    write_csv(results.steps, STEP_HEADER, map(_exact, run.recorder.steps))
+    write_csv(results.epochs, EPOCH_HEADER, map(_exact, run.recorder.epochs))
+    write_json(results.timing, _timing(run))
+    write_json(results.training, _result(run, inputs, digests.of_state(weights)))
+
+
+def _result(run: Run, inputs: Inputs, weights: str) -> dict[str, Any]:
+    epochs = run.recorder.epochs
+    best = min(epochs, key=lambda row: row[2])
+    order = run.data.ledger.order
+    return {
+        "status": "ok",
+        "accelerator": run.accelerator.label,
+        "device": run.accelerator.device,
+        "test": _metrics(run.test, "test"),
+        "val": _metrics(dict(zip(("loss", "accuracy", "top5"), best[2:], strict=True))),
+        "epochs": len(epochs),
+        "best_epoch": best[0],
+        "steps": len(run.recorder.steps),
+        "classes": len(run.data.classes),
+        "digests": {
+            "weights": weights,
+            "initial_weights": run.initial,
+            "order": order[max(order)],
+            "pixels": run.data.ledger.pixels,
+            "order_by_epoch": [order[epoch] for epoch in sorted(order)],
+        },
+        "inputs": vars(inputs),
+    }
+
+
+def _metrics(values: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    start = f"{prefix}/" if prefix else ""
+    return {name: round(values[start + name], 6) for name in ("loss", "accuracy", "top5")}
+
+
+def _timing(run: Run) -> dict[str, Any]:
+    return {
+        "status": "ok",
+        "accelerator": run.accelerator.label,
+        "fit_and_test_seconds": round(run.seconds, 3),
+        "epoch_seconds": [round(seconds, 3) for seconds in run.stopwatch.seconds],
+    }
+
+
+def _exact(row: tuple[float, ...]) -> list[str]:
+    """Nine digits tell every float32 from its neighbours."""
+    return [str(value) if isinstance(value, int) else f"{value:.9g}" for value in row]

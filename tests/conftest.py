@@ -1,0 +1,114 @@
+"""Small datasets and workspaces: every test makes its own, none needs data/ or a network."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import settings
+from PIL import Image
+
+from benchmark import accelerators
+from benchmark.parameters import Parameters, load_parameters, parse_parameters
+
+REPOSITORY = Path(__file__).parents[1]
+
+# The same examples on each run, and no clock: the machine may be busy.
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("suite")
+
+# Lightning looks for a TPU whenever a Trainer is made; the runtime is told that there is none.
+os.environ["PJRT_DEVICE"] = "CPU"
+
+
+def write_images(
+    root: Path, classes: int = 3, sizes: dict[str, int] | None = None, shape: tuple[int, int] = (40, 40)
+) -> Path:
+    """A dataset of noise: `sizes` images per class in each split, named after their content."""
+    sizes = sizes or {"train": 5, "val": 2, "test": 2}
+    random = np.random.default_rng(0)
+    for split, count in sizes.items():
+        for label in range(classes):
+            folder = root / split / f"class {label}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noise = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(folder / f"{number:03}.png")
+    return root
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A dataset of 3 classes with 5 / 2 / 2 images each, 40 x 40 pixels."""
+    return write_images(tmp_path / "data")
+
+
+@pytest.fixture
+def raw_parameters() -> dict[str, Any]:
+    """params.yaml as it is in the repository, made small."""
+    content: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content["accelerators"] = ["cpu"]
+    content["data"] |= {"image_size": 32, "batch_size": 4}
+    content["train"] |= {"max_epochs": 3, "patience": 3}
+    content["throughput"] |= {"warmup_steps": 1, "blocks": 3, "steps_per_block": 2}
+    return content
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A directory in which the stages after `dataset` and `environment` can run."""
+    return make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
+
+
+def make_workspace(root: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images, params.yaml and the results of the first stages, with `root` as the directory."""
+    write_images(root / "data")
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    for folder in ("reports", "reports/environment"):
+        (root / folder).mkdir()
+    (root / "reports/dataset.json").write_text(
+        '{"md5": "0123.dir", "classes": 3, "images": {"train": 15, "val": 6, "test": 6}}'
+    )
+    for name in ("cpu", "gpu", "tpu", "xla"):
+        (root / f"reports/environment/{name}.json").write_text('{"status": "ok"}')
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def parameters(workspace: Path) -> Parameters:
+    """The workspace's parameters."""
+    return load_parameters()
+
+
+@pytest.fixture
+def change(raw_parameters: dict[str, Any]) -> Callable[..., Parameters]:
+    """Parameters with some values changed: change(train={"max_epochs": 1}, seed=3)."""
+
+    def changed(**sections: Any) -> Parameters:
+        content = dict(raw_parameters)
+        for name, value in sections.items():
+            content[name] = content[name] | value if isinstance(value, dict) else value
+        return parse_parameters(content, "test")
+
+    return changed
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a ResNet of four blocks in ResNet50's place."""
+    from tests import small
+
+    monkeypatch.setattr("benchmark.model.resnet50", small.resnet)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides the machine's GPU, if it has one."""
+    absent = accelerators.Accelerator("gpu", "", "no CUDA or MPS device found")
+    monkeypatch.setattr(accelerators, "_find_gpu", lambda: absent)

@@ -1,0 +1,27 @@
+"""`python -m tests.small <command>`: the command line with a ResNet of four blocks.
+
+For tests that need a process of their own but not 25 million weights.
+"""
+
+import sys
+from typing import Any
+
+from torchvision.models.resnet import BasicBlock, ResNet
+
+
+def resnet(weights: None, num_classes: int) -> ResNet:
+    """In the place of torchvision's resnet50."""
+    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
+
+
+def main(arguments: list[str]) -> Any:
+    """Run one command with the small network."""
+    import benchmark.model
+    from benchmark.__main__ import main as command
+
+    benchmark.model.resnet50 = resnet
+    return command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark import cache
+from benchmark.cache import CachedImages, DecodeCache, DecodedImages
+from benchmark.errors import UserError
+from benchmark.folder import decode, scan
+from tests.conftest import write_images
+
+
+def cached(root: Path, size: int = 32, limit: float = 1) -> DecodeCache:
+    return DecodeCache(scan(root), size, root.parent / ".cache", limit)
+
+
+def test_cached_pixels_are_the_decoded_images(images: Path) -> None:
+    store = cached(images)
+    store.prepare()
+    opened = store.open()
+    assert isinstance(opened, CachedImages)
+    pixels = opened.take(np.arange(27))
+    assert pixels.dtype == np.uint8
+    for stored, path in zip(pixels, store.images.paths, strict=True):
+        np.testing.assert_array_equal(stored, np.asarray(decode(path)))
+
+
+def test_a_cache_over_the_limit_gives_the_same_pixels_without_being_written(images: Path) -> None:
+    small, large = cached(images, limit=0), cached(images)
+    for store in (small, large):
+        store.prepare()
+    positions = np.array([5, 0, 26, 5])
+    assert isinstance(small.open(), DecodedImages)
+    assert not (small.directory / "pixels.npy").exists()
+    np.testing.assert_array_equal(small.open().take(positions), large.open().take(positions))
+    np.testing.assert_array_equal(small.open().shapes, large.open().shapes)
+
+
+def test_images_of_different_shapes_share_one_and_keep_their_own_beside_it(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", shape=(40, 60))
+    Image.new("RGB", (10, 90)).save(tmp_path / "data/train/class 0/tall.png")
+    store = cached(tmp_path / "data")
+    store.prepare()
+    opened = store.open()
+    assert (opened.height, opened.width) == (90, 60)
+    assert sorted(set(map(tuple, opened.shapes.tolist()))) == [(40, 60), (90, 10)]
+
+
+def test_large_images_are_stored_at_four_times_the_image_size(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", shape=(300, 150))
+    store = cached(tmp_path / "data", size=32)
+    store.prepare()
+    assert (store.open().height, store.open().width) == (128, 128)
+
+
+def test_a_second_preparation_decodes_nothing(images: Path, monkeypatch) -> None:
+    cached(images).prepare()
+    monkeypatch.setattr(cache.folder, "pixels", None)
+    cached(images).prepare()
+
+
+def change_content(root: Path) -> None:
+    Image.new("RGB", (40, 40)).save(root / "train/class 0/000.png")
+
+
+def add_image(root: Path) -> None:
+    Image.new("RGB", (40, 40)).save(root / "train/class 0/100.png")
+
+
+def rename_image(root: Path) -> None:
+    (root / "train/class 0/000.png").rename(root / "train/class 0/zzz.png")
+
+
+@pytest.mark.parametrize("edit", [change_content, add_image, rename_image])
+def test_the_cache_of_an_edited_dataset_is_never_read(images: Path, edit) -> None:
+    before = cached(images).directory
+    edit(images)
+    assert cached(images).directory != before
+
+
+def test_another_image_size_and_another_decoder_have_caches_of_their_own(images, monkeypatch):
+    here = cached(images, size=32).directory
+    assert cached(images, size=48).directory != here
+    monkeypatch.setattr(cache.PIL, "__version__", "0.0")
+    assert cached(images, size=32).directory != here
+
+
+def test_an_interrupted_build_leaves_nothing_that_is_read(images: Path, monkeypatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.folder, "pixels", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cached(images).prepare()
+    assert not cached(images).directory.exists()
+    cached(images).prepare()
+    assert cached(images).open().take(np.array([0])).any()
+
+
+def test_an_unreadable_image_is_named_and_no_cache_is_left(images: Path) -> None:
+    (images / "val/class 1/001.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"class 1/001\.png is not an image"):
+        cached(images).prepare()
+    assert not cached(images).directory.exists()
+
+
+def test_mapped_images_travel_to_a_worker_as_a_path(images: Path) -> None:
+    store = cached(images)
+    store.prepare()
+    opened = store.open()
+    message = pickle.dumps(opened)
+    assert len(message) < 1000
+    np.testing.assert_array_equal(
+        pickle.loads(message).take(np.arange(3)), opened.take(np.arange(3))
+    )

@@ -1,0 +1,199 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from benchmark.datamodule import Batch, ImageDataModule
+from benchmark.folder import decode
+from tests.conftest import write_images
+
+
+def module(root: Path, **options: Any) -> ImageDataModule:
+    options = {"image_size": 32, "batch_size": 4, "seed": 7} | options
+    return ImageDataModule(str(root), cache_dir=str(root.parent / ".cache"), **options)
+
+
+def ready(root: Path, stage: str = "fit", **options: Any) -> ImageDataModule:
+    data = module(root, **options)
+    data.prepare_data()
+    data.setup(stage)
+    return data
+
+
+def batches(data: ImageDataModule, epoch: int = 0) -> list[Batch]:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(torch.equal(a, b) for left, right in pairs for a, b in zip(left, right, strict=True))
+
+
+class Probe(pl.LightningModule):
+    """Keeps every batch that it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        self.seen.append(batch)
+        return self.layer(batch[0].mean().reshape(1, 1)).sum()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        assert batch[0].shape[1:] == (3, 32, 32)
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return batch[1]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def trainer(path: Path, **options: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        default_root_dir=path, **options,
+    )  # fmt: skip
+
+
+def test_classes_come_from_the_folders(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", classes=4)
+    assert module(tmp_path / "data").classes == tuple(f"class {label}" for label in range(4))
+
+
+def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_tickets(images: Path) -> None:
+    batch = batches(ready(images), epoch=2)[0]
+    assert (batch.images.shape, batch.images.dtype) == ((4, 40, 40, 3), torch.uint8)
+    assert (batch.labels.shape, batch.labels.dtype) == ((4,), torch.int64)
+    assert (batch.windows.shape, batch.windows.dtype) == ((4, 2, 4), torch.int32)
+    assert (batch.flips.shape, batch.flips.dtype) == ((4,), torch.bool)
+    assert batch.tickets[:, 0].tolist() == [2] * 4
+
+
+def test_pixels_and_labels_belong_to_the_ticket(images: Path) -> None:
+    paths = sorted((images / "train").glob("*/*.png"))
+    for batch in batches(ready(images)):
+        for image, label, ticket in zip(batch.images, batch.labels, batch.tickets, strict=True):
+            path = paths[int(ticket[1])]
+            np.testing.assert_array_equal(image, np.asarray(decode(path)))
+            assert path.parent.name == f"class {label}"
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict", None])
+def test_setup_readies_the_loaders_that_the_stage_needs(images: Path, stage: str | None) -> None:
+    data = module(images)
+    data.prepare_data()
+    data.setup(stage)
+    needed = {
+        "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
+        None: ("train", "val", "test", "predict"),
+    }  # fmt: skip
+    for name in needed[stage]:
+        assert sum(len(batch.labels) for batch in getattr(data, f"{name}_dataloader")()) > 0
+
+
+@pytest.mark.parametrize("split", ["val", "test", "predict"])
+def test_evaluation_shows_every_sample_once_in_order_and_unflipped(images: Path, split) -> None:
+    loaded = list(getattr(ready(images, None), f"{split}_dataloader")())
+    tickets = torch.cat([batch.tickets[:, 1] for batch in loaded])
+    assert tickets.tolist() == list(range(6))
+    assert not torch.cat([batch.flips for batch in loaded]).any()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(images: Path, workers: int) -> None:
+    alone, shared = ready(images), ready(images, num_workers=workers)
+    loader, shared_loader = alone.train_dataloader(), shared.train_dataloader()
+    for epoch in range(3):  # the shared loader keeps its workers from epoch to epoch
+        loader.sampler.set_epoch(epoch)
+        shared_loader.sampler.set_epoch(epoch)
+        assert same(list(loader), list(shared_loader))
+
+
+def test_the_decode_cache_changes_nothing(images: Path) -> None:
+    assert same(batches(ready(images)), batches(ready(images, cache_gib=0.0)))
+
+
+def test_another_seed_and_another_epoch_differ(images: Path) -> None:
+    one = batches(ready(images))
+    assert same(one, batches(ready(images)))
+    assert not same(one, batches(ready(images, seed=8)))
+    assert not same(one, batches(ready(images), epoch=1))
+
+
+def test_the_model_gets_normalised_floats(images: Path, tmp_path: Path) -> None:
+    probe = Probe()
+    trainer(tmp_path, max_epochs=1).fit(probe, datamodule=module(images))
+    shown, labels = probe.seen[0]
+    assert (shown.shape, shown.dtype) == ((4, 3, 32, 32), torch.float32)
+    assert (labels.shape, labels.dtype) == ((4,), torch.int64)
+    everything = torch.cat([images for images, _ in probe.seen])
+    assert -2.2 < everything.min() < -1
+    assert 1 < everything.max() < 2.7
+    assert torch.cat([labels for _, labels in probe.seen]).bincount().tolist() == [5, 5, 5]
+
+
+def test_augmentation_differs_between_epochs_in_a_real_fit(images: Path, tmp_path: Path) -> None:
+    """With the usual worker seeding it would repeat; so the workers outlive the epochs here."""
+    probe = Probe()
+    data = module(images, num_workers=2)
+    trainer(tmp_path, max_epochs=2).fit(probe, datamodule=data)
+    first, second = probe.seen[:4], probe.seen[4:]
+    sums = [
+        sorted(round(float(image.sum()), 3) for images, _ in epoch for image in images)
+        for epoch in (first, second)
+    ]
+    assert not set(sums[0]) & set(sums[1])
+
+
+def test_the_ledger_chains_order_by_epoch_and_the_first_pixels(images, tmp_path) -> None:
+    ledgers = []
+    for options in ({}, {"num_workers": 2}, {"seed": 8}):
+        data = module(images, **options)
+        trainer(tmp_path, max_epochs=3).fit(Probe(), datamodule=data)
+        ledgers.append(data.ledger.state_dict())
+    one, workers, other = ledgers
+    assert one == workers
+    assert list(one["order"]) == [0, 1, 2]
+    assert one["pixel_batches"] == 8
+    assert one["pixels"] != other["pixels"]
+    assert not set(one["order"].values()) & set(other["order"].values())
+
+
+def test_validation_and_sanity_checks_leave_the_evidence_alone(images, tmp_path) -> None:
+    states = []
+    for options in ({"limit_val_batches": 0}, {"num_sanity_val_steps": 2}):
+        data = module(images)
+        trainer(tmp_path, max_epochs=2, **options).fit(Probe(), datamodule=data)
+        states.append(data.ledger.state_dict())
+    assert states[0] == states[1]
+
+
+def test_a_second_fit_starts_a_new_ledger(images: Path, tmp_path: Path) -> None:
+    data = module(images)
+    trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
+    once = data.ledger.state_dict()
+    trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
+    assert data.ledger.state_dict() == once
+
+
+def test_predictions_cover_the_test_split_in_order(images: Path, tmp_path: Path) -> None:
+    predicted = trainer(tmp_path).predict(Probe(), datamodule=module(images))
+    assert torch.cat(predicted).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("end", ["teardown", "on_exception"])
+def test_the_images_are_let_go(images: Path, end: str) -> None:
+    data = ready(images)
+    assert data._samples
+    getattr(data, end)("fit" if end == "teardown" else RuntimeError())
+    assert not data._samples

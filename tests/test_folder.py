@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.errors import UserError
+from benchmark.folder import decode, pixels, scan, shape
+
+RED = (200, 30, 40)
+
+
+def test_classes_and_samples_are_sorted_and_labelled_by_folder(images: Path) -> None:
+    found = scan(images)
+    assert found.classes == ("class 0", "class 1", "class 2")
+    for split in ("train", "val", "test"):
+        samples = found.splits[split]
+        assert list(samples.paths) == sorted((images / split).glob("*/*.png"))
+        names = [found.classes[label] for label in samples.labels]
+        assert names == [path.parent.name for path in samples.paths]
+
+
+def test_offsets_place_each_split_in_the_list_of_all_paths(images: Path) -> None:
+    found = scan(images)
+    for name, split in found.splits.items():
+        start = found.offset(name)
+        assert found.paths[start : start + len(split.paths)] == split.paths
+
+
+def test_hidden_files_are_no_images(images: Path) -> None:
+    before = scan(images)
+    (images / "train" / ".DS_Store").touch()
+    (images / "val" / "class 1" / ".gitkeep").touch()
+    assert scan(images) == before
+
+
+def remove_split(root: Path) -> str:
+    (root / "val").rename(root / "validation")
+    return r"val is missing"
+
+
+def remove_class(root: Path) -> str:
+    (root / "test" / "class 1").rename(root.parent / "gone")
+    return r"Class 'class 1' of .* is not in test"
+
+
+def empty_class(root: Path) -> str:
+    for path in (root / "val" / "class 2").iterdir():
+        path.unlink()
+    return r"class 2 holds no image"
+
+
+def add_text(root: Path) -> str:
+    (root / "train" / "class 0" / "notes.txt").touch()
+    return r"notes\.txt is none of \.bmp, \.jpeg, \.jpg, \.png, \.webp"
+
+
+def add_loose_file(root: Path) -> str:
+    for split in ("train", "val", "test"):
+        (root / split / "loose.png").touch()
+    return r"loose\.png is not a folder"
+
+
+def empty_everything(root: Path) -> str:
+    for split in ("train", "val", "test"):
+        (root / split).rename(root / f".{split}")
+        (root / split).mkdir()
+    return r"train holds 0 class\(es\)"
+
+
+def leave_one_class(root: Path) -> str:
+    for folder in root.glob("*/class [12]"):
+        folder.rename(folder.with_name(f".{folder.name}"))
+    return r"train holds 1 class\(es\)"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        remove_split, remove_class, empty_class, add_text, add_loose_file, empty_everything,
+        leave_one_class,
+    ],  # fmt: skip
+)
+def test_an_incomplete_dataset_is_refused_by_name(images: Path, damage) -> None:
+    message = damage(images)
+    with pytest.raises(UserError, match=message):
+        scan(images)
+
+
+def save(path: Path, mode: str, **options: object) -> Path:
+    image = Image.new("RGB", (30, 20), RED)
+    (image.quantize() if mode == "P" else image.convert(mode)).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a.jpg", "RGB"), ("b.jpeg", "CMYK"), ("c.png", "RGB"), ("d.png", "RGBA"),
+        ("e.png", "P"), ("f.webp", "RGB"), ("g.bmp", "RGB"),
+    ],
+)  # fmt: skip
+def test_every_mode_becomes_rgb_of_the_same_colour(tmp_path: Path, name: str, mode: str) -> None:
+    image = decode(save(tmp_path / name, mode))
+    assert (image.mode, image.size) == ("RGB", (30, 20))
+    assert np.abs(np.asarray(image, dtype=int) - RED).max() <= 3  # JPEG
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA"])
+def test_grey_becomes_three_equal_channels(tmp_path: Path, mode: str) -> None:
+    values = np.asarray(decode(save(tmp_path / "grey.png", mode)))
+    assert values.shape == (20, 30, 3)
+    assert (values[..., :1] == values).all()
+
+
+def test_sixteen_bit_grey_keeps_its_upper_byte(tmp_path: Path) -> None:
+    ramp = np.arange(0, 65536, 128, dtype=np.uint16).reshape(16, 32)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(np.asarray(decode(tmp_path / "deep.png"))[..., 0], ramp >> 8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rotated_photograph_is_upright(tmp_path: Path, orientation: int) -> None:
+    """The top left pixel of the upright image is where EXIF says that it is."""
+    upright = np.zeros((20, 30, 3), np.uint8)
+    upright[:10, :15] = 255
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright), 7: upright.transpose(1, 0, 2)[::-1, ::-1],
+        8: np.rot90(upright, 3),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "photo.png", exif=exif)
+    assert shape(tmp_path / "photo.png") == (20, 30)
+    np.testing.assert_array_equal(np.asarray(decode(tmp_path / "photo.png")), upright)
+
+
+def test_pixels_of_another_shape_are_resized_with_antialiasing(tmp_path: Path) -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    small = pixels(tmp_path / "stripes.png", 16, 16)
+    assert small.shape == (16, 16, 3)
+    assert np.abs(small.astype(int) - 128).max() < 20  # without it: all 0 or all 255
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_an_unreadable_image_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    for reader in (decode, shape):
+        with pytest.raises(UserError, match=r"broken\.png (is not an image|cannot be read)"):
+            reader(path)
+
+
+def test_a_truncated_image_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"cut\.jpg cannot be read: .*truncated"):
+        decode(tmp_path / "cut.jpg")

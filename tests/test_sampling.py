@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.sampling import EpochSampler
+
+
+def sampler(length: int, *, rank: int = 0, ranks: int = 1, seed: int = 7, shuffle: bool = True):
+    return EpochSampler(range(length), rank=rank, ranks=ranks, seed=seed, shuffle=shuffle)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 60), st.integers(0, 5))
+def test_every_sample_once_per_epoch(length: int, epoch: int) -> None:
+    one = sampler(length)
+    one.set_epoch(epoch)
+    tickets = list(one)
+    assert len(one) == length
+    assert {epoch for epoch, _ in tickets} == {epoch}
+    assert sorted(index for _, index in tickets) == list(range(length))
+
+
+@given(st.integers(1, 40), st.integers(2, 4), st.booleans())
+def test_ranks_together_see_what_one_process_sees(length: int, ranks: int, shuffle: bool) -> None:
+    """Position k of the single order is position k // ranks of rank k % ranks."""
+    single = list(sampler(length, shuffle=shuffle))
+    dealt = [list(sampler(length, rank=r, ranks=ranks, shuffle=shuffle)) for r in range(ranks)]
+    assert {len(share) for share in dealt} == {-(-length // ranks)}
+    together = [ticket for row in zip(*dealt, strict=True) for ticket in row]
+    assert together[:length] == single
+    assert together[length:] == (single * ranks)[: len(together) - length]
+
+
+def test_evaluation_keeps_the_order_of_the_files() -> None:
+    assert [index for _, index in sampler(9, shuffle=False)] == list(range(9))
+
+
+def test_the_order_is_asked_anew_and_stays_the_same_within_an_epoch() -> None:
+    one = sampler(30)
+    assert list(one) == list(one)
+    first = list(one)
+    one.set_epoch(1)
+    assert [index for _, index in one] != [index for _, index in first]

@@ -1,0 +1,252 @@
+"""The training stage, with a small network in ResNet50's place where that changes nothing."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from benchmark import digests, train
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.parameters import Parameters
+from benchmark.results import Results
+from tests.conftest import REPOSITORY, make_workspace
+
+pytestmark = pytest.mark.usefixtures("small_network")
+CPU = Results("cpu")
+
+
+def trained(parameters: Parameters) -> dict[str, Any]:
+    train.run("cpu", parameters)
+    return read_json(CPU.training)
+
+
+def without_inputs(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "inputs"}
+
+
+def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> None:
+    result = trained(parameters)
+    assert result["status"] == "ok"
+    assert result["accelerator"] == "cpu"
+    assert result["classes"] == 3
+    assert result["epochs"] == len(result["digests"]["order_by_epoch"]) == 3
+    assert result["steps"] == 3 * 4
+    for split in ("test", "val"):
+        assert 0 <= result[split]["accuracy"] <= result[split]["top5"] <= 1
+    for name in ("weights", "initial_weights", "order", "pixels"):
+        assert len(result["digests"][name]) == 64
+    assert result["digests"]["weights"] != result["digests"]["initial_weights"]
+
+
+def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Parameters) -> None:
+    result = trained(parameters)
+    with CPU.steps.open(newline="") as file:
+        steps = list(csv.DictReader(file))
+    with CPU.epochs.open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in steps] == list(range(12))
+    assert [int(row["epoch"]) for row in epochs] == [0, 1, 2]
+    for row in epochs:
+        losses = [float(s["train_loss"]) for s in steps if s["epoch"] == row["epoch"]]
+        assert float(row["train_loss"]) == pytest.approx(sum(losses) / len(losses))
+    best = min(epochs, key=lambda row: float(row["val_loss"]))
+    assert int(best["epoch"]) == result["best_epoch"]
+    assert result["val"]["loss"] == pytest.approx(float(best["val_loss"]), abs=1e-6)
+
+
+def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) -> None:
+    """Recomputed without Lightning: the pinned order, pixels and weights, and cross-entropy."""
+    trained(parameters)
+    data = train.data_module(parameters)
+    data.setup("fit")
+    model = train.fine_tuner(parameters, 3).train()
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    with CPU.steps.open(newline="") as file:
+        first = float(next(csv.DictReader(file))["train_loss"])
+    assert first == pytest.approx(float(model.training_step(batch, 0)), rel=1e-5)
+
+
+def test_the_model_directory_holds_the_weights_that_were_digested(parameters: Parameters) -> None:
+    result = trained(parameters)
+    state = load_file(CPU.model / "weights.safetensors")
+    assert digests.of_state(state) == result["digests"]["weights"]
+    assert read_json(CPU.model / "status.json")["classes"] == ["class 0", "class 1", "class 2"]
+
+
+def test_the_test_is_of_the_best_epoch(change: Callable[..., Parameters], workspace: Path) -> None:
+    """A learning rate that ruins the weights: the best epoch is not the last."""
+    parameters = change(train={"learning_rate": 0.5, "max_epochs": 4, "patience": 4})
+    result = trained(parameters)
+    assert result["best_epoch"] < result["epochs"] - 1
+    model = train.fine_tuner(parameters, 3)
+    model.network.load_state_dict(load_file(CPU.model / "weights.safetensors"))
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
+        use_distributed_sampler=False,
+    )  # fmt: skip
+    data = train.data_module(parameters)
+    tested = trainer.test(model, data, verbose=False)[0]
+    validated = trainer.validate(model, data, verbose=False)[0]
+    assert result["test"]["loss"] == pytest.approx(tested["test/loss"], rel=1e-5)
+    assert result["val"]["loss"] == pytest.approx(validated["val/loss"], rel=1e-5)
+
+
+def test_training_stops_when_validation_no_longer_improves(change, workspace: Path) -> None:
+    result = trained(change(train={"learning_rate": 0.5, "max_epochs": 20, "patience": 1}))
+    assert result["epochs"] == result["best_epoch"] + 2 < 20
+
+
+def test_wall_times_are_apart_from_the_result(parameters: Parameters) -> None:
+    result = trained(parameters)
+    timing = read_json(CPU.timing)
+    assert len(timing["epoch_seconds"]) == 3
+    assert timing["fit_and_test_seconds"] > sum(timing["epoch_seconds"]) > 0
+    assert not any("second" in key for key in result)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, workspace) -> None:
+    one, again, other = trained(change()), trained(change()), trained(change(seed=8))
+    assert one == again
+    for name in ("weights", "initial_weights", "order", "pixels"):
+        assert one["digests"][name] != other["digests"][name], name
+
+
+def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None:
+    one = without_inputs(trained(change()))
+    assert one == without_inputs(trained(change(data={"num_workers": 2})))
+    assert one == without_inputs(trained(change(data={"cache_gib": 0})))
+
+
+def test_fresh_processes_in_two_directories_agree(tmp_path, raw_parameters, monkeypatch) -> None:
+    results = []
+    for name in ("here", "elsewhere"):
+        root = make_workspace(tmp_path / name, raw_parameters, monkeypatch)
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-m", "tests.small", "train", "cpu"]
+        done = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("cpu epoch 1/3: train loss ")
+        results.append(read_json(root / CPU.training))
+    assert results[0] == results[1]
+
+
+class Interrupt(pl.Callback):
+    """Stops a fit as a power cut would: after the checkpoint of an epoch, in the next."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch and trainer.fit_loop.batch_idx == 1:
+            raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_run_resumes_to_the_same_result(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    whole = trained(parameters)
+    steps, epochs = CPU.steps.read_bytes(), CPU.epochs.read_bytes()
+    with monkeypatch.context() as patch:
+        extras = train.Run._extras
+        patch.setattr(
+            train.Run, "_extras", lambda run, terminal: [*extras(run, terminal), Interrupt(epoch)]
+        )
+        with pytest.raises(RuntimeError, match="power cut"):
+            train.run("cpu", parameters)
+    assert len(list(Path(".checkpoints/cpu").glob("*/last.ckpt"))) == 1
+    resumed = []
+    monkeypatch.setattr(pl.Trainer, "fit", _spy(pl.Trainer.fit, resumed))
+    assert trained(parameters) == whole
+    assert resumed[0]["ckpt_path"].endswith("last.ckpt")
+    assert (CPU.steps.read_bytes(), CPU.epochs.read_bytes()) == (steps, epochs)
+
+
+def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[..., Any]:
+    def spied(*arguments: Any, **options: Any) -> Any:
+        calls.append(options)
+        return function(*arguments, **options)
+
+    return spied
+
+
+def test_a_checkpoint_of_other_inputs_is_not_resumed(change, workspace: Path) -> None:
+    stale = Path(".checkpoints/cpu") / train.gather_inputs("cpu", change(seed=8)).key()
+    stale.mkdir(parents=True)
+    (stale / "last.ckpt").write_bytes(b"of another run")
+    assert trained(change())["status"] == "ok"
+    assert not stale.exists()
+
+
+def test_a_successful_run_leaves_no_checkpoint(parameters: Parameters) -> None:
+    trained(parameters)
+    assert [path.name for path in Path(".checkpoints/cpu").iterdir()] in ([], ["lock"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 8}, {"data": {"batch_size": 5}}, {"model": {"channels_last": True}},
+        {"train": {"learning_rate": 1e-3}},
+    ],
+)  # fmt: skip
+def test_whatever_matters_has_a_scratch_directory_of_its_own(change, workspace, changed) -> None:
+    keys = {train.gather_inputs("cpu", change(**c)).key() for c in ({}, changed)}
+    assert len(keys) == 2
+
+
+def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
+    one, other = (train.gather_inputs("cpu", change(throughput={"blocks": n})) for n in (3, 4))
+    assert one == other
+
+
+def test_a_second_process_is_told_to_wait(parameters: Parameters) -> None:
+    lock = Path(".checkpoints/cpu/lock")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(UserError, match="Another process is training on cpu"):
+        train.run("cpu", parameters)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_absent_accelerator_is_a_result_with_every_output(parameters: Parameters) -> None:
+    train.run("gpu", parameters)
+    gpu = Results("gpu")
+    result = read_json(gpu.training)
+    assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
+    assert read_json(gpu.timing)["status"] == "unavailable"
+    assert read_json(gpu.model / "status.json")["status"] == "unavailable"
+    assert gpu.steps.read_text() == "step,epoch,train_loss\n"
+    assert gpu.epochs.read_text().startswith("epoch,train_loss,val_loss,")
+
+
+def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
+    before = trained(change())
+    (workspace / "data/val/class 1/001.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"class 1/001\.png is not an image"):
+        train.run("cpu", change())
+    assert read_json(CPU.training) == before
+
+
+def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        torch.nn.functional, "cross_entropy", lambda x, y: x.sum() * float("nan")
+    )
+    with pytest.raises(UserError, match="validation loss was never a finite number"):
+        train.run("cpu", change())
+
+
+def test_the_stages_before_must_have_run(parameters: Parameters) -> None:
+    Path("reports/dataset.json").unlink()
+    with pytest.raises(UserError, match=r"reports/dataset\.json is not here.*dvc repro"):
+        train.run("cpu", parameters)

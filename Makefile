@@ -35,5 +35,5 @@ setup: .venv/installed
 # Newest versions that pyproject.toml allows, but torch and torchvision as torch_xla needs them.
 lock:
 	printf 'torch==2.9.1\ntorchvision==0.24.1\n' | uv pip compile --quiet --universal \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --constraints - --extra lint --output-file requirements.lock pyproject.toml

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.parameters import ACCELERATORS, load_parameters
+from benchmark.parameters import ACCELERATORS, Parameters, load_parameters
 
 PLAIN_STAGES = {
     "dataset": "fetch and check the pinned images",
@@ -32,26 +32,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> None:
-    """Import the one stage that runs: most need no torch, and torch takes seconds."""
+    """Import the one stage that runs: torch and Lightning take seconds to load."""
     if options.command == "synthesise":
         from benchmark.synthetic import synthesise
 
         synthesise(options.directory, options.seed)
         return
-    stage = import_module(f"benchmark.{options.command}")
     parameters = load_parameters()
     if options.command in PLAIN_STAGES:
-        stage.run(parameters)
+        import_module(f"benchmark.{options.command}").run(parameters)
     else:
-        stage.run(_known(options.accelerator), parameters)
+        _run_on(options.accelerator, options.command, parameters)
 
 
-def _known(accelerator: str) -> str:
-    if accelerator not in ACCELERATORS:
+def _run_on(name: str, stage: str, parameters: Parameters) -> None:
+    if name not in ACCELERATORS:
         raise UserError(
-            f"There is no accelerator {accelerator!r}.", f"Choose from {', '.join(ACCELERATORS)}."
+            f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
         )
-    return accelerator
+    from benchmark import absent, accelerators
+
+    accelerator = accelerators.find(name)
+    if accelerator.available:
+        import_module(f"benchmark.{stage}").run(accelerator, parameters)
+    else:
+        getattr(absent, stage)(accelerator)
 
 
 def _parser() -> argparse.ArgumentParser:

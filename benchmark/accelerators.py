@@ -38,10 +38,6 @@ class Accelerator:
         """Its name in reports: XLA's CPU backend must never pass for a TPU."""
         return "xla:cpu" if self.name == "xla" else self.name
 
-    def unavailable(self) -> dict[str, str]:
-        """The result of a stage that cannot run on it."""
-        return {"status": "unavailable", "accelerator": self.label, "reason": self.reason}
-
 
 def find(name: str) -> Accelerator:
     """Look for the accelerator `name`, one of parameters.ACCELERATORS."""

@@ -1,5 +1,6 @@
 """The dataset stage: bring the pinned images, refuse altered ones, record what they are."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,14 +41,21 @@ def read_pin(pin: Path) -> dict[str, Any]:
 
 def _pull(pin: Path) -> None:
     """Without --force: that would delete files which the user has added."""
-    command = [sys.executable, "-m", "dvc", "pull", "--quiet", str(pin)]
+    command = [sys.executable, "-m", "dvc", "pull", str(pin)]
     pulled = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pulled.returncode:
         raise UserError(
-            f"The images are not those that {pin} pins: {pulled.stderr.strip()}\n",
+            f"The images are not those that {pin} pins: {_complaint(pulled.stderr)}.",
             f"To use your own images, pin them: dvc add {pin.stem}. "
             f"To restore the pinned ones: dvc checkout --force {pin}.",
         )
+
+
+def _complaint(output: str) -> str:
+    """The files that DVC names, by their paths from here, or whatever it says in the end."""
+    here = f"{Path.cwd()}{os.sep}"
+    named = [line.removeprefix(here) for line in output.splitlines() if line.startswith(here)]
+    return ", ".join(named) or " ".join(output.split()).removeprefix("ERROR: ").rstrip(".")
 
 
 def _counts(images: ImageFolder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from benchmark import accelerators
+from benchmark.accelerators import Accelerator, cpu_name
 from benchmark.digests import of_text
 from benchmark.files import write_json
 from benchmark.parameters import Parameters
@@ -25,21 +25,19 @@ from benchmark.results import Results
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
-def run(name: str, parameters: Parameters) -> None:
-    """The stage: write the fingerprint of the accelerator `name`."""
-    write_json(Results(name).environment, fingerprint(accelerators.find(name)))
+def run(accelerator: Accelerator, parameters: Parameters) -> None:
+    """The stage: write the fingerprint of an accelerator that is here."""
+    write_json(Results(accelerator.name).environment, fingerprint(accelerator))
 
 
-def fingerprint(accelerator: accelerators.Accelerator) -> dict[str, Any]:
-    """Hardware and software behind an accelerator, or the reason why it is not here."""
-    if not accelerator.available:
-        return accelerator.unavailable()
+def fingerprint(accelerator: Accelerator) -> dict[str, Any]:
+    """Hardware and software behind an accelerator."""
     return {
         "status": "ok",
         "accelerator": accelerator.label,
         "device": accelerator.device,
         "machine": machine(),
-        "cpu": accelerators.cpu_name(),
+        "cpu": cpu_name(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gib": _memory_gib(),
@@ -52,7 +50,7 @@ def fingerprint(accelerator: accelerators.Accelerator) -> dict[str, Any]:
 
 def machine() -> str:
     """An opaque id of this machine, 16 hex digits: a hash that names nobody."""
-    parts = (_identity(), accelerators.cpu_name(), str(os.cpu_count()), str(_memory_gib()))
+    parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
     return of_text("benchmark machine", *parts)[:16]
 
 

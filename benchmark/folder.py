@@ -111,7 +111,8 @@ def _classes(root: Path) -> tuple[str, ...]:
             )
     if len(every) < 2:
         raise UserError(
-            f"{root / SPLITS[0]} holds {len(every)} class(es).", "Two at least are to be told apart."
+            f"{root / SPLITS[0]} holds {len(every)} class(es).",
+            "Two at least are to be told apart.",
         )
     return tuple(every)
 

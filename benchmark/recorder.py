@@ -9,9 +9,6 @@ from torch import Tensor
 
 from benchmark.accelerators import synchronise
 
-EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
-STEP_HEADER = ("step", "epoch", "train_loss")
-
 
 class Recorder(Callback):
     """Losses of every step and metrics of every epoch; both survive a resume.

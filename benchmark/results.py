@@ -6,6 +6,9 @@ from pathlib import Path
 REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"
 
+EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
+STEP_HEADER = ("step", "epoch", "train_loss")
+
 
 @dataclass(frozen=True)
 class Results:

@@ -56,20 +56,16 @@ class BlockTimer(pl.Callback):
         self._images = 0
 
 
-def run(name: str, parameters: Parameters) -> None:
-    """The stage: measure `name`, or record why that is not possible here.
+def run(accelerator: Accelerator, parameters: Parameters) -> None:
+    """The stage: measure an accelerator that is here.
 
     Raises:
         UserError: as the training stage; or no block was free of compilation.
     """
-    accelerator, path = accelerators.find(name), Results(name).throughput
-    if not accelerator.available:
-        write_json(path, accelerator.unavailable())
-        return
-    accelerators.prepare(name)
-    inputs = gather_inputs(name, parameters)
-    blocks = measure(accelerator, parameters)
-    write_json(path, _result(accelerator, parameters, blocks, inputs))
+    accelerators.prepare(accelerator.name)
+    inputs = gather_inputs(accelerator.name, parameters)
+    result = _result(accelerator, parameters, measure(accelerator, parameters), inputs)
+    write_json(Results(accelerator.name).throughput, result)
 
 
 def measure(accelerator: Accelerator, parameters: Parameters) -> list[Block]:

@@ -24,8 +24,8 @@ from benchmark.errors import UserError
 from benchmark.files import new_directory, read_json, write_csv, write_json
 from benchmark.model import FineTuner
 from benchmark.parameters import Parameters
-from benchmark.recorder import EPOCH_HEADER, STEP_HEADER, Lines, Recorder, Stopwatch
-from benchmark.results import DATASET, Results
+from benchmark.recorder import Lines, Recorder, Stopwatch
+from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, Results
 
 SCRATCH = Path(".checkpoints")
 
@@ -45,20 +45,16 @@ class Inputs:
         return digests.of_json([*vars(self).values(), place])[:32]
 
 
-def run(name: str, parameters: Parameters) -> None:
-    """The stage: train on `name`, or record why that is not possible here.
+def run(accelerator: Accelerator, parameters: Parameters) -> None:
+    """The stage: train on an accelerator that is here.
 
     Raises:
         UserError: the data or the weights are not usable, or another process is training.
     """
-    accelerator, results = accelerators.find(name), Results(name)
-    if not accelerator.available:
-        _write_unavailable(accelerator, results)
-        return
-    accelerators.prepare(name)
-    inputs = gather_inputs(name, parameters)
-    with _scratch(name, inputs.key()) as scratch:
-        _write(Run(accelerator, parameters, scratch).execute(), inputs, results)
+    accelerators.prepare(accelerator.name)
+    inputs = gather_inputs(accelerator.name, parameters)
+    with _scratch(accelerator.name, inputs.key()) as scratch:
+        _write(Run(accelerator, parameters, scratch).execute(), inputs)
 
 
 def gather_inputs(name: str, parameters: Parameters) -> Inputs:
@@ -138,7 +134,7 @@ class Run:
 
     def _restore_best(self) -> None:
         """The weights alone: test(ckpt_path=...) would take the recordings back too."""
-        if not self.best.best_model_path:
+        if self.best.best_model_score is None or not self.best.best_model_score.isfinite():
             raise UserError(
                 f"{self.accelerator.label}: the validation loss was never a finite number.",
                 "Lower train.learning_rate, or choose a finer train.precision.",
@@ -203,17 +199,8 @@ def _scratch(name: str, key: str) -> Iterator[Path]:
         ) from None
 
 
-def _write_unavailable(accelerator: Accelerator, results: Results) -> None:
-    status = accelerator.unavailable()
-    write_json(results.training, status)
-    write_json(results.timing, status)
-    write_csv(results.steps, STEP_HEADER, [])
-    write_csv(results.epochs, EPOCH_HEADER, [])
-    with new_directory(results.model) as directory:
-        write_json(directory / "status.json", status)
-
-
-def _write(run: Run, inputs: Inputs, results: Results) -> None:
+def _write(run: Run, inputs: Inputs) -> None:
+    results = Results(run.accelerator.name)
     state = run.model.network.state_dict()
     weights = {name: value.cpu().contiguous() for name, value in state.items()}
     with new_directory(results.model) as directory:

@@ -25,7 +25,10 @@ os.environ["PJRT_DEVICE"] = "CPU"
 
 
 def write_images(
-    root: Path, classes: int = 3, sizes: dict[str, int] | None = None, shape: tuple[int, int] = (40, 40)
+    root: Path,
+    classes: int = 3,
+    sizes: dict[str, int] | None = None,
+    shape: tuple[int, int] = (40, 40),
 ) -> Path:
     """A dataset of noise: `sizes` images per class in each split, named after their content."""
     sizes = sizes or {"train": 5, "val": 2, "test": 2}

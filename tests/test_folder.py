@@ -77,9 +77,14 @@ def leave_one_class(root: Path) -> str:
 @pytest.mark.parametrize(
     "damage",
     [
-        remove_split, remove_class, empty_class, add_text, add_loose_file, empty_everything,
+        remove_split,
+        remove_class,
+        empty_class,
+        add_text,
+        add_loose_file,
+        empty_everything,
         leave_one_class,
-    ],  # fmt: skip
+    ],
 )
 def test_an_incomplete_dataset_is_refused_by_name(images: Path, damage) -> None:
     message = damage(images)
@@ -126,7 +131,8 @@ def test_a_rotated_photograph_is_upright(tmp_path: Path, orientation: int) -> No
     upright[:10, :15] = 255
     stored = {
         1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.transpose(1, 0, 2), 6: np.rot90(upright), 7: upright.transpose(1, 0, 2)[::-1, ::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright),
+        7: upright.transpose(1, 0, 2)[::-1, ::-1],
         8: np.rot90(upright, 3),
     }[orientation]  # fmt: skip
     exif = Image.Exif()

@@ -1,0 +1,38 @@
+import pytest
+
+from benchmark import absent
+from benchmark.accelerators import Accelerator
+from benchmark.files import read_json
+from benchmark.results import Results
+
+GPU = Results("gpu")
+
+
+@pytest.mark.parametrize("stage", ["environment", "train", "throughput"])
+def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    getattr(absent, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
+    written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    outputs = {
+        "environment": {GPU.environment},
+        "train": {GPU.training, GPU.timing, GPU.steps, GPU.epochs, GPU.model / "status.json"},
+        "throughput": {GPU.throughput},
+    }
+    assert written == outputs[stage]
+    for path in written:
+        if path.suffix == ".json":
+            assert read_json(path) == {
+                "status": "unavailable",
+                "accelerator": "gpu",
+                "reason": "no CUDA or MPS device found",
+            }
+
+
+def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    GPU.model.mkdir(parents=True)
+    (GPU.model / "weights.safetensors").write_bytes(b"of another day")
+    absent.train(Accelerator("gpu", "", "gone"))
+    assert [path.name for path in GPU.model.iterdir()] == ["status.json"]
+    assert GPU.steps.read_text() == "step,epoch,train_loss\n"
+    assert GPU.epochs.read_text() == "epoch,train_loss,val_loss,val_accuracy,val_top5\n"

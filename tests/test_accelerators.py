@@ -1,0 +1,82 @@
+import sys
+import types
+
+import pytest
+import torch
+
+from benchmark import accelerators
+from benchmark.accelerators import find, synchronise
+from benchmark.parameters import ACCELERATORS
+
+
+def test_the_cpu_is_always_here_and_named() -> None:
+    cpu = find("cpu")
+    assert cpu.available
+    assert f"{torch.get_num_threads()} threads" in cpu.device
+
+
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_an_accelerator_has_either_a_device_or_a_reason(name: str) -> None:
+    found = find(name)
+    assert found.available == bool(found.device) != bool(found.reason)
+
+
+def test_xlas_cpu_never_passes_for_a_tpu() -> None:
+    assert find("xla").label == "xla:cpu"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, False, "cuda"), (True, True, "cuda"), (False, True, "mps"), (False, False, None)],
+)
+def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "A GPU")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    found = find("gpu")
+    assert found.available == (expected is not None)
+    if expected:
+        assert accelerators.device("gpu").type == expected
+
+
+def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: None)
+    assert find("tpu").reason == find("xla").reason == "torch_xla is not installed"
+
+
+def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
+    monkeypatch.setattr(accelerators, "_google_chip", lambda: False)
+    assert find("tpu").reason == "no TPU found"
+
+
+def test_a_tpu_that_torch_xla_sees_is_used(monkeypatch) -> None:
+    tpu = types.SimpleNamespace(version=lambda: 4, num_available_devices=lambda: 8)
+    monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
+    monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=tpu))
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
+    monkeypatch.setattr(accelerators, "_google_chip", lambda: True)
+    assert find("tpu").device == "TPU v4, 1 of 8 devices"
+
+
+@pytest.mark.parametrize(("kind", "module"), [("cuda", torch.cuda), ("mps", torch.mps)])
+def test_gpus_are_synchronised(monkeypatch, kind: str, module: types.ModuleType) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(accelerators, "device", lambda name: torch.device(kind))
+    monkeypatch.setattr(module, "synchronize", lambda: calls.append(kind))
+    synchronise("gpu")
+    assert calls == [kind]
+
+
+def test_xla_is_waited_for_and_not_only_traced(monkeypatch) -> None:
+    calls: list[dict[str, bool]] = []
+    fake = types.SimpleNamespace(sync=lambda **options: calls.append(options))
+    monkeypatch.setitem(sys.modules, "torch_xla", fake)
+    monkeypatch.setattr(accelerators, "device", lambda name: torch.device("xla", 0))
+    synchronise("tpu")
+    assert calls == [{"wait": True}]
+
+
+def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
+    for name in ("cpu", "gpu", "tpu"):
+        assert accelerators.trainer_arguments(name) == {"accelerator": name, "devices": 1}

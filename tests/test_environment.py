@@ -1,0 +1,56 @@
+import getpass
+import json
+import platform
+import uuid
+
+import pytest
+import torch
+
+from benchmark import environment
+from benchmark.accelerators import find
+from benchmark.files import read_json
+from benchmark.results import Results
+
+
+def test_the_same_machine_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    contents = []
+    for _ in range(2):
+        environment.run(find("cpu"), None)  # type: ignore[arg-type]
+        contents.append(Results("cpu").environment.read_bytes())
+    assert contents[0] == contents[1]
+    assert read_json(Results("cpu").environment)["status"] == "ok"
+
+
+def test_it_holds_what_results_depend_on() -> None:
+    fingerprint = environment.fingerprint(find("cpu"))
+    assert fingerprint["threads"] == torch.get_num_threads()
+    assert fingerprint["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert {"device", "machine", "cpu", "cores", "memory_gib", "python"} <= fingerprint.keys()
+
+
+def test_it_names_nobody() -> None:
+    text = json.dumps(environment.fingerprint(find("cpu"))).lower()
+    private = [platform.node(), getpass.getuser(), str(uuid.getnode()), environment._identity()]
+    assert not [word for word in private if word and len(word) > 3 and word.lower() in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_identity", "another"), ("cpu_name", "another"), ("_memory_gib", 7)],
+)
+def test_another_machine_has_another_id(monkeypatch, name: str, value: object) -> None:
+    here = environment.machine()
+    monkeypatch.setattr(environment, name, lambda: value)
+    assert environment.machine() != here
+    assert len(here) == 16
+
+
+def test_a_made_up_network_address_is_no_identity(monkeypatch, tmp_path) -> None:
+    """uuid.getnode() draws a new one at each call where it finds no card, and says so in a bit."""
+    monkeypatch.setattr(environment.Path, "is_file", lambda path: False)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(uuid, "getnode", lambda: 1 << 40 | 12345)
+    assert environment._identity() == ""
+    monkeypatch.setattr(uuid, "getnode", lambda: 12345)
+    assert environment._identity() == "12345"

@@ -1,0 +1,74 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmark.__main__ import main
+from tests.conftest import REPOSITORY
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def edit(**changes: object) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    for name, value in changes.items():
+        content[name] = content[name] | value if isinstance(value, dict) else value
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "message"),
+    [
+        (["train", "npu"], {}, "There is no accelerator 'npu'. Choose from cpu, gpu, tpu, xla."),
+        (["train", "cpu"], {"train": {"max_epochs": 0}}, "params.yaml: train.max_epochs = 0: "),
+        (["train", "cpu"], {"data": {"root": "elsewhere"}}, "elsewhere/train is missing."),
+        (["train", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
+        (["throughput", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
+        (["report"], {}, "reports/train/cpu.json is not here."),
+        (["dataset"], {}, "data.dvc is not here. Pin the dataset: dvc add data."),
+    ],
+)
+def test_bad_input_is_one_line_and_overwrites_nothing(
+    workspace: Path, capsys, arguments, changes, message
+) -> None:
+    edit(**changes)
+    before = files(workspace)
+    assert main(arguments) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("error: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    after = {name: content for name, content in files(workspace).items() if "/.check" not in name}
+    assert after == before
+
+
+def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:
+    (workspace / "data/train/class 0/002.png").write_bytes(b"no image")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "tests.small", "train", "cpu"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: data/train/class 0/002.png is not an image. Replace or remove it."
+    ]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path) -> None:
+    for stage in ("environment", "train", "throughput"):
+        assert main([stage, "gpu"]) == 0
+    result = json.loads(Path("reports/throughput/gpu.json").read_text())
+    assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
+
+
+def test_a_command_is_required(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "required: command" in capsys.readouterr().err

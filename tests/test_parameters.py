@@ -1,0 +1,83 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.parameters import Parameters, load_parameters, parse_parameters
+from tests.conftest import REPOSITORY
+
+
+def test_the_repositorys_own_file_is_valid() -> None:
+    parameters = load_parameters(REPOSITORY / "params.yaml")
+    assert parameters.train.learning_rate == 1e-4
+    assert parameters.accelerators == ("cpu", "gpu", "tpu")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (None, "seed", -1, r"seed = -1: input should be greater than or equal to 0"),
+        (None, "seed", 1.5, r"seed = 1\.5: input should be a valid integer"),
+        (None, "accelerators", [], r"accelerators = \[\]: .*at least 1 item"),
+        (None, "accelerators", ["npu"], r"accelerators\.0 = 'npu': .*'cpu', 'gpu', 'tpu' or 'xla'"),
+        (None, "accelerators", ["cpu", "cpu"], r"accelerators = .* names an accelerator twice"),
+        (None, "colour", 1, r"colour = 1: extra inputs are not permitted"),
+        ("data", "batch_size", 0, r"data\.batch_size = 0: .*greater than or equal to 1"),
+        ("data", "image_size", 8, r"data\.image_size = 8: .*greater than or equal to 32"),
+        ("data", "num_workers", -2, r"data\.num_workers = -2"),
+        ("data", "root", "", r"data\.root = ''"),
+        ("model", "weights", None, r"model\.weights = None"),
+        ("train", "learning_rate", 0, r"train\.learning_rate = 0: .*greater than 0"),
+        ("train", "learning_rate", "fast", r"train\.learning_rate = 'fast': .*valid number"),
+        ("train", "precision", "8", r"train\.precision = '8': .*'32-true'"),
+        ("train", "max_epochs", 0, r"train\.max_epochs = 0"),
+        ("throughput", "blocks", 1, r"throughput\.blocks = 1"),
+    ],
+)
+def test_a_wrong_value_is_named(raw_parameters, section, key, value, message) -> None:
+    (raw_parameters[section] if section else raw_parameters)[key] = value
+    with pytest.raises(UserError, match=r"params\.yaml: " + message):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def keys(content: Any, prefix: str = "") -> list[str]:
+    nested = [keys(v, f"{prefix}{k}.") if isinstance(v, dict) else [] for k, v in content.items()]
+    return [f"{prefix}{key}" for key in content] + [key for inner in nested for key in inner]
+
+
+def test_every_key_is_needed(raw_parameters: dict[str, Any]) -> None:
+    for key in keys(raw_parameters):
+        content = Parameters.model_validate(raw_parameters).model_dump()
+        *path, last = key.split(".")
+        section = content
+        for part in path:
+            section = section[part]
+        del section[last]
+        with pytest.raises(UserError, match=f"{key} is missing"):
+            parse_parameters(content, "params.yaml")
+
+
+def test_all_mistakes_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["seed"] = -1
+    del raw_parameters["model"]
+    with pytest.raises(UserError, match=r"seed = -1.*; model is missing"):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_scientific_notation_is_a_number_as_dvc_reads_it(raw_parameters) -> None:
+    """YAML 1.1, which PyYAML reads, takes 1e-3 for a text; DVC reads YAML 1.2."""
+    raw_parameters["train"]["learning_rate"] = "1e-3"
+    assert parse_parameters(raw_parameters, "").train.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is not here"), ("a: [", "is not YAML"), ("", "valid dictionary"), ("7", "dictionary")],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=rf"params\.yaml.*{message}"):
+        load_parameters(path)

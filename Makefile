@@ -32,8 +32,7 @@ setup: .venv/installed
 	fi
 	@touch $@
 
-# Newest versions that pyproject.toml allows, but torch and torchvision as torch_xla needs them.
+# The newest versions that pyproject.toml allows beside torch_xla.
 lock:
-	printf 'torch==2.9.1\ntorchvision==0.24.1\n' | uv pip compile --quiet --universal \
-	  --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  --constraints - --extra lint --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 --extra xla --extra lint --output-file requirements.lock pyproject.toml

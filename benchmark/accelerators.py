@@ -6,6 +6,7 @@ code of a TPU without one and is always labelled `xla:cpu`.
 
 import os
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,17 @@ from typing import Any
 
 import torch
 
+from benchmark.errors import UserError
+
 GOOGLE_PCI_VENDOR = "0x1ae0"
+
+PRECISIONS = {
+    "cpu": ("32-true", "bf16-mixed", "bf16-true"),
+    "gpu": ("32-true", "bf16-mixed", "bf16-true", "16-mixed"),
+    # Lightning's bf16-true turns every float of XLA's into bfloat16, crop windows included.
+    "tpu": ("32-true",),
+    "xla": ("32-true",),
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,12 @@ def prepare(name: str) -> None:
     later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning looks for a TPU in any case,
     and a runtime that is told to be the CPU's looks no further.
     """
-    if name != "tpu":
-        os.environ["PJRT_DEVICE"] = "CPU"
+    os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
+    torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     if name in ("tpu", "xla"):
+        import torch_xla.backends
+
+        torch_xla.backends.set_mat_mul_precision("highest")  # as above: a TPU's default is bfloat16
         device(name)
 
 
@@ -81,18 +95,35 @@ def synchronise(name: str) -> None:
             torch.mps.synchronize()
         case "xla":
             import torch_xla
+            from torch_xla.core import xla_model
 
-            torch_xla.sync(wait=True)  # without `wait` it returns when the graph is traced
+            torch_xla.sync()  # starts what was traced; even with wait=True it returns at once
+            xla_model.wait_device_ops()
 
 
 def compilations(name: str) -> int:
-    """Graphs compiled by XLA in this process so far; 0 where nothing is compiled that way."""
+    """Graphs compiled in this process so far, by XLA or by torch.compile."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    graphs = int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
     if name not in ("tpu", "xla"):
-        return 0
+        return graphs
     import torch_xla.debug.metrics as metrics
 
     data = metrics.metric_data("CompileTime")
-    return int(data[0]) if data else 0
+    return graphs + (int(data[0]) if data else 0)
+
+
+def check_precision(name: str, precision: str) -> None:
+    """Refuse what Lightning would change without asking, or what would change the pixels.
+
+    Raises:
+        UserError: `precision` does not exist on the accelerator `name`.
+    """
+    if precision not in PRECISIONS[name]:
+        raise UserError(
+            f"train.precision: there is no {precision} on {name}.",
+            f"Choose from {', '.join(PRECISIONS[name])}, or leave {name} out of accelerators.",
+        )
 
 
 def trainer_arguments(name: str) -> dict[str, Any]:
@@ -129,18 +160,17 @@ def _find_gpu() -> Accelerator:
 def _find_tpu() -> Accelerator:
     if find_spec("torch_xla") is None:
         return Accelerator("tpu", "", "torch_xla is not installed")
-    if os.environ.get("PJRT_DEVICE") != "TPU" and not _google_chip():
-        return Accelerator("tpu", "", "no TPU found")  # without the cost of importing torch_xla
+    if not _google_device():
+        return Accelerator("tpu", "", "no TPU found")
     from torch_xla._internal import tpu
 
-    try:
-        count = tpu.num_available_devices()
-        return Accelerator("tpu", f"TPU v{tpu.version()}, 1 of {count} devices")
-    except Exception as error:  # torch_xla has no error class of its own for this
-        return Accelerator("tpu", "", f"torch_xla finds no usable TPU: {error}")
+    if not tpu.num_available_chips():
+        return Accelerator("tpu", "", "no TPU found")
+    return Accelerator("tpu", f"TPU v{tpu.version()}, 1 of {tpu.num_available_devices()} devices")
 
 
-def _google_chip() -> bool:
+def _google_device() -> bool:
+    """Google's TPUs and network cards alike; without one, torch_xla need not be loaded."""
     vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
     return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
 

@@ -86,8 +86,8 @@ class FineTuner(LightningModule):
         logits = self(images).float()
         loss = nn.functional.cross_entropy(logits, labels)
         accuracy.update(logits, labels)
-        self.log(f"{split}/loss", loss, batch_size=len(labels), on_epoch=True, on_step=False)
-        self.log_dict(accuracy, batch_size=len(labels), on_epoch=True, on_step=False)
+        self.log(f"{split}/loss", loss, batch_size=len(labels), sync_dist=True)
+        self.log_dict(accuracy, batch_size=len(labels))
 
 
 def build(classes: int, seed: int, weights: str) -> ResNet:

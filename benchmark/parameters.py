@@ -62,8 +62,8 @@ class TrainParameters(Section):
 class ThroughputParameters(Section):
     """How long the clock runs."""
 
-    warmup_steps: int = Field(ge=1)
-    """Steps before the first block, never counted."""
+    warmup_steps: int = Field(ge=8)
+    """Steps before the first block, never counted: the first 8 digest their pixels."""
     blocks: int = Field(ge=2)
     """Blocks that are timed; each gives one rate."""
     steps_per_block: int = Field(ge=1)

@@ -127,7 +127,7 @@ def _cells(row: Row) -> list[str]:
         f"{training['test']['top5']:.1%}",
         f"{training['val']['accuracy']:.1%}",
         f"{training['epochs']} (best: {training['best_epoch'] + 1})",
-        _duration(row.timing["fit_and_test_seconds"]),
+        _duration(row.timing["total_seconds"]),
         f"`{training['digests']['weights'][:12]}`",
     ]
 

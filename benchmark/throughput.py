@@ -62,8 +62,9 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     Raises:
         UserError: as the training stage; or no block was free of compilation.
     """
+    accelerators.check_precision(accelerator.name, parameters.train.precision)
     accelerators.prepare(accelerator.name)
-    inputs = gather_inputs(accelerator.name, parameters)
+    inputs = gather_inputs(accelerator.name, parameters, "throughput")
     result = _result(accelerator, parameters, measure(accelerator, parameters), inputs)
     write_json(Results(accelerator.name).throughput, result)
 

@@ -1,6 +1,7 @@
 """The training stage: one seeded, resumable Lightning fit and test on one accelerator."""
 
 import logging
+import math
 import shutil
 import sys
 import time
@@ -51,21 +52,23 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     Raises:
         UserError: the data or the weights are not usable, or another process is training.
     """
+    accelerators.check_precision(accelerator.name, parameters.train.precision)
     accelerators.prepare(accelerator.name)
-    inputs = gather_inputs(accelerator.name, parameters)
+    inputs = gather_inputs(accelerator.name, parameters, "train")
     with _scratch(accelerator.name, inputs.key()) as scratch:
         _write(Run(accelerator, parameters, scratch).execute(), inputs)
 
 
-def gather_inputs(name: str, parameters: Parameters) -> Inputs:
-    """Digest the inputs of a run on `name`; the stages before it must have run."""
-    relevant = parameters.model_dump(include={"seed", "data", "model", "train"})
+def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
+    """Digest the inputs of a `stage` on `name`; the stages before it must have run."""
+    relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
+    data = parameters.data.model_dump(include={"image_size", "batch_size"})
     for path in (DATASET, Results(name).environment):
         if not path.exists():
             raise UserError(f"{path} is not here.", "Run the stages before this one: dvc repro.")
     return Inputs(
-        parameters=digests.of_json(relevant),
-        code=digests.of_code("train"),
+        parameters=digests.of_json([relevant, data]),
+        code=digests.of_code(stage),
         dataset=read_json(DATASET)["md5"],
         environment=digests.of_json(read_json(Results(name).environment)),
     )
@@ -100,6 +103,14 @@ class XLAGraphs(Callback):
         torch_xla.sync()
 
 
+class Patience(EarlyStopping):
+    """Early stopping that stays stopped: Lightning's forgets its verdict in a resumed run."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Do not begin an epoch that the interrupted run would not have begun."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 class Run:
     """One fit, and a test of its best epoch, on an accelerator that is here."""
 
@@ -125,22 +136,27 @@ class Run:
         resumed = str(self.last) if self.last.exists() else None
         if resumed:
             print(f"{self.accelerator.label}: resuming after an interruption", flush=True)
-        start = time.perf_counter()
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
         self._restore_best()
+        start = time.perf_counter()
         self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
-        self.seconds = time.perf_counter() - start
+        self.test_seconds = time.perf_counter() - start
+        self._require_finite(self.test["test/loss"], "test")
         return self
 
     def _restore_best(self) -> None:
         """The weights alone: test(ckpt_path=...) would take the recordings back too."""
-        if self.best.best_model_score is None or not self.best.best_model_score.isfinite():
-            raise UserError(
-                f"{self.accelerator.label}: the validation loss was never a finite number.",
-                "Lower train.learning_rate, or choose a finer train.precision.",
-            )
+        score = self.best.best_model_score
+        self._require_finite(math.inf if score is None else score.item(), "validation")
         checkpoint = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(checkpoint["state_dict"])
+
+    def _require_finite(self, loss: float, split: str) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{self.accelerator.label}: the {split} loss is not a finite number.",
+                "Lower train.learning_rate, or choose a finer train.precision.",
+            )
 
     def _trainer(self) -> pl.Trainer:
         train, terminal = self.parameters.train, sys.stderr.isatty()
@@ -164,7 +180,7 @@ class Run:
             enable_version_counter=False,
         )  # fmt: skip
         patience = self.parameters.train.patience
-        stopping = EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=True)
+        stopping = Patience("val/loss", patience=patience, check_on_train_epoch_end=True)
         return [stopping, self.best, last]
 
     def _extras(self, terminal: bool) -> list[Callback]:
@@ -203,13 +219,14 @@ def _write(run: Run, inputs: Inputs) -> None:
     results = Results(run.accelerator.name)
     state = run.model.network.state_dict()
     weights = {name: value.cpu().contiguous() for name, value in state.items()}
+    result = _result(run, inputs, digests.of_state(weights))
     with new_directory(results.model) as directory:
         save_file(weights, directory / "weights.safetensors")
         write_json(directory / "status.json", {"status": "ok", "classes": list(run.data.classes)})
     write_csv(results.steps, STEP_HEADER, map(_exact, run.recorder.steps))
     write_csv(results.epochs, EPOCH_HEADER, map(_exact, run.recorder.epochs))
     write_json(results.timing, _timing(run))
-    write_json(results.training, _result(run, inputs, digests.of_state(weights)))
+    write_json(results.training, result)
 
 
 def _result(run: Run, inputs: Inputs, weights: str) -> dict[str, Any]:
@@ -246,8 +263,9 @@ def _timing(run: Run) -> dict[str, Any]:
     return {
         "status": "ok",
         "accelerator": run.accelerator.label,
-        "fit_and_test_seconds": round(run.seconds, 3),
+        "total_seconds": round(sum(run.stopwatch.seconds) + run.test_seconds, 3),
         "epoch_seconds": [round(seconds, 3) for seconds in run.stopwatch.seconds],
+        "test_seconds": round(run.test_seconds, 3),
     }
 
 

@@ -56,7 +56,7 @@ def raw_parameters() -> dict[str, Any]:
     content["accelerators"] = ["cpu"]
     content["data"] |= {"image_size": 32, "batch_size": 4}
     content["train"] |= {"max_epochs": 3, "patience": 3}
-    content["throughput"] |= {"warmup_steps": 1, "blocks": 3, "steps_per_block": 2}
+    content["throughput"] |= {"warmup_steps": 8, "blocks": 3, "steps_per_block": 2}
     return content
 
 

@@ -6,6 +6,7 @@ import torch
 
 from benchmark import accelerators
 from benchmark.accelerators import find, synchronise
+from benchmark.errors import UserError
 from benchmark.parameters import ACCELERATORS
 
 
@@ -46,17 +47,37 @@ def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:
 
 def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
     monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_google_chip", lambda: False)
+    monkeypatch.setattr(accelerators, "_google_device", lambda: False)
     assert find("tpu").reason == "no TPU found"
 
 
-def test_a_tpu_that_torch_xla_sees_is_used(monkeypatch) -> None:
-    tpu = types.SimpleNamespace(version=lambda: 4, num_available_devices=lambda: 8)
+@pytest.mark.parametrize("chips", [0, 4])
+def test_a_tpu_that_torch_xla_sees_is_used(monkeypatch, chips: int) -> None:
+    """A device of Google's may also be a network card."""
+    tpu = types.SimpleNamespace(
+        version=lambda: 4,
+        num_available_chips=lambda: chips,
+        num_available_devices=lambda: 2 * chips,
+    )
     monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
     monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=tpu))
     monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_google_chip", lambda: True)
-    assert find("tpu").device == "TPU v4, 1 of 8 devices"
+    monkeypatch.setattr(accelerators, "_google_device", lambda: True)
+    assert find("tpu").device == ("TPU v4, 1 of 8 devices" if chips else "")
+    assert find("tpu").reason == ("" if chips else "no TPU found")
+
+
+def test_every_accelerator_has_its_precisions() -> None:
+    assert accelerators.PRECISIONS.keys() == set(ACCELERATORS)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("cpu", "16-mixed"), ("tpu", "bf16-true"), ("xla", "bf16-mixed")]
+)
+def test_a_precision_that_would_be_changed_is_refused(name: str, precision: str) -> None:
+    with pytest.raises(UserError, match=f"there is no {precision} on {name}"):
+        accelerators.check_precision(name, precision)
+    accelerators.check_precision(name, "32-true")
 
 
 @pytest.mark.parametrize(("kind", "module"), [("cuda", torch.cuda), ("mps", torch.mps)])
@@ -69,12 +90,15 @@ def test_gpus_are_synchronised(monkeypatch, kind: str, module: types.ModuleType)
 
 
 def test_xla_is_waited_for_and_not_only_traced(monkeypatch) -> None:
-    calls: list[dict[str, bool]] = []
-    fake = types.SimpleNamespace(sync=lambda **options: calls.append(options))
-    monkeypatch.setitem(sys.modules, "torch_xla", fake)
+    calls: list[str] = []
+    model = types.SimpleNamespace(wait_device_ops=lambda: calls.append("wait"))
+    monkeypatch.setitem(
+        sys.modules, "torch_xla", types.SimpleNamespace(sync=lambda: calls.append("sync"))
+    )
+    monkeypatch.setitem(sys.modules, "torch_xla.core", types.SimpleNamespace(xla_model=model))
     monkeypatch.setattr(accelerators, "device", lambda name: torch.device("xla", 0))
     synchronise("tpu")
-    assert calls == [{"wait": True}]
+    assert calls == ["sync", "wait"]
 
 
 def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:

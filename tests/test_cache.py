@@ -48,11 +48,11 @@ def test_images_of_different_shapes_share_one_and_keep_their_own_beside_it(tmp_p
     assert sorted(set(map(tuple, opened.shapes.tolist()))) == [(40, 60), (90, 10)]
 
 
-def test_large_images_are_stored_at_four_times_the_image_size(tmp_path: Path) -> None:
+def test_large_images_are_stored_at_eight_times_the_image_size(tmp_path: Path) -> None:
     write_images(tmp_path / "data", shape=(300, 150))
     store = cached(tmp_path / "data", size=32)
     store.prepare()
-    assert (store.open().height, store.open().width) == (128, 128)
+    assert (store.open().height, store.open().width) == (256, 150)
 
 
 def test_a_second_preparation_decodes_nothing(images: Path, monkeypatch) -> None:

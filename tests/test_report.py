@@ -23,7 +23,7 @@ def write_results(name: str, label: str, rate: float, order: list[str], pixels: 
     }  # fmt: skip
     images = {"median": rate, "low": rate - 1, "high": rate + 2}
     write_json(results.training, training)
-    write_json(results.timing, {"status": "ok", "fit_and_test_seconds": 83.4})
+    write_json(results.timing, {"status": "ok", "total_seconds": 83.4})
     write_json(
         results.throughput,
         {"status": "ok", "accelerator": label, "modes": {"trainer": {"images_per_second": images}}},

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
 def test_blocks_cover_the_steps_after_the_warm_up(parameters) -> None:
     blocks = throughput.measure(find("cpu"), parameters)
     assert len(blocks) == 3
-    # 15 images in batches of 4, 4, 4, 3: after 1 step of warm-up 4 + 4, 3 + 4, 4 + 4
+    # 15 images in batches of 4, 4, 4, 3: two epochs of warm-up, then 4 + 4, 4 + 3, 4 + 4
     assert [block.images for block in blocks] == [8, 7, 8]
     assert all(block.seconds > 0 and not block.compilations for block in blocks)
 

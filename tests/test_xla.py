@@ -2,6 +2,7 @@
 before the first backward pass."""
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ import pytest
 
 from benchmark.files import read_json
 from benchmark.results import Results
-from tests.conftest import REPOSITORY, make_workspace
+from tests.conftest import REPOSITORY, make_workspace, write_images
 
 pytestmark = pytest.mark.skipif(
     find_spec("torch_xla") is None, reason="torch_xla is not installed (Linux x86_64 only)"
@@ -46,8 +47,10 @@ def test_xla_trains_from_the_same_weights_on_the_same_samples(trained: tuple[Any
 
 
 def test_blocks_with_compilations_do_not_count(tmp_path, raw_parameters, monkeypatch) -> None:
-    raw_parameters["throughput"] |= {"warmup_steps": 1, "blocks": 6, "steps_per_block": 2}
+    raw_parameters["throughput"] |= {"blocks": 6}
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
+    shutil.rmtree(root / "data")  # 39 images: the first batch of 3 is step 10, in the first block
+    write_images(root / "data", sizes={"train": 13, "val": 2, "test": 2})
     stage(root, "throughput", "xla")
     result = read_json(root / Results("xla").throughput)
     assert result["accelerator"] == "xla:cpu"
@@ -57,3 +60,35 @@ def test_blocks_with_compilations_do_not_count(tmp_path, raw_parameters, monkeyp
     assert rates
     rate = result["modes"]["trainer"]["images_per_second"]
     assert min(rates) <= rate["low"] <= rate["median"] <= rate["high"] <= max(rates)
+
+
+def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:
+    """After it, fetching the result of a long chain of products takes no time worth naming."""
+    program = """
+import time, torch
+from benchmark import accelerators
+accelerators.prepare("xla")
+device = accelerators.device("xla")
+
+def chain(x):
+    for _ in range(30):
+        x = x @ x / 500
+    return x
+
+x = torch.rand(1000, 1000, device=device)
+chain(x).sum().item()  # compiles
+chain(x + 1).cpu()
+times = []
+for first in (accelerators.synchronise, lambda name: None):
+    y = chain(x + 1)
+    first("xla")
+    start = time.perf_counter()
+    y.cpu()
+    times.append(time.perf_counter() - start)
+waited, not_waited = times
+assert waited < not_waited / 5, times
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

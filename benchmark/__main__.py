@@ -17,6 +17,7 @@ ACCELERATOR_STAGES = {
     "environment": "fingerprint the machine",
     "train": "fine-tune, test and digest",
     "throughput": "measure training images per second",
+    "pretrain": "make source weights; takes hours",
 }
 
 
@@ -55,6 +56,10 @@ def _run_on(name: str, stage: str, parameters: Parameters) -> None:
     accelerator = accelerators.find(name)
     if accelerator.available:
         import_module(f"benchmark.{stage}").run(accelerator, parameters)
+    elif stage == "pretrain":
+        raise UserError(
+            f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
+        )
     else:
         getattr(absent, stage)(accelerator)
 

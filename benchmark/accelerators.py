@@ -4,6 +4,7 @@
 code of a TPU without one and is always labelled `xla:cpu`.
 """
 
+import logging
 import os
 import platform
 import sys
@@ -70,6 +71,8 @@ def prepare(name: str) -> None:
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
+        # It counts its own default as the first setting, and warns of this as a second.
+        logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # as above: a TPU's default is bfloat16
         device(name)
 

@@ -30,6 +30,7 @@ def training_windows(
     seed: int,
     epochs: NDArray[np.int64],
     indices: NDArray[np.int64],
+    area: tuple[float, float] = AREA,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """RandomResizedCrop and a flip of probability 1/2 for n samples of an epoch.
 
@@ -39,12 +40,13 @@ def training_windows(
         seed: the run's.
         epochs: the epoch in which each sample is asked for, (n,).
         indices: each sample's index in its split, (n,).
+        area: least and greatest part of the image that is shown.
 
     Returns:
         Windows int32 (n, 2, 4) and flips bool (n,).
     """
     draws = uniforms(seed, epochs, indices, 3 + 2 * ATTEMPTS)
-    boxes = _random_boxes(shapes.astype(np.float64), draws[:, 1:])
+    boxes = _random_boxes(shapes.astype(np.float64), draws[:, 1:], area)
     return _windows(boxes, boxes, shapes, stored), draws[:, 0] < 0.5
 
 
@@ -62,10 +64,12 @@ def evaluation_windows(
     return _windows(boxes, whole, shapes, stored)
 
 
-def _random_boxes(sides: NDArray[np.float64], draws: NDArray[np.float64]) -> Boxes:
+def _random_boxes(
+    sides: NDArray[np.float64], draws: NDArray[np.float64], area: tuple[float, float]
+) -> Boxes:
     """torchvision's RandomResizedCrop.get_params, its attempts drawn side by side."""
-    area = sides.prod(axis=1, keepdims=True)
-    target = area * (AREA[0] + draws[:, 2 : 2 + ATTEMPTS] * (AREA[1] - AREA[0]))
+    part = area[0] + draws[:, 2 : 2 + ATTEMPTS] * (area[1] - area[0])
+    target = sides.prod(axis=1, keepdims=True) * part
     low, high = np.log(ASPECT)
     aspect = np.exp(low + draws[:, 2 + ATTEMPTS :] * (high - low))
     heights, widths = np.rint(np.sqrt(target / aspect)), np.rint(np.sqrt(target * aspect))

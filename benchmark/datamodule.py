@@ -5,11 +5,13 @@ the windows to show, and crop, flip and normalisation run on the device for the 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -45,17 +47,22 @@ class Batch(NamedTuple):
     """int64 (n, 2): epoch and index within the split."""
 
 
+class View(Protocol):
+    """Which part of each sample is shown: windows int32 (n, 2, 4) and flips bool (n,)."""
+
+    def __call__(
+        self, *, shapes: NDArray[np.int32], epochs: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]: ...
+
+
 class Samples(Dataset[Batch]):
     """The samples of one split; `tickets` in, a whole batch out."""
 
-    def __init__(
-        self, images: Images, offset: int, labels: Sequence[int], image_size: int, seed: int | None
-    ) -> None:
+    def __init__(self, images: Images, offset: int, labels: Sequence[int], view: View) -> None:
         self._images = images
         self._offset = offset
         self._labels = np.asarray(labels, dtype=np.int64)
-        self._image_size = image_size
-        self._seed = seed  # None: evaluation
+        self._view = view
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -64,17 +71,11 @@ class Samples(Dataset[Batch]):
         """Gather the samples of `tickets`. DataLoader calls this once per batch."""
         epochs, indices = np.array(tickets, dtype=np.int64).T
         positions = indices + self._offset
-        windows, flips = self._views(self._images.shapes[positions], epochs, indices)
+        shapes = self._images.shapes[positions]
+        windows, flips = self._view(shapes=shapes, epochs=epochs, indices=indices)
         pixels = self._images.take(positions)
         arrays = pixels, self._labels[indices], windows, flips, np.stack([epochs, indices], axis=1)
         return Batch(*map(torch.from_numpy, arrays))
-
-    def _views(self, shapes: Any, epochs: Any, indices: Any) -> tuple[Any, Any]:
-        stored = self._images.height, self._images.width
-        if self._seed is None:
-            windows = crops.evaluation_windows(shapes, stored, self._image_size)
-            return windows, np.zeros(len(indices), dtype=np.bool_)
-        return crops.training_windows(shapes, stored, self._seed, epochs, indices)
 
 
 class ImageDataModule(LightningDataModule):
@@ -92,6 +93,7 @@ class ImageDataModule(LightningDataModule):
         seed: of sample order and augmentation.
         cache_dir: where decode caches live; they may be deleted at any time.
         cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
+        crop_area: least and greatest part of an image that training shows.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class ImageDataModule(LightningDataModule):
         seed: int = 0,
         cache_dir: str = ".cache",
         cache_gib: float = 8.0,
+        crop_area: tuple[float, float] = crops.AREA,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -112,6 +115,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.cache_dir = Path(cache_dir)
         self.cache_gib = cache_gib
+        self.crop_area = crop_area
         self.ledger = Ledger()
         self._folder: ImageFolder | None = None
         self._samples: dict[str, Samples] = {}
@@ -138,10 +142,8 @@ class ImageDataModule(LightningDataModule):
         if stage == "fit":
             self.ledger = Ledger()  # a resumed run loads its state after this
         for split in STAGE_SPLITS[stage]:
-            offset = scanned.offset(split)
-            seed = self.seed if split == "train" else None
-            labels = scanned.splits[split].labels
-            self._samples[split] = Samples(images, offset, labels, self.image_size, seed)
+            offset, labels = scanned.offset(split), scanned.splits[split].labels
+            self._samples[split] = Samples(images, offset, labels, self._view(split, images))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches in the epoch's order; every sample once."""
@@ -197,6 +199,14 @@ class ImageDataModule(LightningDataModule):
     def _cache(self, images: ImageFolder) -> DecodeCache:
         return DecodeCache(images, self.image_size, self.cache_dir, self.cache_gib)
 
+    def _view(self, split: str, images: Images) -> View:
+        stored = images.height, images.width
+        if split == "train":
+            return partial(
+                crops.training_windows, stored=stored, seed=self.seed, area=self.crop_area
+            )
+        return partial(_evaluation_view, stored=stored, image_size=self.image_size)
+
     def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Batch]:
         samples = self._samples[split]
         return DataLoader(
@@ -214,6 +224,19 @@ class ImageDataModule(LightningDataModule):
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
         return EpochSampler(samples, rank=rank, ranks=ranks, seed=self.seed, shuffle=shuffle)
+
+
+def _evaluation_view(
+    *,
+    shapes: NDArray[np.int32],
+    epochs: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    stored: tuple[int, int],
+    image_size: int,
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """The same in every epoch, and never flipped."""
+    windows = crops.evaluation_windows(shapes, stored, image_size)
+    return windows, np.zeros(len(indices), dtype=np.bool_)
 
 
 def _as_is(batch: Any) -> Any:

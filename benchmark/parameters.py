@@ -69,6 +69,23 @@ class ThroughputParameters(Section):
     steps_per_block: int = Field(ge=1)
 
 
+class PretrainParameters(Section):
+    """How source weights are made; no stage of the pipeline reads it."""
+
+    species: int = Field(ge=2)
+    """Drawn species to tell apart, none of them in the bundled dataset."""
+    images_per_species: int = Field(ge=1)
+    """For training; 5 more each for validation and test."""
+    drawn_size: int = Field(ge=48)
+    """Height and width of the drawn images, in pixels."""
+    image_size: int = Field(ge=32)
+    """Height and width of what the network sees, in pixels."""
+    batch_size: int = Field(ge=2)
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    """AdamW's, at the cycle's peak."""
+
+
 class Parameters(Section):
     """All of params.yaml."""
 
@@ -78,6 +95,7 @@ class Parameters(Section):
     model: ModelParameters
     train: TrainParameters
     throughput: ThroughputParameters
+    pretrain: PretrainParameters
 
     @field_validator("accelerators")
     @classmethod

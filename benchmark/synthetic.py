@@ -5,7 +5,10 @@ but the seed, its species, its split and its number, and is the same on every ma
 """
 
 import io
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,31 +24,56 @@ from benchmark.scenery import backdrop, foreground
 from benchmark.species import SPECIES, Species, draw_species
 from benchmark.wings import ORIGINS, SIDE, outline, textures
 
-IMAGES_PER_SPECIES = {"train": 20, "val": 5, "test": 5}
 SIZE = 224  # pixels, each way
 DISTANCE = 5.0  # of the camera, in fore-wing lengths
 
 
-def synthesise(root: Path, seed: int) -> None:
-    """Write the dataset of that seed as root/<split>/<species>/<number>.jpg.
+@dataclass(frozen=True)
+class Collection:
+    """A dataset that can be drawn."""
+
+    keys: tuple[str, ...]
+    """Of its species; what follows the slash names their folders."""
+    counts: tuple[tuple[str, int], ...]
+    """Splits, and the images of each species in them."""
+    size: int
+    """Height and width of each image in pixels."""
+
+
+TARGETS = Collection(
+    tuple(f"target/{name}" for name in SPECIES), (("train", 20), ("val", 5), ("test", 5)), SIZE
+)
+"""The bundled dataset."""
+
+
+def sources(species: int, images: int, size: int) -> Collection:
+    """Species that are none of the bundled ones, to learn from before those."""
+    keys = tuple(f"source/{number:03}" for number in range(species))
+    return Collection(keys, (("train", images), ("val", 5), ("test", 5)), size)
+
+
+def synthesise(root: Path, seed: int, collection: Collection = TARGETS) -> None:
+    """Write a collection as root/<split>/<species>/<number>.jpg, on all cores.
 
     Raises UserError if root exists and is not an empty directory.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root} exists and is not empty.", "Name a directory to be made anew.")
-    with new_directory(root) as part:
-        for name in track(SPECIES, description="Drawing butterflies"):
-            _write_species(part, seed, name)
+    # Fresh interpreters: a fork of a process in which torch has threads may hang.
+    with new_directory(root) as part, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        done = pool.map(partial(_write_species, part, seed, collection), collection.keys)
+        for _ in track(done, "Drawing butterflies", len(collection.keys)):
+            pass  # the pool works; this moves the bar, and raises what a worker raised
 
 
-def _write_species(root: Path, seed: int, name: str) -> None:
-    species = draw_species(f"target/{name}")
-    for split, count in IMAGES_PER_SPECIES.items():
-        folder = root / split / name
+def _write_species(root: Path, seed: int, collection: Collection, key: str) -> None:
+    species = draw_species(key)
+    for split, count in collection.counts:
+        folder = root / split / key.split("/", 1)[1]
         folder.mkdir(parents=True)
         for number in range(count):
             rng = stream("image", seed, species.key, split, number)
-            image = draw_image(species, rng)
+            image = draw_image(species, rng, collection.size)
             (folder / f"{number:02}.jpg").write_bytes(encode(image, rng))
 
 

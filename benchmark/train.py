@@ -55,8 +55,8 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     accelerators.check_precision(accelerator.name, parameters.train.precision)
     accelerators.prepare(accelerator.name)
     inputs = gather_inputs(accelerator.name, parameters, "train")
-    with _scratch(accelerator.name, inputs.key()) as scratch:
-        _write(Run(accelerator, parameters, scratch).execute(), inputs)
+    with scratch(accelerator.name, inputs.key()) as directory:
+        _write(Run(accelerator, parameters, directory).execute(), inputs)
 
 
 def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
@@ -197,7 +197,7 @@ def quieten() -> None:
 
 
 @contextmanager
-def _scratch(name: str, key: str) -> Iterator[Path]:
+def scratch(name: str, key: str) -> Iterator[Path]:
     """A directory that outlives an interruption, for one process at a time; gone on success."""
     home = SCRATCH / name
     home.mkdir(parents=True, exist_ok=True)

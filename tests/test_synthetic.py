@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import synthetic
 from benchmark.errors import UserError
 from benchmark.noise import stream
 from benchmark.species import SPECIES, draw_species
-from benchmark.synthetic import IMAGES_PER_SPECIES, draw_image, encode, synthesise
+from benchmark.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
 from benchmark.wings import textures
 
 
@@ -96,52 +95,52 @@ def test_upper_side_and_underside_differ():
         assert min(shift / wings[::2, ..., 3].mean(axis=(1, 2))) > 0.02
 
 
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr(synthetic, "SPECIES", SPECIES[:2])
-    monkeypatch.setattr(synthetic, "IMAGES_PER_SPECIES", {"train": 2, "test": 1})
+FEW = Collection(("target/monarch", "target/viceroy"), (("train", 2), ("test", 1)), 64)
 
 
-@pytest.mark.usefixtures("few")
 def test_synthesise_writes_each_split_of_each_species(tmp_path):
     root = tmp_path / "data"
     root.mkdir()
-    synthesise(root, 0)
+    synthesise(root, 0, FEW)
     written = sorted(str(path.relative_to(root)) for path in root.rglob("*.jpg"))
     assert written == [
         f"{split}/{name}/{number:02}.jpg"
         for split, count in (("test", 1), ("train", 2))
-        for name in SPECIES[:2]
+        for name in ("monarch", "viceroy")
         for number in range(count)
     ]
     assert len({path.read_bytes() for path in root.rglob("*.jpg")}) == len(written)
     assert list(tmp_path.iterdir()) == [root]
 
 
-def test_splits_are_those_documented():
-    assert IMAGES_PER_SPECIES == {"train": 20, "val": 5, "test": 5}
+def test_the_bundled_collection_is_the_documented_one():
+    assert [key.removeprefix("target/") for key in TARGETS.keys] == list(SPECIES)
+    assert dict(TARGETS.counts) == {"train": 20, "val": 5, "test": 5}
 
 
-@pytest.mark.usefixtures("few")
+def test_source_species_are_none_of_the_targets():
+    """Apart in key, and so in every number drawn from it; and no two with one pattern."""
+    drawn = [draw_species(key) for key in (*sources(200, 1, 64).keys, *TARGETS.keys)]
+    assert len({species.key for species in drawn}) == 250
+    assert len({(species.fore, species.hind) for species in drawn}) == 250
+
+
 def test_synthesise_depends_on_the_seed(tmp_path):
     for seed in (0, 1):
-        synthesise(tmp_path / str(seed), seed)
-    path = f"train/{SPECIES[0]}/00.jpg"
+        synthesise(tmp_path / str(seed), seed, FEW)
+    path = "train/monarch/00.jpg"
     assert (tmp_path / "0" / path).read_bytes() != (tmp_path / "1" / path).read_bytes()
 
 
-@pytest.mark.usefixtures("few")
 def test_synthesise_refuses_a_directory_that_is_not_empty(tmp_path):
     (tmp_path / "kept").write_text("precious")
     with pytest.raises(UserError, match=str(tmp_path)):
-        synthesise(tmp_path, 0)
+        synthesise(tmp_path, 0, FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-@pytest.mark.usefixtures("few")
-def test_an_interrupted_synthesis_leaves_nothing(tmp_path, monkeypatch):
-    images = iter([b"first"])
-    monkeypatch.setattr(synthetic, "encode", lambda *_: next(images))
-    with pytest.raises(StopIteration):
-        synthesise(tmp_path / "data", 0)
+def test_a_failed_synthesis_leaves_nothing(tmp_path):
+    twice = Collection(("target/monarch", "target/monarch"), FEW.counts, 64)
+    with pytest.raises(FileExistsError):
+        synthesise(tmp_path / "data", 0, twice)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,140 @@
+"""Source weights: ResNet50 trained from random weights on species that are none of the targets.
+
+Not a stage of the pipeline: it takes hours, and its result is pinned beside the dataset. The
+images are drawn when they are needed and kept in `.cache/`; interrupted, it resumes from its
+last whole epoch.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmark import accelerators, digests
+from benchmark.accelerators import Accelerator
+from benchmark.datamodule import ImageDataModule
+from benchmark.files import new_directory, write_json
+from benchmark.model import FineTuner
+from benchmark.parameters import ModelParameters, Parameters, PretrainParameters
+from benchmark.recorder import Lines, Recorder
+from benchmark.synthetic import sources, synthesise
+from benchmark.train import XLAGraphs, quieten, scratch
+
+WEIGHTS = Path("weights")
+CROP_AREA = (0.35, 1.0)
+"""Larger crops than fine-tuning's: a network that starts from nothing needs whole wings."""
+LABEL_SMOOTHING = 0.1
+WEIGHT_DECAY = 0.05
+
+
+class SourceLearner(FineTuner):
+    """ResNet50 under the source recipe: AdamW, one cycle of the learning rate, smoothed labels."""
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy against smoothed labels, a scalar."""
+        images, labels = batch
+        return nn.functional.cross_entropy(self(images), labels, label_smoothing=LABEL_SMOOTHING)
+
+    def configure_optimizers(self) -> Any:
+        """The rate rises over the first 30 % of all steps and falls to nothing by the last."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def run(accelerator: Accelerator, parameters: Parameters) -> None:
+    """Train, and write weights/source.safetensors and its card."""
+    accelerators.prepare(accelerator.name)
+    quieten()
+    recipe, seed = parameters.pretrain, parameters.seed
+    key = digests.of_json([recipe.model_dump(), seed, digests.of_code("pretrain"), str(Path.cwd())])
+    with scratch(f"pretrain-{accelerator.name}", key[:32]) as directory:
+        pl.seed_everything(seed, verbose=False)
+        data, model, recorder = _data(recipe, seed), _model(recipe, seed), Recorder()
+        trainer = _trainer(accelerator, recipe, recorder, directory)
+        last = directory / "last.ckpt"
+        trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None)
+        test = trainer.test(model, data, verbose=False)[0]
+        _write(model, _card(recipe, seed, recorder, test))
+
+
+def _data(recipe: PretrainParameters, seed: int) -> ImageDataModule:
+    collection = sources(recipe.species, recipe.images_per_species, recipe.drawn_size)
+    root = Path(".cache/source") / digests.of_text(repr(collection), str(seed))[:16]
+    if not root.exists():
+        synthesise(root, seed, collection)
+    return ImageDataModule(
+        str(root), recipe.image_size, recipe.batch_size, seed=seed, crop_area=CROP_AREA
+    )
+
+
+def _model(recipe: PretrainParameters, seed: int) -> SourceLearner:
+    options = ModelParameters(
+        weights="random", freeze_backbone=False, channels_last=True, compile=False
+    )
+    return SourceLearner(recipe.species, seed, options, recipe.learning_rate)
+
+
+def _trainer(
+    accelerator: Accelerator, recipe: PretrainParameters, recorder: Recorder, directory: Path
+) -> pl.Trainer:
+    last = ModelCheckpoint(
+        directory, "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    extras = [XLAGraphs()] if accelerator.name in ("tpu", "xla") else []
+    return pl.Trainer(
+        **accelerators.trainer_arguments(accelerator.name),
+        max_epochs=recipe.epochs,
+        deterministic=True,
+        callbacks=[recorder, Lines(accelerator.label, recorder), last, *extras],
+        logger=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+
+
+def _card(
+    recipe: PretrainParameters, seed: int, recorder: Recorder, test: Mapping[str, float]
+) -> dict[str, Any]:
+    images = recipe.species * recipe.images_per_species
+    return {
+        "content": "torchvision ResNet50 without its head; convolutions in 16 bits",
+        "licence": "Apache-2.0",
+        "source": f"{recipe.species} drawn species that are none of the bundled dataset's",
+        "recipe": recipe.model_dump(),
+        "optimizer": f"AdamW, weight decay {WEIGHT_DECAY}, one cycle",
+        "label_smoothing": LABEL_SMOOTHING,
+        "crop_area": CROP_AREA,
+        "seed": seed,
+        "images_drawn": images,
+        "images_seen": images * len(recorder.epochs),
+        "source_test_accuracy": round(test["test/accuracy"], 6),
+        "source_val_accuracy": round(recorder.epochs[-1][3], 6),
+    }
+
+
+def _write(model: SourceLearner, card: dict[str, Any]) -> None:
+    state = {name: _stored(value) for name, value in model.network.state_dict().items()}
+    backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    with new_directory(WEIGHTS) as directory:
+        save_file(backbone, directory / "source.safetensors")
+        write_json(directory / "source.json", card | {"digest": digests.of_state(backbone)})
+
+
+def _stored(value: Tensor) -> Tensor:
+    """Convolutions, nearly all of the bytes, at 16 bits; batch statistics as they are."""
+    value = value.cpu().contiguous()
+    return value.half() if value.ndim == 4 else value

@@ -1,0 +1,100 @@
+"""Source weights, with a small network and few species."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file
+
+from benchmark import digests, pretrain
+from benchmark.__main__ import main
+from benchmark.accelerators import find
+from benchmark.files import read_json
+from benchmark.model import build
+from benchmark.parameters import Parameters
+
+pytestmark = pytest.mark.usefixtures("small_network")
+
+RECIPE = {
+    "species": 3, "images_per_species": 8, "drawn_size": 48, "image_size": 32, "batch_size": 8,
+    "epochs": 3, "learning_rate": 0.001,
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(change: Callable[..., Parameters], workspace: Path) -> Parameters:
+    return change(pretrain=RECIPE)
+
+
+def pretrained(parameters: Parameters) -> dict[str, Any]:
+    pretrain.run(find("cpu"), parameters)
+    return read_json(Path("weights/source.json"))
+
+
+def test_the_card_describes_the_weights(small: Parameters) -> None:
+    card = pretrained(small)
+    weights = load_file("weights/source.safetensors")
+    assert card["digest"] == digests.of_state(weights)
+    assert card["images_seen"] == 3 * 8 * 3
+    assert card["recipe"] == RECIPE
+    assert card["seed"] == 7
+    assert 0 <= card["source_test_accuracy"] <= 1
+    assert not [name for name in weights if name.startswith("fc.")]
+
+
+def test_convolutions_take_two_bytes_and_batch_statistics_stay_exact(small: Parameters) -> None:
+    pretrained(small)
+    for name, value in load_file("weights/source.safetensors").items():
+        expected = torch.float16 if value.ndim == 4 else None
+        assert value.dtype == (expected or value.dtype), name
+        assert expected or value.dtype in (torch.float32, torch.int64), name
+
+
+def test_the_weights_can_be_fine_tuned(small: Parameters) -> None:
+    pretrained(small)
+    weights = load_file("weights/source.safetensors")
+    network = build(5, 7, "weights/source.safetensors")
+    assert torch.equal(network.conv1.weight, weights["conv1.weight"].float())
+    assert network.conv1.weight.dtype == torch.float32
+
+
+class PowerCut(pl.Callback):
+    """Stops in the second step of an epoch."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise RuntimeError("power cut")
+
+
+def test_interrupted_and_resumed_gives_the_same_weights(small: Parameters, monkeypatch) -> None:
+    whole = pretrained(small)
+    with monkeypatch.context() as patch:
+        trainer = pretrain._trainer
+
+        def fragile(*arguments: Any) -> pl.Trainer:
+            made = trainer(*arguments)
+            made.callbacks.append(PowerCut())
+            return made
+
+        patch.setattr(pretrain, "_trainer", fragile)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrained(small)
+    assert list(Path(".checkpoints/pretrain-cpu").glob("*/last.ckpt"))
+    assert pretrained(small) == whole
+
+
+def test_images_are_drawn_once(small: Parameters, monkeypatch) -> None:
+    whole = pretrained(small)
+    monkeypatch.setattr(pretrain, "synthesise", None)
+    assert pretrained(small) == whole
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_absent_accelerator_is_an_error_here(workspace: Path, capsys) -> None:
+    assert main(["pretrain", "gpu"]) == 1
+    assert capsys.readouterr().err == (
+        "error: gpu is unavailable: no CUDA or MPS device found. Name another.\n"
+    )

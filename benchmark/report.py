@@ -110,7 +110,7 @@ def _verdict(rows: Sequence[Row], present: Sequence[Row]) -> str:
     absent = [row.label for row in rows if not row.available]
     speed = f"{fastest.label} trains {fastest.rate['median']:.0f} images/s"
     if len(present) > 1:
-        speed = f"{speed}, the most of {len(present)} accelerators"
+        speed = f"{speed}, the most of {len(present)} accelerators,"
     accuracy = f"{speed} and reaches {fastest.training['test']['accuracy']:.1%} test accuracy"
     return f"{accuracy}; {' and '.join(absent)} not measured." if absent else f"{accuracy}."
 
@@ -166,7 +166,7 @@ def _workload(parameters: Parameters) -> str:
     return (
         f"- ResNet50 from `{model.weights}` weights, {part}, Adam at {train.learning_rate:g}, "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
-        f"at most {train.max_epochs} epochs, seed {parameters.seed}."
+        f"{train.max_epochs} epochs at most, seed {parameters.seed}."
     )
 
 

@@ -66,7 +66,8 @@ def test_a_row_with_figures_and_rows_with_reasons(pages) -> None:
 def test_the_fastest_of_several_leads(pages) -> None:
     write_results("cpu", "cpu", 50.0, ["o"])
     write_results("gpu", "gpu", 500.0, ["o"])
-    assert "**gpu trains 500 images/s, the most of 2 accelerators, and reaches" in pages("cpu", "gpu")
+    verdict = "**gpu trains 500 images/s, the most of 2 accelerators, and reaches"
+    assert verdict in pages("cpu", "gpu")
 
 
 def test_samples_are_compared_over_the_epochs_that_both_ran(pages) -> None:

@@ -1,5 +1,7 @@
 """torchvision's ResNet50 with a new head, fine-tuned by Adam at a fixed learning rate."""
 
+import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +133,10 @@ def _read_weights(weights: str) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+            state = load_file(path)
+        else:
+            state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        return {name.removeprefix("module."): value for name, value in state.items()}
     except Exception as error:  # each reader has its own kinds
         raise UserError(
             f"model.weights: {weights} cannot be read: {error}.",
@@ -141,13 +145,29 @@ def _read_weights(weights: str) -> dict[str, Any]:
 
 
 def _download() -> dict[str, Any]:
+    """torchvision's weights, from torch's hub cache or the network, hash checked in both cases."""
+    weights = ResNet50_Weights.IMAGENET1K_V2
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
+    if cached.exists():
+        _check_hash(cached)  # torch.hub checks what it downloads and trusts what it finds
+    options = {"map_location": "cpu", "weights_only": True, "progress": sys.stderr.isatty()}
     try:
-        return dict(ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True, check_hash=True))
+        return dict(weights.get_state_dict(check_hash=True, **options))
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"model.weights: IMAGENET1K_V2 cannot be downloaded: {error}.",
             "Connect to the network once, or name a local file or random.",
         ) from None
+
+
+def _check_hash(path: Path) -> None:
+    """A file of torch's hub bears the first digits of its sha256: name-0123abcd.pth."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(path.stem.rsplit("-", 1)[1]):
+        raise UserError(
+            f"model.weights: {path} is damaged: its sha256 begins {digest[:8]}.", "Delete it."
+        )
 
 
 def _memory_format(channels_last: bool) -> torch.memory_format:

@@ -1,4 +1,9 @@
-from collections.abc import Callable
+import functools
+import hashlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +101,16 @@ def torch_file(path: Path, state: dict[str, torch.Tensor]) -> str:
 
 @pytest.mark.parametrize("write", [safetensors, torch_file])
 @pytest.mark.parametrize("with_head", [True, False])
+@pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_local_file_gives_the_backbone_and_the_seed_the_head(
-    tmp_path: Path, write: Callable[..., str], with_head: bool
+    tmp_path: Path, write: Callable[..., str], with_head: bool, prefix: str
 ) -> None:
+    """With another number of classes or no head, and as DataParallel names its entries."""
     source = build(9, 1, "random").state_dict()
     if not with_head:
         source = {name: v for name, v in source.items() if not name.startswith("fc.")}
-    loaded = build(3, 7, write(tmp_path, source)).state_dict()
+    saved = {prefix + name: value for name, value in source.items()}
+    loaded = build(3, 7, write(tmp_path, saved)).state_dict()
     seeded = build(3, 7, "random").state_dict()
     for name, value in loaded.items():
         expected = seeded[name] if name.startswith("fc.") else source[name]
@@ -139,25 +147,74 @@ def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_torchvisions_weights_come_with_a_checked_hash(monkeypatch) -> None:
-    asked = {}
-    state = build(1000, 1, "random").state_dict()
+class Hub:
+    """torchvision's download on this machine: a hub cache, and a server that may hold the file."""
 
-    def download(self: ResNet50_Weights, **options: object) -> dict[str, torch.Tensor]:
-        asked.update(options, weights=self)
-        return state
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cache = root / "hub/checkpoints"
+        self.served = root / "served"
+        self.served.mkdir()
+        self.state = build(1000, 1, "random").state_dict()
+        torch.save(self.state, root / "weights.pth")
+        self.content = (root / "weights.pth").read_bytes()
+        self.name = f"resnet50-{hashlib.sha256(self.content).hexdigest()[:8]}.pth"
+        handler = functools.partial(Silent, directory=self.served)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        monkeypatch.setattr(torch.hub, "_hub_dir", str(root / "hub"))
+        self.point(monkeypatch, self.server.server_port)
 
-    monkeypatch.setattr(ResNet50_Weights, "get_state_dict", download)
-    loaded = build(3, 7, "IMAGENET1K_V2")
-    assert torch.equal(loaded.conv1.weight, state["conv1.weight"])
-    assert asked["weights"] is ResNet50_Weights.IMAGENET1K_V2
-    assert asked["check_hash"] is True
+    def point(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+        """Where torchvision looks for its weights."""
+        url = f"http://127.0.0.1:{port}/{self.name}"
+        monkeypatch.setattr(ResNet50_Weights.IMAGENET1K_V2.value, "url", url)
 
 
-def test_a_download_that_fails_is_one_clear_error(monkeypatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no route to host")
+class Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
 
-    monkeypatch.setattr(ResNet50_Weights, "get_state_dict", offline)
-    with pytest.raises(UserError, match="IMAGENET1K_V2 cannot be downloaded: no route to host"):
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = Hub(tmp_path, monkeypatch)
+    thread = threading.Thread(target=hub.server.serve_forever)
+    thread.start()
+    yield hub
+    hub.server.shutdown()
+    thread.join()
+    hub.server.server_close()
+
+
+def test_torchvisions_weights_are_downloaded_once(hub: Hub) -> None:
+    (hub.served / hub.name).write_bytes(hub.content)
+    assert torch.equal(build(3, 7, "IMAGENET1K_V2").conv1.weight, hub.state["conv1.weight"])
+    (hub.served / hub.name).unlink()
+    assert torch.equal(build(3, 7, "IMAGENET1K_V2").conv1.weight, hub.state["conv1.weight"])
+
+
+def test_a_download_with_a_wrong_hash_is_refused(hub: Hub) -> None:
+    (hub.served / hub.name).write_bytes(hub.content + b"0")
+    with pytest.raises(UserError, match="cannot be downloaded: invalid hash value"):
         build(3, 7, "IMAGENET1K_V2")
+    assert not (hub.cache / hub.name).exists()
+
+
+def test_a_cached_file_with_a_wrong_hash_is_refused(hub: Hub) -> None:
+    """torch.hub would load it."""
+    hub.cache.mkdir(parents=True)
+    (hub.cache / hub.name).write_bytes(hub.content + b"0")
+    with pytest.raises(UserError, match=rf"{hub.name} is damaged: .* Delete it"):
+        build(3, 7, "IMAGENET1K_V2")
+
+
+def test_weights_that_the_server_lacks_are_one_clear_error(hub: Hub) -> None:
+    with pytest.raises(UserError, match="IMAGENET1K_V2 cannot be downloaded: HTTP Error 404"):
+        build(3, 7, "IMAGENET1K_V2")
+
+
+def test_without_a_network_the_error_says_what_to_do(hub: Hub, monkeypatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        hub.point(monkeypatch, unused.getsockname()[1])
+        with pytest.raises(UserError, match=r"cannot be downloaded.*name a local file or random"):
+            build(3, 7, "IMAGENET1K_V2")

@@ -84,6 +84,14 @@ def _traits(boxes: np.ndarray) -> list[np.ndarray]:
     return [height * width, np.log(width / height), top, left]
 
 
+def test_crops_reach_every_edge() -> None:
+    windows, _ = training((20, 20), 4000)
+    start, length = windows[:, :, 0] // UNIT, windows[:, :, 1] // UNIT
+    partial = length < 20
+    assert (start[partial] == 0).any()
+    assert (start + length)[partial].max() == 20
+
+
 def test_an_image_too_long_for_any_attempt_shows_its_middle() -> None:
     """As torchvision's fallback: the largest central crop of an allowed aspect ratio."""
     windows, _ = training((20, 2000), 50)

@@ -79,9 +79,10 @@ def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_tickets(images: 
     assert batch.tickets[:, 0].tolist() == [2] * 4
 
 
-def test_pixels_and_labels_belong_to_the_ticket(images: Path) -> None:
-    paths = sorted((images / "train").glob("*/*.png"))
-    for batch in batches(ready(images)):
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_pixels_and_labels_belong_to_the_ticket(images: Path, split: str) -> None:
+    paths = sorted((images / split).glob("*/*.png"))
+    for batch in getattr(ready(images, None), f"{split}_dataloader")():
         for image, label, ticket in zip(batch.images, batch.labels, batch.tickets, strict=True):
             path = paths[int(ticket[1])]
             np.testing.assert_array_equal(image, np.asarray(decode(path)))
@@ -128,6 +129,15 @@ def test_another_seed_and_another_epoch_differ(images: Path) -> None:
     assert same(one, batches(ready(images)))
     assert not same(one, batches(ready(images, seed=8)))
     assert not same(one, batches(ready(images), epoch=1))
+
+
+def test_another_seed_shows_other_parts_of_the_same_sample(images: Path) -> None:
+    views = []
+    for seed in (7, 8):
+        loaded = batches(ready(images, seed=seed))
+        tickets = torch.cat([batch.tickets[:, 1] for batch in loaded])
+        views.append(torch.cat([batch.windows for batch in loaded])[tickets.argsort()])
+    assert (views[0] != views[1]).flatten(1).any(1).all()
 
 
 def test_the_model_gets_normalised_floats(images: Path, tmp_path: Path) -> None:

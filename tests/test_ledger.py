@@ -30,6 +30,16 @@ def test_the_chain_tells_orders_epochs_and_batches_apart() -> None:
     assert len(chains) == 5
 
 
+def test_the_chain_of_pixels_remembers_the_first_batch() -> None:
+    chains = set()
+    for first in (0, 1):
+        ledger = Ledger()
+        ledger.record_pixels(torch.tensor([first]))
+        ledger.record_pixels(torch.tensor([5]))
+        chains.add(ledger.pixels)
+    assert len(chains) == 2
+
+
 def test_pixels_are_wanted_for_the_first_batches_only() -> None:
     ledger = Ledger()
     for _ in range(PIXEL_BATCHES):

@@ -99,7 +99,6 @@ def _trainer(
         deterministic=True,
         callbacks=[recorder, Lines(accelerator.label, recorder), last, *extras],
         logger=False,
-        use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=False,

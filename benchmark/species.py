@@ -30,6 +30,7 @@ PALETTES = {
 
 IRIDESCENT = ("azure", "jade", "violet")
 # How far the underside takes each ink towards its own tone.
+TINT = 0.25  # the share of any other colour in an unhinted ink
 DULLING = (0.65, 0.30, 0.30, 0.30, 0.15, 0.0)
 
 # Fore wing: leading edge, span (degrees); trailing length, bulge, hook. Hind wing: length, span
@@ -196,6 +197,8 @@ def draw_species(key: str) -> Species:
     family = hint[0] if hint else str(rng.choice(list(PALETTES)))
     form = next((word for word in hint if word in FORMS), None) or str(rng.choice(list(FORMS)))
     inks = [_colour(ink) for ink in PALETTES[family].split()]
+    if not hint:  # a palette of its own, so that source species share none with the targets
+        inks = [_mix(ink, tuple(rng.uniform(0, 255, 3).tolist()), TINT) for ink in inks]
     if "d" in hint or (not hint and rng.random() < 0.35):
         inks[:2] = inks[1::-1]
     fore, hind = _fore_wing(rng, FORMS[form]), _hind_wing(rng, FORMS[form])

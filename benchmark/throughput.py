@@ -92,7 +92,6 @@ def _trainer(name: str, parameters: Parameters, timer: BlockTimer) -> pl.Trainer
         deterministic=True,
         callbacks=[timer],
         logger=False,
-        use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,

@@ -116,6 +116,7 @@ class Run:
 
     def __init__(self, accelerator: Accelerator, parameters: Parameters, scratch: Path) -> None:
         quieten()
+        # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
         pl.seed_everything(parameters.seed, verbose=False)
         self.accelerator = accelerator
         self.parameters = parameters
@@ -168,7 +169,6 @@ class Run:
             deterministic=True,
             callbacks=callbacks,
             logger=False,
-            use_distributed_sampler=False,  # the DataModule's sampler knows its rank
             num_sanity_val_steps=0,
             enable_model_summary=False,
             enable_progress_bar=terminal,

@@ -1,3 +1,4 @@
+import types
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,18 @@ def test_another_seed_shows_other_parts_of_the_same_sample(images: Path) -> None
         tickets = torch.cat([batch.tickets[:, 1] for batch in loaded])
         views.append(torch.cat([batch.windows for batch in loaded])[tickets.argsort()])
     assert (views[0] != views[1]).flatten(1).any(1).all()
+
+
+def test_two_ranks_share_the_samples_of_one_process(images: Path) -> None:
+    """By the trainer's own rank and world size, which Lightning sets before the loaders."""
+    shares = []
+    for rank in (0, 1):
+        data = ready(images)
+        device = types.SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = types.SimpleNamespace(global_rank=rank, world_size=2, strategy=device)
+        shares.append([ticket for _, ticket in data.train_dataloader().sampler])
+    alone = [ticket for _, ticket in ready(images).train_dataloader().sampler]
+    assert [ticket for pair in zip(*shares, strict=True) for ticket in pair][:15] == alone
 
 
 def test_the_model_gets_normalised_floats(images: Path, tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> 
     assert result["digests"]["weights"] != result["digests"]["initial_weights"]
 
 
+def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
+    torch.use_deterministic_algorithms(False)
+    trained(parameters)
+    assert torch.are_deterministic_algorithms_enabled()
+
+
 def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Parameters) -> None:
     result = trained(parameters)
     with CPU.steps.open(newline="") as file:

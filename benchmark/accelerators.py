@@ -124,7 +124,7 @@ def check_precision(name: str, precision: str) -> None:
     """
     if precision not in PRECISIONS[name]:
         raise UserError(
-            f"train.precision: there is no {precision} on {name}.",
+            f"precision: there is no {precision} on {name}.",
             f"Choose from {', '.join(PRECISIONS[name])}, or leave {name} out of accelerators.",
         )
 

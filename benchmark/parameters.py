@@ -78,12 +78,14 @@ class PretrainParameters(Section):
     """For training; 5 more each for validation and test."""
     drawn_size: int = Field(ge=48)
     """Height and width of the drawn images, in pixels."""
-    image_size: int = Field(ge=32)
-    """Height and width of what the network sees, in pixels."""
+    image_sizes: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)]
+    """Height and width of what the network sees, in pixels, each for an equal part of the epochs;
+    the last is that of the evaluation."""
     batch_size: int = Field(ge=2)
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     """AdamW's, at the cycle's peak."""
+    precision: Precision
 
 
 class Parameters(Section):

@@ -12,15 +12,16 @@ from safetensors.torch import load_file
 from benchmark import digests, pretrain
 from benchmark.__main__ import main
 from benchmark.accelerators import find
+from benchmark.errors import UserError
 from benchmark.files import read_json
-from benchmark.model import build
+from benchmark.model import FineTuner, build
 from benchmark.parameters import Parameters
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 RECIPE = {
-    "species": 3, "images_per_species": 8, "drawn_size": 48, "image_size": 32, "batch_size": 8,
-    "epochs": 3, "learning_rate": 0.001,
+    "species": 3, "images_per_species": 8, "drawn_size": 48, "image_sizes": [32, 48],
+    "batch_size": 8, "epochs": 3, "learning_rate": 0.001, "precision": "bf16-mixed",
 }  # fmt: skip
 
 
@@ -59,6 +60,25 @@ def test_the_weights_can_be_fine_tuned(small: Parameters) -> None:
     network = build(5, 7, "weights/source.safetensors")
     assert torch.equal(network.conv1.weight, weights["conv1.weight"].float())
     assert network.conv1.weight.dtype == torch.float32
+
+
+def test_images_grow_with_the_epochs(small: Parameters, monkeypatch) -> None:
+    sizes: list[int] = []
+
+    def forward(self: pretrain.SourceLearner, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            sizes.append(images.shape[-1])
+        return FineTuner.forward(self, images)
+
+    monkeypatch.setattr(pretrain.SourceLearner, "forward", forward)
+    pretrained(small)
+    assert sizes == [32] * 6 + [48] * 3
+
+
+def test_a_precision_that_the_accelerator_lacks_is_refused(small: Parameters) -> None:
+    recipe = small.pretrain.model_copy(update={"precision": "16-mixed"})
+    with pytest.raises(UserError, match="no 16-mixed on cpu"):
+        pretrain.run(find("cpu"), small.model_copy(update={"pretrain": recipe}))
 
 
 class PowerCut(pl.Callback):

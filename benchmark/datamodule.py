@@ -4,7 +4,7 @@ The host gathers bytes and the accelerator makes floats: a loader's batch is uin
 the windows to show, and crop, flip and normalisation run on the device for the whole batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -78,6 +78,22 @@ class Samples(Dataset[Batch]):
         return Batch(*map(torch.from_numpy, arrays))
 
 
+class ResumableLoader(DataLoader[Any]):
+    """A training loader that continues in mid-epoch: Lightning keeps its state in checkpoints."""
+
+    position: Callable[[], dict[str, int]]
+    """Where training stands: what EpochSampler.resume takes."""
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the order of samples."""
+        return self.position()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin at the place of `state`."""
+        assert isinstance(self.sampler, EpochSampler)
+        self.sampler.resume(**state)
+
+
 class ImageDataModule(LightningDataModule):
     """Any dataset of <root>/{train,val,test}/<class>/<image>, seeded and cached.
 
@@ -118,7 +134,7 @@ class ImageDataModule(LightningDataModule):
         self.crop_area = crop_area
         self.ledger = Ledger()
         self._folder: ImageFolder | None = None
-        self._samples: dict[str, Samples] = {}
+        self._samples: dict[str, Dataset[Any]] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,8 +162,16 @@ class ImageDataModule(LightningDataModule):
             self._samples[split] = Samples(images, offset, labels, self._view(split, images))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the epoch's order; every sample once."""
-        return self._loader("train")
+        """Batches in the epoch's order; every sample once.
+
+        The sampler is told where a resumed run stands, because worker processes ask it for the
+        first batches before Lightning tells it the epoch.
+        """
+        loader = self._loader("train", ResumableLoader)
+        assert isinstance(loader, ResumableLoader)
+        loader.position = self._position
+        loader.load_state_dict({"epoch": max(self.ledger.order, default=-1) + 1, "samples": 0})
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in the order of the files."""
@@ -207,19 +231,30 @@ class ImageDataModule(LightningDataModule):
             )
         return partial(_evaluation_view, stored=stored, image_size=self.image_size)
 
-    def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Batch]:
+    def _position(self) -> dict[str, int]:
+        """An epoch may end before its last sample: Trainer(limit_train_batches=...)."""
+        assert self.trainer is not None
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress
+        epoch = max(self.ledger.order, default=0)
+        if batches.is_last_batch:
+            return {"epoch": epoch + 1, "samples": 0}
+        return {"epoch": epoch, "samples": batches.current.ready * self.batch_size}
+
+    def _loader(
+        self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
+    ) -> DataLoader[Any]:
         samples = self._samples[split]
-        return DataLoader(
+        return kind(
             samples,
             batch_size=self.batch_size,
             sampler=self._sampler(samples, shuffle=split == "train"),
             num_workers=self.num_workers,
-            collate_fn=_as_is,
+            collate_fn=as_is,
             pin_memory=self._on_cuda(),
             persistent_workers=self.num_workers > 0,
         )
 
-    def _sampler(self, samples: Samples, shuffle: bool) -> EpochSampler:
+    def _sampler(self, samples: Dataset[Any], shuffle: bool) -> EpochSampler:
         rank, ranks = 0, 1
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
@@ -239,6 +274,6 @@ def _evaluation_view(
     return windows, np.zeros(len(indices), dtype=np.bool_)
 
 
-def _as_is(batch: Any) -> Any:
+def as_is(batch: Any) -> Any:
     """The dataset hands over whole batches: there is nothing to collate."""
     return batch

@@ -25,11 +25,18 @@ class EpochSampler(DistributedSampler[Ticket]):
     ) -> None:
         super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, shuffle=shuffle)
         self._length = len(dataset)  # type: ignore[arg-type]
+        self._start = 0
 
     def __iter__(self) -> Iterator[Ticket]:
         order = self._order()
         dealt = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
-        return ((self.epoch, int(index)) for index in dealt)
+        start, self._start = self._start, 0
+        return ((self.epoch, int(index)) for index in dealt[start:])
+
+    def resume(self, epoch: int, samples: int) -> None:
+        """Begin the next iteration in `epoch`, after the first `samples` of this rank."""
+        self.set_epoch(epoch)
+        self._start = samples
 
     def _order(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         if self.shuffle:

@@ -220,3 +220,34 @@ def test_the_images_are_let_go(images: Path, end: str) -> None:
     assert data._samples
     getattr(data, end)("fit" if end == "teardown" else RuntimeError())
     assert not data._samples
+
+
+class Saver(pl.Callback):
+    """A checkpoint after each step, and those of an epoch's last step again after the epoch."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{trainer.global_step}.ckpt")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{trainer.global_step}e.ckpt")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("limit", [1.0, 3])
+def test_a_run_resumed_after_any_step_sees_the_samples_that_remain(
+    images: Path, tmp_path: Path, workers: int, limit: float
+) -> None:
+    """4 batches in each of 3 epochs, or the first 3 of them."""
+    options = {"max_epochs": 3, "limit_train_batches": limit, "num_sanity_val_steps": 0}
+    whole, data = Probe(), module(images, num_workers=workers)
+    trainer(tmp_path, callbacks=[Saver()], **options).fit(whole, datamodule=data)
+    batches = len(whole.seen) // 3
+    ends = [f"{batches}e", f"{2 * batches}e"]
+    for name in (1, batches - 1, batches, batches + 2, 3 * batches - 1, *ends):
+        step = int(str(name).removesuffix("e"))
+        rest, again = Probe(), module(images, num_workers=workers)
+        path = tmp_path / f"{name}.ckpt"
+        trainer(tmp_path, **options).fit(rest, datamodule=again, ckpt_path=path)
+        pairs = zip(rest.seen, whole.seen[step:], strict=True)
+        assert all(torch.equal(a[0], b[0]) for a, b in pairs), step
+        assert again.ledger.state_dict() == data.ledger.state_dict()

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,16 @@ def test_ranks_together_see_what_one_process_sees(length: int, ranks: int, shuff
     together = [ticket for row in zip(*dealt, strict=True) for ticket in row]
     assert together[:length] == single
     assert together[length:] == (single * ranks)[: len(together) - length]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_resumed_epoch_lacks_what_was_seen_and_the_next_lacks_nothing(ranks: int) -> None:
+    for rank in range(ranks):
+        whole, resumed = (sampler(11, rank=rank, ranks=ranks) for _ in range(2))
+        whole.set_epoch(2)
+        resumed.resume(2, 4)
+        assert list(resumed) == list(whole)[4:]
+        assert list(resumed) == list(whole)
 
 
 def test_evaluation_keeps_the_order_of_the_files() -> None:

@@ -10,12 +10,13 @@ from benchmark.errors import UserError
 from benchmark.parameters import ACCELERATORS, Parameters, load_parameters
 
 PLAIN_STAGES = {
-    "dataset": "fetch and check the pinned images",
+    "dataset": "fetch and check the pinned images and weights",
     "report": "compare what the other stages wrote",
 }
 ACCELERATOR_STAGES = {
     "environment": "fingerprint the machine",
     "train": "fine-tune, test and digest",
+    "control": "train again from random weights",
     "throughput": "measure training images per second",
     "pretrain": "make source weights; takes hours",
 }

@@ -15,19 +15,28 @@ def environment(accelerator: Accelerator) -> None:
 
 
 def train(accelerator: Accelerator) -> None:
-    """In place of a training's results: tables keep their headers, the model its directory."""
-    results = Results(accelerator.name)
+    """In place of a training's results."""
+    _training(accelerator, Results(accelerator.name))
+
+
+def control(accelerator: Accelerator) -> None:
+    """In place of a control's results."""
+    _training(accelerator, Results(accelerator.name).control)
+
+
+def throughput(accelerator: Accelerator) -> None:
+    """In place of a measurement."""
+    write_json(Results(accelerator.name).throughput, _status(accelerator))
+
+
+def _training(accelerator: Accelerator, results: Results) -> None:
+    """Tables keep their headers, the model its directory."""
     write_json(results.training, _status(accelerator))
     write_json(results.timing, _status(accelerator))
     write_csv(results.steps, STEP_HEADER, [])
     write_csv(results.epochs, EPOCH_HEADER, [])
     with new_directory(results.model) as directory:
         write_json(directory / "status.json", _status(accelerator))
-
-
-def throughput(accelerator: Accelerator) -> None:
-    """In place of a measurement."""
-    write_json(Results(accelerator.name).throughput, _status(accelerator))
 
 
 def _status(accelerator: Accelerator) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmark.files import write_bytes
 
@@ -43,6 +44,22 @@ def losses(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
         axes.plot(_smooth(values), color=colour, linestyle=line, label=label)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")
+    if curves:
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def accuracies(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Validation accuracy after each epoch against the wall time until then."""
+    figure, axes = _figure(3.6)
+    for place, (label, (seconds, values)) in enumerate(curves.items()):
+        colour, line = COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
+        axes.plot(seconds, values, color=colour, linestyle=line, marker="o", label=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel("validation accuracy")
     if curves:
         axes.legend(frameon=False)
     _save(figure, path)

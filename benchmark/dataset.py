@@ -1,4 +1,4 @@
-"""The dataset stage: bring the pinned images, refuse altered ones, record what they are."""
+"""The dataset stage: bring the pinned images and weights, refuse altered ones, record them."""
 
 import os
 import subprocess
@@ -9,45 +9,49 @@ from typing import Any
 import yaml
 
 from benchmark.errors import UserError
-from benchmark.files import write_json
+from benchmark.files import read_json, sha256, write_json
 from benchmark.folder import ImageFolder, scan
-from benchmark.parameters import Parameters
-from benchmark.results import DATASET
+from benchmark.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
+from benchmark.results import DATASET, WEIGHTS
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: `dvc pull` the dataset, check its folders and write reports/dataset.json.
+    """The stage: `dvc pull` images and weights; write reports/dataset.json and weights.json.
 
     Raises:
-        UserError: the images differ from their pin, cannot be had, or are not complete.
+        UserError: they differ from their pins, cannot be had, or are not complete.
     """
     root = Path(parameters.data.root)
     pin = root.with_name(f"{root.name}.dvc")
     pinned = read_pin(pin)
     _pull(pin)
+    if parameters.model.weights_file == SOURCE_WEIGHTS:
+        _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
     write_json(DATASET, pinned | _counts(scan(root)))
+    write_json(WEIGHTS, _weights(parameters.model))
 
 
 def read_pin(pin: Path) -> dict[str, Any]:
-    """md5, nfiles and size of the dataset that the DVC file `pin` describes."""
+    """md5, nfiles and size of the directory that the DVC file `pin` describes."""
     try:
         out = yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]
         return {"md5": out["md5"], "nfiles": out["nfiles"], "size": out["size"]}
     except FileNotFoundError:
-        raise UserError(f"{pin} is not here.", f"Pin the dataset: dvc add {pin.stem}.") from None
+        raise UserError(f"{pin} is not here.", f"Pin the directory: dvc add {pin.stem}.") from None
     except (KeyError, IndexError, TypeError, yaml.YAMLError):
         raise UserError(f"{pin} pins no directory.", f"Pin it again: dvc add {pin.stem}.") from None
 
 
 def _pull(pin: Path) -> None:
     """Without --force: that would delete files which the user has added."""
+    read_pin(pin)
     command = [sys.executable, "-m", "dvc", "pull", str(pin)]
     pulled = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pulled.returncode:
         raise UserError(
-            f"The images are not those that {pin} pins: {_complaint(pulled.stderr)}.",
-            f"To use your own images, pin them: dvc add {pin.stem}. "
-            f"To restore the pinned ones: dvc checkout --force {pin}.",
+            f"Not what {pin} pins: {_complaint(pulled.stderr)}.",
+            f"To use what is here, pin it: dvc add {pin.stem}. "
+            f"To restore what was pinned: dvc checkout --force {pin}.",
         )
 
 
@@ -61,3 +65,19 @@ def _complaint(output: str) -> str:
 def _counts(images: ImageFolder) -> dict[str, Any]:
     sizes = {split: len(samples.paths) for split, samples in images.splits.items()}
     return {"classes": len(images.classes), "images": sizes}
+
+
+def _weights(model: ModelParameters) -> dict[str, Any]:
+    """Their name, the digest of their file, because a file may change under its name, and the
+    card of the source weights."""
+    path, recorded = model.weights_file, {"weights": model.weights}
+    if path is None:
+        return recorded
+    if not path.is_file():
+        raise UserError(
+            f"model.weights: there is no file {str(path)!r}.", "Name a file that is here."
+        )
+    recorded["sha256"] = sha256(path)
+    if path != SOURCE_WEIGHTS:
+        return recorded
+    return {**recorded, "card": read_json(path.with_suffix(".json"))}

@@ -1,18 +1,15 @@
 """torchvision's ResNet50 with a new head, fine-tuned by Adam at a fixed learning rate."""
 
-import hashlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
-from torchvision.models import ResNet, ResNet50_Weights, resnet50
+from torchvision.models import ResNet, resnet50
 
+from benchmark import weights
 from benchmark.errors import UserError
 from benchmark.parameters import ModelParameters
 
@@ -20,7 +17,8 @@ TOP = 5
 
 
 class FineTuner(LightningModule):
-    """ResNet50 for `classes` classes; batches are (float (n, 3, h, w), int64 (n,)).
+    """ResNet50 for `classes` classes; batches are (float (n, 3, h, w), int64 (n,)), or, as
+    features.py makes them, (float (n, 2048), int64 (n,)) for the head alone.
 
     Every weight that is not loaded is drawn on the CPU from `seed`, so that each accelerator
     starts from the same bits.
@@ -35,21 +33,33 @@ class FineTuner(LightningModule):
         super().__init__()
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
-        self.network = build(classes, seed, model.weights)
+        self.network = build(classes, seed, model)
         self.network.to(memory_format=_memory_format(model.channels_last))
         if self.frozen:
             self.network.requires_grad_(False)
             self.network.fc.requires_grad_(True)
+            self.train()
         if model.compile:
             self.network.compile()
         accuracy = MetricCollection(_accuracies(classes))
         self.val_accuracy = accuracy.clone(prefix="val/")
         self.test_accuracy = accuracy.clone(prefix="test/")
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of normalised images (n, 3, h, w)."""
-        head = self.network.fc.weight
-        logits: Tensor = self.network(images.to(head.dtype))
+    @property
+    def backbone(self) -> nn.Sequential:
+        """All layers but the head, in the order in which they run."""
+        return nn.Sequential(*list(self.network.children())[:-1])
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the head sees, (n, 2048), of normalised images (n, 3, h, w)."""
+        features: Tensor = self.backbone(images.to(self.network.fc.weight.dtype))
+        return features.flatten(1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (n, classes) of normalised images (n, 3, h, w) or of features (n, 2048)."""
+        head = self.network.fc
+        inputs = inputs.to(head.weight.dtype)
+        logits: Tensor = head(inputs) if inputs.ndim == 2 else self.network(inputs)
         return logits
 
     def train(self, mode: bool = True) -> "FineTuner":
@@ -92,17 +102,17 @@ class FineTuner(LightningModule):
         self.log_dict(accuracy, batch_size=len(labels))
 
 
-def build(classes: int, seed: int, weights: str) -> ResNet:
+def build(classes: int, seed: int, model: ModelParameters) -> ResNet:
     """ResNet50 with a head for `classes` classes, float32 on the CPU.
 
-    `weights` is `random`, `IMAGENET1K_V2`, or the path of a state_dict (safetensors or
-    torch.save), whose head, if it has one, is left out.
+    What is not drawn from `seed` comes from `model.weights`, whose head, if there is one, is
+    left out.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = resnet50(weights=None, num_classes=classes)
-    if weights != "random":
-        _load_backbone(network, _read_weights(weights), weights)
+    if model.weights != "random":
+        _load_backbone(network, weights.read(model), model.weights)
     return network
 
 
@@ -120,54 +130,6 @@ def _load_backbone(network: ResNet, state: dict[str, Any], source: str) -> None:
             "Name a state_dict of torchvision's resnet50.",
         )
     network.load_state_dict(backbone, strict=False)
-
-
-def _read_weights(weights: str) -> dict[str, Any]:
-    if weights == "IMAGENET1K_V2":
-        return _download()
-    path = Path(weights)
-    if not path.is_file():
-        raise UserError(
-            f"model.weights: there is no file {weights!r}.",
-            "Name a file, IMAGENET1K_V2 (needs a download) or random.",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    except Exception as error:  # each reader has its own kinds
-        raise UserError(
-            f"model.weights: {weights} cannot be read: {error}.",
-            "Name a safetensors file, or a state_dict written by torch.save.",
-        ) from None
-
-
-def _download() -> dict[str, Any]:
-    """torchvision's weights, from torch's hub cache or the network, hash checked in both cases."""
-    weights = ResNet50_Weights.IMAGENET1K_V2
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
-    if cached.exists():
-        _check_hash(cached)  # torch.hub checks what it downloads and trusts what it finds
-    options = {"map_location": "cpu", "weights_only": True, "progress": sys.stderr.isatty()}
-    try:
-        return dict(weights.get_state_dict(check_hash=True, **options))
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"model.weights: IMAGENET1K_V2 cannot be downloaded: {error}.",
-            "Connect to the network once, or name a local file or random.",
-        ) from None
-
-
-def _check_hash(path: Path) -> None:
-    """A file of torch's hub bears the first digits of its sha256: name-0123abcd.pth."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(path.stem.rsplit("-", 1)[1]):
-        raise UserError(
-            f"model.weights: {path} is damaged: its sha256 begins {digest[:8]}.", "Delete it."
-        )
 
 
 def _memory_format(channels_last: bool) -> torch.memory_format:

@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from benchmark.errors import UserError
 
@@ -12,6 +19,8 @@ AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
 PARAMETERS_FILE = Path("params.yaml")
+SOURCE_WEIGHTS = Path("weights/source.safetensors")
+"""Pinned by weights.dvc; its card lies beside it as source.json."""
 
 
 class Section(BaseModel):
@@ -39,13 +48,28 @@ class ModelParameters(Section):
     """The network and where its weights come from."""
 
     weights: str = Field(min_length=1)
-    """`random`, `IMAGENET1K_V2` (torchvision's), or the path of a file of weights."""
+    """`source` (pinned beside the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the
+    path of a state_dict in safetensors or torch.save's format, with or without a head."""
     freeze_backbone: bool
-    """Train the head alone."""
+    """Train the head alone, on features of un-augmented images that are computed once."""
     channels_last: bool
     """Store activations as NHWC; another summation order, so other bits."""
     compile: bool
     """Run the network through torch.compile; other kernels, so other bits."""
+
+    @field_validator("compile")
+    @classmethod
+    def _a_frozen_backbone_runs_once(cls, compiled: bool, others: ValidationInfo) -> bool:
+        if compiled and others.data.get("freeze_backbone"):
+            raise ValueError("is of no use with freeze_backbone: nothing but the head is trained")
+        return compiled
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that `weights` names; None for random and for torchvision's weights."""
+        if self.weights in ("random", "IMAGENET1K_V2"):
+            return None
+        return SOURCE_WEIGHTS if self.weights == "source" else Path(self.weights)
 
 
 class TrainParameters(Section):
@@ -57,6 +81,10 @@ class TrainParameters(Section):
     patience: int = Field(ge=1)
     """Epochs without a lower validation loss after which training stops."""
     precision: Precision
+    unfreeze_epoch: int = Field(ge=0)
+    """Epoch at which the backbone begins to train; before, only the head does."""
+    backbone_learning_rate: float = Field(gt=0)
+    """Adam's for the backbone, if it begins after epoch 0; else it shares the head's."""
 
 
 class ThroughputParameters(Section):
@@ -67,6 +95,13 @@ class ThroughputParameters(Section):
     blocks: int = Field(ge=2)
     """Blocks that are timed; each gives one rate."""
     steps_per_block: int = Field(ge=1)
+
+
+class ReportParameters(Section):
+    """What the report asks of the results."""
+
+    target_accuracy: float = Field(gt=0, lt=1)
+    """Validation accuracy to which time is counted."""
 
 
 class PretrainParameters(Section):
@@ -93,18 +128,38 @@ class Parameters(Section):
 
     seed: int = Field(ge=0, lt=2**32)
     accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
+    controls: tuple[AcceleratorName, ...]
+    """Accelerators that train once more, from random weights; each costs a whole training."""
     data: DataParameters
     model: ModelParameters
     train: TrainParameters
     throughput: ThroughputParameters
+    report: ReportParameters
     pretrain: PretrainParameters
 
-    @field_validator("accelerators")
+    @field_validator("accelerators", "controls")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) != len(names):
             raise ValueError("names an accelerator twice")
         return names
+
+    @field_validator("controls")
+    @classmethod
+    def _controls_have_a_run(cls, names: tuple[str, ...], others: ValidationInfo) -> Any:
+        if not set(names) <= set(others.data.get("accelerators", names)):
+            raise ValueError("names an accelerator that is not in accelerators")
+        return names
+
+    @field_validator("train")
+    @classmethod
+    def _the_backbone_thaws(cls, train: TrainParameters, others: ValidationInfo) -> Any:
+        model = others.data.get("model")
+        if train.unfreeze_epoch and model and model.freeze_backbone:
+            raise ValueError("unfreeze_epoch is set, but model.freeze_backbone keeps it frozen")
+        if train.unfreeze_epoch >= train.max_epochs:
+            raise ValueError("unfreeze_epoch is not below max_epochs")
+        return train
 
 
 def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
@@ -143,4 +198,6 @@ def _complaint(detail: dict[str, Any]) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{place} is missing"
+    if isinstance(detail["input"], dict):
+        return f"{place}: {message[0].lower()}{message[1:]}"
     return f"{place} = {detail['input']!r}: {message[0].lower()}{message[1:]}"

@@ -21,12 +21,16 @@ from benchmark.accelerators import Accelerator
 from benchmark.datamodule import ImageDataModule
 from benchmark.files import new_directory, write_json
 from benchmark.model import FineTuner
-from benchmark.parameters import ModelParameters, Parameters, PretrainParameters
+from benchmark.parameters import (
+    SOURCE_WEIGHTS,
+    ModelParameters,
+    Parameters,
+    PretrainParameters,
+)
 from benchmark.recorder import Lines, Recorder
 from benchmark.synthetic import sources, synthesise
 from benchmark.train import XLAGraphs, quieten, scratch
 
-WEIGHTS = Path("weights")
 CROP_AREA = (0.35, 1.0)
 """Larger crops than fine-tuning's: a network that starts from nothing needs whole wings."""
 LABEL_SMOOTHING = 0.1
@@ -137,9 +141,10 @@ def _card(
 def _write(model: SourceLearner, card: dict[str, Any]) -> None:
     state = {name: _stored(value) for name, value in model.network.state_dict().items()}
     backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    with new_directory(WEIGHTS) as directory:
-        save_file(backbone, directory / "source.safetensors")
-        write_json(directory / "source.json", card | {"digest": digests.of_state(backbone)})
+    with new_directory(SOURCE_WEIGHTS.parent) as directory:
+        weights = directory / SOURCE_WEIGHTS.name
+        save_file(backbone, weights)
+        write_json(weights.with_suffix(".json"), card | {"digest": digests.of_state(backbone)})
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from benchmark import charts
-from benchmark.errors import UserError
-from benchmark.files import read_json, write_text
-from benchmark.parameters import Parameters
-from benchmark.results import DATASET, REPORTS, Results
+from benchmark import charts, transfer
+from benchmark.files import write_text
+from benchmark.markdown import duration, table
+from benchmark.parameters import ModelParameters, Parameters, TrainParameters
+from benchmark.results import DATASET, REPORTS, WEIGHTS, Results, read_result
+from benchmark.transfer import Course
 
 COLUMNS = (
     "Accelerator", "Device", "Images/s (95 % interval)", "Test accuracy", "Top-5",
@@ -53,30 +54,41 @@ def run(parameters: Parameters) -> None:
         UserError: another stage has not run yet.
     """
     rows = [_read(name) for name in parameters.accelerators]
+    pairs = _read_controls(parameters)
     present = [row for row in rows if row.available]
     charts.throughput(REPORTS / "throughput.svg", {row.label: row.rate for row in present})
     charts.losses(REPORTS / "loss.svg", {row.label: row.losses for row in present})
-    write_text(REPORTS / "report.md", render(rows, _read_json(DATASET), parameters))
+    courses = [course for pair in pairs for course in pair]
+    charts.accuracies(REPORTS / "accuracy.svg", transfer.curves(courses))
+    dataset, weights = read_result(DATASET), read_result(WEIGHTS)
+    write_text(REPORTS / "report.md", render(rows, pairs, dataset, weights, parameters))
 
 
-def render(rows: Sequence[Row], dataset: dict[str, Any], parameters: Parameters) -> str:
+def render(
+    rows: Sequence[Row],
+    pairs: Sequence[tuple[Course, Course]],
+    dataset: dict[str, Any],
+    weights: dict[str, Any],
+    parameters: Parameters,
+) -> str:
     """The page as Markdown."""
     present = [row for row in rows if row.available]
     images = ", ".join(f"{count:,} {split}" for split, count in dataset["images"].items())
     blocks = [
         "# Fine-tuning ResNet50, compared",
-        f"**{_verdict(rows, present)}**",
-        _table(COLUMNS, [_cells(row) for row in rows]),
+        f"**{_verdict(rows, present, pairs)}**",
+        table(COLUMNS, [_cells(row) for row in rows]),
         "![Training images per second](throughput.svg)",
         "![Training loss by step](loss.svg)",
+        *transfer.section(pairs, parameters.report.target_accuracy),
         "## Did they see the same samples?",
         _evidence(present),
         "## What ran",
         f"- Dataset `{dataset['md5'][:12]}`: {dataset['classes']} classes, {images} images.\n"
-        + _workload(parameters),
-        "Throughput is the median over blocks of steps in one process, with the accelerator "
-        "synchronised at both ends of each; the interval is for that median. Accuracy is that of "
-        "the epoch with the lowest validation loss.",
+        + "\n".join([*_weights(weights), _workload(parameters)]),
+        f"Throughput{_of_what(parameters.model)} is the median over blocks of steps in one "
+        "process, with the accelerator synchronised at both ends of each; the interval is for "
+        "that median. Accuracy is that of the epoch with the lowest validation loss.",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -85,17 +97,22 @@ def _read(name: str) -> Row:
     results = Results(name)
     return Row(
         name,
-        _read_json(results.training),
-        _read_json(results.timing),
-        _read_json(results.throughput),
+        read_result(results.training),
+        read_result(results.timing),
+        read_result(results.throughput),
         _read_losses(results.steps),
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(f"{path} is not here.", "Run the stages before this one: dvc repro.")
-    return read_json(path)
+def _read_controls(parameters: Parameters) -> list[tuple[Course, Course]]:
+    """Each control with the training that it controls."""
+    return [
+        (
+            transfer.read_course(Results(name), f"{parameters.model.weights} weights"),
+            transfer.read_course(Results(name).control, "random weights (control)"),
+        )
+        for name in parameters.controls
+    ]
 
 
 def _read_losses(path: Path) -> list[float]:
@@ -103,7 +120,9 @@ def _read_losses(path: Path) -> list[float]:
         return [float(row["train_loss"]) for row in csv.DictReader(file)]
 
 
-def _verdict(rows: Sequence[Row], present: Sequence[Row]) -> str:
+def _verdict(
+    rows: Sequence[Row], present: Sequence[Row], pairs: Sequence[tuple[Course, Course]]
+) -> str:
     if not present:
         return "No accelerator of the list is on this machine, so nothing was measured."
     fastest = max(present, key=lambda row: row.rate["median"])
@@ -111,8 +130,17 @@ def _verdict(rows: Sequence[Row], present: Sequence[Row]) -> str:
     speed = f"{fastest.label} trains {fastest.rate['median']:.0f} images/s"
     if len(present) > 1:
         speed = f"{speed}, the most of {len(present)} accelerators,"
-    accuracy = f"{speed} and reaches {fastest.training['test']['accuracy']:.1%} test accuracy"
-    return f"{accuracy}; {' and '.join(absent)} not measured." if absent else f"{accuracy}."
+    accuracy = f"{fastest.training['test']['accuracy']:.1%} test accuracy{_control(fastest, pairs)}"
+    verdict = f"{speed} and reaches {accuracy}"
+    return f"{verdict}; {' and '.join(absent)} not measured." if absent else f"{verdict}."
+
+
+def _control(row: Row, pairs: Sequence[tuple[Course, Course]]) -> str:
+    """What the row's control reached, if it has one."""
+    for course, control in pairs:
+        if course.training == row.training and control.available:
+            return f" ({control.training['test']['accuracy']:.1%} from random weights)"
+    return ""
 
 
 def _cells(row: Row) -> list[str]:
@@ -127,7 +155,7 @@ def _cells(row: Row) -> list[str]:
         f"{training['test']['top5']:.1%}",
         f"{training['val']['accuracy']:.1%}",
         f"{training['epochs']} (best: {training['best_epoch'] + 1})",
-        _duration(row.timing["total_seconds"]),
+        duration(row.timing["total_seconds"]),
         f"`{training['digests']['weights'][:12]}`",
     ]
 
@@ -136,9 +164,9 @@ def _evidence(present: Sequence[Row]) -> str:
     if not present:
         return "Nothing ran."
     header = ("Accelerator", "Initial weights", "Sample order", "Pixels")
-    table = _table(header, [_digests(row) for row in present])
+    digests = table(header, [_digests(row) for row in present])
     pairs = [_compare(a, b) for a, b in combinations(present, 2)]
-    return "\n\n".join([table, "\n".join(pairs)]) if pairs else table
+    return "\n\n".join([digests, "\n".join(pairs)]) if pairs else digests
 
 
 def _digests(row: Row) -> list[str]:
@@ -162,23 +190,40 @@ def _compare(a: Row, b: Row) -> str:
 
 def _workload(parameters: Parameters) -> str:
     data, model, train = parameters.data, parameters.model, parameters.train
-    part = "head only" if model.freeze_backbone else "all layers"
     return (
-        f"- ResNet50 from `{model.weights}` weights, {part}, Adam at {train.learning_rate:g}, "
+        f"- ResNet50 from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
         f"{train.max_epochs} epochs at most, seed {parameters.seed}."
     )
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _protocol(model: ModelParameters, train: TrainParameters) -> str:
+    rate = f"Adam at {train.learning_rate:g}"
+    if model.freeze_backbone:
+        return f"features of un-augmented images computed once, the head trained on them, {rate}"
+    if train.unfreeze_epoch:
+        return (
+            f"the head alone for {train.unfreeze_epoch} epochs, then all layers, {rate} "
+            f"and {train.backbone_learning_rate:g} for the backbone"
+        )
+    return f"all layers trained, {rate}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)
+def _of_what(model: ModelParameters) -> str:
+    if model.freeze_backbone:
+        return ", here that of the whole network and not of the head alone that was trained,"
+    return ""
 
 
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+def _weights(weights: dict[str, Any]) -> list[str]:
+    """The file that the weights came from, if they came from one, and what its card says."""
+    if "sha256" not in weights:
+        return []
+    line = f"- Weights `{weights['weights']}`: file `{weights['sha256'][:12]}`"
+    if "card" not in weights:
+        return [f"{line}."]
+    card = weights["card"]
+    return [
+        f"{line}, trained on {card['source']} ({card['images_seen']:,} images seen, "
+        f"{card['source_test_accuracy']:.1%} of its own test images right)."
+    ]

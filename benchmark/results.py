@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.files import read_json
 
 REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"
+WEIGHTS = REPORTS / "weights.json"
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
@@ -12,9 +17,14 @@ STEP_HEADER = ("step", "epoch", "train_loss")
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one accelerator."""
+    """The files of one accelerator, or of the control on it."""
 
     name: str
+
+    @property
+    def control(self) -> "Results":
+        """Those of the same training from random weights."""
+        return Results(f"{self.name}.control")
 
     @property
     def environment(self) -> Path:
@@ -50,3 +60,17 @@ class Results:
     def throughput(self) -> Path:
         """Training images per second."""
         return REPORTS / "throughput" / f"{self.name}.json"
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What a stage wrote to `path` as JSON.
+
+    Raises:
+        UserError: it has not run.
+    """
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not here.", "Run the stages before this one: dvc repro."
+        ) from None

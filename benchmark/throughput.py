@@ -1,7 +1,8 @@
 """The throughput stage: training images per second through Lightning, on one accelerator.
 
 The clock is read only when the accelerator has finished its work, at the edges of blocks of
-steps. A block in which a graph was compiled does not count.
+steps. A block in which a graph was compiled does not count. With a frozen backbone a step still
+runs the whole network, on augmented images: a rate of stored features would say nothing.
 """
 
 import time
@@ -12,12 +13,13 @@ import pytorch_lightning as pl
 
 from benchmark import accelerators
 from benchmark.accelerators import Accelerator
+from benchmark.datamodule import ImageDataModule
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.parameters import Parameters, ThroughputParameters
 from benchmark.results import Results
 from benchmark.statistics import median_interval
-from benchmark.train import Inputs, data_module, fine_tuner, gather_inputs, quieten
+from benchmark.train import Inputs, fine_tuner, gather_inputs, quieten
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def measure(accelerator: Accelerator, parameters: Parameters) -> list[Block]:
     """Train for as many steps as the protocol asks and return every block."""
     quieten()
     pl.seed_everything(parameters.seed, verbose=False)
-    data = data_module(parameters)
+    data = ImageDataModule(**parameters.data.model_dump(), seed=parameters.seed)
     timer = BlockTimer(accelerator.name, parameters.throughput)
     _trainer(accelerator.name, parameters, timer).fit(
         fine_tuner(parameters, len(data.classes)), datamodule=data

@@ -15,18 +15,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import BackboneFinetuning, Callback, EarlyStopping, ModelCheckpoint
 from safetensors.torch import save_file
 
-from benchmark import accelerators, digests
+from benchmark import accelerators, digests, weights
 from benchmark.accelerators import Accelerator
 from benchmark.datamodule import ImageDataModule
 from benchmark.errors import UserError
-from benchmark.files import new_directory, read_json, write_csv, write_json
+from benchmark.features import FeatureDataModule
+from benchmark.files import new_directory, write_csv, write_json
 from benchmark.model import FineTuner
 from benchmark.parameters import Parameters
 from benchmark.recorder import Lines, Recorder, Stopwatch
-from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, Results
+from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, Results, read_result
 
 SCRATCH = Path(".checkpoints")
 
@@ -38,6 +39,7 @@ class Inputs:
     parameters: str
     code: str
     dataset: str
+    weights: str
     environment: str
 
     def key(self) -> str:
@@ -52,37 +54,69 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     Raises:
         UserError: the data or the weights are not usable, or another process is training.
     """
+    inputs = gather_inputs(accelerator.name, parameters, "train")
+    fit_and_test(accelerator, parameters, inputs, Results(accelerator.name))
+
+
+def fit_and_test(
+    accelerator: Accelerator, parameters: Parameters, inputs: Inputs, results: Results
+) -> None:
+    """Train as `parameters` say and write `results`; raises as `run`."""
     accelerators.check_precision(accelerator.name, parameters.train.precision)
     accelerators.prepare(accelerator.name)
-    inputs = gather_inputs(accelerator.name, parameters, "train")
-    with scratch(accelerator.name, inputs.key()) as directory:
-        _write(Run(accelerator, parameters, directory).execute(), inputs)
+    with scratch(results.name, inputs.key()) as directory:
+        _write(Run(accelerator, parameters, directory).execute(), inputs, results)
 
 
 def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
     """Digest the inputs of a `stage` on `name`; the stages before it must have run."""
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     data = parameters.data.model_dump(include={"image_size", "batch_size"})
-    for path in (DATASET, Results(name).environment):
-        if not path.exists():
-            raise UserError(f"{path} is not here.", "Run the stages before this one: dvc repro.")
     return Inputs(
         parameters=digests.of_json([relevant, data]),
         code=digests.of_code(stage),
-        dataset=read_json(DATASET)["md5"],
-        environment=digests.of_json(read_json(Results(name).environment)),
+        dataset=read_result(DATASET)["md5"],
+        weights=weights.fingerprint(parameters.model),
+        environment=digests.of_json(read_result(Results(name).environment)),
     )
 
 
 def data_module(parameters: Parameters) -> ImageDataModule:
     """The DataModule that `parameters` describe."""
-    return ImageDataModule(**parameters.data.model_dump(), seed=parameters.seed)
+    kind = FeatureDataModule if parameters.model.freeze_backbone else ImageDataModule
+    return kind(**parameters.data.model_dump(), seed=parameters.seed)
 
 
 def fine_tuner(parameters: Parameters, classes: int) -> FineTuner:
     """The model that `parameters` describe, for `classes` classes."""
     rate = parameters.train.learning_rate
     return FineTuner(classes, parameters.seed, parameters.model, rate)
+
+
+class Thaw(BackboneFinetuning):
+    """Lightning's gradual unfreezing at a fixed rate. Until then batch norm is frozen whole
+    (Lightning would train its weights, and normalise by the batch), and a run that is resumed
+    after the thaw stays thawed (Lightning's would freeze again).
+    """
+
+    def __init__(self, epoch: int, learning_rate: float) -> None:
+        super().__init__(
+            epoch, lambda _: 1.0, backbone_initial_lr=learning_rate, should_align=False
+        )
+
+    def freeze_before_training(self, module: pl.LightningModule) -> None:
+        """Freeze the whole backbone."""
+        assert isinstance(module, FineTuner)
+        self.freeze(module.backbone.eval(), train_bn=False)
+
+    def finetune_function(
+        self, module: pl.LightningModule, epoch: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """At the start of `epoch`: thaw, if it is time."""
+        assert isinstance(module, FineTuner)
+        super().finetune_function(module, epoch, optimizer)
+        if epoch >= self.unfreeze_backbone_at_epoch:
+            self.make_trainable(module.backbone.train())
 
 
 class XLAGraphs(Callback):
@@ -104,7 +138,17 @@ class XLAGraphs(Callback):
 
 
 class Patience(EarlyStopping):
-    """Early stopping that stays stopped: Lightning's forgets its verdict in a resumed run."""
+    """Early stopping that counts from epoch `start` and that stays stopped: Lightning's forgets
+    its verdict in a resumed run."""
+
+    def __init__(self, patience: int, start: int) -> None:
+        super().__init__("val/loss", patience=patience, check_on_train_epoch_end=True)
+        self._start = start
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Do not stop for want of progress while the backbone waits for its thaw."""
+        if trainer.current_epoch >= self._start:
+            super().on_train_epoch_end(trainer, module)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Do not begin an epoch that the interrupted run would not have begun."""
@@ -123,6 +167,7 @@ class Run:
         self.data = data_module(parameters)
         self.model = fine_tuner(parameters, len(self.data.classes))
         self.initial = digests.of_state(self.model.network.state_dict())
+        self.features_seconds = 0.0
         self.recorder = Recorder()
         self.stopwatch = Stopwatch(accelerator.name)
         self.best = ModelCheckpoint(
@@ -138,6 +183,8 @@ class Run:
         if resumed:
             print(f"{self.accelerator.label}: resuming after an interruption", flush=True)
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
+        if isinstance(self.data, FeatureDataModule):
+            self.features_seconds = self.data.seconds
         self._restore_best()
         start = time.perf_counter()
         self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
@@ -179,19 +226,25 @@ class Run:
             self.last.parent, self.last.stem, save_on_train_epoch_end=True,
             enable_version_counter=False,
         )  # fmt: skip
-        patience = self.parameters.train.patience
-        stopping = Patience("val/loss", patience=patience, check_on_train_epoch_end=True)
+        train = self.parameters.train
+        stopping = Patience(train.patience, start=train.unfreeze_epoch)
         return [stopping, self.best, last]
 
     def _extras(self, terminal: bool) -> list[Callback]:
         extras: list[Callback] = [] if terminal else [Lines(self.accelerator.label, self.recorder)]
-        return [*extras, XLAGraphs()] if self.accelerator.name in ("tpu", "xla") else extras
+        train = self.parameters.train
+        if train.unfreeze_epoch:
+            extras.append(Thaw(train.unfreeze_epoch, train.backbone_learning_rate))
+        if self.accelerator.name in ("tpu", "xla"):
+            extras.append(XLAGraphs())
+        return extras
 
 
 def quieten() -> None:
     """Silence what Lightning says to everybody: nothing of it is about this suite's runs."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
+    warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a frozen backbone is
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
 
@@ -215,13 +268,12 @@ def scratch(name: str, key: str) -> Iterator[Path]:
         ) from None
 
 
-def _write(run: Run, inputs: Inputs) -> None:
-    results = Results(run.accelerator.name)
+def _write(run: Run, inputs: Inputs, results: Results) -> None:
     state = run.model.network.state_dict()
-    weights = {name: value.cpu().contiguous() for name, value in state.items()}
-    result = _result(run, inputs, digests.of_state(weights))
+    learned = {name: value.cpu().contiguous() for name, value in state.items()}
+    result = _result(run, inputs, digests.of_state(learned))
     with new_directory(results.model) as directory:
-        save_file(weights, directory / "weights.safetensors")
+        save_file(learned, directory / "weights.safetensors")
         write_json(directory / "status.json", {"status": "ok", "classes": list(run.data.classes)})
     write_csv(results.steps, STEP_HEADER, map(_exact, run.recorder.steps))
     write_csv(results.epochs, EPOCH_HEADER, map(_exact, run.recorder.epochs))
@@ -229,7 +281,7 @@ def _write(run: Run, inputs: Inputs) -> None:
     write_json(results.training, result)
 
 
-def _result(run: Run, inputs: Inputs, weights: str) -> dict[str, Any]:
+def _result(run: Run, inputs: Inputs, learned: str) -> dict[str, Any]:
     epochs = run.recorder.epochs
     best = min(epochs, key=lambda row: row[2])
     order = run.data.ledger.order
@@ -244,7 +296,7 @@ def _result(run: Run, inputs: Inputs, weights: str) -> dict[str, Any]:
         "steps": len(run.recorder.steps),
         "classes": len(run.data.classes),
         "digests": {
-            "weights": weights,
+            "weights": learned,
             "initial_weights": run.initial,
             "order": order[max(order)],
             "pixels": run.data.ledger.pixels,
@@ -260,10 +312,13 @@ def _metrics(values: Mapping[str, float], prefix: str = "") -> dict[str, float]:
 
 
 def _timing(run: Run) -> dict[str, Any]:
+    """Features are those of training and validation; those of the test count in its time."""
+    total = run.features_seconds + sum(run.stopwatch.seconds) + run.test_seconds
     return {
         "status": "ok",
         "accelerator": run.accelerator.label,
-        "total_seconds": round(sum(run.stopwatch.seconds) + run.test_seconds, 3),
+        "total_seconds": round(total, 3),
+        "features_seconds": round(run.features_seconds, 3),
         "epoch_seconds": [round(seconds, 3) for seconds in run.stopwatch.seconds],
         "test_seconds": round(run.test_seconds, 3),
     }

@@ -54,6 +54,8 @@ def raw_parameters() -> dict[str, Any]:
     """params.yaml as it is in the repository, made small."""
     content: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     content["accelerators"] = ["cpu"]
+    content["controls"] = []
+    content["model"] |= {"weights": "random", "channels_last": False}
     content["data"] |= {"image_size": 32, "batch_size": 4}
     content["train"] |= {"max_epochs": 3, "patience": 3}
     content["throughput"] |= {"warmup_steps": 8, "blocks": 3, "steps_per_block": 2}
@@ -77,6 +79,7 @@ def make_workspace(root: Path, content: dict[str, Any], monkeypatch: pytest.Monk
     (root / "reports/dataset.json").write_text(
         '{"md5": "0123.dir", "classes": 3, "images": {"train": 15, "val": 6, "test": 6}}'
     )
+    (root / "reports/weights.json").write_text('{"weights": "random"}')
     for name in ("cpu", "gpu", "tpu", "xla"):
         (root / f"reports/environment/{name}.json").write_text('{"status": "ok"}')
     monkeypatch.chdir(root)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from benchmark import absent
@@ -8,14 +10,19 @@ from benchmark.results import Results
 GPU = Results("gpu")
 
 
-@pytest.mark.parametrize("stage", ["environment", "train", "throughput"])
+def _training(of: Results) -> set[Path]:
+    return {of.training, of.timing, of.steps, of.epochs, of.model / "status.json"}
+
+
+@pytest.mark.parametrize("stage", ["environment", "train", "control", "throughput"])
 def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     getattr(absent, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     outputs = {
         "environment": {GPU.environment},
-        "train": {GPU.training, GPU.timing, GPU.steps, GPU.epochs, GPU.model / "status.json"},
+        "train": _training(GPU),
+        "control": _training(GPU.control),
         "throughput": {GPU.throughput},
     }
     assert written == outputs[stage]

@@ -30,8 +30,9 @@ def edit(**changes: object) -> None:
         (["train", "cpu"], {"data": {"root": "elsewhere"}}, "elsewhere/train is missing."),
         (["train", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
         (["throughput", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
+        (["control", "cpu"], {}, "reports/train/cpu.json is not here."),
         (["report"], {}, "reports/train/cpu.json is not here."),
-        (["dataset"], {}, "data.dvc is not here. Pin the dataset: dvc add data."),
+        (["dataset"], {}, "data.dvc is not here. Pin the directory: dvc add data."),
     ],
 )
 def test_bad_input_is_one_line_and_overwrites_nothing(

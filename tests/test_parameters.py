@@ -32,6 +32,10 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train", "learning_rate", "fast", r"train\.learning_rate = 'fast': .*valid number"),
         ("train", "precision", "8", r"train\.precision = '8': .*'32-true'"),
         ("train", "max_epochs", 0, r"train\.max_epochs = 0"),
+        (None, "controls", ["xla"], r"controls = .*that is not in accelerators"),
+        ("train", "unfreeze_epoch", 3, r"train: unfreeze_epoch is not below max_epochs"),
+        ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
+        ("pretrain", "image_sizes", [], r"pretrain\.image_sizes = \[\]: .*at least 1 item"),
         ("throughput", "blocks", 1, r"throughput\.blocks = 1"),
     ],
 )
@@ -39,6 +43,33 @@ def test_a_wrong_value_is_named(raw_parameters, section, key, value, message) ->
     (raw_parameters[section] if section else raw_parameters)[key] = value
     with pytest.raises(UserError, match=r"params\.yaml: " + message):
         parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_a_backbone_that_thaws_is_not_frozen(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["model"]["freeze_backbone"] = True
+    raw_parameters["train"]["unfreeze_epoch"] = 1
+    with pytest.raises(UserError, match=r"unfreeze_epoch is set, but model\.freeze_backbone"):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_a_backbone_that_runs_once_is_not_compiled(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["model"] |= {"freeze_backbone": True, "compile": True}
+    with pytest.raises(
+        UserError, match=r"model\.compile = True: is of no use with freeze_backbone"
+    ):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("weights", "path"),
+    [
+        ("random", None), ("IMAGENET1K_V2", None), ("a/b.pt", Path("a/b.pt")),
+        ("source", Path("weights/source.safetensors")),
+    ],
+)  # fmt: skip
+def test_what_file_the_weights_are(raw_parameters, weights: str, path: Path | None) -> None:
+    raw_parameters["model"]["weights"] = weights
+    assert parse_parameters(raw_parameters, "").model.weights_file == path
 
 
 def keys(content: Any, prefix: str = "") -> list[str]:

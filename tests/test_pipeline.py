@@ -14,21 +14,26 @@ import PIL
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
+from benchmark import digests
 from benchmark.dataset import read_pin
 from benchmark.files import read_json
+from benchmark.model import build
 from benchmark.noise import stream
-from benchmark.parameters import load_parameters
+from benchmark.parameters import ModelParameters, load_parameters
 from benchmark.sources import sources
 from benchmark.species import SPECIES, draw_species
 from benchmark.synthetic import draw_image, encode
+from benchmark.synthetic import sources as source_collection
 from tests.conftest import REPOSITORY, write_images
+from tests.test_model import PLAIN
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 REMOTE = REPOSITORY / ".dvc/remote/files/md5"
 
 
-@pytest.mark.parametrize("stage", ["train", "throughput", "report"])
+@pytest.mark.parametrize("stage", ["train", "control", "throughput", "report"])
 def test_a_stage_depends_on_the_code_that_it_runs(stage: str) -> None:
     declared = {d for d in PIPELINE["stages"][stage]["deps"] if d.endswith(".py")}
     assert declared == {f"benchmark/{path.name}" for path in sources(stage)}
@@ -66,14 +71,44 @@ def test_the_remotes_objects_are_what_their_names_say() -> None:
 def test_the_bundled_dataset_is_small_and_whole() -> None:
     pin = read_pin(REPOSITORY / "data.dvc")
     assert pin["nfiles"] == len(SPECIES) * 30
-    sizes = np.array([path.stat().st_size for path in remote_objects() if path.suffix != ".dir"])
+    sizes = np.array([path.stat().st_size for path in bundled().values()])
     assert sizes.sum() == pin["size"] < 45e6
     assert 20e3 < sizes.mean() < 28e3
 
 
-def bundled() -> dict[str, Path]:
-    """Each bundled image's path in the dataset, and the object that holds it."""
-    pin = read_pin(REPOSITORY / "data.dvc")["md5"]
+def test_the_remote_holds_what_is_pinned_and_nothing_else() -> None:
+    pinned = set(bundled().values()) | set(bundled("weights").values())
+    assert {path for path in remote_objects() if path.suffix != ".dir"} == pinned
+
+
+def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
+    files = bundled("weights")
+    assert set(files) == {"source.safetensors", "source.json"}
+    assert files["source.safetensors"].stat().st_size < 50e6
+    card, state = read_json(files["source.json"]), load_file(files["source.safetensors"])
+    assert card["digest"] == digests.of_state(state)
+    assert card["recipe"] == load_parameters(REPOSITORY / "params.yaml").pretrain.model_dump(
+        mode="json"
+    )
+    recipe, epochs = card["recipe"], card["recipe"]["epochs"]
+    assert card["images_seen"] == recipe["species"] * recipe["images_per_species"] * epochs
+    network = build(50, 7, ModelParameters(**PLAIN))
+    found = network.load_state_dict(state, strict=False)
+    assert (found.missing_keys, found.unexpected_keys) == (["fc.weight", "fc.bias"], [])
+
+
+def test_source_species_are_none_of_the_targets() -> None:
+    recipe = load_parameters(REPOSITORY / "params.yaml").pretrain
+    keys = source_collection(recipe.species, 1, 48).keys
+    sources_drawn = {repr(vars(draw_species(key)) | {"key": ""}) for key in keys}
+    targets_drawn = {repr(vars(draw_species(f"target/{n}")) | {"key": ""}) for n in SPECIES}
+    assert len(sources_drawn) == recipe.species
+    assert not sources_drawn & targets_drawn
+
+
+def bundled(name: str = "data") -> dict[str, Path]:
+    """Each pinned file's path in its directory, and the object that holds it."""
+    pin = read_pin(REPOSITORY / f"{name}.dvc")["md5"]
     listing = read_json_list(REMOTE / pin[:2] / pin[2:])
     return {entry["relpath"]: REMOTE / entry["md5"][:2] / entry["md5"][2:] for entry in listing}
 
@@ -147,13 +182,17 @@ def repository(tmp_path: Path) -> Path:
     (root / ".dvc").mkdir()
     shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc")
     write_images(root / "data")
-    assert dvc(root, "add", "--quiet", "data").returncode == 0
+    (root / "weights").mkdir()
+    (root / "weights/source.safetensors").write_bytes(b"weights")
+    (root / "weights/source.json").write_text('{"seed": 7}')
+    assert dvc(root, "add", "--quiet", "data", "weights").returncode == 0
     assert dvc(root, "push", "--quiet").returncode == 0
     return root
 
 
-def test_the_dataset_stage_brings_the_images_and_records_them(repository: Path) -> None:
+def test_the_dataset_stage_brings_what_is_pinned_and_records_it(repository: Path) -> None:
     shutil.rmtree(repository / "data")
+    shutil.rmtree(repository / "weights")
     shutil.rmtree(repository / ".dvc/cache")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode == 0, done.stderr
@@ -162,6 +201,55 @@ def test_the_dataset_stage_brings_the_images_and_records_them(repository: Path) 
         "classes": 3,
         "images": {"train": 15, "val": 6, "test": 6},
     }
+    assert read_json(repository / "reports/weights.json") == {
+        "weights": "source",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "card": {"seed": 7},
+    }
+    assert (repository / "weights/source.safetensors").read_bytes() == b"weights"
+
+
+def set_parameters(root: Path, **changes: Any) -> None:
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    for name, value in changes.items():
+        content[name] = content[name] | value if isinstance(value, dict) else value
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_weights_from_elsewhere_need_no_pin(repository: Path) -> None:
+    set_parameters(repository, model={"weights": "random"})
+    (repository / "weights.dvc").unlink()
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode == 0, done.stderr
+    assert read_json(repository / "reports/weights.json") == {"weights": "random"}
+
+
+def test_a_changed_file_of_weights_is_another_input(repository: Path) -> None:
+    set_parameters(repository, model={"weights": "my.pt"})
+    recorded = []
+    for content in (b"one", b"other"):
+        (repository / "my.pt").write_bytes(content)
+        assert dvc(repository, "repro", "dataset").returncode == 0
+        recorded.append(read_json(repository / "reports/weights.json"))
+    assert recorded[0] != recorded[1]
+
+
+def test_controls_may_be_left_out(repository: Path) -> None:
+    set_parameters(repository, controls=[])
+    listed = dvc(repository, "stage", "list", "--name-only")
+    assert listed.returncode == 0, listed.stderr
+    assert "train@cpu" in listed.stdout
+    assert "control" not in listed.stdout
+
+
+def test_edited_weights_are_refused_by_name(repository: Path) -> None:
+    edited = repository / "weights/source.json"
+    edited.unlink()
+    edited.write_text("{}")
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode != 0
+    assert "Not what weights.dvc pins: weights/source.json." in done.stderr
+    assert edited.read_text() == "{}"
 
 
 def test_an_edited_image_is_refused_by_name_and_nothing_is_pinned_anew(repository: Path) -> None:
@@ -171,7 +259,7 @@ def test_an_edited_image_is_refused_by_name_and_nothing_is_pinned_anew(repositor
     edited.write_bytes(b"edited")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode != 0
-    named = "The images are not those that data.dvc pins: data/train/class 1/003.png. To use"
+    named = "Not what data.dvc pins: data/train/class 1/003.png. To use"
     assert named in done.stderr
     assert edited.read_bytes() == b"edited"
     assert (repository / "data.dvc").read_bytes() == pin
@@ -186,7 +274,7 @@ def test_a_corrupt_remote_object_is_refused(repository: Path) -> None:
     victim.write_bytes(b"corrupt")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode != 0
-    assert "error: The images are not those that data.dvc pins" in done.stderr
+    assert "error: Not what data.dvc pins: " in done.stderr
 
 
 def test_a_deleted_image_is_brought_back(repository: Path) -> None:

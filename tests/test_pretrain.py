@@ -14,8 +14,9 @@ from benchmark.__main__ import main
 from benchmark.accelerators import find
 from benchmark.errors import UserError
 from benchmark.files import read_json
-from benchmark.model import FineTuner, build
+from benchmark.model import FineTuner
 from benchmark.parameters import Parameters
+from tests.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -57,7 +58,7 @@ def test_convolutions_take_two_bytes_and_batch_statistics_stay_exact(small: Para
 def test_the_weights_can_be_fine_tuned(small: Parameters) -> None:
     pretrained(small)
     weights = load_file("weights/source.safetensors")
-    network = build(5, 7, "weights/source.safetensors")
+    network = tuner(5, weights="source").network
     assert torch.equal(network.conv1.weight, weights["conv1.weight"].float())
     assert network.conv1.weight.dtype == torch.float32
 

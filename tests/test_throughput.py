@@ -7,6 +7,7 @@ from benchmark import accelerators, throughput
 from benchmark.accelerators import find
 from benchmark.errors import UserError
 from benchmark.files import read_json
+from benchmark.model import FineTuner
 from benchmark.results import Results
 from benchmark.throughput import Block
 
@@ -32,6 +33,19 @@ def test_the_result_holds_rates_blocks_and_the_workload(parameters) -> None:
     assert sorted(rates)[1] == pytest.approx(rate["median"])
     assert result["workload"]["batch_size"] == 4
     assert result["workload"]["network"] == "resnet50"
+
+
+def test_a_frozen_backbone_still_runs_on_images(change, workspace, monkeypatch) -> None:
+    shapes: set[tuple[int, ...]] = set()
+    forward = FineTuner.forward
+
+    def noted(model: FineTuner, inputs: Any) -> Any:
+        shapes.add(inputs.shape[1:])
+        return forward(model, inputs)
+
+    monkeypatch.setattr(FineTuner, "forward", noted)
+    throughput.measure(find("cpu"), change(model={"freeze_backbone": True}))
+    assert shapes == {(3, 32, 32)}
 
 
 class LazyDevice:

@@ -147,6 +147,66 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, work
         assert one["digests"][name] != other["digests"][name], name
 
 
+def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) -> None:
+    parameters = change(model={"freeze_backbone": True}, train={"learning_rate": 0.01})
+    result = trained(parameters)
+    initial = train.fine_tuner(parameters, 3).network.state_dict()
+    for name, value in load_file(CPU.model / "weights.safetensors").items():
+        assert torch.equal(value, initial[name]) != name.startswith("fc."), name
+    timing = read_json(CPU.timing)
+    assert timing["total_seconds"] > timing["features_seconds"] > 0
+    plain = trained(change())
+    assert read_json(CPU.timing)["features_seconds"] == 0
+    assert result["digests"]["order"] == plain["digests"]["order"]
+    assert len(result["digests"]["pixels"]) == 64
+
+
+class Watch(pl.Callback):
+    """Notes the backbone's digest, statistics included, and the rates after each epoch."""
+
+    def __init__(self) -> None:
+        self.backbones: list[str] = []
+        self.rates: list[list[float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.backbones.append(digests.of_state(module.backbone.state_dict()))
+        self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+
+
+@pytest.mark.parametrize("rate", [3e-5, 3e-4])
+def test_a_backbone_thaws_at_its_epoch_and_rate(change, workspace, monkeypatch, rate) -> None:
+    parameters = change(train={"unfreeze_epoch": 1, "backbone_learning_rate": rate})
+    watch = Watch()
+    add_callback(monkeypatch, watch)
+    trained(parameters)
+    initial = digests.of_state(train.fine_tuner(parameters, 3).backbone.state_dict())
+    assert watch.backbones[0] == initial
+    assert len({initial, *watch.backbones}) == 3
+    assert watch.rates == [[1e-4], [1e-4, rate], [1e-4, rate]]
+
+
+def test_until_the_thaw_the_head_sees_the_features_that_evaluation_sees(
+    change, workspace: Path, monkeypatch
+) -> None:
+    """Batch norm by the source's statistics, not by the batch's."""
+    parameters = change(train={"unfreeze_epoch": 1})
+    modes: list[tuple[int, bool]] = []
+
+    class Modes(pl.Callback):
+        def on_train_batch_start(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+            modes.append((trainer.current_epoch, module.network.bn1.training))
+
+    add_callback(monkeypatch, Modes())
+    trained(parameters)
+    assert modes == [(epoch, epoch > 0) for epoch in range(3) for _ in range(4)]
+
+
+def test_patience_begins_with_the_thaw(change, workspace: Path, monkeypatch) -> None:
+    add_callback(monkeypatch, Ruin(1))
+    parameters = change(train={"max_epochs": 6, "patience": 1, "unfreeze_epoch": 3})
+    assert trained(parameters)["epochs"] >= 4
+
+
 def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None:
     one = without_inputs(trained(change()))
     assert one == without_inputs(trained(change(data={"num_workers": 2})))
@@ -179,9 +239,19 @@ class Interrupt(pl.Callback):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"data": {"num_workers": 2}},
+        {"model": {"freeze_backbone": True}},
+        {"train": {"unfreeze_epoch": 1}},
+    ],
+)
 def test_an_interrupted_run_resumes_to_the_same_result(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, epoch: int
+    change, workspace: Path, monkeypatch: pytest.MonkeyPatch, epoch: int, changed: dict[str, Any]
 ) -> None:
+    parameters = change(**changed)
     whole = trained(parameters)
     steps, epochs = CPU.steps.read_bytes(), CPU.epochs.read_bytes()
     with monkeypatch.context() as patch:
@@ -242,6 +312,16 @@ def test_a_successful_run_leaves_no_checkpoint(parameters: Parameters) -> None:
 )  # fmt: skip
 def test_whatever_matters_has_a_scratch_directory_of_its_own(change, workspace, changed) -> None:
     keys = {train.gather_inputs("cpu", change(**c), "train").key() for c in ({}, changed)}
+    assert len(keys) == 2
+
+
+def test_weights_changed_under_their_name_have_a_scratch_directory_of_their_own(
+    change, workspace: Path
+) -> None:
+    keys = set()
+    for content in (b"one", b"other"):
+        Path("my.pt").write_bytes(content)
+        keys.add(train.gather_inputs("cpu", change(model={"weights": "my.pt"}), "train").key())
     assert len(keys) == 2
 
 

@@ -28,9 +28,10 @@ def stage(root: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def trained(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch) -> tuple[Any, Any]:
-    """The same run on the CPU and on XLA's."""
+@pytest.fixture(params=[False, True], ids=["all layers", "frozen"])
+def trained(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch, request) -> Any:
+    """The same run on the CPU and on XLA's: (cpu, xla)."""
+    raw_parameters["model"]["freeze_backbone"] = request.param
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     for name in ("cpu", "xla"):
         stage(root, "train", name)

@@ -1,0 +1,36 @@
+"""The control stage: the same seed, sample order and number of steps from random weights.
+
+It trains every layer on augmented images. Where the training stage does so too, what the control
+lacks in accuracy is what the weights brought.
+"""
+
+from benchmark.accelerators import Accelerator
+from benchmark.errors import UserError
+from benchmark.parameters import Parameters
+from benchmark.results import Results, read_result
+from benchmark.train import fit_and_test, gather_inputs
+
+
+def run(accelerator: Accelerator, parameters: Parameters) -> None:
+    """The stage: train every layer for as many epochs as the training stage did.
+
+    Raises:
+        UserError: as the training stage; or that one was without the accelerator.
+    """
+    results = Results(accelerator.name)
+    training = read_result(results.training)
+    if training["status"] != "ok":  # it has come since
+        raise UserError(
+            f"{accelerator.name} was absent from the training.", "Repeat it: dvc repro."
+        )
+    alike = from_scratch(parameters, training["epochs"])
+    inputs = gather_inputs(accelerator.name, alike, "control")
+    fit_and_test(accelerator, alike, inputs, results.control)
+
+
+def from_scratch(parameters: Parameters, epochs: int) -> Parameters:
+    """`parameters` with random weights and all layers trained, over exactly `epochs` epochs."""
+    model = parameters.model.model_copy(update={"weights": "random", "freeze_backbone": False})
+    steps = {"max_epochs": epochs, "patience": epochs, "unfreeze_epoch": 0}
+    train = parameters.train.model_copy(update=steps)
+    return parameters.model_copy(update={"model": model, "train": train})

@@ -1,0 +1,74 @@
+"""The control: what a training from random weights differs in, and what it must not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from benchmark import control, train
+from benchmark.accelerators import find
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_json
+from benchmark.parameters import Parameters
+from benchmark.results import Results
+from tests.test_model import tuner
+
+pytestmark = pytest.mark.usefixtures("small_network")
+CPU = Results("cpu")
+
+
+@pytest.fixture
+def learned(workspace: Path) -> str:
+    """Weights that are not the seed's."""
+    save_file(tuner(9, seed=1).network.state_dict(), "learned.safetensors")
+    return "learned.safetensors"
+
+
+def test_it_differs_in_its_weights_alone(change: Callable[..., Parameters], learned: str) -> None:
+    parameters = change(model={"weights": learned})
+    train.run(find("cpu"), parameters)
+    before = CPU.training.read_bytes()
+    control.run(find("cpu"), parameters)
+    assert CPU.training.read_bytes() == before
+    trained, controlled = read_json(CPU.training), read_json(CPU.control.training)
+    assert controlled["steps"] == trained["steps"]
+    for name in ("order", "pixels"):
+        assert controlled["digests"][name] == trained["digests"][name]
+    for name in ("initial_weights", "weights"):
+        assert controlled["digests"][name] != trained["digests"][name]
+
+
+def test_from_random_weights_it_is_the_training_itself(change, workspace: Path) -> None:
+    train.run(find("cpu"), change())
+    control.run(find("cpu"), change())
+    trained, controlled = read_json(CPU.training), read_json(CPU.control.training)
+    assert controlled["digests"] == trained["digests"]
+    assert controlled["test"] == trained["test"]
+
+
+def test_it_takes_as_many_epochs_as_the_training_did(change, workspace: Path) -> None:
+    """However early that one stopped, and however long the control does not improve."""
+    train.run(find("cpu"), change())
+    write_json(CPU.training, read_json(CPU.training) | {"epochs": 5})
+    control.run(find("cpu"), change(train={"patience": 1, "learning_rate": 10}))
+    assert read_json(CPU.control.training)["epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"model": {"freeze_backbone": True}}, {"train": {"unfreeze_epoch": 1}}],
+)
+def test_all_of_its_layers_train_from_the_start(change, changed) -> None:
+    alike = control.from_scratch(change(**changed), 4)
+    assert not alike.model.freeze_backbone
+    assert alike.train.unfreeze_epoch == 0
+    assert alike.model.weights == "random"
+
+
+def test_without_the_training_there_is_nothing_to_control(change, workspace: Path) -> None:
+    with pytest.raises(UserError, match=r"reports/train/cpu\.json is not here"):
+        control.run(find("cpu"), change())
+    write_json(CPU.training, {"status": "unavailable"})
+    with pytest.raises(UserError, match="cpu was absent from the training"):
+        control.run(find("cpu"), change())

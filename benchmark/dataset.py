@@ -23,8 +23,7 @@ def run(parameters: Parameters) -> None:
     """
     root = Path(parameters.data.root)
     pin = root.with_name(f"{root.name}.dvc")
-    pinned = read_pin(pin)
-    _pull(pin)
+    pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
     write_json(DATASET, pinned | _counts(scan(root)))
@@ -42,9 +41,12 @@ def read_pin(pin: Path) -> dict[str, Any]:
         raise UserError(f"{pin} pins no directory.", f"Pin it again: dvc add {pin.stem}.") from None
 
 
-def _pull(pin: Path) -> None:
-    """Without --force: that would delete files which the user has added."""
-    read_pin(pin)
+def _pull(pin: Path) -> dict[str, Any]:
+    """Bring what `pin` pins and return that pin.
+
+    Without --force, which would delete files that the user has added.
+    """
+    pinned = read_pin(pin)
     command = [sys.executable, "-m", "dvc", "pull", str(pin)]
     pulled = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pulled.returncode:
@@ -53,6 +55,7 @@ def _pull(pin: Path) -> None:
             f"To use what is here, pin it: dvc add {pin.stem}. "
             f"To restore what was pinned: dvc checkout --force {pin}.",
         )
+    return pinned
 
 
 def _complaint(output: str) -> str:

@@ -39,7 +39,7 @@ WEIGHT_DECAY = 0.05
 
 class SourceLearner(FineTuner):
     """ResNet50 under the source recipe: AdamW, one cycle of the learning rate, smoothed labels,
-    and images that grow with the epochs: the small ones teach nearly as much in half the time."""
+    and images that grow with the epochs: one of 32 px costs about a third of one of 64 px."""
 
     def __init__(self, recipe: PretrainParameters, seed: int) -> None:
         options = ModelParameters(

@@ -12,8 +12,9 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from benchmark.conformance.journal import Call, journalled
 from benchmark.datamodule import Batch, ImageDataModule
-from tests.journal import Call, Mean, journalled
+from tests.mean import Mean
 
 
 class Noting(ImageDataModule):

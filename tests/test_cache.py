@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -73,7 +74,14 @@ def rename_image(root: Path) -> None:
     (root / "train/class 0/000.png").rename(root / "train/class 0/zzz.png")
 
 
-@pytest.mark.parametrize("edit", [change_content, add_image, rename_image])
+def change_a_byte(root: Path) -> None:
+    path = root / "train/class 0/000.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")
+    os.utime(path, (0, 0))  # the clock may be too coarse to tell
+
+
+@pytest.mark.parametrize("edit", [change_content, add_image, rename_image, change_a_byte])
 def test_the_cache_of_an_edited_dataset_is_never_read(images: Path, edit) -> None:
     before = cached(images).directory
     edit(images)
@@ -85,6 +93,12 @@ def test_another_image_size_and_another_decoder_have_caches_of_their_own(images,
     assert cached(images, size=48).directory != here
     monkeypatch.setattr(cache.PIL, "__version__", "0.0")
     assert cached(images, size=32).directory != here
+
+
+def test_a_cache_is_built_when_the_limit_is_raised(images: Path) -> None:
+    cached(images, limit=0).prepare()
+    cached(images).prepare()
+    assert isinstance(cached(images).open(), CachedImages)
 
 
 def test_an_interrupted_build_leaves_nothing_that_is_read(images: Path, monkeypatch) -> None:

@@ -2,10 +2,11 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.models import ResNet50_Weights
 from torchvision.transforms import v2
 
 from benchmark.crops import UNIT, evaluation_windows, training_windows
-from benchmark.resampling import MEAN, STD, interpolation, normalise, resample
+from benchmark.resampling import interpolation, normalise, resample
 
 sides = st.integers(16, 300)
 
@@ -79,6 +80,13 @@ def test_crop_statistics_are_torchvisions() -> None:
     assert 0.47 < flips.mean() < 0.53
 
 
+def test_a_flip_says_nothing_of_the_crop() -> None:
+    windows, flips = training((200, 150), 4000)
+    numbers = np.column_stack([flips, windows[:, :, :2].reshape(4000, 4)])
+    correlation = np.corrcoef(numbers.T)[0, 1:]
+    assert np.abs(correlation).max() < 4 / np.sqrt(4000)
+
+
 def _traits(boxes: np.ndarray) -> list[np.ndarray]:
     top, left, height, width = boxes.T.astype(float)
     return [height * width, np.log(width / height), top, left]
@@ -90,6 +98,13 @@ def test_crops_reach_every_edge() -> None:
     partial = length < 20
     assert (start[partial] == 0).any()
     assert (start + length)[partial].max() == 20
+
+
+def test_crops_reach_across_the_image() -> None:
+    """From one edge to the other in one axis alone, so that it is no fallback."""
+    windows, _ = training((20, 20), 4000)
+    across = windows[:, :, 1] // UNIT == 20
+    assert (across & ~across[:, ::-1]).any(axis=0).all()
 
 
 def test_an_image_too_long_for_any_attempt_shows_its_middle() -> None:
@@ -107,6 +122,15 @@ def test_the_same_sample_in_another_epoch_shows_another_part() -> None:
     assert 0 < flips.sum() < 20
 
 
+def test_what_a_sample_shows_does_not_depend_on_its_batch() -> None:
+    windows, flips = training((100, 100), 20)
+    shapes, epochs = np.full((1, 2), 100, np.int32), np.zeros(1, np.int64)
+    for index in range(20):
+        alone = training_windows(shapes, (100, 100), 7, epochs, np.array([index]))
+        np.testing.assert_array_equal(alone[0], windows[[index]])
+        np.testing.assert_array_equal(alone[1], flips[[index]])
+
+
 def test_images_of_one_batch_show_different_parts() -> None:
     windows, _ = training((100, 100), 20)
     assert len({window.tobytes() for window in windows}) == 20
@@ -122,5 +146,6 @@ def test_every_output_pixel_is_a_weighted_mean(h: int, w: int, stored: tuple[int
 
 def test_normalisation_is_torchvisions() -> None:
     image = picture(20, 30)
-    expected = v2.functional.normalize(floats(image) / 255, list(MEAN), list(STD))
+    preset = ResNet50_Weights.IMAGENET1K_V2.transforms()
+    expected = v2.functional.normalize(floats(image) / 255, preset.mean, preset.std)
     torch.testing.assert_close(normalise(floats(image)[None])[0], expected)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.datamodule import Batch, ImageDataModule
 from benchmark.folder import decode
+from benchmark.ledger import Ledger
 from tests.conftest import write_images
 
 
@@ -141,6 +142,11 @@ def test_another_seed_shows_other_parts_of_the_same_sample(images: Path) -> None
     assert (views[0] != views[1]).flatten(1).any(1).all()
 
 
+def test_a_crop_of_the_whole_area_is_the_whole_image(images: Path) -> None:
+    for batch in batches(ready(images, crop_area=(1.0, 1.0))):
+        assert (batch.windows[:, :, :2] == torch.tensor([0, 40 << 16])).all()
+
+
 def test_two_ranks_share_the_samples_of_one_process(images: Path) -> None:
     """By the trainer's own rank and world size, which Lightning sets before the loaders."""
     shares = []
@@ -190,6 +196,16 @@ def test_the_ledger_chains_order_by_epoch_and_the_first_pixels(images, tmp_path)
     assert one["pixel_batches"] == 8
     assert one["pixels"] != other["pixels"]
     assert not set(one["order"].values()) & set(other["order"].values())
+
+
+def test_the_digest_of_pixels_is_that_of_the_loaders_batches(images: Path, tmp_path: Path) -> None:
+    """Recomputed: bytes before augmentation, with labels, windows and flips, for two epochs."""
+    data, expected = module(images), Ledger()
+    trainer(tmp_path, max_epochs=2).fit(Probe(), datamodule=data)
+    again = ready(images)
+    for batch in batches(again) + batches(again, epoch=1):
+        expected.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
+    assert data.ledger.pixels == expected.pixels
 
 
 def test_validation_and_sanity_checks_leave_the_evidence_alone(images, tmp_path) -> None:

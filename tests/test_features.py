@@ -69,6 +69,10 @@ def test_features_are_those_of_the_images_as_evaluation_shows_them(
         torch.testing.assert_close(feature, expected[index])
 
 
+def test_only_pixels_of_training_are_recorded(data: FeatureDataModule) -> None:
+    assert data.ledger.pixel_batches == 4  # 15 images in batches of 4
+
+
 def test_they_come_in_the_order_of_the_images(data: FeatureDataModule, images: Path) -> None:
     module = ImageDataModule(root=str(images), cache_dir=str(data.cache_dir), **OPTIONS)
     module.setup()

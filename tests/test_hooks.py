@@ -13,8 +13,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
+from benchmark.conformance.journal import Call, journalled
 from benchmark.datamodule import ImageDataModule
-from tests.journal import Call, Mean, journalled
+from tests.mean import Mean
 
 BATCH: list[Call] = [
     ("on_before_batch_transfer", 0),

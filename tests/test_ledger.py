@@ -40,6 +40,16 @@ def test_the_chain_of_pixels_remembers_the_first_batch() -> None:
     assert len(chains) == 2
 
 
+def test_the_chain_of_order_remembers_the_epoch_before() -> None:
+    chains = set()
+    for first in (0, 1):
+        ledger = Ledger()
+        ledger.record_order(0, torch.tensor([first]))
+        ledger.record_order(1, torch.tensor([5]))
+        chains.add(ledger.order[1])
+    assert len(chains) == 2
+
+
 def test_pixels_are_wanted_for_the_first_batches_only() -> None:
     ledger = Ledger()
     for _ in range(PIXEL_BATCHES):

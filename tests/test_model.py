@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torchvision.models import resnet50
 
@@ -87,6 +88,30 @@ def test_features_are_what_the_head_sees() -> None:
     features = model.features(images)
     assert features.shape == (2, 2048)
     assert torch.equal(model(features), model(images))
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_metrics_are_means_over_the_samples(stage: str) -> None:
+    """Of batches of three samples and of one; the features' first numbers are the logits."""
+    model = tuner(classes=7)
+    torch.nn.init.eye_(model.network.fc.weight)
+    torch.nn.init.zeros_(model.network.fc.bias)
+    features = torch.zeros(4, 2048)
+    features[:, :7] = torch.tensor([7, 6, 5, 4, 3, 2, 1])
+    features[2, :2], features[3, 1] = torch.tensor([6, 7]), 0
+    labels = torch.tensor([0, 0, 0, 1])
+    trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+    batches = [(features[:3], labels[:3]), (features[3:], labels[3:])]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
+    (found,) = getattr(trainer, stage)(model, loader, verbose=False)
+    loss = torch.nn.functional.cross_entropy(features[:, :7], labels).item()
+    values = [value for _, value in sorted(found.items())]
+    assert values == pytest.approx([2 / 4, loss, 3 / 4])
+
+
+def test_probabilities_sum_to_1_for_each_image() -> None:
+    probabilities = tuner().eval().predict_step(batch(), 0)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
 
 
 def test_the_backbone_is_everything_but_the_head() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from benchmark import digests, train
 from benchmark.accelerators import find
 from benchmark.errors import UserError
 from benchmark.files import read_json
+from benchmark.model import FineTuner
 from benchmark.parameters import Parameters
 from benchmark.results import Results
 from tests.conftest import REPOSITORY, make_workspace
@@ -47,6 +49,7 @@ def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> 
     for name in ("weights", "initial_weights", "order", "pixels"):
         assert len(result["digests"][name]) == 64
     assert result["digests"]["weights"] != result["digests"]["initial_weights"]
+    assert result["digests"]["order"] == result["digests"]["order_by_epoch"][-1]
 
 
 def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
@@ -69,6 +72,16 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
     best = min(epochs, key=lambda row: float(row["val_loss"]))
     assert int(best["epoch"]) == result["best_epoch"]
     assert result["val"]["loss"] == pytest.approx(float(best["val_loss"]), abs=1e-6)
+
+
+def test_losses_are_written_exactly() -> None:
+    losses = np.random.default_rng(0).uniform(0, 10, 1000).astype(np.float32)
+    assert [np.float32(text) for text in train._exact(tuple(losses.tolist()))] == losses.tolist()
+
+
+def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:
+    parameters = change(train={"precision": "bf16-mixed"})
+    assert train.Run(find("cpu"), parameters, workspace).trainer.precision == "bf16-mixed"
 
 
 def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) -> None:
@@ -154,7 +167,9 @@ def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) ->
     for name, value in load_file(CPU.model / "weights.safetensors").items():
         assert torch.equal(value, initial[name]) != name.startswith("fc."), name
     timing = read_json(CPU.timing)
-    assert timing["total_seconds"] > timing["features_seconds"] > 0
+    assert timing["features_seconds"] > 0
+    parts = [timing["features_seconds"], *timing["epoch_seconds"], timing["test_seconds"]]
+    assert timing["total_seconds"] == pytest.approx(sum(parts), abs=0.01)
     plain = trained(change())
     assert read_json(CPU.timing)["features_seconds"] == 0
     assert result["digests"]["order"] == plain["digests"]["order"]
@@ -201,10 +216,23 @@ def test_until_the_thaw_the_head_sees_the_features_that_evaluation_sees(
     assert modes == [(epoch, epoch > 0) for epoch in range(3) for _ in range(4)]
 
 
+def log_instead(
+    monkeypatch: pytest.MonkeyPatch, step: str, split: str, value: Callable[[Any], float]
+) -> None:
+    """A step that logs `value` as loss, accuracy and top 5."""
+
+    def logging_step(module: FineTuner, *_: Any) -> None:
+        names = [f"{split}/{name}" for name in ("loss", "accuracy", "top5")]
+        module.log_dict(dict.fromkeys(names, float(value(module))), batch_size=1)
+
+    monkeypatch.setattr(FineTuner, step, logging_step)
+
+
 def test_patience_begins_with_the_thaw(change, workspace: Path, monkeypatch) -> None:
-    add_callback(monkeypatch, Ruin(1))
+    """The loss grows with each epoch: that of epoch 3 is the first to count, 4 is worse."""
+    log_instead(monkeypatch, "validation_step", "val", lambda module: module.current_epoch)
     parameters = change(train={"max_epochs": 6, "patience": 1, "unfreeze_epoch": 3})
-    assert trained(parameters)["epochs"] >= 4
+    assert trained(parameters)["epochs"] == 5
 
 
 def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None:
@@ -264,6 +292,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     assert trained(parameters) == whole
     assert resumed[0]["ckpt_path"].endswith("last.ckpt")
     assert (CPU.steps.read_bytes(), CPU.epochs.read_bytes()) == (steps, epochs)
+    assert len(read_json(CPU.timing)["epoch_seconds"]) == whole["epochs"]
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -350,6 +379,12 @@ def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
 def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda x, y: x.sum() * float("nan"))
     with pytest.raises(UserError, match="the validation loss is not a finite number"):
+        train.run(find("cpu"), change())
+
+
+def test_a_run_that_diverges_in_its_test_says_so(change, workspace: Path, monkeypatch) -> None:
+    log_instead(monkeypatch, "test_step", "test", lambda module: float("nan"))
+    with pytest.raises(UserError, match="the test loss is not a finite number"):
         train.run(find("cpu"), change())
 
 

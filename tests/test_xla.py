@@ -47,6 +47,18 @@ def test_xla_trains_from_the_same_weights_on_the_same_samples(trained: tuple[Any
     assert xla["test"]["loss"] == pytest.approx(cpu["test"]["loss"], rel=0.1)
 
 
+def test_xla_trains_the_same_bits_twice(tmp_path, raw_parameters, monkeypatch) -> None:
+    """In two directories and processes, with the loader's workers and without."""
+    digests = []
+    for workers in (0, 2):
+        raw_parameters["data"]["num_workers"] = workers
+        root = make_workspace(tmp_path / f"{workers} workers", raw_parameters, monkeypatch)
+        stage(root, "train", "xla")
+        digests.append(read_json(root / Results("xla").training)["digests"])
+    assert digests[0]["weights"] != digests[0]["initial_weights"]
+    assert digests[0] == digests[1]
+
+
 def test_blocks_with_compilations_do_not_count(tmp_path, raw_parameters, monkeypatch) -> None:
     raw_parameters["throughput"] |= {"blocks": 6}
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)

@@ -4,10 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor, nn
 
 Call = tuple[Any, ...]
 """The name of a method and those of its arguments that are texts or whole numbers."""
@@ -21,8 +18,18 @@ HOOKS = sorted(
 
 
 def journalled(kind: type[LightningDataModule], journal: list[Call]) -> type[Any]:
-    """`kind` with each of its hooks noting its calls in `journal` before it does its work."""
-    return type(kind.__name__, (kind,), {name: _noted(kind, name, journal) for name in HOOKS})
+    """`kind` with each of its hooks noting its calls in `journal` before it does its work.
+
+    Loaders that `kind` lacks stay as they are: Lightning asks for those that are overridden.
+    """
+    names = [name for name in HOOKS if has(kind, name) or not name.endswith("_dataloader")]
+    hooks = {name: _noted(kind, name, journal) for name in names}
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, **hooks})
+
+
+def has(kind: type[LightningDataModule], hook: str) -> bool:
+    """Whether `kind` has a `hook` of its own."""
+    return getattr(kind, hook) is not getattr(LightningDataModule, hook)
 
 
 def _noted(kind: type[LightningDataModule], name: str, journal: list[Call]) -> Callable[..., Any]:
@@ -35,27 +42,3 @@ def _noted(kind: type[LightningDataModule], name: str, journal: list[Call]) -> C
         return hook(self, *arguments, **named)
 
     return noted
-
-
-class Mean(pl.LightningModule):
-    """Three logits from an image's mean colour: the least that can be trained."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layer(images.mean((2, 3)))
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def validation_step(self, *_: Any) -> None: ...
-
-    def test_step(self, *_: Any) -> None: ...
-
-    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return self(batch[0])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)

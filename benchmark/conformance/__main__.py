@@ -1,0 +1,8 @@
+"""`python -m benchmark.conformance`: the rules as a Markdown table."""
+
+from benchmark.conformance.rules import rules
+from benchmark.markdown import table
+
+if __name__ == "__main__":
+    rows = [[rule.name, rule.why, f"`{rule.test.split('.')[-1]}`"] for rule in rules()]
+    print(table(["Rule", "Why it matters", "Test"], rows))

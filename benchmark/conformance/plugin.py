@@ -1,0 +1,78 @@
+"""The options of pytest that name a DataModule; installed as a plugin, so importing little."""
+
+import sys
+from typing import Any
+
+import pytest
+
+KIT = "benchmark.conformance."
+MADE = pytest.StashKey[str]()
+"""The DataModule as the summary names it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for `pytest --pyargs benchmark.conformance`."""
+    group = parser.getgroup("conformance of a LightningDataModule")
+    group.addoption(
+        "--datamodule", metavar="MODULE:NAME", help="a LightningDataModule or what makes one"
+    )
+    group.addoption(
+        "--datamodule-arg", metavar="KEY=VALUE", action="append", default=[],
+        help="an argument for it, the value as YAML; may be given several times",
+    )  # fmt: skip
+    group.addoption(
+        "--datamodule-unaugmented", action="store_true",
+        help="training is meant to show a sample the same in each epoch",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the current directory importable, as `python -m` does, and name the marker."""
+    config.addinivalue_line("markers", "slow: takes seconds; leave out with -m 'not slow'")
+    if config.getoption("--datamodule") and "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse the rules without a DataModule that can be made."""
+    rules = [item for item in items if getattr(item, "module", None) and _is_rule(item)]
+    if not rules:
+        return
+    if not config.getoption("--datamodule"):
+        raise pytest.UsageError("which DataModule? Name it: --datamodule my.module:MyDataModule")
+    from benchmark.errors import UserError
+
+    try:
+        made = subject(config)
+        made.make(0)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[MADE] = str(made)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line that sums up."""
+    made = config.stash.get(MADE, None)
+    if made is None:
+        return
+    counts = {
+        outcome: len(terminalreporter.stats.get(outcome, []))
+        for outcome in ("passed", "failed", "skipped")
+    }
+    terminalreporter.write_line(
+        f"{made}: {counts['passed']} rules hold, {counts['failed']} broken, "
+        f"{counts['skipped']} not judged (-rs says why)"
+    )
+
+
+def subject(config: pytest.Config) -> Any:
+    """The DataModule that the options name."""
+    from benchmark.conformance.subject import Subject, parse_arguments
+
+    arguments = parse_arguments(config.getoption("--datamodule-arg"))
+    augmented = not config.getoption("--datamodule-unaugmented")
+    return Subject(config.getoption("--datamodule"), arguments, augmented)
+
+
+def _is_rule(item: pytest.Item) -> bool:
+    return item.module.__name__.startswith(KIT)  # type: ignore[attr-defined]

@@ -1,0 +1,227 @@
+"""Real runs of a DataModule under a real Trainer on the CPU, and what was seen in them."""
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_utilities.core.apply_func import apply_to_collection
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch.utils.data import DataLoader, IterableDataset
+
+from benchmark.conformance.journal import Call, has, journalled
+from benchmark.conformance.probe import Probe, Step
+from benchmark.conformance.subject import Subject
+
+EPOCHS = 2
+TIMEOUT = 600
+"""Seconds after which processes count as hanging."""
+LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
+SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way of running a DataModule; the defaults are the plain fit that others are held to."""
+
+    stages: tuple[str, ...] = ("fit",)
+    """Of fit, validate, test, predict, and: "refit", a fit with another Trainer; "fail", a fit
+    whose first step raises; "resume", a fit of one epoch that another object continues."""
+    seed: int = 1
+    """Of the process's generators, and the DataModule's where it takes one."""
+    workers: int = 0
+    """Of the training loader."""
+    prepared: int = 0
+    """How often other objects ran prepare_data before."""
+    prepares: bool = True
+    """False: as on a rank that never runs prepare_data."""
+    draws: bool = False
+    """Whether the model draws from the global generators in each step."""
+    ranks: int = 1
+    trainer: tuple[tuple[str, Any], ...] = ()
+    """Options of the Trainer."""
+
+
+@dataclass
+class Seen:
+    """What came of a run."""
+
+    passes: dict[str, list[list[Step]]]
+    """By stage: each epoch of training, or each pass over evaluation data, step by step."""
+    journal: list[Call] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """By stage: samples of the datasets behind its loaders, where they have a length."""
+    order: list[Any] | None = None
+    """What the training loader's sampler deals, once more, if it has one."""
+
+    @property
+    def train(self) -> list[list[Step]]:
+        """The epochs of training."""
+        return self.passes["fit"]
+
+
+class _Conduct:
+    """A run in this process."""
+
+    def __init__(self, subject: Subject, run: Run, folder: str) -> None:
+        self.subject = subject
+        self.run = run
+        self.folder = folder
+        self.seen = Seen({})
+        self.data = self._watched()
+        self.probe = Probe(run.draws)
+        self.trainer = self._trainer()
+
+    def go(self) -> Seen:
+        for stage in self.run.stages:
+            getattr(self, stage)()
+        self.seen.passes = self.probe.passes
+        return self.seen
+
+    def fit(self, **options: Any) -> None:
+        self.trainer.fit(self.probe, datamodule=self.data, **options)
+        loader = self.trainer.train_dataloader
+        self.seen.sizes |= sizes("fit", loader)
+        self.seen.sizes |= sizes("validate", self.trainer.val_dataloaders)
+        self.seen.order = dealt(loader)
+
+    def refit(self) -> None:
+        self.trainer = self._trainer()
+        self.fit()
+
+    def fail(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._trainer().fit(Probe(fails=True), datamodule=self.data)
+
+    def resume(self) -> None:
+        first = self._trainer(max_epochs=1)
+        first.fit(self.probe, datamodule=self.data)
+        saved = Path(self.folder) / "resume.ckpt"
+        first.save_checkpoint(saved)
+        self.data, self.trainer = self._watched(), self._trainer()
+        self.fit(ckpt_path=saved)
+
+    def validate(self) -> None:
+        self.trainer.validate(self.probe, datamodule=self.data, verbose=False)
+        self.seen.sizes |= sizes("validate", self.trainer.val_dataloaders)
+
+    def test(self) -> None:
+        self.trainer.test(self.probe, datamodule=self.data, verbose=False)
+        self.seen.sizes |= sizes("test", self.trainer.test_dataloaders)
+
+    def predict(self) -> None:
+        self.trainer.predict(self.probe, datamodule=self.data)
+        self.seen.sizes |= sizes("predict", self.trainer.predict_dataloaders)
+
+    def _watched(self) -> LightningDataModule:
+        data = self.subject.make(self.run.seed)
+        for _ in range(self.run.prepared):
+            self.subject.make(self.run.seed).prepare_data()
+        data.__class__ = journalled(type(data), self.seen.journal)
+        if not self.run.prepares:
+            data.prepare_data = lambda: None  # type: ignore[method-assign]
+        if has(type(data), "train_dataloader"):
+            loader = data.train_dataloader
+            data.train_dataloader = lambda: with_workers(loader(), self.run.workers)  # type: ignore[method-assign]
+        return data
+
+    def _trainer(self, **options: Any) -> pl.Trainer:
+        plain = {
+            "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
+            "enable_checkpointing": False, "enable_progress_bar": False,
+            "enable_model_summary": False, "devices": self.run.ranks,
+            "strategy": "ddp" if self.run.ranks > 1 else "auto", "default_root_dir": self.folder,
+        }  # fmt: skip
+        return pl.Trainer(accelerator="cpu", **plain | dict(self.run.trainer) | options)
+
+
+def conduct(subject: Subject, run: Run) -> Seen:
+    """Run it in this process, from seeded generators that are put back afterwards."""
+    with tempfile.TemporaryDirectory() as folder, _seeded(run.seed):
+        return _Conduct(subject, run, folder).go()
+
+
+def conduct_apart(subject: Subject, run: Run) -> list[Seen]:
+    """Run it in a process of its own per rank, where texts hash differently; what each rank saw.
+
+    Raises:
+        RuntimeError: a process failed, with the last line that it wrote, or hangs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "run").write_bytes(pickle.dumps((subject, run)))
+        hashing = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": hashing,
+            "GLOO_SOCKET_IFNAME": "lo",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark.conformance.rank", folder],
+            env=environment, capture_output=True, text=True, timeout=TIMEOUT,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(_last_error(done.stderr))
+        paths = sorted(Path(folder).glob("seen-*"))
+        return [pickle.loads(path.read_bytes()) for path in paths]
+
+
+def with_workers(loaders: Any, count: int) -> Any:
+    """The same loaders with `count` worker processes; what is no DataLoader stays as it is."""
+
+    def changed(loader: DataLoader[Any]) -> DataLoader[Any]:
+        loader.num_workers = count
+        loader.prefetch_factor = 2 if count else None
+        loader.timeout = loader.timeout if count else 0
+        if not count:
+            object.__setattr__(loader, "persistent_workers", False)  # refused after __init__
+        return loader
+
+    return apply_to_collection(loaders, DataLoader, changed)
+
+
+def sizes(stage: str, loaders: Any) -> dict[str, int]:
+    """{stage: samples behind the loaders}, or nothing where a dataset has no length."""
+    found: list[DataLoader[Any]] = []
+    apply_to_collection(loaders, DataLoader, found.append)
+    datasets: list[Any] = [loader.dataset for loader in found]
+    if not datasets or any(isinstance(dataset, IterableDataset) for dataset in datasets):
+        return {}
+    return {stage: sum(len(dataset) for dataset in datasets)}
+
+
+def dealt(loader: Any) -> list[Any] | None:
+    """The samples of one more epoch by the names that the loader's own sampler gives them."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return None
+    if loader.batch_sampler is None:
+        return None
+    return [name for batch in loader.batch_sampler for name in batch]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """As Lightning advises: seed_everything(seed, workers=True)."""
+    before = {name: os.environ.pop(name, None) for name in SEEDING}
+    try:
+        with isolate_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pl.seed_everything(seed, workers=True, verbose=False)
+            yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ |= {name: value} if value is not None else {}
+
+
+def _last_error(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error: " in line]
+    return (errors or lines or ["no message"])[-1].strip()

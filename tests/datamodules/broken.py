@@ -1,0 +1,352 @@
+"""DataModules that each break the contract in one way that people do."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, random_split
+
+from benchmark.sampling import EpochSampler, Ticket
+from tests.datamodules.pictures import SIZES, Pictures, PicturesModule
+
+
+class StateSetInPrepareData(PicturesModule):
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        self.mean = np.load(self.file).mean()
+
+    def setup(self, stage: str | None = None) -> None:
+        assert self.mean > 0
+        super().setup(stage)
+
+
+class DefaultChangedInPrepareData(PicturesModule):
+    shift = 0
+
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        self.shift = 1
+
+    def read(self) -> dict[str, Any]:
+        return {name: pixels + self.shift for name, pixels in super().read().items()}
+
+
+class SplitWithoutGenerator(PicturesModule):
+    def read(self) -> dict[str, Any]:
+        everything = np.load(self.file)
+        parts = random_split(range(len(everything)), list(SIZES.values()))
+        indices = dict(zip(SIZES, parts, strict=True))
+        return {split: everything[list(part)] for split, part in indices.items()}
+
+
+class IgnoredStage(PicturesModule):
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(None)
+
+
+class TestNeedsFit(PicturesModule):
+    __test__ = False
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage == "fit":
+            super().setup(None)
+
+
+class SetupWithoutStage(PicturesModule):
+    def setup(self) -> None:  # type: ignore[override]
+        super().setup(None)
+
+
+class PrepareDataOnlyOnce(PicturesModule):
+    def prepare_data(self) -> None:
+        (self.file.parent / "extracted").mkdir()
+        super().prepare_data()
+
+
+class PrepareDataAppends(PicturesModule):
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        everything = np.load(self.file)
+        np.save(self.file, np.concatenate([everything[:3], everything]))
+
+    def read(self) -> dict[str, Any]:
+        everything = np.load(self.file)
+        return {"train": everything[:-18], "val": everything[-18:-9], "test": everything[-9:]}
+
+
+class PrepareDataCalledInSetup(PicturesModule):
+    def setup(self, stage: str | None = None) -> None:
+        self.prepare_data()
+        super().setup(stage)
+
+
+class SplitDrawnWithTheLoader(PicturesModule):
+    def val_dataloader(self) -> Any:
+        dataset = self.splits["val"]
+        dataset.pixels = dataset.pixels[torch.randperm(len(dataset)).numpy()]
+        return super().val_dataloader()
+
+
+class _Rebuilding:
+    """Not a loader but something that makes one at each access."""
+
+    def __init__(self, module: PicturesModule) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.module.loader("train"))
+
+    def __len__(self) -> int:
+        return len(self.module.loader("train"))
+
+
+class LoaderRebuiltAtEachAccess(PicturesModule):
+    def train_dataloader(self) -> Any:
+        return _Rebuilding(self)
+
+
+class _Counting(EpochSampler):
+    def set_epoch(self, epoch: int) -> None:
+        """Counts by itself instead."""
+
+    def __iter__(self) -> Iterator[Ticket]:
+        self.epoch += 1
+        return super().__iter__()
+
+
+class CountsEpochsByItself(PicturesModule):
+    """For as long as the object lives."""
+
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.kept: EpochSampler | None = None
+
+    def sampler(self, split: str) -> EpochSampler:
+        if split != "train":
+            return super().sampler(split)
+        options = {"rank": 0, "ranks": 1, "seed": self.seed, "shuffle": True}
+        self.kept = self.kept or _Counting(self.splits[split], **options)
+        return self.kept
+
+
+class LeftOpenByAnError(PicturesModule):
+    """teardown takes back what setup did; on_exception forgets to."""
+
+    drift = 0
+
+    def setup(self, stage: str | None = None) -> None:
+        self.drift += 1
+        super().setup(stage)
+
+    def teardown(self, stage: str | None = None) -> None:
+        self.drift -= 1
+
+    def read(self) -> dict[str, Any]:
+        return {name: pixels + (self.drift - 1) for name, pixels in super().read().items()}
+
+
+class LambdaInInit(PicturesModule):
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.transform = lambda pixels: pixels
+
+
+class PathInState(PicturesModule):
+    def state_dict(self) -> dict[str, Any]:
+        return {"file": self.file}
+
+
+class _ByName(Pictures):
+    def label(self, index: int) -> int:
+        names = [f"species {number}" for number in range(20)]
+        return list(set(names)).index(names[index])  # in the order of this process's hashes
+
+
+class ClassesFromASet(PicturesModule):
+    dataset = _ByName
+
+
+class EveryRankTheWhole(PicturesModule):
+    def sampler(self, split: str) -> EpochSampler:
+        return EpochSampler(
+            self.splits[split], rank=0, ranks=1, seed=self.seed, shuffle=split == "train"
+        )
+
+
+class _Uneven(Pictures):
+    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(ticket)
+        return pixels if self.seed is not None else pixels[:, 1:, 1:], label
+
+
+class OtherSizeInEvaluation(PicturesModule):
+    dataset = _Uneven
+
+
+def _loses_a_label(samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    images, labels = zip(*samples, strict=True)
+    return torch.stack(images), torch.tensor(labels[1:])
+
+
+class LabelsOfOtherLength(PicturesModule):
+    def train_dataloader(self) -> Any:
+        return self.loader("train", collate_fn=_loses_a_label)
+
+
+class _Bins:
+    """Batches of 1, 3, 4, ... samples."""
+
+    def __init__(self, sampler: EpochSampler) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[list[Ticket]]:
+        rest = list(self.sampler)
+        for size in (1, 3, *[4] * len(rest)):
+            batch, rest = rest[:size], rest[size:]
+            if batch:
+                yield batch
+
+    def __len__(self) -> int:
+        return 5
+
+
+class BatchesOfAnySize(PicturesModule):
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.splits["train"], batch_sampler=_Bins(self.sampler("train")))
+
+
+class _Raw(Pictures):
+    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(ticket)
+        return pixels * 255, label
+
+
+class RawPixels(PicturesModule):
+    dataset = _Raw
+
+
+class _Blank(Pictures):
+    """Normalised by its own deviation, which is 0 where an image is blank."""
+
+    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(ticket)
+        pixels = torch.ones(3, 8, 8) if ticket[1] == 0 else pixels
+        return (pixels - pixels.mean()) / pixels.std(), label
+
+
+class DividedByZero(PicturesModule):
+    dataset = _Blank
+
+
+class _FromOne(Pictures):
+    def label(self, index: int) -> int:
+        return super().label(index) + 1
+
+
+class LabelsFromOne(PicturesModule):
+    dataset = _FromOne
+
+
+class DropLastLosesAClass(PicturesModule):
+    """9 samples, class by class, in batches of 5: the last class is never shown."""
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(self.splits["val"], 5, sampler=self.sampler("val"), drop_last=True)
+
+
+class _WithReplacement(EpochSampler):
+    def __iter__(self) -> Iterator[Ticket]:
+        tickets = list(super().__iter__())
+        return iter([*tickets[:-1], tickets[0]])
+
+
+class SampledWithReplacement(PicturesModule):
+    def sampler(self, split: str) -> EpochSampler:
+        kind = _WithReplacement if split == "train" else EpochSampler
+        options = {"rank": 0, "ranks": 1, "seed": self.seed, "shuffle": split == "train"}
+        return kind(self.splits[split], **options)
+
+
+class _ByTheClock(Pictures):
+    def noise(self, epoch: int, index: int) -> Any:
+        return np.random.default_rng(time.perf_counter_ns()).random(dtype=np.float32)
+
+
+class SeededByTheClock(PicturesModule):
+    dataset = _ByTheClock
+
+
+class SeedForgotten(PicturesModule):
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder)
+
+
+class _SameEachEpoch(Pictures):
+    def noise(self, epoch: int, index: int) -> Any:
+        return super().noise(0, index)
+
+
+class SameAugmentationEachEpoch(PicturesModule):
+    dataset = _SameEachEpoch
+
+
+class ValidationShuffles(PicturesModule):
+    def val_dataloader(self) -> Any:
+        tickets = [(0, index) for index in range(len(self.splits["val"]))]
+        return DataLoader(_Listed(self.splits["val"], tickets), 4, shuffle=True)
+
+
+class _Listed(Dataset[Any]):
+    """By whole number, as most datasets are."""
+
+    def __init__(self, pictures: Pictures, tickets: list[Ticket]) -> None:
+        self.pictures = pictures
+        self.tickets = tickets
+
+    def __len__(self) -> int:
+        return len(self.tickets)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.pictures[self.tickets[index]]
+
+
+class _Global(Pictures):
+    def noise(self, epoch: int, index: int) -> Any:
+        return np.float32(np.random.random())
+
+
+class GlobalGeneratorInTheDataset(PicturesModule):
+    dataset = _Global
+
+
+class ShuffledWithWorkerAugmentation(PicturesModule):
+    """What most people write: shuffle=True, and a transform that draws random numbers."""
+
+    dataset = _Global
+
+    def train_dataloader(self) -> Any:
+        tickets = [(0, index) for index in range(len(self.splits["train"]))]
+        return DataLoader(_Listed(self.splits["train"], tickets), 4, shuffle=True)
+
+
+class _Worn(Pictures):
+    """Each access makes the sample a little darker, in the process that reads it."""
+
+    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
+        self.pixels[ticket[1]] //= 2
+        return super().__getitem__(ticket)
+
+
+class ChangedByReading(PicturesModule):
+    dataset = _Worn
+
+
+class ValidationMovesTheOrder(PicturesModule):
+    """The sanity check and each validation count as epochs of the training sampler."""
+
+    def val_dataloader(self) -> Any:
+        self.seed += 1
+        return super().val_dataloader()

@@ -1,0 +1,91 @@
+"""A small DataModule that keeps every rule; the broken ones change one thing of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark.sampling import EpochSampler, Ticket
+
+CLASSES = 3
+SIZES = {"train": 15, "val": 9, "test": 9}
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Noise, and in training a little more of it."""
+
+    def __init__(self, pixels: np.ndarray[Any, Any], seed: int | None) -> None:
+        self.pixels = pixels
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
+        epoch, index = ticket
+        pixels = self.pixels[index] / np.float32(255)
+        if self.seed is not None:
+            pixels = pixels + self.noise(epoch, index)
+        return torch.from_numpy(pixels), self.label(index)
+
+    def noise(self, epoch: int, index: int) -> Any:
+        return np.random.default_rng((self.seed, epoch, index)).random(dtype=np.float32)
+
+    def label(self, index: int) -> int:
+        return index * CLASSES // len(self)
+
+
+class PicturesModule(LightningDataModule):
+    """prepare_data writes one file, setup reads it."""
+
+    dataset = Pictures
+
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__()
+        self.file = Path(folder) / "pictures.npy"
+        self.seed = seed
+        self.splits: dict[str, Pictures] = {}
+
+    def prepare_data(self) -> None:
+        if not self.file.exists():
+            count, random = sum(SIZES.values()), np.random.default_rng(0)
+            np.save(self.file, random.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8))
+
+    def setup(self, stage: str | None = None) -> None:
+        needed = {"fit": ("train", "val"), "validate": ("val",), None: tuple(SIZES)}
+        for split in needed.get(stage, ("test",)):
+            self.make(split, self.read()[split])
+
+    def read(self) -> dict[str, np.ndarray[Any, Any]]:
+        ends = np.cumsum([*SIZES.values()])[:-1]
+        return dict(zip(SIZES, np.split(np.load(self.file), ends), strict=True))
+
+    def make(self, split: str, pixels: np.ndarray[Any, Any]) -> None:
+        self.splits[split] = self.dataset(pixels, self.seed if split == "train" else None)
+
+    def loader(self, split: str, **options: Any) -> DataLoader[Any]:
+        sampler = self.sampler(split)
+        return DataLoader(self.splits[split], batch_size=4, sampler=sampler, **options)
+
+    def sampler(self, split: str) -> EpochSampler:
+        rank, ranks = 0, 1
+        if self.trainer is not None:
+            rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        dataset, shuffle = self.splits[split], split == "train"
+        return EpochSampler(dataset, rank=rank, ranks=ranks, seed=self.seed, shuffle=shuffle)
+
+    def train_dataloader(self) -> Any:
+        return self.loader("train")
+
+    def val_dataloader(self) -> Any:
+        return self.loader("val")
+
+    def test_dataloader(self) -> Any:
+        return self.loader("test")
+
+    def predict_dataloader(self) -> Any:
+        return self.loader("test")

@@ -104,12 +104,9 @@ def test_what_is_broken_breaks_its_rules_alone(
     options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
     verdicts = judge(f"tests.datamodules.broken:{name}", *options)
     assert verdicts.outcomes["failed"] == expected
-    for broken_rule in expected:
-        seen, why, fix = (verdicts.texts[broken_rule].count(f"\n  {part}  ") for part in PARTS)
-        assert (seen, why, fix) == (1, 1, 1)
-
-
-PARTS = ("seen", "why ", "fix ")
+    for rule in expected:
+        parts = [verdicts.texts[rule].count(f"\n  {part}  ") for part in ("seen", "why ", "fix ")]
+        assert parts == [1, 1, 1]
 
 
 @pytest.mark.slow

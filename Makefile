@@ -1,16 +1,21 @@
-# `make repro` runs the pipeline, `make test` the tests; both set up .venv first.
+# `make repro` runs the pipeline, `make test` the tests, `make bench` pytest-benchmark; each sets up
+# .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: repro test lint setup lock
+.PHONY: repro test bench lint setup lock
 
 repro: setup
 	dvc repro
 
 test: setup
 	python -m pytest
+
+bench: setup
+	python -m benchmark dataset
+	python -m pytest tests/throughput
 
 lint: setup
 	ruff check

@@ -89,6 +89,14 @@ def device(name: str) -> torch.device:
     return torch.device("cpu")
 
 
+def dispatch(name: str) -> None:
+    """Start what was traced: the end of a step, which only XLA needs to be told."""
+    if name in ("tpu", "xla"):
+        import torch_xla
+
+        torch_xla.sync()
+
+
 def synchronise(name: str) -> None:
     """Return when all work queued on the accelerator is done, so that a clock may be read."""
     match device(name).type:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmark import crops
 from benchmark.cache import DecodeCache, Images
 from benchmark.folder import SPLITS, ImageFolder, scan
-from benchmark.ledger import Ledger
+from benchmark.ledger import PIXEL_BATCHES, Ledger
 from benchmark.resampling import normalise, resample
 from benchmark.sampling import EpochSampler, Ticket
 
@@ -110,6 +110,7 @@ class ImageDataModule(LightningDataModule):
         cache_dir: where decode caches live; they may be deleted at any time.
         cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
         crop_area: least and greatest part of an image that training shows.
+        pixel_batches: training batches whose pixels are digested.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ImageDataModule(LightningDataModule):
         cache_dir: str = ".cache",
         cache_gib: float = 8.0,
         crop_area: tuple[float, float] = crops.AREA,
+        pixel_batches: int = PIXEL_BATCHES,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -132,7 +134,8 @@ class ImageDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir)
         self.cache_gib = cache_gib
         self.crop_area = crop_area
-        self.ledger = Ledger()
+        self.pixel_batches = pixel_batches
+        self.ledger = Ledger(pixel_batches)
         self._folder: ImageFolder | None = None
         self._samples: dict[str, Dataset[Any]] = {}
 
@@ -156,7 +159,7 @@ class ImageDataModule(LightningDataModule):
         self._folder = scanned = scan(self.root)
         images = self._cache(scanned).open()
         if stage == "fit":
-            self.ledger = Ledger()  # a resumed run loads its state after this
+            self.ledger = Ledger(self.pixel_batches)  # a resumed run loads its state after this
         for split in STAGE_SPLITS[stage]:
             offset, labels = scanned.offset(split), scanned.splits[split].labels
             self._samples[split] = Samples(images, offset, labels, self._view(split, images))

@@ -28,11 +28,17 @@ class FineTuner(LightningModule):
     """
 
     def __init__(
-        self, classes: int, seed: int, model: ModelParameters, learning_rate: float
+        self,
+        classes: int,
+        seed: int,
+        model: ModelParameters,
+        learning_rate: float,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
+        self.fused = fused
         self.network = build(classes, seed, model)
         self.network.to(memory_format=_memory_format(model.channels_last))
         if self.frozen:
@@ -89,7 +95,8 @@ class FineTuner(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over whatever trains."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trained, lr=self.learning_rate)
+        fused = self.fused or None  # False would rule out torch's choice for a GPU, foreach, too
+        return torch.optim.Adam(trained, lr=self.learning_rate, fused=fused)
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection

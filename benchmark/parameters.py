@@ -18,6 +18,7 @@ from benchmark.errors import UserError
 AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
+ModeName = Literal["input", "compute", "loop", "trainer", "baseline"]
 PARAMETERS_FILE = Path("params.yaml")
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
 """Pinned by weights.dvc; its card lies beside it as source.json."""
@@ -85,16 +86,43 @@ class TrainParameters(Section):
     """Epoch at which the backbone begins to train; before, only the head does."""
     backbone_learning_rate: float = Field(gt=0)
     """Adam's for the backbone, if it begins after epoch 0; else it shares the head's."""
+    fused: bool
+    """Adam as one kernel over all weights; faster, other bits, and not on XLA."""
+
+
+class SweepParameters(Section):
+    """Values to try besides the run's own, every combination; an empty list keeps the run's."""
+
+    batch_size: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    precision: tuple[Precision, ...] = ()
+    channels_last: tuple[bool, ...] = ()
+    compile: tuple[bool, ...] = ()
+    num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class ThroughputParameters(Section):
-    """How long the clock runs."""
+    """How speed is measured."""
 
-    warmup_steps: int = Field(ge=8)
-    """Steps before the first block, never counted: the first 8 digest their pixels."""
-    blocks: int = Field(ge=2)
-    """Blocks that are timed; each gives one rate."""
-    steps_per_block: int = Field(ge=1)
+    modes: tuple[ModeName, ...]
+    """What is measured; `trainer` must be among them."""
+    repeats: int = Field(ge=2)
+    """Independent processes; each is one sample."""
+    rounds: int = Field(ge=2)
+    """Blocks of each mode in a process, in turn with those of the others."""
+    block_seconds: float = Field(gt=0)
+    """Least length of a block; it holds as many steps as that takes."""
+    warmup_steps: int = Field(ge=4)
+    """Most steps of a warm-up, which ends when step times are level."""
+    price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
+    """Of a machine with the accelerator, in any currency; gives the cost of a million images."""
+    sweep: SweepParameters
+
+    @field_validator("modes")
+    @classmethod
+    def _trainer_is_measured(cls, names: tuple[str, ...]) -> Any:
+        if "trainer" not in names:
+            raise ValueError("lacks trainer, with which the others are compared")
+        return names
 
 
 class ReportParameters(Section):

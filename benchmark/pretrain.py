@@ -104,7 +104,7 @@ def _trainer(
     last = ModelCheckpoint(
         directory, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    extras = [XLAGraphs()] if accelerator.name in ("tpu", "xla") else []
+    extras = [XLAGraphs(accelerator.name)] if accelerator.name in ("tpu", "xla") else []
     return pl.Trainer(
         **accelerators.trainer_arguments(accelerator.name),
         precision=recipe.precision,

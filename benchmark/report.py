@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from benchmark import charts, transfer
+from benchmark import charts, speed, transfer
 from benchmark.files import write_text
 from benchmark.markdown import duration, table
 from benchmark.parameters import ModelParameters, Parameters, TrainParameters
@@ -80,15 +80,16 @@ def render(
         table(COLUMNS, [_cells(row) for row in rows]),
         "![Training images per second](throughput.svg)",
         "![Training loss by step](loss.svg)",
+        *speed.section([row.throughput for row in present]),
         *transfer.section(pairs, parameters.report.target_accuracy),
         "## Did they see the same samples?",
         _evidence(present),
         "## What ran",
         f"- Dataset `{dataset['md5'][:12]}`: {dataset['classes']} classes, {images} images.\n"
         + "\n".join([*_weights(weights), _workload(parameters)]),
-        f"Throughput{_of_what(parameters.model)} is the median over blocks of steps in one "
-        "process, with the accelerator synchronised at both ends of each; the interval is for "
-        "that median. Accuracy is that of the epoch with the lowest validation loss.",
+        f"Throughput{_of_what(parameters.model)} is the median over "
+        f"{parameters.throughput.repeats} processes; the accelerator is synchronised at both ends "
+        "of every block of steps. Accuracy is that of the epoch with the lowest validation loss.",
     ]
     return "\n\n".join(blocks) + "\n"
 

@@ -1,126 +1,309 @@
-"""The throughput stage: training images per second through Lightning, on one accelerator.
+"""The throughput stage: how many images per second an accelerator trains, and how sure that is.
 
-The clock is read only when the accelerator has finished its work, at the edges of blocks of
-steps. A block in which a graph was compiled does not count. With a frozen backbone a step still
-runs the whole network, on augmented images: a rate of stored features would say nothing.
+Several processes, one after another, each measure every mode (modes.py) in blocks that take
+turns. A process is one sample: rates and ratios are medians over processes with 95 % intervals.
+With a frozen backbone a step still runs the whole network, on augmented images: a rate of stored
+features would say nothing.
 """
 
-import time
-from dataclasses import asdict, dataclass
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import track
 
-from benchmark import accelerators
+from benchmark import efficiency, machine, samples, sweep
 from benchmark.accelerators import Accelerator
 from benchmark.datamodule import ImageDataModule
 from benchmark.errors import UserError
-from benchmark.files import write_json
-from benchmark.parameters import Parameters, ThroughputParameters
+from benchmark.files import read_json, write_json
+from benchmark.parameters import Parameters
 from benchmark.results import Results
-from benchmark.statistics import median_interval
-from benchmark.train import Inputs, fine_tuner, gather_inputs, quieten
+from benchmark.rig import steps_per_epoch
+from benchmark.samples import Sample
+from benchmark.statistics import Interval, interval, percentiles
+from benchmark.train import Inputs, check, gather_inputs
 
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive steps between two readings of the clock."""
-
-    images: int
-    seconds: float
-    compilations: int
-
-
-class BlockTimer(pl.Callback):
-    """Times blocks of training steps after a warm-up."""
-
-    def __init__(self, accelerator: str, protocol: ThroughputParameters) -> None:
-        self.blocks: list[Block] = []
-        self._accelerator = accelerator
-        self._protocol = protocol
-        self._images = 0
-        self._mark: tuple[float, int] = (0.0, 0)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
-        """Close a block, and open the next, where one ends."""
-        self._images += len(batch[1])
-        measured = trainer.global_step - self._protocol.warmup_steps
-        if measured < 0 or measured % self._protocol.steps_per_block:
-            return
-        start, compiled = self._mark
-        accelerators.synchronise(self._accelerator)
-        self._mark = time.perf_counter(), accelerators.compilations(self._accelerator)
-        if measured:
-            elapsed = self._mark[0] - start
-            self.blocks.append(Block(self._images, elapsed, self._mark[1] - compiled))
-        self._images = 0
+WORKER = "benchmark.worker"
+RESOLUTION = 1e-6
+"""Seconds and joules below which a difference means nothing: no counter tells them apart."""
+SPREAD = 0.1
+"""Widest 95 % interval of a stable rate, as a part of the median."""
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
     """The stage: measure an accelerator that is here.
 
     Raises:
-        UserError: as the training stage; or no block was free of compilation.
+        UserError: as the training stage; the batch is larger than the training split, or does
+            not fit into memory; a measuring process failed; or nothing ran without compiling.
     """
-    accelerators.check_precision(accelerator.name, parameters.train.precision)
-    accelerators.prepare(accelerator.name)
+    check(accelerator.name, parameters.train)
+    steps_per_epoch(parameters)
     inputs = gather_inputs(accelerator.name, parameters, "throughput")
-    result = _result(accelerator, parameters, measure(accelerator, parameters), inputs)
-    write_json(Results(accelerator.name).throughput, result)
+    with machine.alone():
+        machine.warn_if_busy()
+        data = ImageDataModule(**parameters.data.model_dump())
+        data.prepare_data()
+        with machine.Witness() as witness:
+            found, swept = _measure(accelerator, parameters)
+    result = _result(accelerator, parameters, inputs, found, witness.others)
+    result["efficiency"] = _efficiency(accelerator, parameters, found, len(data.classes))
+    write_json(Results(accelerator.name).throughput, result | swept | _raw(found))
 
 
-def measure(accelerator: Accelerator, parameters: Parameters) -> list[Block]:
-    """Train for as many steps as the protocol asks and return every block."""
-    quieten()
-    pl.seed_everything(parameters.seed, verbose=False)
-    data = ImageDataModule(**parameters.data.model_dump(), seed=parameters.seed)
-    timer = BlockTimer(accelerator.name, parameters.throughput)
-    _trainer(accelerator.name, parameters, timer).fit(
-        fine_tuner(parameters, len(data.classes)), datamodule=data
+def sample(accelerator: Accelerator, parameters: Parameters, number: int) -> dict[str, Any]:
+    """What process `number` finds, in a process of its own.
+
+    Raises:
+        UserError: it failed; its own words stand on standard error.
+    """
+    task = {
+        "accelerator": accelerator.name,
+        "parameters": parameters.model_dump(mode="json"),
+        "number": number,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        status = _execute([sys.executable, "-m", WORKER, str(result)], json.dumps(task))
+        if status == 0:
+            return read_json(result)
+    if status == -signal.SIGKILL:
+        return {"status": "out of memory", "reason": "the process was killed, as Linux does"}
+    raise UserError(
+        f"{accelerator.label}: measuring process {number + 1} ended with status {status}.",
+        "Its own words are above.",
     )
-    return timer.blocks
 
 
-def _trainer(name: str, parameters: Parameters, timer: BlockTimer) -> pl.Trainer:
-    protocol = parameters.throughput
-    return pl.Trainer(
-        **accelerators.trainer_arguments(name),
-        precision=parameters.train.precision,
-        max_epochs=-1,
-        max_steps=protocol.warmup_steps + protocol.blocks * protocol.steps_per_block,
-        limit_val_batches=0,
-        deterministic=True,
-        callbacks=[timer],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
+def _execute(command: list[str], task: str) -> int:
+    """In a process group of its own: should it die, the system wakes up and ends those of its
+    loaders' processes that stand still."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, process_group=0)
+    try:
+        process.communicate(task)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return process.returncode
+
+
+def _measure(
+    accelerator: Accelerator, parameters: Parameters
+) -> tuple[list[Sample], dict[str, Any]]:
+    """One process for the run's own parameters and for each point of the sweep, in turn."""
+    points = sweep.points(parameters)
+    found: list[Sample] = []
+    swept: list[list[dict[str, Any]]] = [[] for _ in points]
+    for number in _counted(parameters.throughput.repeats, accelerator.label):
+        found.append(_own(accelerator, parameters, number))
+        _say(f"{accelerator.label} process {number + 1}: {found[-1].rate('trainer'):.1f} images/s")
+        for point, results in zip(points, swept, strict=True):
+            if all(result["status"] == "ok" for result in results):
+                results.append(_swept(accelerator, point, number))
+    if not points:
+        return found, {}
+    summaries = [_summary(p, results) for p, results in zip(points, swept, strict=True)]
+    return found, {"sweep": summaries}
+
+
+def _own(accelerator: Accelerator, parameters: Parameters, number: int) -> Sample:
+    found = sample(accelerator, parameters, number)
+    if found["status"] == "refused":
+        raise UserError(f"{accelerator.label}:", found["reason"])
+    if found["status"] != "ok":
+        raise UserError(
+            f"{accelerator.label}: out of memory with data.batch_size = "
+            f"{parameters.data.batch_size} ({found['reason']}).",
+            "Lower it.",
+        )
+    return Sample(found, parameters.data.batch_size)
+
+
+def _swept(accelerator: Accelerator, point: sweep.Point, number: int) -> dict[str, Any]:
+    """A point that the accelerator or the dataset does not have is a result as well."""
+    try:
+        check(accelerator.name, point.parameters.train)
+        steps_per_epoch(point.parameters)
+    except UserError as error:
+        return {"status": "unavailable", "reason": str(error)}
+    return sample(accelerator, point.parameters, number)
+
+
+def _summary(point: sweep.Point, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    last = results[-1]
+    if last["status"] != "ok":
+        return {**point.changes, "status": last["status"], "reason": last["reason"]}
+    found = [Sample(result, point.parameters.data.batch_size) for result in results]
+    rate = samples.rates(found)["trainer"]
+    return {**point.changes, "status": "ok", "images_per_second": asdict(rate)}
 
 
 def _result(
-    accelerator: Accelerator, parameters: Parameters, blocks: list[Block], inputs: Inputs
+    accelerator: Accelerator,
+    parameters: Parameters,
+    inputs: Inputs,
+    found: Sequence[Sample],
+    others: float,
 ) -> dict[str, Any]:
-    rates = [block.images / block.seconds for block in blocks if not block.compilations]
-    if not rates:
-        raise UserError(
-            f"{accelerator.label}: a graph was compiled in each of {len(blocks)} blocks.",
-            "Raise throughput.warmup_steps or throughput.blocks.",
-        )
+    rates, floor = samples.rates(found), samples.noise_floor(found)
+    levels = {name: [s.found["warmup"][name]["level"] for s in found] for name in rates}
     return {
         "status": "ok",
         "accelerator": accelerator.label,
         "device": accelerator.device,
-        "workload": _workload(parameters, inputs),
-        "modes": {"trainer": {"images_per_second": asdict(median_interval(rates))}},
-        "blocks": [asdict(block) for block in blocks],
+        "verdict": judge(rates["trainer"], floor, levels["trainer"], others),
+        "workload": workload(parameters, inputs),
+        "modes": {name: {"images_per_second": asdict(rate)} for name, rate in rates.items()},
+        "ratios": {name: asdict(ratio) for name, ratio in samples.ratios(found).items()},
+        "noise_floor": asdict(floor),
+        "trainer": _trainer(found),
+        "other_work": round(others, 4),
     }
 
 
-def _workload(parameters: Parameters, inputs: Inputs) -> dict[str, Any]:
+def judge(rate: Interval, floor: Interval, level: Sequence[bool], others: float) -> str:
+    """Whether to trust a rate: "stable", or "unstable: <why>, <what to do>".
+
+    Args:
+        rate: the trainer's.
+        floor: the trainer's against itself.
+        level: for each process, whether its warm-up ended because steps were level.
+        others: part of the processors' time that other work took.
+    """
+    if others > machine.BUSY:
+        return f"unstable: other work took {others:.0%} of the processors, end it and repeat"
+    if not all(level):
+        return (
+            f"unstable: in {level.count(False)} of {len(level)} processes the warm-up ended before "
+            "step times were level, raise throughput.warmup_steps"
+        )
+    if rate.spread > SPREAD:
+        return (
+            f"unstable: the interval is {rate.spread:.0%} of the median wide, "
+            "raise throughput.repeats or find out what disturbs the machine"
+        )
+    if 1 not in floor:
+        return (
+            f"unstable: the trainer against itself came to {floor.low:.3f} to {floor.high:.3f}, "
+            "raise throughput.rounds"
+        )
+    return "stable"
+
+
+def workload(parameters: Parameters, inputs: Inputs) -> dict[str, Any]:
     """What must be equal for two throughputs to be compared."""
     data = parameters.data.model_dump(include={"image_size", "batch_size", "num_workers"})
     network = {"network": "resnet50", **parameters.model.model_dump()}
-    return {**network, **data, "precision": parameters.train.precision, "code": inputs.code}
+    recipe = parameters.train.model_dump(include={"precision", "fused"})
+    return {**network, **data, **recipe, "code": inputs.code}
+
+
+def _trainer(found: Sequence[Sample]) -> dict[str, Any]:
+    """What else is known of the Trainer: its steps, its start, and what Lightning adds."""
+
+    def middle(*path: str) -> dict[str, float]:
+        return asdict(interval([max(_pick(s.found, path), RESOLUTION) for s in found]))
+
+    singles = [seconds for s in found for seconds in s.found["step_seconds"]]
+    return {
+        "step_seconds": percentiles(singles),
+        "first_step_seconds": middle("first_step_seconds"),
+        "compile_seconds": median(s.found["compile_seconds"] for s in found),
+        "lightning_seconds_per_step": middle("overhead", "seconds_per_step"),
+        "lightning_seconds_per_epoch": middle("overhead", "seconds_per_epoch"),
+    }
+
+
+def _efficiency(
+    accelerator: Accelerator, parameters: Parameters, found: Sequence[Sample], classes: int
+) -> dict[str, Any]:
+    flops = efficiency.flops_per_image(parameters, classes)
+    achieved = [flops * s.rate("trainer") for s in found]
+    peaks = [s.found["peak"]["flops_per_second"] for s in found]
+    used = [a / b for a, b in zip(achieved, peaks, strict=True)]
+    return {
+        "flops_per_image": flops,
+        "flops_per_second": asdict(interval(achieved)),
+        "peak_flops_per_second": asdict(interval(peaks)),
+        "peak_of": found[0].found["peak"]["of"],
+        "utilisation": asdict(interval(used)),
+        "data_wait_share": {
+            mode: median(s.share_waited(mode) for s in found)
+            for mode in found[0].found["waited_seconds"]
+        },
+        "peak_memory": _memory(found),
+        "energy": _energy(found),
+        **_decoding(found),
+        **_cost(accelerator, parameters, found),
+    }
+
+
+def _memory(found: Sequence[Sample]) -> dict[str, Any]:
+    """The most of all processes; each holds one network and one optimizer."""
+    memories = [s.found["memory"] for s in found]
+    devices = [memory["device_bytes"] for memory in memories]
+    known = all(isinstance(size, int) for size in devices)
+    host = max(memory["host_bytes"] for memory in memories)
+    return {"host_bytes": host, "device_bytes": max(devices) if known else devices[0]}
+
+
+def _energy(found: Sequence[Sample]) -> dict[str, Any]:
+    energies = [s.found["energy"] for s in found]
+    if any("reason" in energy for energy in energies):
+        return {"status": "unavailable", "reason": energies[0].get("reason", "it came and went")}
+    each = [e["joules"] / s.trainer_images for e, s in zip(energies, found, strict=True)]
+    return {
+        "status": "ok",
+        "joules_per_image": asdict(interval([max(j, RESOLUTION) for j in each])),
+    }
+
+
+def _decoding(found: Sequence[Sample]) -> dict[str, Any]:
+    """Images per second while the decode cache is built, which happens once."""
+    rates = [s.found["decoded_per_second"] for s in found if s.found.get("decoded_per_second")]
+    return {"decoded_per_second": asdict(interval(rates))} if len(rates) > 1 else {}
+
+
+def _cost(
+    accelerator: Accelerator, parameters: Parameters, found: Sequence[Sample]
+) -> dict[str, Any]:
+    price = {**parameters.throughput.price_per_hour}.get(accelerator.name)  # type: ignore[call-overload]
+    if price is None:
+        return {}
+    costs = [price / 3600 * 1e6 / s.rate("trainer") for s in found]
+    return {"cost_per_million_images": asdict(interval(costs))}
+
+
+def _raw(found: Sequence[Sample]) -> dict[str, Any]:
+    """Every block, for whoever doubts the rest."""
+    return {"samples": [dict(s.found) for s in found]}
+
+
+def _pick(value: Any, path: Sequence[str]) -> float:
+    for name in path:
+        value = value[name]
+    return float(value)
+
+
+def _counted(repeats: int, label: str) -> Any:
+    console = Console(stderr=True)
+    return track(
+        range(repeats), f"Measuring {label}", console=console, disable=not console.is_terminal
+    )
+
+
+def _say(line: str) -> None:
+    """Where there is no progress bar."""
+    if not Console(stderr=True).is_terminal:
+        print(line, flush=True)

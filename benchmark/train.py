@@ -18,14 +18,14 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import BackboneFinetuning, Callback, EarlyStopping, ModelCheckpoint
 from safetensors.torch import save_file
 
-from benchmark import accelerators, digests, weights
+from benchmark import accelerators, digests, machine, weights
 from benchmark.accelerators import Accelerator
 from benchmark.datamodule import ImageDataModule
 from benchmark.errors import UserError
 from benchmark.features import FeatureDataModule
 from benchmark.files import new_directory, write_csv, write_json
 from benchmark.model import FineTuner
-from benchmark.parameters import Parameters
+from benchmark.parameters import Parameters, TrainParameters
 from benchmark.recorder import Lines, Recorder, Stopwatch
 from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, Results, read_result
 
@@ -62,10 +62,24 @@ def fit_and_test(
     accelerator: Accelerator, parameters: Parameters, inputs: Inputs, results: Results
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
-    accelerators.check_precision(accelerator.name, parameters.train.precision)
+    check(accelerator.name, parameters.train)
     accelerators.prepare(accelerator.name)
-    with scratch(results.name, inputs.key()) as directory:
+    with scratch(results.name, inputs.key()) as directory, machine.alone():
         _write(Run(accelerator, parameters, directory).execute(), inputs, results)
+
+
+def check(name: str, train: TrainParameters) -> None:
+    """Refuse what the accelerator `name` does not have.
+
+    Raises:
+        UserError: it lacks the precision, or a fused Adam.
+    """
+    accelerators.check_precision(name, train.precision)
+    if train.fused and name in ("tpu", "xla"):
+        raise UserError(
+            f"train.fused: there is no fused Adam on {name}.",
+            f"Set it to false, or leave {name} out of accelerators.",
+        )
 
 
 def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
@@ -89,8 +103,8 @@ def data_module(parameters: Parameters) -> ImageDataModule:
 
 def fine_tuner(parameters: Parameters, classes: int) -> FineTuner:
     """The model that `parameters` describe, for `classes` classes."""
-    rate = parameters.train.learning_rate
-    return FineTuner(classes, parameters.seed, parameters.model, rate)
+    train = parameters.train
+    return FineTuner(classes, parameters.seed, parameters.model, train.learning_rate, train.fused)
 
 
 class Thaw(BackboneFinetuning):
@@ -123,18 +137,16 @@ class XLAGraphs(Callback):
     """Ends the XLA graph at each evaluation batch: Lightning does so for training steps only,
     and all of a validation would pile up in the next step's graph."""
 
+    def __init__(self, accelerator: str) -> None:
+        self._accelerator = accelerator
+
     def on_validation_batch_end(self, *_: Any) -> None:
         """Execute what has been traced."""
-        self._execute()
+        accelerators.dispatch(self._accelerator)
 
     def on_test_batch_end(self, *_: Any) -> None:
         """Execute what has been traced."""
-        self._execute()
-
-    def _execute(self) -> None:
-        import torch_xla
-
-        torch_xla.sync()
+        accelerators.dispatch(self._accelerator)
 
 
 class Patience(EarlyStopping):
@@ -236,7 +248,7 @@ class Run:
         if train.unfreeze_epoch:
             extras.append(Thaw(train.unfreeze_epoch, train.backbone_learning_rate))
         if self.accelerator.name in ("tpu", "xla"):
-            extras.append(XLAGraphs())
+            extras.append(XLAGraphs(self.accelerator.name))
         return extras
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import settings
 from PIL import Image
 
-from benchmark import accelerators
+from benchmark import accelerators, machine
 from benchmark.parameters import Parameters, load_parameters, parse_parameters
 
 REPOSITORY = Path(__file__).parents[1]
@@ -43,6 +43,12 @@ def write_images(
     return root
 
 
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a measurement that runs elsewhere on this machine."""
+    monkeypatch.setattr(machine, "LOCK", tmp_path / "measurement.lock")
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """A dataset of 3 classes with 5 / 2 / 2 images each, 40 x 40 pixels."""
@@ -58,7 +64,7 @@ def raw_parameters() -> dict[str, Any]:
     content["model"] |= {"weights": "random", "channels_last": False}
     content["data"] |= {"image_size": 32, "batch_size": 4}
     content["train"] |= {"max_epochs": 3, "patience": 3}
-    content["throughput"] |= {"warmup_steps": 8, "blocks": 3, "steps_per_block": 2}
+    content["throughput"] |= {"repeats": 2, "rounds": 2, "block_seconds": 0.02}
     return content
 
 

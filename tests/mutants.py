@@ -556,8 +556,8 @@ MODEL_MUTANTS = [
     Mutant(
         "model",
         "Adam's own learning rate",
-        "Adam(trained, lr=self.learning_rate)",
-        "Adam(trained)",
+        "Adam(trained, lr=self.learning_rate, fused=fused)",
+        "Adam(trained, fused=fused)",
         MODEL,
     ),
     Mutant(
@@ -706,8 +706,8 @@ TRAIN_MUTANTS = [
     Mutant(
         "train",
         "the head learns at the backbone's rate",
-        "rate = parameters.train.learning_rate",
-        "rate = parameters.train.backbone_learning_rate",
+        "parameters.model, train.learning_rate, train.fused",
+        "parameters.model, train.backbone_learning_rate, train.fused",
         train("a_backbone_thaws_at_its_epoch_and_rate"),
     ),
     Mutant(
@@ -891,8 +891,8 @@ EVIDENCE_MUTANTS = [
     Mutant(
         "ledger",
         "a batch of pixels too many",
-        "self.pixel_batches < PIXEL_BATCHES",
-        "self.pixel_batches <= PIXEL_BATCHES",
+        "self.pixel_batches < self._wanted",
+        "self.pixel_batches <= self._wanted",
         LEDGER,
     ),
     Mutant(

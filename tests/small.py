@@ -16,11 +16,20 @@ def resnet(weights: None, num_classes: int) -> ResNet:
 
 def main(arguments: list[str]) -> Any:
     """Run one command with the small network."""
-    import benchmark.model
     from benchmark.__main__ import main as command
 
-    benchmark.model.resnet50 = resnet
+    pytest_configure()
     return command(arguments)
+
+
+def pytest_configure() -> None:
+    """As a plugin of pytest's (`-p tests.small`): the small network for this process, and for
+    those that it measures with."""
+    import benchmark.model
+    import benchmark.throughput
+
+    benchmark.model.resnet50 = resnet
+    benchmark.throughput.WORKER = "tests.small_worker"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
     assert digests.of_state(build(3, 8, RANDOM).state_dict()) != first
 
 
+@pytest.mark.parametrize(("fused", "expected"), [(True, True), (False, None)])
+def test_adam_is_fused_on_request_and_else_torchs_own_choice(fused: bool, expected: Any) -> None:
+    """fused=False would rule out foreach, which torch takes on a GPU."""
+    model = FineTuner(3, 7, RANDOM, 1e-4, fused)
+    options = model.configure_optimizers().defaults
+    assert (options["fused"], options["foreach"]) == (expected, None)
+
+
 @pytest.mark.parametrize("classes", [2, 50])
 def test_logits_for_any_number_of_classes(classes: int) -> None:
     assert tuner(classes).eval()(batch()[0]).shape == (2, classes)

@@ -1,97 +1,194 @@
-import time
+import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmark import accelerators, throughput
+from benchmark import machine, throughput
 from benchmark.accelerators import find
 from benchmark.errors import UserError
 from benchmark.files import read_json
-from benchmark.model import FineTuner
 from benchmark.results import Results
-from benchmark.throughput import Block
+from benchmark.samples import Sample
+from benchmark.statistics import Interval
 
-pytestmark = pytest.mark.usefixtures("small_network")
-
-
-def test_blocks_cover_the_steps_after_the_warm_up(parameters) -> None:
-    blocks = throughput.measure(find("cpu"), parameters)
-    assert len(blocks) == 3
-    # 15 images in batches of 4, 4, 4, 3: two epochs of warm-up, then 4 + 4, 4 + 3, 4 + 4
-    assert [block.images for block in blocks] == [8, 7, 8]
-    assert all(block.seconds > 0 and not block.compilations for block in blocks)
+CPU = find("cpu")
+STABLE = Interval(50.0, 49.0, 51.0)
+EVEN = Interval(1.0, 0.99, 1.01)
 
 
-def test_the_result_holds_rates_blocks_and_the_workload(parameters) -> None:
-    throughput.run(find("cpu"), parameters)
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "warn_if_busy", lambda: None)
+
+
+@pytest.fixture
+def small_worker(monkeypatch) -> None:
+    """Measuring processes with the small network."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setattr(throughput, "WORKER", "tests.small_worker")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_worker")
+def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, capsys) -> None:
+    parameters = change(throughput={"price_per_hour": {"cpu": 3.6}})
+    throughput.run(CPU, parameters)
     result = read_json(Results("cpu").throughput)
-    rates = [block["images"] / block["seconds"] for block in result["blocks"]]
-    rate = result["modes"]["trainer"]["images_per_second"]
     assert result["status"] == "ok"
-    assert rate["low"] == pytest.approx(min(rates))
-    assert rate["high"] == pytest.approx(max(rates))
-    assert sorted(rates)[1] == pytest.approx(rate["median"])
+    assert result["modes"].keys() == {
+        "trainer", "compute", "loop", "input", "baseline", "baseline_input",
+    }  # fmt: skip
+    assert result["ratios"].keys() == {
+        "trainer_over_loop", "trainer_over_compute", "trainer_over_baseline",
+        "input_over_baseline_input",
+    }  # fmt: skip
+    intervals = [mode["images_per_second"] for mode in result["modes"].values()]
+    for found in (*intervals, *result["ratios"].values(), result["noise_floor"]):
+        assert 0 < found["low"] <= found["median"] <= found["high"]
+    assert result["verdict"].split(":")[0] in ("stable", "unstable")
     assert result["workload"]["batch_size"] == 4
     assert result["workload"]["network"] == "resnet50"
+    assert len(result["samples"]) == 2
+    assert "sweep" not in result
+    efficiency = result["efficiency"]
+    rate, flops = intervals[0]["median"], efficiency["flops_per_image"]
+    assert efficiency["flops_per_second"]["median"] == pytest.approx(rate * flops)
+    assert efficiency["utilisation"]["median"] > 0
+    assert efficiency["cost_per_million_images"]["low"] > 0
+    assert efficiency["data_wait_share"].keys() == {"loop", "baseline"}
+    assert efficiency["energy"]["status"] in ("ok", "unavailable")
+    assert "cpu process 2: " in capsys.readouterr().out
 
 
-def test_a_frozen_backbone_still_runs_on_images(change, workspace, monkeypatch) -> None:
-    shapes: set[tuple[int, ...]] = set()
-    forward = FineTuner.forward
-
-    def noted(model: FineTuner, inputs: Any) -> Any:
-        shapes.add(inputs.shape[1:])
-        return forward(model, inputs)
-
-    monkeypatch.setattr(FineTuner, "forward", noted)
-    throughput.measure(find("cpu"), change(model={"freeze_backbone": True}))
-    assert shapes == {(3, 32, 32)}
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_worker")
+def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(throughput, "WORKER", "tests.no_such_worker")
+    with pytest.raises(UserError, match="cpu: measuring process 1 ended with status 1"):
+        throughput.run(CPU, parameters)
+    assert "No module named tests.no_such_worker" in capfd.readouterr().err
+    assert not Results("cpu").throughput.exists()
 
 
-class LazyDevice:
-    """Takes work at once and does it, `seconds` each, only when it is waited for."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.queue = 0
-
-    def enqueue(self, *_: Any) -> None:
-        self.queue += 1
-
-    def synchronise(self, name: str) -> None:
-        end = time.perf_counter() + self.seconds * self.queue
-        while time.perf_counter() < end:
-            pass
-        self.queue = 0
+def test_a_killed_process_is_one_that_wanted_memory(parameters, monkeypatch) -> None:
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    execute = throughput._execute
+    monkeypatch.setattr(
+        throughput, "_execute", lambda command, task: execute([sys.executable, "-c", kill], "")
+    )
+    assert throughput.sample(CPU, parameters, 0)["status"] == "out of memory"
+    assert execute([sys.executable, "-c", kill], "") == -signal.SIGKILL
 
 
-def test_a_lazy_device_does_not_look_fast(parameters, monkeypatch) -> None:
-    """0.2 s of queued work a step, two steps a block: no block may seem to take less."""
-    device = LazyDevice(0.2)
-    monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
-    step = throughput.BlockTimer.on_train_batch_end
-
-    def queue_and_step(self: throughput.BlockTimer, *arguments: Any) -> None:
-        device.enqueue()
-        step(self, *arguments)
-
-    monkeypatch.setattr(throughput.BlockTimer, "on_train_batch_end", queue_and_step)
-    blocks = throughput.measure(find("cpu"), parameters)
-    assert all(block.seconds > 2 * device.seconds for block in blocks)
-
-
-def test_blocks_with_compilations_do_not_count(parameters, monkeypatch) -> None:
-    blocks = [Block(100, 1.0, 0), Block(100, 50.0, 3), Block(100, 2.0, 0)]
-    monkeypatch.setattr(throughput, "measure", lambda *_: blocks)
-    throughput.run(find("cpu"), parameters)
-    result = read_json(Results("cpu").throughput)
-    assert result["modes"]["trainer"]["images_per_second"] == {
-        "median": 75.0, "low": 50.0, "high": 100.0,
+def blocks(seconds: float) -> dict[str, Any]:
+    """What a process finds whose trainer needs `seconds` for each of its steps."""
+    block = {"seconds": seconds, "compilations": 0}
+    return {
+        "status": "ok",
+        "steps": {"trainer": 1, "trainer_again": 1},
+        "rounds": [{"trainer": block, "trainer_again": block}] * 2,
+        "step_seconds": [seconds] * 4,
+        "cores": {}, "waited_seconds": {},
+        "warmup": {"trainer": {"steps": 3, "level": True}},
+        "first_step_seconds": 1.0, "compile_seconds": 0.0,
+        "memory": {"host_bytes": 10, "device_bytes": "unavailable: x"},
+        "peak": {"flops_per_second": 1e12, "of": "a product"},
+        "overhead": {"seconds_per_step": 0.0, "seconds_per_epoch": 0.0},
+        "energy": {"joules": 80.0},
     }  # fmt: skip
-    assert len(result["blocks"]) == 3
 
 
-def test_nothing_but_compilations_is_an_error(parameters, monkeypatch) -> None:
-    monkeypatch.setattr(throughput, "measure", lambda *_: [Block(100, 1.0, 1)])
-    with pytest.raises(UserError, match=r"compiled in each of 1 blocks.*Raise throughput\."):
-        throughput.run(find("cpu"), parameters)
+@pytest.fixture
+def planned(monkeypatch) -> list[tuple[int, int, str]]:
+    """Runs no process: a step of n images takes n / 10 s, and more than 8 do not fit."""
+    asked: list[tuple[int, int, str]] = []
+
+    def sample(accelerator: Any, parameters: Any, number: int) -> dict[str, Any]:
+        size = parameters.data.batch_size
+        asked.append((number, size, parameters.train.precision))
+        if size > 8:
+            return {"status": "out of memory", "reason": "can't allocate memory"}
+        return blocks(size / 10)
+
+    monkeypatch.setattr(throughput, "sample", sample)
+    return asked
+
+
+def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
+    change, workspace, planned
+) -> None:
+    sweep = {"batch_size": [2, 12, 99], "precision": ["32-true", "16-mixed"]}
+    throughput.run(CPU, change(throughput={"sweep": sweep}))
+    result = read_json(Results("cpu").throughput)
+    points = {(p["batch_size"], p["precision"]): p for p in result["sweep"]}
+    assert points[2, "32-true"]["images_per_second"]["median"] == pytest.approx(10)
+    assert points[12, "32-true"]["status"] == "out of memory"
+    assert points[12, "32-true"]["reason"] == "can't allocate memory"
+    assert points[99, "32-true"]["status"] == "unavailable"
+    assert "more than the 15 images" in points[99, "32-true"]["reason"]
+    assert points[2, "16-mixed"]["status"] == "unavailable"
+    assert "there is no 16-mixed on cpu" in points[2, "16-mixed"]["reason"]
+    own, fits, lacks = (0, 4, "32-true"), (0, 2, "32-true"), (0, 12, "32-true")
+    # What did not fit is not tried again; what does fit is, in the next round of processes.
+    assert planned == [own, fits, lacks, (1, 4, "32-true"), (1, 2, "32-true")]
+
+
+def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:
+    with pytest.raises(UserError, match=r"out of memory with data.batch_size = 12 .*Lower it"):
+        throughput.run(CPU, change(data={"batch_size": 12}))
+
+
+def test_joules_and_cost_are_those_of_an_image(change, workspace, planned) -> None:
+    throughput.run(CPU, change(throughput={"price_per_hour": {"cpu": 36.0}}))
+    efficiency = read_json(Results("cpu").throughput)["efficiency"]
+    assert efficiency["energy"]["joules_per_image"]["median"] == pytest.approx(80 / (2 * 2 * 4))
+    assert efficiency["cost_per_million_images"]["median"] == pytest.approx(0.01 * 1e6 / 10)
+    assert efficiency["peak_memory"] == {"host_bytes": 10, "device_bytes": "unavailable: x"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"batch_size": 16}}, "data.batch_size = 16 is more than the 15 images"),
+        ({"train": {"precision": "16-mixed"}}, "there is no 16-mixed on cpu"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(change, workspace, changes, message) -> None:
+    with pytest.raises(UserError, match=message):
+        throughput.run(CPU, change(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "stable"),
+        ({"others": 0.3}, "unstable: other work took 30% of the processors, end it and repeat"),
+        (
+            {"level": [True, False]},
+            "unstable: in 1 of 2 processes the warm-up ended before step times were level, "
+            "raise throughput.warmup_steps",
+        ),
+        (
+            {"rate": Interval(50.0, 45.0, 51.0)},
+            "unstable: the interval is 12% of the median wide, "
+            "raise throughput.repeats or find out what disturbs the machine",
+        ),
+        (
+            {"floor": Interval(1.05, 1.01, 1.1)},
+            "unstable: the trainer against itself came to 1.010 to 1.100, raise throughput.rounds",
+        ),
+    ],
+)
+def test_a_result_judges_itself(changes: dict[str, Any], verdict: str) -> None:
+    facts = {"rate": STABLE, "floor": EVEN, "level": [True, True], "others": 0.01}
+    assert throughput.judge(**facts | changes) == verdict
+
+
+def test_memory_of_the_device_is_the_most_of_all_processes() -> None:
+    found = [
+        Sample({"memory": {"host_bytes": host, "device_bytes": device}}, 1)
+        for host, device in ((3, 30), (5, 20))
+    ]
+    assert throughput._memory(found) == {"host_bytes": 5, "device_bytes": 30}

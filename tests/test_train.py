@@ -356,7 +356,7 @@ def test_weights_changed_under_their_name_have_a_scratch_directory_of_their_own(
 
 def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
     one, other = (
-        train.gather_inputs("cpu", change(throughput={"blocks": n}), "train") for n in (3, 4)
+        train.gather_inputs("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)
     )
     assert one == other
 

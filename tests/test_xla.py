@@ -2,7 +2,6 @@
 before the first backward pass."""
 
 import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,7 +12,8 @@ import pytest
 
 from benchmark.files import read_json
 from benchmark.results import Results
-from tests.conftest import REPOSITORY, make_workspace, write_images
+from benchmark.samples import Sample
+from tests.conftest import REPOSITORY, make_workspace
 
 pytestmark = pytest.mark.skipif(
     find_spec("torch_xla") is None, reason="torch_xla is not installed (Linux x86_64 only)"
@@ -59,20 +59,25 @@ def test_xla_trains_the_same_bits_twice(tmp_path, raw_parameters, monkeypatch) -
     assert digests[0] == digests[1]
 
 
-def test_blocks_with_compilations_do_not_count(tmp_path, raw_parameters, monkeypatch) -> None:
-    raw_parameters["throughput"] |= {"blocks": 6}
+def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:
+    """In the warm-up; whatever is compiled later is in no rate."""
+    raw_parameters["throughput"]["modes"] = ["compute", "loop", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
-    shutil.rmtree(root / "data")  # 39 images: the first batch of 3 is step 10, in the first block
-    write_images(root / "data", sizes={"train": 13, "val": 2, "test": 2})
     stage(root, "throughput", "xla")
     result = read_json(root / Results("xla").throughput)
     assert result["accelerator"] == "xla:cpu"
-    compiled = [block for block in result["blocks"] if block["compilations"]]
-    rates = [b["images"] / b["seconds"] for b in result["blocks"] if not b["compilations"]]
-    assert compiled
-    assert rates
-    rate = result["modes"]["trainer"]["images_per_second"]
-    assert min(rates) <= rate["low"] <= rate["median"] <= rate["high"] <= max(rates)
+    assert result["trainer"]["compile_seconds"] > 0
+    assert result["ratios"].keys() == {"trainer_over_loop", "trainer_over_compute"}
+    for found in result["samples"]:
+        clean = [block["seconds"] for block in blocks(found) if not block["compilations"]]
+        images = 4 * found["steps"]["trainer"]
+        assert images / max(clean) <= Sample(found, 4).rate("trainer") <= images / min(clean)
+    memory = result["efficiency"]["peak_memory"]
+    assert memory["device_bytes"] == "unavailable: this XLA backend does not say"
+
+
+def blocks(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [turn[name] for turn in found["rounds"] for name in ("trainer", "trainer_again")]
 
 
 def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""What most people write: torchvision's ImageFolder, its PIL transforms and loader workers."""
+
+import os
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import (
+    Compose,
+    Normalize,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ToTensor,
+)
+
+from benchmark.parameters import DataParameters
+from benchmark.resampling import MEAN, STD
+
+
+def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Whole batches of the training split: float32 (n, 3, image_size, image_size), int64 (n,).
+
+    It has a worker for each core, as PyTorch suggests in its warnings; they outlive an epoch.
+    """
+    transform = Compose(
+        [
+            RandomResizedCrop(data.image_size),
+            RandomHorizontalFlip(),
+            ToTensor(),
+            Normalize(MEAN, STD),
+        ]
+    )
+    return DataLoader(
+        ImageFolder(os.path.join(data.root, "train"), transform),
+        batch_size=data.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=cores(),
+        pin_memory=pin_memory,
+        persistent_workers=True,
+    )
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,186 @@
+"""How well an accelerator is used: work done, the most it can do, memory, energy."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark import accelerators
+from benchmark.model import FineTuner
+from benchmark.parameters import ModelParameters, Parameters
+
+DTYPES = {
+    "32-true": torch.float32,
+    "bf16-mixed": torch.bfloat16,
+    "bf16-true": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
+PEAK_SECONDS = 0.05
+RAPL = Path("/sys/class/powercap")
+
+
+def flops_per_image(parameters: Parameters, classes: int) -> int:
+    """Floating-point operations of one image's forward and backward pass, a multiplication and an
+    addition counted as two, as torch counts them: in convolutions and matrix products alone.
+
+    Counted without computing anything, on tensors of no content.
+    """
+    plain = {"weights": "random", "compile": False, "channels_last": False}
+    model = ModelParameters(**parameters.model.model_dump() | plain)
+    with torch.device("meta"):
+        network = FineTuner(classes, 0, model, 1.0).network
+        images = torch.empty(2, 3, parameters.data.image_size, parameters.data.image_size)
+        labels = torch.zeros(2, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        nn.functional.cross_entropy(network(images), labels).backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def peak(accelerator: str, precision: str) -> dict[str, Any]:
+    """The best rate of matrix products and convolutions in this process, in FLOP/s, and of what.
+
+    Sides of the matrices grow until a product takes PEAK_SECONDS.
+    """
+    device, dtype = accelerators.device(accelerator), DTYPES[precision]
+    best = (0.0, "")
+    for name, flops, work in _candidates(device, dtype):
+        seconds = _seconds(accelerator, work)
+        best = max(best, (flops / seconds, name))
+        if seconds > PEAK_SECONDS:
+            break
+    return {"flops_per_second": best[0], "of": best[1]}
+
+
+def peak_memory(accelerator: str) -> dict[str, Any]:
+    """Most bytes in use so far: resident on the host, and on the device; or why it is unknown."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"host_bytes": host, "device_bytes": _device_bytes(accelerator)}
+
+
+class EnergyMeter:
+    """A counter of joules: the GPU's own through NVML, else the processor's (RAPL)."""
+
+    def __init__(self, accelerator: str) -> None:
+        self.reason = ""
+        """Why nothing can be read; empty if it can."""
+        self._read: Callable[[], float] = lambda: 0.0
+        if accelerator == "gpu":
+            self._use_nvml()
+        elif accelerator == "tpu":
+            self.reason = "a TPU has no counter of energy that can be read here"
+        else:
+            self._use_rapl()
+
+    def joules(self) -> float:
+        """Since some moment before; differences are what counts."""
+        return self._read()
+
+    def _use_nvml(self) -> None:
+        if not torch.cuda.is_available() or find_spec("pynvml") is None:
+            self.reason = "needs an NVIDIA GPU and the package nvidia-ml-py"
+            return
+        import pynvml
+
+        try:
+            pynvml.nvmlInit()
+            uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        except pynvml.NVMLError as error:
+            self.reason = f"NVML: {error}"
+            return
+        self._read = lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+
+    def _use_rapl(self) -> None:
+        counters = sorted(RAPL.glob("intel-rapl:?/energy_uj"))
+        try:
+            limits = [int((path.parent / "max_energy_range_uj").read_text()) for path in counters]
+            values = [int(path.read_text()) for path in counters]
+        except OSError as error:
+            self.reason = f"RAPL's counters cannot be read: {error.strerror}"
+            return
+        if not counters:
+            self.reason = "this machine shows no RAPL counters"
+            return
+        self._read = _Wrapping(counters, limits, values)
+
+
+class _Wrapping:
+    """The sum of counters in microjoules that begin again at their limits, in joules."""
+
+    def __init__(self, counters: list[Path], limits: list[int], values: list[int]) -> None:
+        self._counters, self._limits, self._values = counters, limits, values
+        self._total = 0
+
+    def __call__(self) -> float:
+        values = [int(path.read_text()) for path in self._counters]
+        for old, new, limit in zip(self._values, values, self._limits, strict=True):
+            self._total += new - old if new >= old else new - old + limit
+        self._values = values
+        return self._total / 1e6
+
+
+def _candidates(
+    device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[str, int, Callable[[], Tensor]]]:
+    images = torch.randn(32, 256, 16, 16, device=device, dtype=dtype)
+    images = images.contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+    flops = 2 * 32 * 16 * 16 * 256 * 256 * 9
+    yield (
+        "3 x 3 convolution of 32 x 256 x 16 x 16",
+        flops,
+        lambda: nn.functional.conv2d(images, kernel, padding=1),
+    )
+    for side in MATRIX_SIDES:
+        matrix = torch.randn(side, side, device=device, dtype=dtype)
+        yield f"{side} x {side} matrix product", 2 * side**3, partial(torch.matmul, matrix, matrix)
+
+
+def _seconds(accelerator: str, work: Callable[[], Tensor]) -> float:
+    """The least time of one `work`, from four blocks of PEAK_SECONDS / 5 or more."""
+    repeats = 1
+    _block(accelerator, work, repeats)  # compiles, allocates
+    while (least := _block(accelerator, work, repeats)) * repeats < PEAK_SECONDS / 5:
+        repeats *= 2
+    return min(least, *(_block(accelerator, work, repeats) for _ in range(3)))
+
+
+def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
+    accelerators.synchronise(accelerator)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+        accelerators.dispatch(accelerator)
+    accelerators.synchronise(accelerator)
+    return (time.perf_counter() - start) / repeats
+
+
+def _device_bytes(accelerator: str) -> int | str:
+    match accelerators.device(accelerator).type:
+        case "cuda":
+            return torch.cuda.max_memory_allocated()
+        case "mps":
+            return torch.mps.driver_allocated_memory()
+        case "xla":
+            return _xla_bytes()
+    return "unavailable: the host's memory is the device's"
+
+
+def _xla_bytes() -> int | str:
+    from torch_xla.core import xla_model
+
+    try:
+        return int(xla_model.get_memory_info()["peak_bytes_used"])
+    except (RuntimeError, KeyError):
+        return "unavailable: this XLA backend does not say"

@@ -1,0 +1,100 @@
+"""What several measuring processes found, as rates and ratios with intervals.
+
+A process is one sample. Its rate is the median over its blocks; its ratio of two modes the
+median over rounds of the ratio of the two blocks, which ran within seconds of each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.statistics import Interval, interval
+from benchmark.worker import AGAIN
+
+RATIOS = (
+    ("trainer", "loop"),
+    ("trainer", "compute"),
+    ("trainer", "baseline"),
+    ("input", "baseline_input"),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one process found, and the images in a step."""
+
+    found: Mapping[str, Any]
+    batch_size: int
+
+    @property
+    def modes(self) -> list[str]:
+        """What it measured."""
+        return [name for name in self.found["steps"] if name != AGAIN]
+
+    def rate(self, mode: str) -> float:
+        """Images per second, the median over blocks without compilation."""
+        return median(_known(self.rates(mode), mode))
+
+    def ratio(self, one: str, other: str) -> float:
+        """Of the rates of two modes, the median over rounds; of two loaders, per core."""
+        pairs = zip(self.rates(one), self.rates(other), strict=True)
+        known = _known([a / b if a and b else None for a, b in pairs], f"{one}, {other}")
+        cores = self.found["cores"]
+        return median(known) * cores.get(other, 1) / cores.get(one, 1)
+
+    def noise(self) -> float:
+        """The trainer against itself, the median over rounds."""
+        pairs = zip(self._blocks("trainer"), self._blocks(AGAIN), strict=True)
+        return median(_known([a / b if a and b else None for a, b in pairs], "trainer"))
+
+    def rates(self, mode: str) -> list[float | None]:
+        """Images per second in each round; None where a graph was compiled. The trainer's two
+        blocks count as one."""
+        if mode != "trainer":
+            return self._blocks(mode)
+        pairs = zip(self._blocks(mode), self._blocks(AGAIN), strict=True)
+        return [2 / (1 / a + 1 / b) if a and b else a or b for a, b in pairs]
+
+    def share_waited(self, mode: str) -> float:
+        """Part of a plain loop's time in which the host waited for the loader."""
+        seconds = sum(turn[mode]["seconds"] for turn in self.found["rounds"])
+        return float(self.found["waited_seconds"][mode] / seconds)
+
+    @property
+    def trainer_images(self) -> int:
+        """In all of the trainer's blocks."""
+        return 2 * len(self.found["rounds"]) * self.found["steps"]["trainer"] * self.batch_size
+
+    def _blocks(self, mode: str) -> list[float | None]:
+        images = self.found["steps"][mode] * self.batch_size
+        blocks = [turn[mode] for turn in self.found["rounds"]]
+        return [None if b["compilations"] else images / b["seconds"] for b in blocks]
+
+
+def rates(samples: Sequence[Sample]) -> dict[str, Interval]:
+    """Images per second of each mode."""
+    return {mode: interval([s.rate(mode) for s in samples]) for mode in samples[0].modes}
+
+
+def ratios(samples: Sequence[Sample]) -> dict[str, Interval]:
+    """Those of RATIOS whose modes were measured, by name: "trainer_over_loop"."""
+    modes = samples[0].modes
+    pairs = [(one, other) for one, other in RATIOS if one in modes and other in modes]
+    return {f"{a}_over_{b}": interval([s.ratio(a, b) for s in samples]) for a, b in pairs}
+
+
+def noise_floor(samples: Sequence[Sample]) -> Interval:
+    """What the ratio of two equal things came to."""
+    return interval([sample.noise() for sample in samples])
+
+
+def _known(values: list[float | None], what: str) -> list[float]:
+    known = [value for value in values if value is not None]
+    if not known:
+        raise UserError(
+            f"{what}: a graph was compiled in each of {len(values)} blocks.",
+            "Raise throughput.warmup_steps or throughput.rounds.",
+        )
+    return known

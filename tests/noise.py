@@ -1,0 +1,51 @@
+"""Does the noise floor tell the truth? `python -m tests.noise [REPETITIONS]`, 20 if not said.
+
+Each repetition measures the trainer against itself as the throughput stage does, with as many
+processes as params.yaml says, at 32 px to save time. Of 20 intervals of 95 % that hold 1, 17 or
+more are to be expected (with a probability of 98 %).
+"""
+
+import sys
+
+from benchmark import machine, samples
+from benchmark.accelerators import find
+from benchmark.parameters import Parameters, load_parameters
+from benchmark.samples import Sample
+from benchmark.statistics import Interval
+from benchmark.throughput import sample
+
+SMALLER = {"data": {"image_size": 32}, "throughput": {"modes": ["trainer"], "sweep": {}}}
+
+
+def main(arguments: list[str]) -> int:
+    """Repeat the measurement; an exit status."""
+    repetitions = int(arguments[0]) if arguments else 20
+    content = load_parameters().model_dump()
+    for section, changes in SMALLER.items():
+        content[section] |= changes
+    parameters = Parameters.model_validate(content)
+    held = 0
+    with machine.alone():
+        for number in range(repetitions):
+            floor = noise_floor(parameters)
+            held += 1 in floor
+            print(
+                f"{number + 1}: {floor.median:.4f} ({floor.low:.4f} to {floor.high:.4f}) "
+                f"{'holds 1' if 1 in floor else 'DOES NOT HOLD 1'}",
+                flush=True,
+            )
+    print(f"{held} of {repetitions} intervals hold 1")
+    return int(held < 0.85 * repetitions)
+
+
+def noise_floor(parameters: Parameters) -> Interval:
+    """One measurement, of several processes."""
+    found = [
+        Sample(sample(find("cpu"), parameters, number), parameters.data.batch_size)
+        for number in range(parameters.throughput.repeats)
+    ]
+    return samples.noise_floor(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

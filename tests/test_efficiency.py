@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import efficiency
+from benchmark.efficiency import EnergyMeter
+
+
+def test_resnet50_needs_as_many_operations_as_published(change) -> None:
+    """4.09 GFLOP forward at 224 px, a multiplication with an addition as one (torchvision's table
+    of its weights); backward twice that, less the gradient that the first layer's input needs not.
+    """
+    forward = 2 * 4.09e9
+    first = 2 * 64 * 3 * 7 * 7 * 112 * 112
+    counted = efficiency.flops_per_image(change(data={"image_size": 224}), 1000)
+    assert counted == pytest.approx(3 * forward - first, rel=0.005)
+
+
+def test_a_frozen_backbone_has_no_backward_pass(change) -> None:
+    whole = efficiency.flops_per_image(change(data={"image_size": 64}), 50)
+    frozen = efficiency.flops_per_image(
+        change(data={"image_size": 64}, model={"freeze_backbone": True}), 50
+    )
+    assert frozen == pytest.approx(whole / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_peak_is_above_any_product_of_matrices(precision: str) -> None:
+    peak = efficiency.peak("cpu", precision)
+    side = torch.ones(256, 256, dtype=efficiency.DTYPES[precision])
+    seconds = efficiency._seconds("cpu", lambda: side @ side)
+    assert peak["flops_per_second"] > 0.5 * 2 * 256**3 / seconds
+    assert "matrix product" in peak["of"] or "convolution" in peak["of"]
+
+
+def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:
+    before = efficiency.peak_memory("cpu")["host_bytes"]
+    ballast = torch.ones(before // 4)  # four bytes each
+    after = efficiency.peak_memory("cpu")
+    assert after["host_bytes"] > 1.4 * before
+    assert after["device_bytes"] == "unavailable: the host's memory is the device's"
+    del ballast
+
+
+def counter(root: Path, name: str, value: int, limit: int = 1000) -> Path:
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    (folder / "max_energy_range_uj").write_text(str(limit))
+    (folder / "energy_uj").write_text(str(value))
+    return folder / "energy_uj"
+
+
+def test_joules_add_up_over_packages_and_past_the_counters_end(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
+    one, other = counter(tmp_path, "intel-rapl:0", 900), counter(tmp_path, "intel-rapl:1", 5)
+    counter(tmp_path, "intel-rapl:0:0", 77)  # a part of the first
+    meter = EnergyMeter("cpu")
+    assert not meter.reason
+    start = meter.joules()
+    one.write_text("100")  # began again at 1000
+    other.write_text("305")
+    assert meter.joules() - start == pytest.approx((200 + 300) / 1e6)
+    one.write_text("150")
+    assert meter.joules() - start == pytest.approx((250 + 300) / 1e6)
+
+
+def test_no_counter_is_said(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
+    assert EnergyMeter("xla").reason == "this machine shows no RAPL counters"
+    assert "TPU" in EnergyMeter("tpu").reason
+
+
+def test_a_counter_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
+    counter(tmp_path, "intel-rapl:0", 1).unlink()
+    (tmp_path / "intel-rapl:0/energy_uj").mkdir()  # even root can't read this as a file
+    assert EnergyMeter("cpu").reason.startswith("RAPL's counters cannot be read: ")
+
+
+def test_without_nvml_a_gpus_energy_is_unknown(monkeypatch) -> None:
+    monkeypatch.setattr(efficiency, "find_spec", lambda name: None)
+    assert "nvidia-ml-py" in EnergyMeter("gpu").reason

@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from benchmark import samples
+from benchmark.errors import UserError
+from benchmark.samples import Sample
+
+
+def block(seconds: float, compilations: int = 0) -> dict[str, Any]:
+    return {"seconds": seconds, "compilations": compilations}
+
+
+def found(**modes: list[dict[str, Any]]) -> Sample:
+    """A sample of batches of 10 with blocks of two steps: 20 images a block."""
+    modes.setdefault("trainer_again", modes["trainer"])
+    rounds = [dict(zip(modes, turn, strict=True)) for turn in zip(*modes.values(), strict=True)]
+    content = {
+        "steps": dict.fromkeys(modes, 2), "rounds": rounds,
+        "cores": {"input": 1, "baseline_input": 4}, "waited_seconds": {"loop": 0.6},
+    }  # fmt: skip
+    return Sample(content, 10)
+
+
+def test_a_rate_is_the_median_over_blocks() -> None:
+    sample = found(trainer=[block(1), block(2), block(4)])
+    assert sample.rate("trainer") == 10
+    assert sample.modes == ["trainer"]
+    assert sample.trainer_images == 120
+
+
+def test_the_trainers_two_blocks_of_a_round_count_as_one() -> None:
+    sample = found(trainer=[block(1)], trainer_again=[block(3)])
+    assert sample.rate("trainer") == pytest.approx(40 / 4)
+    assert sample.noise() == pytest.approx(3)
+
+
+def test_a_ratio_is_that_of_blocks_of_one_round() -> None:
+    """The machine slows down tenfold in the second round, for both alike."""
+    sample = found(trainer=[block(1), block(10)], loop=[block(2), block(20)])
+    assert sample.ratio("trainer", "loop") == pytest.approx(2)
+    assert sample.ratio("loop", "trainer") == pytest.approx(0.5)
+
+
+def test_a_ratio_of_loaders_is_per_core() -> None:
+    blocks = {"input": [block(1)], "baseline_input": [block(5)]}
+    assert found(trainer=[block(1)], **blocks).ratio("input", "baseline_input") == 5 * 4
+
+
+def test_blocks_with_compilations_do_not_count() -> None:
+    sample = found(
+        trainer=[block(50, 3), block(1), block(2)],
+        trainer_again=[block(1), block(1), block(2)],
+        loop=[block(1), block(70, 1), block(2)],
+    )
+    assert sample.rates("trainer") == [20, 20, 10]
+    assert sample.rate("loop") == pytest.approx(15)
+    assert sample.ratio("trainer", "loop") == pytest.approx(1)
+    assert sample.noise() == 1
+
+
+def test_nothing_but_compilations_is_an_error() -> None:
+    sample = found(trainer=[block(1, 1), block(1, 2)])
+    with pytest.raises(
+        UserError, match=r"trainer: a graph was compiled in each of 2 blocks.*Raise"
+    ):
+        sample.rate("trainer")
+
+
+def test_the_share_of_waiting() -> None:
+    sample = found(trainer=[block(1), block(1)], loop=[block(1), block(2)])
+    assert sample.share_waited("loop") == pytest.approx(0.2)
+
+
+def test_processes_are_the_samples_of_an_interval() -> None:
+    several = [found(trainer=[block(second)], loop=[block(1)]) for second in (1, 1.1, 0.9)]
+    rates, ratios = samples.rates(several), samples.ratios(several)
+    assert rates["trainer"].median == pytest.approx(20)
+    assert rates["loop"].spread == pytest.approx(0)
+    assert ratios.keys() == {"trainer_over_loop"}
+    assert ratios["trainer_over_loop"].low < 1 < ratios["trainer_over_loop"].high
+    assert samples.noise_floor(several).median == 1

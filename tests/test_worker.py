@@ -1,0 +1,101 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import worker
+from benchmark.datamodule import ImageDataModule
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.parameters import Parameters
+
+pytestmark = pytest.mark.usefixtures("small_network")
+
+
+def prepared(parameters: Parameters) -> Parameters:
+    ImageDataModule(**parameters.data.model_dump()).prepare_data()
+    return parameters
+
+
+def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
+    task = {"accelerator": "cpu", "number": 1, "parameters": parameters.model_dump(mode="json")}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(task)))
+    worker.main([str(tmp_path / "result.json")])
+    found = read_json(tmp_path / "result.json")
+    assert found["status"] == "ok"
+    modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_again"}
+    assert found["steps"].keys() == modes
+    assert len(found["rounds"]) == 2
+    assert all(turn.keys() == modes for turn in found["rounds"])
+    assert all(block["seconds"] > 0 for turn in found["rounds"] for block in turn.values())
+    trains = modes - {"input", "baseline_input"}
+    assert len({found["steps"][mode] for mode in trains}) == 1
+    assert found["warmup"]["trainer"]["steps"] >= 3
+    assert found["first_step_seconds"] > 0
+    assert found["waited_seconds"].keys() == {"loop", "baseline"}
+    assert found["peak"]["flops_per_second"] > 0
+    assert found["decoded_per_second"] > 0
+    assert found["overhead"]["seconds_per_step"] > 0
+    assert len(found["step_seconds"]) >= 2 * found["steps"]["trainer"]
+    assert not list(Path(".cache").glob("tmp*"))
+
+
+def test_rounds_have_orders_of_their_own(parameters, monkeypatch) -> None:
+    order: list[str] = []
+    original = worker.Rig.time
+
+    def time(rig: worker.Rig, name: str, steps: int) -> worker.Block:
+        order.append(name)
+        return original(rig, name, steps)
+
+    monkeypatch.setattr(worker.Rig, "time", time)
+    monkeypatch.setattr(worker, "_singles", lambda *_: [])
+    worker.measure("cpu", parameters, 0)
+    first, second = order[-14:-7], order[-7:]
+    assert sorted(first) == sorted(second)
+    assert first.count("trainer") == 2
+    assert first != second
+
+
+def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:
+    data = prepared(change(data={"cache_gib": 0})).data
+    assert worker.decoding_rate(data, Path(".cache")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Attempting to reserve 9G"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_want_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+    assert worker.is_out_of_memory(error) == expected
+
+
+def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> None:
+    def fail(error: Exception):
+        def measure(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(worker, "measure", measure)
+        return worker.attempt("cpu", parameters, 0)
+
+    lacking = fail(RuntimeError("out of memory\nmore words"))
+    assert lacking == {"status": "out of memory", "reason": "out of memory"}
+    assert fail(UserError("No.", "Do.")) == {"status": "refused", "reason": "No. Do."}
+    with pytest.raises(ZeroDivisionError):
+        fail(ZeroDivisionError())
+
+
+def test_memory_that_cannot_be_had_is_recognised(parameters) -> None:
+    """A real refusal of the allocator's, not a made up text."""
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert worker.is_out_of_memory(refused.value)

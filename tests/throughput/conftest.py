@@ -1,0 +1,84 @@
+"""Each accelerator of params.yaml, ready to be timed; its figures as a table when all is done."""
+
+from collections.abc import Iterator
+from statistics import quantiles
+from typing import Any
+
+import pytest
+
+from benchmark import accelerators, environment, machine
+from benchmark.files import write_text
+from benchmark.markdown import table
+from benchmark.parameters import Parameters, load_parameters
+from benchmark.results import REPORTS
+from benchmark.rig import Rig
+from benchmark.throughput import workload
+from benchmark.train import check, gather_inputs
+
+PARAMETERS = load_parameters()
+HEADER = ("Accelerator", "Device", "Mode", "Images/s (quartiles)", "Rounds of steps")
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Any) -> None:
+    """What is saved names no host."""
+    machine_info.pop("node", None)
+
+
+@pytest.fixture(scope="session")
+def parameters() -> Parameters:
+    """The repository's."""
+    return PARAMETERS
+
+
+@pytest.fixture(scope="session")
+def rows() -> Iterator[list[tuple[str, ...]]]:
+    """Lines of reports/benchmark.md, which is written at the end if there are any."""
+    lines: list[tuple[str, ...]] = []
+    yield lines
+    if lines:
+        page = (
+            "# Training throughput, measured by pytest-benchmark\n\n"
+            f"{table(HEADER, lines)}\n\n"
+            "One process each, so there are no intervals here: those of the throughput stage stand "
+            "in report.md.\n"
+        )
+        write_text(REPORTS / "benchmark.md", page)
+
+
+@pytest.fixture(scope="session")
+def alone() -> Iterator[None]:
+    """No other measurement runs on this machine."""
+    with machine.alone():
+        machine.warn_if_busy()
+        yield
+
+
+@pytest.fixture(scope="session", params=PARAMETERS.accelerators)
+def rig(request: pytest.FixtureRequest, alone: None, parameters: Parameters) -> Iterator[Rig]:
+    """The modes on one accelerator; skips with the reason where it is absent."""
+    found = accelerators.find(request.param)
+    if not found.available:
+        pytest.skip(f"{found.label} is unavailable: {found.reason}")
+    check(found.name, parameters.train)
+    accelerators.prepare(found.name)
+    with Rig(found.name, parameters) as ready:
+        yield ready
+
+
+@pytest.fixture
+def facts(rig: Rig, parameters: Parameters) -> dict[str, Any]:
+    """What is saved beside the times: what was measured, and on what."""
+    found = accelerators.find(rig.accelerator)
+    inputs = gather_inputs(found.name, parameters, "throughput")
+    return {
+        "accelerator": found.label,
+        "device": found.device,
+        "workload": workload(parameters, inputs),
+        "environment": environment.fingerprint(found),
+    }
+
+
+def images_per_second(seconds: list[float], images: int) -> tuple[float, float, float]:
+    """The quartiles over rounds."""
+    low, middle, high = quantiles([images / each for each in seconds], n=4, method="inclusive")
+    return low, middle, high

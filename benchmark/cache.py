@@ -155,7 +155,7 @@ class DecodeCache:
 
 
 def _check_space(directory: Path, size: int) -> None:
-    """Before mapping a file of that size: a disk that fills up would kill the process."""
+    """Before hours of decoding end in a full disk."""
     free = shutil.disk_usage(directory).free
     if size > free:
         raise UserError(
@@ -174,7 +174,9 @@ def _decode_all(
     def fill(position: int) -> None:
         """By pwrite: a memory map would fault at every page of its first writing."""
         image = folder.pixels(paths[position], height, width)
-        os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
+        written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
+        if written < image.nbytes:
+            raise UserError(f"{target.parent}: the disk is full.", "Make room.")
 
     console = Console(stderr=True)
     silent = not console.is_terminal

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,17 +51,20 @@ def peak(accelerator: str, precision: str) -> dict[str, Any]:
     Sides of the matrices grow until a product takes PEAK_SECONDS.
     """
     device, dtype = accelerators.device(accelerator), DTYPES[precision]
-    best = (0.0, "")
-    for name, flops, work in _candidates(device, dtype):
-        seconds = _seconds(accelerator, work)
-        best = max(best, (flops / seconds, name))
+    name, flops, work = _convolution(device, dtype)
+    best = flops / _seconds(accelerator, work), name
+    for side in MATRIX_SIDES:
+        matrix = torch.randn(side, side, device=device, dtype=dtype)
+        seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
+        best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
         if seconds > PEAK_SECONDS:
             break
     return {"flops_per_second": best[0], "of": best[1]}
 
 
 def peak_memory(accelerator: str) -> dict[str, Any]:
-    """Most bytes in use so far: resident on the host, and on the device; or why it is unknown."""
+    """Most bytes in use so far: resident on the host, and on the device; or why it is unknown.
+    MPS says only what is in use now; loader processes are not counted."""
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"host_bytes": host, "device_bytes": _device_bytes(accelerator)}
@@ -102,8 +105,10 @@ class EnergyMeter:
         self._read = lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
 
     def _use_rapl(self) -> None:
-        counters = sorted(RAPL.glob("intel-rapl:?/energy_uj"))
         try:
+            counters = [
+                zone / "energy_uj" for zone in sorted(RAPL.glob("intel-rapl:?")) if _package(zone)
+            ]
             limits = [int((path.parent / "max_energy_range_uj").read_text()) for path in counters]
             values = [int(path.read_text()) for path in counters]
         except OSError as error:
@@ -113,6 +118,11 @@ class EnergyMeter:
             self.reason = "this machine shows no RAPL counters"
             return
         self._read = _Wrapping(counters, limits, values)
+
+
+def _package(zone: Path) -> bool:
+    """Other zones are parts of a package, or hold all packages (psys)."""
+    return (zone / "name").read_text().startswith("package")
 
 
 class _Wrapping:
@@ -130,21 +140,13 @@ class _Wrapping:
         return self._total / 1e6
 
 
-def _candidates(
-    device: torch.device, dtype: torch.dtype
-) -> Iterator[tuple[str, int, Callable[[], Tensor]]]:
+def _convolution(device: torch.device, dtype: torch.dtype) -> tuple[str, int, Callable[[], Tensor]]:
     images = torch.randn(32, 256, 16, 16, device=device, dtype=dtype)
     images = images.contiguous(memory_format=torch.channels_last)
     kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
     flops = 2 * 32 * 16 * 16 * 256 * 256 * 9
-    yield (
-        "3 x 3 convolution of 32 x 256 x 16 x 16",
-        flops,
-        lambda: nn.functional.conv2d(images, kernel, padding=1),
-    )
-    for side in MATRIX_SIDES:
-        matrix = torch.randn(side, side, device=device, dtype=dtype)
-        yield f"{side} x {side} matrix product", 2 * side**3, partial(torch.matmul, matrix, matrix)
+    work = partial(nn.functional.conv2d, images, kernel, padding=1)
+    return "3 x 3 convolution of 32 x 256 x 16 x 16", flops, work
 
 
 def _seconds(accelerator: str, work: Callable[[], Tensor]) -> float:
@@ -160,8 +162,9 @@ def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
     accelerators.synchronise(accelerator)
     start = time.perf_counter()
     for _ in range(repeats):
-        work()
+        result = work()  # XLA leaves out what nobody holds
         accelerators.dispatch(accelerator)
+        del result
     accelerators.synchronise(accelerator)
     return (time.perf_counter() - start) / repeats
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmark import accelerators
+from benchmark.parameters import Precision
 
 EPOCHS, STEPS = 6, 30
 
@@ -49,14 +50,17 @@ class Marks(pl.Callback):
         self.epochs[-1].append(time.perf_counter())
 
 
-def measure(accelerator: str) -> dict[str, float]:
-    """Seconds that Lightning adds to each step and to each change of epochs (without validation
-    and checkpoints). The first two epochs, in which things are compiled, do not count."""
+def measure(accelerator: str, precision: Precision) -> dict[str, float]:
+    """Seconds of the host that Lightning adds to each step and to each change of epochs (without
+    validation and checkpoints). The first two epochs, in which things are compiled, do not count.
+    """
     model, marks = Nothing(), Marks()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
     fit = pl.Trainer(
         **accelerators.trainer_arguments(accelerator),
+        precision=precision,
         max_epochs=EPOCHS,
+        deterministic=True,
         callbacks=[marks],
         logger=False,
         enable_checkpointing=False,

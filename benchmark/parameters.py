@@ -110,9 +110,10 @@ class ThroughputParameters(Section):
     rounds: int = Field(ge=2)
     """Blocks of each mode in a process, in turn with those of the others."""
     block_seconds: float = Field(gt=0)
-    """Least length of a block; it holds as many steps as that takes."""
+    """About the length of a block; it holds as many warm steps as that takes, and one at least."""
     warmup_steps: int = Field(ge=4)
-    """Most steps of a warm-up, which ends when step times are level."""
+    """Most steps of a warm-up, which ends when step times are level; a loader's workers add as
+    many as they had batches ready."""
     price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
     """Of a machine with the accelerator, in any currency; gives the cost of a million images."""
     sweep: SweepParameters

@@ -5,6 +5,8 @@ pixels of one axis: out = A_y . image . A_x^T. The shapes never change, there is
 samples, and matrix products are what every accelerator does best.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -39,8 +41,7 @@ def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tenso
 
 def normalise(images: Tensor) -> Tensor:
     """Pixels of 0 to 255, (n, 3, h, w), less ImageNet's mean, over its standard deviation."""
-    mean = torch.tensor(MEAN, device=images.device).mul(255)[:, None, None]
-    std = torch.tensor(STD, device=images.device).mul(255)[:, None, None]
+    mean, std = _statistics(images.device)
     return (images - mean) / std
 
 
@@ -64,6 +65,14 @@ def interpolation(axis: Tensor, source: int, target: int) -> Tensor:
     weights = (1 - (pixel - centre).abs() / scale.clamp(min=1)).clamp(min=0)
     weights = weights * ((pixel > low) & (pixel < high))
     return weights / weights.sum(dim=2, keepdim=True)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """MEAN and STD for pixels of 0 to 255. Kept: a copy to a GPU in each step would wait for it."""
+    with torch.inference_mode(False):
+        mean, std = (torch.tensor(values, device=device) for values in (MEAN, STD))
+        return mean.mul(255)[:, None, None], std.mul(255)[:, None, None]
 
 
 def _pixel_centres(count: int, device: torch.device) -> Tensor:

@@ -39,8 +39,11 @@ class Warmup:
 
     @property
     def step_seconds(self) -> float:
-        """Of a warm step: the mean of the later half, since loaders with workers come in bursts."""
-        return fmean(self.seconds[len(self.seconds) // 2 :])
+        """Of a warm step: the mean of the later half, since loaders with workers come in bursts;
+        steps that compiled are left out unless all did."""
+        later = list(zip(self.seconds, self.compiled, strict=True))[len(self.seconds) // 2 :]
+        clean = [seconds for seconds, compiled in later if not compiled]
+        return fmean(clean or [seconds for seconds, _ in later])
 
     @property
     def compile_seconds(self) -> float:

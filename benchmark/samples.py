@@ -38,7 +38,11 @@ class Sample:
         return median(_known(self.rates(mode), mode))
 
     def ratio(self, one: str, other: str) -> float:
-        """Of the rates of two modes, the median over rounds; of two loaders, per core."""
+        """Of the rates of two modes, the median over rounds; of two loaders, per core.
+
+        ImageFolder's loader hands over finished floats, the DataModule's bytes that the
+        accelerator finishes within its step: only ratios of whole steps compare the same work.
+        """
         pairs = zip(self.rates(one), self.rates(other), strict=True)
         known = _known([a / b if a and b else None for a, b in pairs], f"{one}, {other}")
         cores = self.found["cores"]

@@ -11,7 +11,7 @@ from statistics import fmean, median, quantiles, stdev
 
 from scipy.stats import t as student
 
-PERCENTILES = (5, 25, 50, 75, 95, 99)
+PERCENTILES = (5, 25, 50, 75, 95)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from benchmark.parameters import Parameters
+from benchmark.parameters import Parameters, parse_parameters
 
 SECTIONS = {
     "batch_size": "data",
@@ -25,7 +25,11 @@ class Point:
 
 def points(parameters: Parameters) -> list[Point]:
     """Every combination of the sweep's values, the trainer alone being measured; none without a
-    sweep."""
+    sweep.
+
+    Raises:
+        UserError: two values contradict each other.
+    """
     lists = {name: values for name, values in parameters.throughput.sweep if values}
     combinations = product(*lists.values()) if lists else []
     return [_point(parameters, dict(zip(lists, values, strict=True))) for values in combinations]
@@ -36,4 +40,4 @@ def _point(parameters: Parameters, changes: dict[str, Any]) -> Point:
     for name, value in changes.items():
         content[SECTIONS[name]][name] = value
     content["throughput"] |= {"modes": ["trainer"], "sweep": {}}
-    return Point(changes, Parameters.model_validate(content))
+    return Point(changes, parse_parameters(content, f"throughput.sweep at {changes}"))

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -37,7 +38,9 @@ WORKER = "benchmark.worker"
 RESOLUTION = 1e-6
 """Seconds and joules below which a difference means nothing: no counter tells them apart."""
 SPREAD = 0.1
-"""Widest 95 % interval of a stable rate, as a part of the median."""
+"""Widest 95 % interval of a stable result, as a part of the median."""
+DRIFT = 0.01
+"""How far from 1 the noise floor may lie: one in twenty sound intervals does not hold 1."""
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
@@ -49,13 +52,14 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     """
     check(accelerator.name, parameters.train)
     steps_per_epoch(parameters)
+    points = sweep.points(parameters)
     inputs = gather_inputs(accelerator.name, parameters, "throughput")
     with machine.alone():
         machine.warn_if_busy()
         data = ImageDataModule(**parameters.data.model_dump())
         data.prepare_data()
         with machine.Witness() as witness:
-            found, swept = _measure(accelerator, parameters)
+            found, swept = _measure(accelerator, parameters, points)
     result = _result(accelerator, parameters, inputs, found, witness.others)
     result["efficiency"] = _efficiency(accelerator, parameters, found, len(data.classes))
     write_json(Results(accelerator.name).throughput, result | swept | _raw(found))
@@ -78,7 +82,8 @@ def sample(accelerator: Accelerator, parameters: Parameters, number: int) -> dic
         if status == 0:
             return read_json(result)
     if status == -signal.SIGKILL:
-        return {"status": "out of memory", "reason": "the process was killed, as Linux does"}
+        reason = "the process was killed (signal 9), most likely for want of memory"
+        return {"status": "out of memory", "reason": reason}
     raise UserError(
         f"{accelerator.label}: measuring process {number + 1} ended with status {status}.",
         "Its own words are above.",
@@ -91,18 +96,17 @@ def _execute(command: list[str], task: str) -> int:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, process_group=0)
     try:
         process.communicate(task)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    return process.returncode
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    return status
 
 
 def _measure(
-    accelerator: Accelerator, parameters: Parameters
+    accelerator: Accelerator, parameters: Parameters, points: Sequence[sweep.Point]
 ) -> tuple[list[Sample], dict[str, Any]]:
     """One process for the run's own parameters and for each point of the sweep, in turn."""
-    points = sweep.points(parameters)
     found: list[Sample] = []
     swept: list[list[dict[str, Any]]] = [[] for _ in points]
     for number in _counted(parameters.throughput.repeats, accelerator.label):
@@ -131,13 +135,16 @@ def _own(accelerator: Accelerator, parameters: Parameters, number: int) -> Sampl
 
 
 def _swept(accelerator: Accelerator, point: sweep.Point, number: int) -> dict[str, Any]:
-    """A point that the accelerator or the dataset does not have is a result as well."""
+    """What a point lacks, or how it fails, is a result as well, and no other point's loss."""
     try:
         check(accelerator.name, point.parameters.train)
         steps_per_epoch(point.parameters)
     except UserError as error:
         return {"status": "unavailable", "reason": str(error)}
-    return sample(accelerator, point.parameters, number)
+    try:
+        return sample(accelerator, point.parameters, number)
+    except UserError as error:
+        return {"status": "failed", "reason": str(error)}
 
 
 def _summary(point: sweep.Point, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -145,8 +152,12 @@ def _summary(point: sweep.Point, results: Sequence[dict[str, Any]]) -> dict[str,
     if last["status"] != "ok":
         return {**point.changes, "status": last["status"], "reason": last["reason"]}
     found = [Sample(result, point.parameters.data.batch_size) for result in results]
-    rate = samples.rates(found)["trainer"]
-    return {**point.changes, "status": "ok", "images_per_second": asdict(rate)}
+    try:
+        rate = asdict(samples.rates(found)["trainer"])
+    except UserError as error:
+        return {**point.changes, "status": "failed", "reason": str(error)}
+    raw = [dict(s.found) for s in found]
+    return {**point.changes, "status": "ok", "images_per_second": rate, "samples": raw}
 
 
 def _result(
@@ -156,44 +167,55 @@ def _result(
     found: Sequence[Sample],
     others: float,
 ) -> dict[str, Any]:
-    rates, floor = samples.rates(found), samples.noise_floor(found)
-    levels = {name: [s.found["warmup"][name]["level"] for s in found] for name in rates}
+    rates, ratios = samples.rates(found), samples.ratios(found)
+    floor = samples.noise_floor(found)
     return {
         "status": "ok",
         "accelerator": accelerator.label,
         "device": accelerator.device,
-        "verdict": judge(rates["trainer"], floor, levels["trainer"], others),
-        "workload": workload(parameters, inputs),
+        "verdict": judge(rates["trainer"], ratios, floor, _moving(found), others),
+        "workload": workload(parameters, inputs.code),
+        "dataset": inputs.dataset,
         "modes": {name: {"images_per_second": asdict(rate)} for name, rate in rates.items()},
-        "ratios": {name: asdict(ratio) for name, ratio in samples.ratios(found).items()},
+        "ratios": {name: asdict(ratio) for name, ratio in ratios.items()},
         "noise_floor": asdict(floor),
         "trainer": _trainer(found),
         "other_work": round(others, 4),
     }
 
 
-def judge(rate: Interval, floor: Interval, level: Sequence[bool], others: float) -> str:
-    """Whether to trust a rate: "stable", or "unstable: <why>, <what to do>".
+def judge(
+    rate: Interval,
+    ratios: Mapping[str, Interval],
+    floor: Interval,
+    moving: Sequence[str],
+    others: float,
+) -> str:
+    """Whether to trust a result: "stable", or "unstable: <why>, <what to do>".
 
     Args:
         rate: the trainer's.
+        ratios: of the modes, by name.
         floor: the trainer's against itself.
-        level: for each process, whether its warm-up ended because steps were level.
+        moving: modes whose warm-up ended, in some process, before steps were level.
         others: part of the processors' time that other work took.
     """
+    named = {"the rate": rate, **ratios, "the noise floor": floor}
+    wide = {name: found.spread for name, found in named.items() if found.spread > SPREAD}
     if others > machine.BUSY:
         return f"unstable: other work took {others:.0%} of the processors, end it and repeat"
-    if not all(level):
+    if moving:
         return (
-            f"unstable: in {level.count(False)} of {len(level)} processes the warm-up ended before "
-            "step times were level, raise throughput.warmup_steps"
+            f"unstable: the warm-up of {' and '.join(moving)} ended before step times were level, "
+            "raise throughput.warmup_steps"
         )
-    if rate.spread > SPREAD:
+    if wide:
+        name, spread = next(iter(wide.items()))
         return (
-            f"unstable: the interval is {rate.spread:.0%} of the median wide, "
-            "raise throughput.repeats or find out what disturbs the machine"
+            f"unstable: the interval of {name} is {spread:.0%} of the median wide, raise "
+            "throughput.rounds or throughput.repeats, or find out what disturbs the machine"
         )
-    if 1 not in floor:
+    if floor.low > 1 + DRIFT or floor.high < 1 - DRIFT:
         return (
             f"unstable: the trainer against itself came to {floor.low:.3f} to {floor.high:.3f}, "
             "raise throughput.rounds"
@@ -201,12 +223,19 @@ def judge(rate: Interval, floor: Interval, level: Sequence[bool], others: float)
     return "stable"
 
 
-def workload(parameters: Parameters, inputs: Inputs) -> dict[str, Any]:
+def _moving(found: Sequence[Sample]) -> list[str]:
+    """Modes that train and were not level. A loader alone comes in bursts, whatever it is."""
+    trains = [mode for mode in found[0].modes if not mode.endswith("input")]
+    return [m for m in trains if not all(s.found["warmup"][m]["level"] for s in found)]
+
+
+def workload(parameters: Parameters, code: str) -> dict[str, Any]:
     """What must be equal for two throughputs to be compared."""
-    data = parameters.data.model_dump(include={"image_size", "batch_size", "num_workers"})
+    names = {"image_size", "batch_size", "num_workers", "cache_gib"}
+    data = parameters.data.model_dump(include=names)
     network = {"network": "resnet50", **parameters.model.model_dump()}
     recipe = parameters.train.model_dump(include={"precision", "fused"})
-    return {**network, **data, **recipe, "code": inputs.code}
+    return {**network, **data, **recipe, "code": code}
 
 
 def _trainer(found: Sequence[Sample]) -> dict[str, Any]:
@@ -217,7 +246,7 @@ def _trainer(found: Sequence[Sample]) -> dict[str, Any]:
 
     singles = [seconds for s in found for seconds in s.found["step_seconds"]]
     return {
-        "step_seconds": percentiles(singles),
+        "step_seconds": percentiles(singles) if len(singles) > 1 else {},
         "first_step_seconds": middle("first_step_seconds"),
         "compile_seconds": median(s.found["compile_seconds"] for s in found),
         "lightning_seconds_per_step": middle("overhead", "seconds_per_step"),
@@ -278,9 +307,10 @@ def _decoding(found: Sequence[Sample]) -> dict[str, Any]:
 def _cost(
     accelerator: Accelerator, parameters: Parameters, found: Sequence[Sample]
 ) -> dict[str, Any]:
-    price = {**parameters.throughput.price_per_hour}.get(accelerator.name)  # type: ignore[call-overload]
-    if price is None:
+    prices = {str(name): price for name, price in parameters.throughput.price_per_hour.items()}
+    if accelerator.name not in prices:
         return {}
+    price = prices[accelerator.name]
     costs = [price / 3600 * 1e6 / s.rate("trainer") for s in found]
     return {"cost_per_million_images": asdict(interval(costs))}
 

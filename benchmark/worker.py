@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from benchmark.cache import DecodeCache
 from benchmark.efficiency import EnergyMeter
 from benchmark.errors import UserError
 from benchmark.files import write_json
-from benchmark.folder import scan
+from benchmark.folder import ImageFolder, Split, scan
 from benchmark.modes import Loop
 from benchmark.parameters import DataParameters, Parameters, parse_parameters
 from benchmark.randomness import permutation
 from benchmark.rig import Block, Rig, Warmup
 
+DECODED = 1000
 AGAIN = "trainer_again"
 """The trainer's second block in each round: against the first one, it shows the noise."""
 
@@ -69,7 +70,7 @@ def measure(accelerator: str, parameters: Parameters, number: int) -> dict[str, 
         result = _start(rig, warmups) | _rounds(rig, _steps(parameters, warmups), number, meter)
         result["memory"] = efficiency.peak_memory(accelerator)
     result["peak"] = efficiency.peak(accelerator, parameters.train.precision)
-    result["overhead"] = overhead.measure(accelerator)
+    result["overhead"] = overhead.measure(accelerator, parameters.train.precision)
     if "input" in parameters.throughput.modes:
         result["decoded_per_second"] = decoding_rate(parameters.data, rig.data.cache_dir)
     return result
@@ -78,7 +79,7 @@ def measure(accelerator: str, parameters: Parameters, number: int) -> dict[str, 
 def decoding_rate(data: DataParameters, directory: Path) -> float | None:
     """Images per second while a cache is built anew below `directory`; None if the dataset is too
     large for one."""
-    images = scan(Path(data.root))
+    images = _part(scan(Path(data.root)))
     with tempfile.TemporaryDirectory(dir=directory) as folder:
         cache = DecodeCache(images, data.image_size, Path(folder), data.cache_gib)
         start = time.perf_counter()
@@ -86,6 +87,15 @@ def decoding_rate(data: DataParameters, directory: Path) -> float | None:
         seconds = time.perf_counter() - start
         built = (cache.directory / "pixels.npy").exists()
     return len(images.paths) / seconds if built else None
+
+
+def _part(images: ImageFolder) -> ImageFolder:
+    """The first images of each split: enough to time, however large the dataset."""
+    splits = {
+        name: Split(split.paths[:DECODED], split.labels[:DECODED])
+        for name, split in images.splits.items()
+    }
+    return replace(images, splits=splits)
 
 
 def _steps(parameters: Parameters, warmups: Mapping[str, Warmup]) -> dict[str, int]:
@@ -139,13 +149,16 @@ def _rounds(rig: Rig, steps: dict[str, int], number: int, meter: EnergyMeter) ->
 def _singles(rig: Rig, measured: dict[str, Block], steps: int) -> list[float]:
     """Times of single steps, each synchronised: the round's blocks, if those are single steps."""
     if steps == 1:
-        return [measured[name].seconds for name in ("trainer", AGAIN)]
-    return [rig.time("trainer", 1).seconds for _ in range(steps)]
+        blocks = [measured[name] for name in ("trainer", AGAIN)]
+    else:
+        blocks = [rig.time("trainer", 1) for _ in range(steps)]
+    return [block.seconds for block in blocks if not block.compilations]
 
 
 def _cores(data: DataParameters, steps: Mapping[str, int]) -> dict[str, int]:
-    """How many processes each loader keeps busy."""
-    cores = {"input": max(1, data.num_workers), "baseline_input": baseline.cores()}
+    """How many cores each loader keeps busy."""
+    busy = min(max(1, data.num_workers), baseline.cores())
+    cores = {"input": busy, "baseline_input": baseline.cores()}
     return {name: cores[name] for name in cores if name in steps}
 
 

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     held = 0
     with machine.alone():
         for number in range(repetitions):
-            floor = noise_floor(parameters)
+            floor = noise_floor(parameters, number)
             held += 1 in floor
             print(
                 f"{number + 1}: {floor.median:.4f} ({floor.low:.4f} to {floor.high:.4f}) "
@@ -38,11 +38,12 @@ def main(arguments: list[str]) -> int:
     return int(held < 0.85 * repetitions)
 
 
-def noise_floor(parameters: Parameters) -> Interval:
-    """One measurement, of several processes."""
+def noise_floor(parameters: Parameters, repetition: int) -> Interval:
+    """One measurement, of several processes; each has an order of blocks of its own."""
+    count = parameters.throughput.repeats
     found = [
         Sample(sample(find("cpu"), parameters, number), parameters.data.batch_size)
-        for number in range(parameters.throughput.repeats)
+        for number in range(repetition * count, (repetition + 1) * count)
     ]
     return samples.noise_floor(found)
 

@@ -1,5 +1,4 @@
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmark import accelerators, digests, rig
+from benchmark import accelerators, digests, efficiency, rig
 from benchmark.datamodule import Batch, ImageDataModule
 from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Step
 from benchmark.parameters import Parameters
@@ -110,36 +109,44 @@ def test_input_goes_on_from_epoch_to_epoch_with_whole_batches(parameters) -> Non
 
 
 class LazyDevice:
-    """Takes work at once and does it, `seconds` each, only when it is waited for."""
+    """Takes work at once and does it only when it is waited for, a second each; nothing else takes
+    any time on its clock."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self.queue = 0
+        self.seconds = 0.0
 
     def enqueue(self, *_: Any) -> None:
         self.queue += 1
 
     def synchronise(self, name: str) -> None:
-        end = time.perf_counter() + self.seconds * self.queue
-        while time.perf_counter() < end:
-            pass
+        self.seconds += self.queue
         self.queue = 0
+
+    def perf_counter(self) -> float:
+        return self.seconds
 
 
 @pytest.mark.parametrize("mode", ["trainer", "compute", "loop", "baseline"])
 def test_a_lazy_device_does_not_look_fast(parameters, monkeypatch, mode: str) -> None:
-    """0.1 s of work queued at each step: two steps take 0.2 s at least, and no block begins while
-    the device is still busy with what another mode has queued."""
-    device = LazyDevice(0.1)
+    """Three steps take three seconds, neither less nor what another mode has queued before."""
+    device = LazyDevice()
     with rig.Rig("cpu", parameters) as ready:
         monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
         monkeypatch.setattr(accelerators, "dispatch", device.enqueue)
         optimizer = ready.lightning.optimizer
         optimizer.register_step_post_hook(device.enqueue if mode == "trainer" else lambda *_: None)
         device.queue = 5  # another mode's
-        block = ready.time(mode, 2)
-        assert 2 * device.seconds <= block.seconds < 7 * device.seconds
-        assert device.queue == 0
+        monkeypatch.setattr(rig, "time", device)
+        assert ready.time(mode, 3).seconds == 3
+        monkeypatch.undo()
+
+
+def test_a_lazy_device_has_no_better_peak(monkeypatch) -> None:
+    device = LazyDevice()
+    monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
+    monkeypatch.setattr(efficiency, "time", device)
+    assert efficiency._block("cpu", device.enqueue, 4) == 1  # type: ignore[arg-type]
 
 
 class Numbers(torch.utils.data.Dataset[int]):

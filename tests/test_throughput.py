@@ -135,6 +135,35 @@ def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
     assert planned == [own, fits, lacks, (1, 4, "32-true"), (1, 2, "32-true")]
 
 
+def test_a_point_that_fails_loses_nothing(change, workspace, planned, monkeypatch) -> None:
+    measured = throughput.sample
+
+    def sample(accelerator: Any, parameters: Any, number: int) -> dict[str, Any]:
+        if parameters.model.compile:
+            raise UserError("No compiler.", "Install one.")
+        return measured(accelerator, parameters, number)
+
+    monkeypatch.setattr(throughput, "sample", sample)
+    throughput.run(CPU, change(throughput={"sweep": {"compile": [True, False]}}))
+    failed, other = read_json(Results("cpu").throughput)["sweep"]
+    assert failed == {"compile": True, "status": "failed", "reason": "No compiler. Install one."}
+    assert other["status"] == "ok"
+    assert len(other["samples"]) == 2
+
+
+def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None:
+    sweep = {"sweep": {"compile": [True]}}
+    with pytest.raises(UserError, match=r"throughput.sweep at .*is of no use with freeze_backbone"):
+        throughput.run(CPU, change(throughput=sweep, model={"freeze_backbone": True}))
+
+
+def test_a_warm_up_that_was_not_level_is_named(change, workspace, monkeypatch) -> None:
+    found = [Sample(blocks(1.0), 1), Sample(blocks(1.0), 1)]
+    assert throughput._moving(found) == []
+    found[1].found["warmup"]["trainer"]["level"] = False
+    assert throughput._moving(found) == ["trainer"]
+
+
 def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:
     with pytest.raises(UserError, match=r"out of memory with data.batch_size = 12 .*Lower it"):
         throughput.run(CPU, change(data={"batch_size": 12}))
@@ -166,23 +195,29 @@ def test_what_cannot_be_measured_is_refused(change, workspace, changes, message)
         ({}, "stable"),
         ({"others": 0.3}, "unstable: other work took 30% of the processors, end it and repeat"),
         (
-            {"level": [True, False]},
-            "unstable: in 1 of 2 processes the warm-up ended before step times were level, "
+            {"moving": ["loop", "trainer"]},
+            "unstable: the warm-up of loop and trainer ended before step times were level, "
             "raise throughput.warmup_steps",
         ),
         (
             {"rate": Interval(50.0, 45.0, 51.0)},
-            "unstable: the interval is 12% of the median wide, "
-            "raise throughput.repeats or find out what disturbs the machine",
+            "unstable: the interval of the rate is 12% of the median wide, raise "
+            "throughput.rounds or throughput.repeats, or find out what disturbs the machine",
         ),
         (
-            {"floor": Interval(1.05, 1.01, 1.1)},
-            "unstable: the trainer against itself came to 1.010 to 1.100, raise throughput.rounds",
+            {"ratios": {"trainer_over_loop": Interval(1.0, 0.9, 1.1)}},
+            "unstable: the interval of trainer_over_loop is 20% of the median wide, raise "
+            "throughput.rounds or throughput.repeats, or find out what disturbs the machine",
+        ),
+        ({"floor": Interval(1.02, 1.005, 1.03)}, "stable"),
+        (
+            {"floor": Interval(1.05, 1.02, 1.08)},
+            "unstable: the trainer against itself came to 1.020 to 1.080, raise throughput.rounds",
         ),
     ],
 )
 def test_a_result_judges_itself(changes: dict[str, Any], verdict: str) -> None:
-    facts = {"rate": STABLE, "floor": EVEN, "level": [True, True], "others": 0.01}
+    facts = {"rate": STABLE, "ratios": {}, "floor": EVEN, "moving": [], "others": 0.01}
     assert throughput.judge(**facts | changes) == verdict
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from benchmark import accelerators, environment, machine
+from benchmark import accelerators, digests, environment, machine
 from benchmark.files import write_text
 from benchmark.markdown import table
 from benchmark.parameters import Parameters, load_parameters
 from benchmark.results import REPORTS
 from benchmark.rig import Rig
 from benchmark.throughput import workload
-from benchmark.train import check, gather_inputs
+from benchmark.train import check
 
 PARAMETERS = load_parameters()
 HEADER = ("Accelerator", "Device", "Mode", "Images/s (quartiles)", "Rounds of steps")
@@ -47,9 +47,14 @@ def rows() -> Iterator[list[tuple[str, ...]]]:
 
 @pytest.fixture(scope="session")
 def alone() -> Iterator[None]:
-    """No other measurement runs on this machine."""
+    """No other measurement runs on this machine. XLA's runtime must be up before anything else is
+    computed in this process."""
+    names = sorted(PARAMETERS.accelerators, key=lambda name: name not in ("tpu", "xla"))
     with machine.alone():
         machine.warn_if_busy()
+        for name in names:
+            if accelerators.find(name).available:
+                accelerators.prepare(name)
         yield
 
 
@@ -60,7 +65,6 @@ def rig(request: pytest.FixtureRequest, alone: None, parameters: Parameters) -> 
     if not found.available:
         pytest.skip(f"{found.label} is unavailable: {found.reason}")
     check(found.name, parameters.train)
-    accelerators.prepare(found.name)
     with Rig(found.name, parameters) as ready:
         yield ready
 
@@ -69,11 +73,10 @@ def rig(request: pytest.FixtureRequest, alone: None, parameters: Parameters) -> 
 def facts(rig: Rig, parameters: Parameters) -> dict[str, Any]:
     """What is saved beside the times: what was measured, and on what."""
     found = accelerators.find(rig.accelerator)
-    inputs = gather_inputs(found.name, parameters, "throughput")
     return {
         "accelerator": found.label,
         "device": found.device,
-        "workload": workload(parameters, inputs),
+        "workload": workload(parameters, digests.of_code("throughput")),
         "environment": environment.fingerprint(found),
     }
 

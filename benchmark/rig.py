@@ -16,7 +16,7 @@ from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Mode, Step
 from benchmark.parameters import Parameters
 from benchmark.train import fine_tuner, quieten
 
-LEVEL_STEPS, LEVEL_RATIO = 3, 1.25
+LEVEL_STEPS, LEVEL_RATIO = 2, 1.25
 """A warm-up is over when so many steps in succession differ by no more than this factor."""
 
 

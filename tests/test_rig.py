@@ -13,10 +13,10 @@ pytestmark = pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize(
     ("seconds", "compiled", "level"),
     [
-        ((1.0, 1.0), (False, False), False),  # too few to tell
+        ((1.0,), (False,), False),  # too few to tell
         ((9.0, 1.0, 1.2, 1.1), (True, False, False, False), True),
-        ((9.0, 1.0, 1.3, 1.1), (True, False, False, False), False),  # still moving
-        ((9.0, 1.0, 1.0, 1.0), (True, True, False, False), False),  # compiled a moment ago
+        ((9.0, 1.4, 1.0), (True, False, False), False),  # still moving
+        ((9.0, 1.0, 1.0), (True, True, False), False),  # compiled a moment ago
     ],
 )
 def test_a_warm_up_is_over_when_steps_are_level(seconds, compiled, level: bool) -> None:
@@ -66,7 +66,7 @@ def test_a_warm_up_uses_up_what_workers_have_prefetched(change) -> None:
     rig = timed([1.0] * 20)
     rig.parameters = change(data={"num_workers": 3})
     assert len(rig.warm_up("loop").seconds) == 2 * 3 + 1
-    assert len(rig.warm_up("compute").seconds) == 3
+    assert len(rig.warm_up("compute").seconds) == 2
 
 
 def test_an_error_leaves_no_process_that_stands_still(change, workspace, monkeypatch) -> None:

@@ -32,7 +32,7 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
     assert all(block["seconds"] > 0 for turn in found["rounds"] for block in turn.values())
     trains = modes - {"input", "baseline_input"}
     assert len({found["steps"][mode] for mode in trains}) == 1
-    assert found["warmup"]["trainer"]["steps"] >= 3
+    assert found["warmup"]["trainer"]["steps"] >= 2
     assert found["first_step_seconds"] > 0
     assert found["waited_seconds"].keys() == {"loop", "baseline"}
     assert found["peak"]["flops_per_second"] > 0

@@ -15,7 +15,7 @@ test: setup
 
 bench: setup
 	python -m benchmark dataset
-	python -m pytest tests/throughput
+	python -m pytest -rs tests/throughput
 
 lint: setup
 	ruff check

@@ -13,6 +13,7 @@ from torchvision.transforms import (
     ToTensor,
 )
 
+from benchmark import machine
 from benchmark.parameters import DataParameters
 from benchmark.resampling import MEAN, STD
 
@@ -35,14 +36,7 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
         batch_size=data.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=cores(),
+        num_workers=machine.cores(),
         pin_memory=pin_memory,
         persistent_workers=True,
     )
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

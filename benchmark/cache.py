@@ -24,7 +24,7 @@ from PIL import features
 from rich.console import Console
 from rich.progress import track
 
-from benchmark import folder
+from benchmark import folder, machine
 from benchmark.digests import of_code
 from benchmark.errors import UserError
 from benchmark.files import new_directory
@@ -128,7 +128,7 @@ class DecodeCache:
 
     def _build(self, directory: Path) -> None:
         paths = self.images.paths
-        with new_directory(directory) as temporary, ThreadPoolExecutor(_cores()) as pool:
+        with new_directory(directory) as temporary, ThreadPoolExecutor(machine.cores()) as pool:
             shapes = np.array(list(_map(pool, folder.shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
             height, width = self._side(shapes)
@@ -199,7 +199,3 @@ def _map(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator
 def _load_shapes(directory: Path) -> NDArray[np.int32]:
     shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
     return shapes
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

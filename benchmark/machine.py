@@ -43,6 +43,13 @@ def warn_if_busy(seconds: float = 1.0) -> None:
         )
 
 
+def cores() -> int:
+    """Logical processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Witness:
     """Notes what part of the processors' time other work takes while it looks on."""
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmark import accelerators
+from benchmark.parameters import Precision
 from benchmark.sampling import EpochSampler
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -173,6 +174,25 @@ class Lightning(pl.Callback):
         self._left -= 1
         if not self._left:
             self._fit.parent.switch()
+
+
+def bare_trainer(
+    accelerator: str, precision: Precision, callback: pl.Callback, **limits: Any
+) -> pl.Trainer:
+    """The training stage's Trainer without whatever is not training: no validation, no
+    checkpoints, nothing logged or shown."""
+    return pl.Trainer(
+        **accelerators.trainer_arguments(accelerator),
+        **limits,
+        precision=precision,
+        limit_val_batches=0,
+        deterministic=True,
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
 
 
 class Crew:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmark import accelerators
+from benchmark.modes import bare_trainer
 from benchmark.parameters import Precision
 
 EPOCHS, STEPS = 6, 30
@@ -56,18 +57,7 @@ def measure(accelerator: str, precision: Precision) -> dict[str, float]:
     """
     model, marks = Nothing(), Marks()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
-    fit = pl.Trainer(
-        **accelerators.trainer_arguments(accelerator),
-        precision=precision,
-        max_epochs=EPOCHS,
-        deterministic=True,
-        callbacks=[marks],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    fit.fit(model, batches)
+    bare_trainer(accelerator, precision, marks, max_epochs=EPOCHS).fit(model, batches)
     warm = marks.epochs[2:]
     step = median(b - a for epoch in warm for a, b in pairwise(epoch))
     change = median(after[0] - before[-1] for before, after in pairwise(warm))

@@ -8,11 +8,20 @@ from statistics import fmean
 import pytorch_lightning as pl
 from torch import Tensor
 
-from benchmark import accelerators, baseline
+from benchmark import accelerators, baseline, machine
 from benchmark.datamodule import Batch, ImageDataModule
 from benchmark.errors import UserError
 from benchmark.folder import scan
-from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Mode, Step
+from benchmark.modes import (
+    Compute,
+    Crew,
+    Input,
+    Lightning,
+    Loop,
+    Mode,
+    Step,
+    bare_trainer,
+)
 from benchmark.parameters import Parameters
 from benchmark.train import fine_tuner, quieten
 
@@ -130,13 +139,22 @@ class Rig:
 
     def _start_fit(self) -> Lightning:
         parameters = self.parameters
+        self._epoch = steps_per_epoch(parameters)
         self.data = ImageDataModule(
             **parameters.data.model_dump(), seed=parameters.seed, pixel_batches=0
         )
         self.module = fine_tuner(parameters, len(self.data.classes))
         lightning = Lightning(self.module, self.data)
         with self._crews.setdefault("trainer", Crew()).at_work():
-            lightning.start(trainer(self.accelerator, parameters, lightning))
+            lightning.start(
+                bare_trainer(
+                    self.accelerator,
+                    parameters.train.precision,
+                    lightning,
+                    max_epochs=-1,
+                    limit_train_batches=self._epoch,  # whole batches only
+                )
+            )
         return lightning
 
     def _add_others(self) -> None:
@@ -161,16 +179,16 @@ class Rig:
         return self.data.on_after_batch_transfer(Batch(*tensors), 0)
 
     def _input(self) -> Input:
-        return Input(self.data.train_dataloader(), steps_per_epoch(self.parameters))
+        return Input(self.data.train_dataloader(), self._epoch)
 
     def _imagefolder(self) -> Input:
         pin_memory = accelerators.device(self.accelerator).type == "cuda"
         loader = baseline.loader(self.parameters.data, pin_memory)
-        return Input(loader, steps_per_epoch(self.parameters))
+        return Input(loader, self._epoch)
 
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader workers have ready: a head start that is to be used up."""
-        workers = {"baseline": baseline.cores(), "baseline_input": baseline.cores(), "compute": 0}
+        workers = {"baseline": machine.cores(), "baseline_input": machine.cores(), "compute": 0}
         return 2 * workers.get(name, self.parameters.data.num_workers)
 
 
@@ -188,23 +206,6 @@ def steps_per_epoch(parameters: Parameters) -> int:
             "Lower it.",
         )
     return samples // parameters.data.batch_size
-
-
-def trainer(accelerator: str, parameters: Parameters, callback: pl.Callback) -> pl.Trainer:
-    """As the training stage's, without validation, and with whole batches only."""
-    return pl.Trainer(
-        **accelerators.trainer_arguments(accelerator),
-        precision=parameters.train.precision,
-        max_epochs=-1,
-        limit_train_batches=steps_per_epoch(parameters),
-        limit_val_batches=0,
-        deterministic=True,
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
 
 
 def _as_it_is(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,12 @@
-"""One measuring process: `python -m benchmark.worker RESULT`, with its task on standard input.
+"""One measuring process: `python -m benchmark.worker RESULT`, with its task as the first line of
+standard input, which stays open for as long as somebody waits for the result.
 
 It measures and judges nothing: throughput.py starts several and compares them.
 """
 
 import json
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -11,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
+from statistics import median
+from threading import Thread
 from typing import Any
 
 import torch
 
-from benchmark import accelerators, baseline, efficiency, overhead
+from benchmark import accelerators, efficiency, machine, overhead
 from benchmark.cache import DecodeCache
 from benchmark.efficiency import EnergyMeter
 from benchmark.errors import UserError
@@ -26,16 +31,25 @@ from benchmark.parameters import DataParameters, Parameters, parse_parameters
 from benchmark.randomness import permutation
 from benchmark.rig import Block, Rig, Warmup
 
-DECODED = 1000
+DECODED, BUILDS = 1000, 3
+"""Images of each split in a cache that is built to time it, and how often it is."""
 AGAIN = "trainer_again"
 """The trainer's second block in each round: against the first one, it shows the noise."""
 
 
 def main(arguments: list[str]) -> None:
     """Do the task and write its result."""
-    task = json.load(sys.stdin)
+    task = json.loads(sys.stdin.readline())
+    Thread(target=end_with_parent, args=[sys.stdin.fileno()], daemon=True).start()
     parameters = parse_parameters(task["parameters"], "the task")
     write_json(Path(arguments[0]), attempt(task["accelerator"], parameters, task["number"]))
+
+
+def end_with_parent(pipe: int) -> None:
+    """End this process group when the other end of `pipe` is closed: nobody waits any more, and
+    the lock on the machine is gone."""
+    os.read(pipe, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def attempt(accelerator: str, parameters: Parameters, number: int) -> dict[str, Any]:
@@ -77,16 +91,21 @@ def measure(accelerator: str, parameters: Parameters, number: int) -> dict[str, 
 
 
 def decoding_rate(data: DataParameters, directory: Path) -> float | None:
-    """Images per second while a cache is built anew below `directory`; None if the dataset is too
-    large for one."""
+    """Images per second while a cache is built anew below `directory`, the median of a few times;
+    None if the dataset is too large for one."""
     images = _part(scan(Path(data.root)))
+    seconds = [_build(images, data, directory) for _ in range(BUILDS)]
+    known = [found for found in seconds if found is not None]
+    return len(images.paths) / median(known) if known else None
+
+
+def _build(images: ImageFolder, data: DataParameters, directory: Path) -> float | None:
     with tempfile.TemporaryDirectory(dir=directory) as folder:
         cache = DecodeCache(images, data.image_size, Path(folder), data.cache_gib)
         start = time.perf_counter()
         cache.prepare()
         seconds = time.perf_counter() - start
-        built = (cache.directory / "pixels.npy").exists()
-    return len(images.paths) / seconds if built else None
+        return seconds if (cache.directory / "pixels.npy").exists() else None
 
 
 def _part(images: ImageFolder) -> ImageFolder:
@@ -157,8 +176,8 @@ def _singles(rig: Rig, measured: dict[str, Block], steps: int) -> list[float]:
 
 def _cores(data: DataParameters, steps: Mapping[str, int]) -> dict[str, int]:
     """How many cores each loader keeps busy."""
-    busy = min(max(1, data.num_workers), baseline.cores())
-    cores = {"input": busy, "baseline_input": baseline.cores()}
+    busy = min(max(1, data.num_workers), machine.cores())
+    cores = {"input": busy, "baseline_input": machine.cores()}
     return {name: cores[name] for name in cores if name in steps}
 
 

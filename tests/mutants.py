@@ -469,22 +469,22 @@ AUGMENTATION_MUTANTS = [
     Mutant(
         "resampling",
         "images are mirrored top to bottom",
-        "columns = torch.where(flips[:, None, None], columns.flip(1), columns)",
-        "rows = torch.where(flips[:, None, None], rows.flip(1), rows)",
+        "shown.flip(1)",
+        "shown.flip(2)",
         CROPS,
     ),
     Mutant(
         "resampling",
         "columns are read by the rows' windows",
-        "interpolation(windows[:, 1], width, size)",
-        "interpolation(windows[:, 0], width, size)",
+        "windows[:, 1], size)",
+        "windows[:, 0], size)",
         CROPS,
     ),
     Mutant(
         "resampling",
         "without antialiasing",
-        ".abs() / scale.clamp(min=1)",
-        ".abs() / scale.clamp(min=1, max=1)",
+        "reach = scale.clamp(min=1)",
+        "reach = scale.clamp(min=1, max=1)",
         CROPS,
     ),
     Mutant(
@@ -497,8 +497,22 @@ AUGMENTATION_MUTANTS = [
     Mutant(
         "resampling",
         "the filter reads beyond the upper end",
-        "((pixel > low) & (pixel < high))",
-        "(pixel > low)",
+        "((pixels > low[..., None]) & (pixels < high[..., None]))",
+        "(pixels > low[..., None])",
+        CROPS,
+    ),
+    Mutant(
+        "resampling",
+        "a block reads a pixel too few",
+        "2 * max(scale, 1)) + 1)",
+        "2 * max(scale, 1)))",
+        CROPS,
+    ),
+    Mutant(
+        "resampling",
+        "all images of a batch are read from the first",
+        "pixels + source * torch.arange(count, device=images.device)[:, None, None]",
+        "pixels",
         CROPS,
     ),
     Mutant(

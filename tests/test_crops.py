@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms import v2
 
+from benchmark import resampling
 from benchmark.crops import UNIT, evaluation_windows, training_windows
 from benchmark.resampling import interpolation, normalise, resample
 
@@ -139,9 +141,22 @@ def test_images_of_one_batch_show_different_parts() -> None:
 @given(sides, sides, st.sampled_from([(64, 64), (256, 200)]))
 def test_every_output_pixel_is_a_weighted_mean(h: int, w: int, stored: tuple[int, int]) -> None:
     windows, _ = training((h, w), 8, stored)
-    weights = interpolation(torch.from_numpy(windows[:, 0]), stored[0], 32)
+    pixels, weights = interpolation(torch.from_numpy(windows[:, 0]), stored[0], 32)
+    assert (pixels >= 0).all()
+    assert (pixels < stored[0]).all()
     assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(2), torch.ones(8, 32))
+    torch.testing.assert_close(weights.sum(3).flatten(1), torch.ones(8, 32))
+
+
+@given(sides, sides, st.integers(1, 130))
+def test_cutting_the_matrices_into_blocks_cuts_off_no_weight(h: int, w: int, size: int) -> None:
+    windows, flips = (torch.from_numpy(part) for part in training((h, w), 8))
+    images = picture(h, w).expand(8, h, w, 3)
+    shown = resample(images, windows, flips, size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling, "BLOCKS", 1)
+        whole = resample(images, windows, flips, size)
+    torch.testing.assert_close(shown, whole, atol=1e-3, rtol=0)
 
 
 def test_normalisation_is_torchvisions() -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from benchmark import accelerators, digests, efficiency, rig
 from benchmark.datamodule import Batch, ImageDataModule
-from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Step
+from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Step, bare_trainer
 from benchmark.parameters import Parameters
 from benchmark.throughput import _execute
 from benchmark.train import fine_tuner, quieten
@@ -28,7 +28,15 @@ def started(parameters: Parameters) -> tuple[Lightning, pl.LightningModule]:
     quieten()
     model = fine_tuner(parameters, 3)
     mode = Lightning(model, module(parameters))
-    mode.start(rig.trainer("cpu", parameters, mode))
+    mode.start(
+        bare_trainer(
+            "cpu",
+            parameters.train.precision,
+            mode,
+            max_epochs=-1,
+            limit_train_batches=rig.steps_per_epoch(parameters),
+        )
+    )
     return mode, model
 
 

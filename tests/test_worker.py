@@ -1,7 +1,10 @@
-import io
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -21,8 +24,11 @@ def prepared(parameters: Parameters) -> Parameters:
 
 def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
     task = {"accelerator": "cpu", "number": 1, "parameters": parameters.model_dump(mode="json")}
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(task)))
-    worker.main([str(tmp_path / "result.json")])
+    (tmp_path / "task").write_text(json.dumps(task))
+    monkeypatch.setattr(worker, "end_with_parent", lambda pipe: None)
+    with (tmp_path / "task").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        worker.main([str(tmp_path / "result.json")])
     found = read_json(tmp_path / "result.json")
     assert found["status"] == "ok"
     modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_again"}
@@ -57,6 +63,30 @@ def test_rounds_have_orders_of_their_own(parameters, monkeypatch) -> None:
     assert sorted(first) == sorted(second)
     assert first.count("trainer") == 2
     assert first != second
+
+
+def test_a_process_ends_with_whoever_waits_for_it() -> None:
+    """However that one ends: its end of the pipe is closed. Loader processes end as well, even
+    those that stand still."""
+    program = """
+import os, signal, threading
+from benchmark.worker import end_with_parent
+child = os.fork()
+if not child:
+    os.kill(os.getpid(), signal.SIGSTOP)
+os.waitpid(child, os.WUNTRACED)
+print(child, flush=True)
+threading.Thread(target=end_with_parent, args=[0], daemon=True).start()
+signal.pause()
+"""
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=0) as process:
+        assert process.stdin
+        assert process.stdout
+        child = psutil.Process(int(process.stdout.readline()))
+        process.stdin.close()
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    child.wait(timeout=60)
 
 
 def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:

@@ -17,6 +17,7 @@ ACCELERATOR_STAGES = {
     "environment": "fingerprint the machine",
     "train": "fine-tune, test and digest",
     "control": "train again from random weights",
+    "replay": "repeat the training's first steps, bit for bit",
     "throughput": "measure training images per second",
     "pretrain": "make source weights; takes hours",
 }
@@ -44,10 +45,11 @@ def _dispatch(options: argparse.Namespace) -> None:
     if options.command in PLAIN_STAGES:
         import_module(f"benchmark.{options.command}").run(parameters)
     else:
-        _run_on(options.accelerator, options.command, parameters)
+        extra = {} if getattr(options, "seed", None) is None else {"seed": options.seed}
+        _run_on(options.accelerator, options.command, parameters, **extra)
 
 
-def _run_on(name: str, stage: str, parameters: Parameters) -> None:
+def _run_on(name: str, stage: str, parameters: Parameters, **extra: int) -> None:
     if name not in ACCELERATORS:
         raise UserError(
             f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
@@ -56,13 +58,13 @@ def _run_on(name: str, stage: str, parameters: Parameters) -> None:
 
     accelerator = accelerators.find(name)
     if accelerator.available:
-        import_module(f"benchmark.{stage}").run(accelerator, parameters)
+        import_module(f"benchmark.{stage}").run(accelerator, parameters, **extra)
     elif stage == "pretrain":
         raise UserError(
             f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
         )
     else:
-        getattr(absent, stage)(accelerator)
+        getattr(absent, stage)(accelerator, **extra)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, summary in ACCELERATOR_STAGES.items():
         stage = commands.add_parser(name, help=summary)
         stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
+        if name == "train":
+            stage.add_argument("--seed", type=int, help="one of the further seeds, not the run's")
     synthesise = commands.add_parser("synthesise", help="draw the bundled dataset anew")
     synthesise.add_argument("directory", type=Path, help="where to write it; must not exist")
     synthesise.add_argument("--seed", type=int, default=0, help="of every picture")

@@ -6,7 +6,7 @@ finding nothing takes no time.
 
 from benchmark.accelerators import Accelerator
 from benchmark.files import new_directory, write_csv, write_json
-from benchmark.results import EPOCH_HEADER, STEP_HEADER, Results
+from benchmark.results import EPOCH_HEADER, PREDICTION_HEADER, STEP_HEADER, Results
 
 
 def environment(accelerator: Accelerator) -> None:
@@ -14,14 +14,20 @@ def environment(accelerator: Accelerator) -> None:
     write_json(Results(accelerator.name).environment, _status(accelerator))
 
 
-def train(accelerator: Accelerator) -> None:
+def train(accelerator: Accelerator, seed: int | None = None) -> None:
     """In place of a training's results."""
-    _training(accelerator, Results(accelerator.name))
+    results = Results(accelerator.name)
+    _training(accelerator, results if seed is None else results.seed(seed))
 
 
 def control(accelerator: Accelerator) -> None:
     """In place of a control's results."""
     _training(accelerator, Results(accelerator.name).control)
+
+
+def replay(accelerator: Accelerator) -> None:
+    """In place of a comparison."""
+    write_json(Results(accelerator.name).replay, _status(accelerator))
 
 
 def throughput(accelerator: Accelerator) -> None:
@@ -35,6 +41,7 @@ def _training(accelerator: Accelerator, results: Results) -> None:
     write_json(results.timing, _status(accelerator))
     write_csv(results.steps, STEP_HEADER, [])
     write_csv(results.epochs, EPOCH_HEADER, [])
+    write_csv(results.predictions, PREDICTION_HEADER, [])
     with new_directory(results.model) as directory:
         write_json(directory / "status.json", _status(accelerator))
 

@@ -84,9 +84,9 @@ class FineTuner(LightningModule):
         """Log val/loss, val/accuracy and val/top5."""
         self._evaluate(batch, "val", self.val_accuracy)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Log test/loss, test/accuracy and test/top5."""
-        self._evaluate(batch, "test", self.test_accuracy)
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Log test/loss, test/accuracy and test/top5; the logits, float32 (n, classes)."""
+        return self._evaluate(batch, "test", self.test_accuracy)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Class probabilities (n, classes)."""
@@ -100,13 +100,14 @@ class FineTuner(LightningModule):
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection
-    ) -> None:
+    ) -> Tensor:
         images, labels = batch
-        logits = self(images).float()
+        logits: Tensor = self(images).float()
         loss = nn.functional.cross_entropy(logits, labels)
         accuracy.update(logits, labels)
         self.log(f"{split}/loss", loss, batch_size=len(labels), sync_dist=True)
         self.log_dict(accuracy, batch_size=len(labels))
+        return logits
 
 
 def build(classes: int, seed: int, model: ModelParameters) -> ResNet:

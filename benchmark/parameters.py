@@ -18,6 +18,7 @@ from benchmark.errors import UserError
 AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ModeName = Literal["input", "compute", "loop", "trainer", "baseline"]
 PARAMETERS_FILE = Path("params.yaml")
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
@@ -155,7 +156,9 @@ class PretrainParameters(Section):
 class Parameters(Section):
     """All of params.yaml."""
 
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
+    seeds: tuple[Seed, ...]
+    """Further seeds, each of which costs a whole training on each accelerator."""
     accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
     controls: tuple[AcceleratorName, ...]
     """Accelerators that train once more, from random weights; each costs a whole training."""
@@ -165,6 +168,26 @@ class Parameters(Section):
     throughput: ThroughputParameters
     report: ReportParameters
     pretrain: PretrainParameters
+
+    def with_seed(self, seed: int) -> "Parameters":
+        """The same with another seed, one of `seeds`.
+
+        Raises:
+            UserError: it is not: which runs there are is fixed before the first of them.
+        """
+        if seed not in self.seeds:
+            raise UserError(
+                f"{PARAMETERS_FILE}: seeds does not hold {seed}.",
+                "Add it there: the report shows every run, not those that somebody chose.",
+            )
+        return self.model_copy(update={"seed": seed})
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...], others: ValidationInfo) -> Any:
+        if len({*seeds, others.data.get("seed")}) != len(seeds) + 1:
+            raise ValueError("repeats a seed, or the run's own, which is trained anyway")
+        return seeds
 
     @field_validator("accelerators", "controls")
     @classmethod

@@ -1,13 +1,17 @@
-"""What a training run leaves behind besides its weights: losses, metrics and wall times."""
+"""What a training run leaves behind besides its weights: losses, metrics, predictions and wall
+times."""
 
 import time
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.accelerators import synchronise
+from benchmark.digests import of_state
+
+FIRST_STEPS = 10
 
 
 class Recorder(Callback):
@@ -44,6 +48,57 @@ class Recorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue a recording."""
         self.steps, self.epochs = list(state_dict["steps"]), list(state_dict["epochs"])
+
+
+class FirstSteps(Callback):
+    """The digest of the network after FIRST_STEPS steps, or after the last of a shorter fit;
+    survives a resume. A replay in another process must come to the same."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.weights = ""
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """After the step in question: fetch and digest the weights."""
+        if trainer.global_step == FIRST_STEPS:
+            self._note(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """If the fit was shorter: digest where it ended."""
+        if trainer.global_step < FIRST_STEPS:
+            self._note(trainer, module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was noted, if it was."""
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep what an interrupted run had noted."""
+        self.steps, self.weights = state_dict["steps"], state_dict["weights"]
+
+    def _note(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module.network, nn.Module)
+        self.steps, self.weights = trainer.global_step, of_state(module.network.state_dict())
+
+
+class Predictions(Callback):
+    """The class that each test sample is taken for, and how probable it is said to be."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, float]] = []
+        self._pending: list[Tensor] = []
+
+    def on_test_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Keep the logits where they are."""
+        self._pending.append(outputs)
+
+    def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Fetch them."""
+        found = torch.cat(self._pending).cpu().softmax(dim=1).max(dim=1)
+        self._pending.clear()
+        self.rows = list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
 
 class Stopwatch(Callback):

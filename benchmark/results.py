@@ -13,11 +13,12 @@ WEIGHTS = REPORTS / "weights.json"
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
+PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one accelerator, or of the control on it."""
+    """The files of one accelerator, or of one more training on it."""
 
     name: str
 
@@ -25,6 +26,10 @@ class Results:
     def control(self) -> "Results":
         """Those of the same training from random weights."""
         return Results(f"{self.name}.control")
+
+    def seed(self, number: int) -> "Results":
+        """Those of the same training with another seed."""
+        return Results(f"{self.name}.seed{number}")
 
     @property
     def environment(self) -> Path:
@@ -45,6 +50,16 @@ class Results:
     def epochs(self) -> Path:
         """The metrics of every epoch."""
         return REPORTS / "train" / f"{self.name}.epochs.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """What the best epoch's weights take each test image for."""
+        return REPORTS / "train" / f"{self.name}.predictions.csv"
+
+    @property
+    def replay(self) -> Path:
+        """Whether the first steps could be repeated bit for bit."""
+        return REPORTS / "replay" / f"{self.name}.json"
 
     @property
     def timing(self) -> Path:

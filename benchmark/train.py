@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,18 @@ from benchmark.datamodule import ImageDataModule
 from benchmark.errors import UserError
 from benchmark.features import FeatureDataModule
 from benchmark.files import new_directory, write_csv, write_json
+from benchmark.folder import scan
 from benchmark.model import FineTuner
 from benchmark.parameters import Parameters, TrainParameters
-from benchmark.recorder import Lines, Recorder, Stopwatch
-from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, Results, read_result
+from benchmark.recorder import FirstSteps, Lines, Predictions, Recorder, Stopwatch
+from benchmark.results import (
+    DATASET,
+    EPOCH_HEADER,
+    PREDICTION_HEADER,
+    STEP_HEADER,
+    Results,
+    read_result,
+)
 
 SCRATCH = Path(".checkpoints")
 
@@ -48,14 +56,19 @@ class Inputs:
         return digests.of_json([*vars(self).values(), place])[:32]
 
 
-def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: train on an accelerator that is here.
+def run(accelerator: Accelerator, parameters: Parameters, seed: int | None = None) -> None:
+    """The stage: train on an accelerator that is here, with `seed` in place of the run's own if
+    it is given.
 
     Raises:
-        UserError: the data or the weights are not usable, or another process is training.
+        UserError: the data or the weights are not usable, another process is training, or `seed`
+            is not among the parameters' seeds.
     """
+    results = Results(accelerator.name)
+    if seed is not None:
+        parameters, results = parameters.with_seed(seed), results.seed(seed)
     inputs = gather_inputs(accelerator.name, parameters, "train")
-    fit_and_test(accelerator, parameters, inputs, Results(accelerator.name))
+    fit_and_test(accelerator, parameters, inputs, results)
 
 
 def fit_and_test(
@@ -170,7 +183,9 @@ class Patience(EarlyStopping):
 class Run:
     """One fit, and a test of its best epoch, on an accelerator that is here."""
 
-    def __init__(self, accelerator: Accelerator, parameters: Parameters, scratch: Path) -> None:
+    def __init__(
+        self, accelerator: Accelerator, parameters: Parameters, scratch: Path, *extras: Callback
+    ) -> None:
         quieten()
         # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
         pl.seed_everything(parameters.seed, verbose=False)
@@ -180,14 +195,14 @@ class Run:
         self.model = fine_tuner(parameters, len(self.data.classes))
         self.initial = digests.of_state(self.model.network.state_dict())
         self.features_seconds = 0.0
-        self.recorder = Recorder()
+        self.recorder, self.first, self.predictions = Recorder(), FirstSteps(), Predictions()
         self.stopwatch = Stopwatch(accelerator.name)
         self.best = ModelCheckpoint(
             scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
             enable_version_counter=False,
         )  # fmt: skip
         self.last = scratch / "last.ckpt"
-        self.trainer = self._trainer()
+        self.trainer = self._trainer(extras)
 
     def execute(self) -> "Run":
         """Fit, from the last whole epoch if the run was interrupted, then test."""
@@ -218,9 +233,10 @@ class Run:
                 "Lower train.learning_rate, or choose a finer train.precision.",
             )
 
-    def _trainer(self) -> pl.Trainer:
+    def _trainer(self, extras: Sequence[Callback]) -> pl.Trainer:
         train, terminal = self.parameters.train, sys.stderr.isatty()
-        callbacks = [self.recorder, self.stopwatch, *self._checkpoints(), *self._extras(terminal)]
+        recording = [self.recorder, self.first, self.predictions, self.stopwatch]
+        callbacks = [*recording, *self._checkpoints(), *self._extras(terminal), *extras]
         return pl.Trainer(
             **accelerators.trainer_arguments(self.accelerator.name),
             precision=train.precision,
@@ -287,8 +303,9 @@ def _write(run: Run, inputs: Inputs, results: Results) -> None:
     with new_directory(results.model) as directory:
         save_file(learned, directory / "weights.safetensors")
         write_json(directory / "status.json", {"status": "ok", "classes": list(run.data.classes)})
-    write_csv(results.steps, STEP_HEADER, map(_exact, run.recorder.steps))
-    write_csv(results.epochs, EPOCH_HEADER, map(_exact, run.recorder.epochs))
+    write_csv(results.steps, STEP_HEADER, map(exact, run.recorder.steps))
+    write_csv(results.epochs, EPOCH_HEADER, map(exact, run.recorder.epochs))
+    write_csv(results.predictions, PREDICTION_HEADER, _predictions(run))
     write_json(results.timing, _timing(run))
     write_json(results.training, result)
 
@@ -312,10 +329,21 @@ def _result(run: Run, inputs: Inputs, learned: str) -> dict[str, Any]:
             "initial_weights": run.initial,
             "order": order[max(order)],
             "pixels": run.data.ledger.pixels,
+            "first_steps": {"steps": run.first.steps, "weights": run.first.weights},
             "order_by_epoch": [order[epoch] for epoch in sorted(order)],
         },
         "inputs": vars(inputs),
     }
+
+
+def _predictions(run: Run) -> Iterator[list[str]]:
+    """A row for each test image: its path below test/, its class, and what it was taken for."""
+    classes, root = run.data.classes, run.data.root / "test"
+    images = scan(run.data.root).splits["test"]
+    found = zip(images.paths, images.labels, run.predictions.rows, strict=True)
+    for path, label, (predicted, probability) in found:
+        name = path.relative_to(root).as_posix()
+        yield [name, classes[label], classes[predicted], f"{probability:.6f}"]
 
 
 def _metrics(values: Mapping[str, float], prefix: str = "") -> dict[str, float]:
@@ -336,6 +364,6 @@ def _timing(run: Run) -> dict[str, Any]:
     }
 
 
-def _exact(row: tuple[float, ...]) -> list[str]:
+def exact(row: tuple[float, ...]) -> list[str]:
     """Nine digits tell every float32 from its neighbours."""
     return [str(value) if isinstance(value, int) else f"{value:.9g}" for value in row]

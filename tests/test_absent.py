@@ -11,10 +11,10 @@ GPU = Results("gpu")
 
 
 def _training(of: Results) -> set[Path]:
-    return {of.training, of.timing, of.steps, of.epochs, of.model / "status.json"}
+    return {of.training, of.timing, of.steps, of.epochs, of.predictions, of.model / "status.json"}
 
 
-@pytest.mark.parametrize("stage", ["environment", "train", "control", "throughput"])
+@pytest.mark.parametrize("stage", ["environment", "train", "control", "replay", "throughput"])
 def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     getattr(absent, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
@@ -23,6 +23,7 @@ def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -
         "environment": {GPU.environment},
         "train": _training(GPU),
         "control": _training(GPU.control),
+        "replay": {GPU.replay},
         "throughput": {GPU.throughput},
     }
     assert written == outputs[stage]
@@ -35,6 +36,13 @@ def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -
             }
 
 
+def test_a_further_seed_has_outputs_of_its_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    absent.train(Accelerator("gpu", "", "gone"), seed=8)
+    written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == _training(Results("gpu.seed8"))
+
+
 def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     GPU.model.mkdir(parents=True)
@@ -42,4 +50,5 @@ def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypat
     absent.train(Accelerator("gpu", "", "gone"))
     assert [path.name for path in GPU.model.iterdir()] == ["status.json"]
     assert GPU.steps.read_text() == "step,epoch,train_loss\n"
+    assert GPU.predictions.read_text() == "image,label,prediction,probability\n"
     assert GPU.epochs.read_text() == "epoch,train_loss,val_loss,val_accuracy,val_top5\n"

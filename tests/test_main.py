@@ -78,6 +78,11 @@ def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path) -> None
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
 
 
+def test_a_seed_that_was_not_planned_is_not_trained(workspace: Path, capsys) -> None:
+    assert main(["train", "cpu", "--seed", "5"]) == 1
+    assert capsys.readouterr().err.startswith("error: params.yaml: seeds does not hold 5. Add it")
+
+
 def test_a_command_is_required(capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([])

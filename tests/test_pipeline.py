@@ -33,10 +33,14 @@ PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 REMOTE = REPOSITORY / ".dvc/remote/files/md5"
 
 
-@pytest.mark.parametrize("stage", ["train", "control", "throughput", "report"])
-def test_a_stage_depends_on_the_code_that_it_runs(stage: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "module"),
+    [*((name, name) for name in ("train", "control", "replay", "throughput", "report")),
+     ("seeds", "train")],
+)  # fmt: skip
+def test_a_stage_depends_on_the_code_that_it_runs(stage: str, module: str) -> None:
     declared = {d for d in PIPELINE["stages"][stage]["deps"] if d.endswith(".py")}
-    assert declared == {f"benchmark/{path.name}" for path in sources(stage)}
+    assert declared == {f"benchmark/{path.name}" for path in sources(module)}
 
 
 def test_declared_parameters_exist() -> None:
@@ -48,7 +52,7 @@ def test_declared_parameters_exist() -> None:
                 value = value[part]
 
 
-@pytest.mark.parametrize("stage", ["environment", "train", "throughput"])
+@pytest.mark.parametrize("stage", ["environment", "train", "replay", "throughput"])
 def test_stages_run_once_for_each_accelerator(stage: str) -> None:
     declared = PIPELINE["stages"][stage]
     assert declared["matrix"] == {"accelerator": "${accelerators}"}
@@ -240,6 +244,13 @@ def test_controls_may_be_left_out(repository: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     assert "train@cpu" in listed.stdout
     assert "control" not in listed.stdout
+
+
+def test_each_further_seed_is_a_stage(repository: Path) -> None:
+    assert "seeds@" not in dvc(repository, "stage", "list", "--name-only").stdout
+    set_parameters(repository, seeds=[8, 9])
+    listed = dvc(repository, "stage", "list", "--name-only").stdout.split()
+    assert {"train@cpu", "seeds@cpu-8", "seeds@cpu-9"} <= set(listed)
 
 
 def test_edited_weights_are_refused_by_name(repository: Path) -> None:

@@ -74,9 +74,56 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
     assert result["val"]["loss"] == pytest.approx(float(best["val_loss"]), abs=1e-6)
 
 
+def test_what_each_test_image_was_taken_for_is_written(parameters: Parameters) -> None:
+    """As the weights say that were kept, in the order of the files."""
+    result = trained(parameters)
+    with CPU.predictions.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [
+        f"class {label}/{number:03}.png" for label in range(3) for number in range(2)
+    ]
+    assert all(row["image"].startswith(row["label"] + "/") for row in rows)
+    right = sum(row["label"] == row["prediction"] for row in rows)
+    assert right / len(rows) == pytest.approx(result["test"]["accuracy"], abs=1e-6)
+    model = train.fine_tuner(parameters, 3).eval()
+    model.network.load_state_dict(load_file(CPU.model / "weights.safetensors"))
+    data = train.data_module(parameters)
+    data.setup("test")
+    with torch.no_grad():
+        found = [
+            model.predict_step(data.on_after_batch_transfer(batch, 0), 0)
+            for batch in data.test_dataloader()
+        ]
+    probability, label = torch.cat(found).max(dim=1)
+    assert [row["prediction"] for row in rows] == [f"class {n}" for n in label.tolist()]
+    written = torch.tensor([float(row["probability"]) for row in rows])
+    torch.testing.assert_close(written, probability, atol=1e-5, rtol=0)
+
+
+class After(pl.Callback):
+    """Notes the network's digest after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.weights = ""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if trainer.global_step == self.steps:
+            self.weights = digests.of_state(module.network.state_dict())
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(3, 10), (2, 8)])
+def test_the_first_steps_leave_a_digest(change, workspace, monkeypatch, epochs, steps) -> None:
+    after = After(steps)
+    add_callback(monkeypatch, after)
+    result = trained(change(train={"max_epochs": epochs}))
+    assert result["digests"]["first_steps"] == {"steps": steps, "weights": after.weights}
+    assert (after.weights == result["digests"]["weights"]) == (epochs == 2)
+
+
 def test_losses_are_written_exactly() -> None:
     losses = np.random.default_rng(0).uniform(0, 10, 1000).astype(np.float32)
-    assert [np.float32(text) for text in train._exact(tuple(losses.tolist()))] == losses.tolist()
+    assert [np.float32(text) for text in train.exact(tuple(losses.tolist()))] == losses.tolist()
 
 
 def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:
@@ -160,6 +207,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, work
         assert one["digests"][name] != other["digests"][name], name
 
 
+def test_a_further_seed_is_another_run_beside_the_first(change, workspace: Path) -> None:
+    parameters = change(seeds=[8])
+    first = trained(parameters)
+    train.run(find("cpu"), parameters, seed=8)
+    assert read_json(CPU.training) == first
+    further = read_json(CPU.seed(8).training)
+    assert without_inputs(further) == without_inputs(trained(change(seed=8)))
+
+
 def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) -> None:
     parameters = change(model={"freeze_backbone": True}, train={"learning_rate": 0.01})
     result = trained(parameters)
@@ -221,9 +277,10 @@ def log_instead(
 ) -> None:
     """A step that logs `value` as loss, accuracy and top 5."""
 
-    def logging_step(module: FineTuner, *_: Any) -> None:
+    def logging_step(module: FineTuner, *_: Any) -> torch.Tensor:
         names = [f"{split}/{name}" for name in ("loss", "accuracy", "top5")]
         module.log_dict(dict.fromkeys(names, float(value(module))), batch_size=1)
+        return torch.zeros(1, 3)
 
     monkeypatch.setattr(FineTuner, step, logging_step)
 

@@ -6,9 +6,10 @@ layout and its moment, so they are no samples of their own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, hypot, log
 from statistics import fmean, median, quantiles, stdev
 
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -30,6 +31,29 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
+    @property
+    def departure(self) -> float:
+        """How far from 1, as a factor above 1, the farther end lies."""
+        return max(self.high, 1 / self.low)
+
+    def over(self, other: "Interval") -> "Interval":
+        """The quotient by an independent interval of positive values.
+
+        The reaches of the logarithms add as errors do, each towards the end that it widens.
+        Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 2.5.5.
+        """
+        middle = self.median / other.median
+        down = hypot(log(self.median / self.low), log(other.high / other.median))
+        up = hypot(log(self.high / self.median), log(other.median / other.low))
+        return Interval(middle, middle * exp(-down), middle * exp(up))
+
+
+def detectable(ratio: Interval, floors: Sequence[Interval]) -> bool:
+    """Whether a ratio differs from 1: its interval does not hold 1, and it departs from 1 by more
+    than any of the noise floors, the ratios of equal things, does."""
+    change = max(ratio.median, 1 / ratio.median)
+    return 1 not in ratio and all(change > floor.departure for floor in floors)
+
 
 def interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
     """The median of positive, independent samples, and Student's interval of their logarithms.
@@ -47,6 +71,15 @@ def interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
     reach = student.ppf((1 + confidence) / 2, len(samples) - 1)
     error = float(reach) * stdev(logarithms) / len(samples) ** 0.5
     return Interval(middle, min(middle, exp(centre - error)), max(middle, exp(centre + error)))
+
+
+def proportion(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """A share of independent trials with Wilson's score interval, between 0 and 1.
+
+    Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.2.4.1.
+    """
+    found = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(successes / trials, float(found.low), float(found.high))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

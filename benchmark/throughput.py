@@ -176,7 +176,7 @@ def _result(
         "accelerator": accelerator.label,
         "device": accelerator.device,
         "verdict": judge(rates["trainer"], ratios, floor, _moving(found), others),
-        "workload": workload(parameters, inputs.code),
+        "workload": workload(parameters, inputs.code, inputs.weights),
         "dataset": inputs.dataset,
         "modes": {name: {"images_per_second": asdict(rate)} for name, rate in rates.items()},
         "ratios": {name: asdict(ratio) for name, ratio in ratios.items()},
@@ -231,11 +231,12 @@ def _moving(found: Sequence[Sample]) -> list[str]:
     return [m for m in trains if not all(s.found["warmup"][m]["level"] for s in found)]
 
 
-def workload(parameters: Parameters, code: str) -> dict[str, Any]:
-    """What must be equal for two throughputs to be compared."""
+def workload(parameters: Parameters, code: str, weights: str) -> dict[str, Any]:
+    """What must be equal for two throughputs to be compared: the parameters that matter, and
+    digests of the code and the weights, whose file may lie elsewhere on another machine."""
     names = {"image_size", "batch_size", "num_workers", "cache_gib"}
     data = parameters.data.model_dump(include=names)
-    network = {"network": "resnet50", **parameters.model.model_dump()}
+    network = {"network": "resnet50", **parameters.model.model_dump(), "weights": weights}
     recipe = parameters.train.model_dump(include={"precision", "fused"})
     return {**network, **data, **recipe, "code": code}
 

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.statistics import PERCENTILES, Interval, interval, percentiles
+from benchmark.statistics import (
+    PERCENTILES,
+    Interval,
+    detectable,
+    interval,
+    percentiles,
+    proportion,
+)
 
 POSITIVE = st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=30)
 
@@ -53,6 +60,52 @@ def test_an_interval_contains_its_ends() -> None:
     assert 0.9 in found
     assert 1.2 in found
     assert 1.21 not in found
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (3, 10)])
+def test_quotients_hold_the_truth_at_least_as_often_as_they_say(counts: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    one, other = (random.lognormal(log(50), 0.05, (2000, count)).tolist() for count in counts)
+    pairs = zip(one, other, strict=True)
+    held = np.mean([1 in interval(a).over(interval(b)) for a, b in pairs])
+    assert 0.94 < held < 0.99
+
+
+def test_a_quotient_has_the_errors_of_both() -> None:
+    found = Interval(6.0, 5.0, 8.0).over(Interval(2.0, 2.0, 2.0))
+    assert (found.median, found.low, found.high) == pytest.approx((3, 2.5, 4))
+    assert found.over(found).spread > found.spread
+    other = Interval(1.0, 1.0, 1.0).over(Interval(2.0, 1.0, 2.0))
+    assert (other.low, other.high) == pytest.approx((0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "expected"),
+    [
+        ((0.97, 0.96, 0.98), (1.0, 0.99, 1.01), True),
+        ((0.97, 0.96, 0.98), (1.0, 0.95, 1.05), False),
+        ((0.97, 0.96, 0.98), (1.0, 0.96, 1.0), False),
+        ((0.97, 0.93, 1.01), (1.0, 0.99, 1.01), False),
+        ((1.03, 1.02, 1.04), (1.0, 0.99, 1.01), True),
+        ((1.03, 1.02, 1.04), (1.0, 0.96, 1.01), False),
+    ],
+)
+def test_a_difference_shows_beyond_its_interval_and_the_noise(ratio, floor, expected) -> None:
+    assert detectable(Interval(*ratio), [Interval(*floor)]) == expected
+    assert detectable(Interval(*ratio), [Interval(*floor), Interval(1, 0.5, 2)]) is False
+
+
+def test_a_proportion_has_wilsons_interval() -> None:
+    """Recomputed by the formula that the NIST e-Handbook gives in section 7.2.4.1."""
+    found = proportion(4, 20, 0.9)
+    z, p, n = 1.6449, 0.2, 20
+    centre, reach = p + z**2 / (2 * n), z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    scale = 1 + z**2 / n
+    assert (found.low, found.high) == pytest.approx(
+        ((centre - reach) / scale, (centre + reach) / scale), abs=1e-4
+    )
+    assert proportion(0, 10).low == 0
+    assert proportion(10, 10).high == 1
 
 
 def test_percentiles_of_a_ramp_are_its_values() -> None:

@@ -50,6 +50,7 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
     assert result["verdict"].split(":")[0] in ("stable", "unstable")
     assert result["workload"]["batch_size"] == 4
     assert result["workload"]["network"] == "resnet50"
+    assert result["workload"]["weights"] == "random"
     assert len(result["samples"]) == 2
     assert "sweep" not in result
     efficiency = result["efficiency"]

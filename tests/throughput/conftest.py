@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import accelerators, digests, environment, machine
+from benchmark import accelerators, digests, environment, machine, weights
 from benchmark.files import write_text
 from benchmark.markdown import table
 from benchmark.parameters import Parameters, load_parameters
@@ -76,7 +76,9 @@ def facts(rig: Rig, parameters: Parameters) -> dict[str, Any]:
     return {
         "accelerator": found.label,
         "device": found.device,
-        "workload": workload(parameters, digests.of_code("throughput")),
+        "workload": workload(
+            parameters, digests.of_code("throughput"), weights.fingerprint(parameters.model)
+        ),
         "environment": environment.fingerprint(found),
     }
 

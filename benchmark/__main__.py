@@ -27,22 +27,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        _dispatch(options)
+        return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 2 if options.command == "compare" else 1
 
 
-def _dispatch(options: argparse.Namespace) -> None:
-    """Import the one stage that runs: torch and Lightning take seconds to load."""
+def _dispatch(options: argparse.Namespace) -> int:
+    """Import the one command that runs: torch and Lightning take seconds to load."""
+    if options.command == "compare":
+        from benchmark import gate
+
+        return gate.run(options.before, options.after, options.max_regression)
     if options.command == "synthesise":
         from benchmark.synthetic import synthesise
 
         synthesise(options.directory, options.seed)
-        return
-    parameters = load_parameters()
-    if options.command in PLAIN_STAGES:
+    else:
+        _run(options, load_parameters())
+    return 0
+
+
+def _run(options: argparse.Namespace, parameters: Parameters) -> None:
+    if options.command == "export":
+        from benchmark import record
+
+        for path in record.export(parameters):
+            print(path)
+    elif options.command in PLAIN_STAGES:
         import_module(f"benchmark.{options.command}").run(parameters)
     else:
         extra = {} if getattr(options, "seed", None) is None else {"seed": options.seed}
@@ -67,6 +79,14 @@ def _run_on(name: str, stage: str, parameters: Parameters, **extra: int) -> None
         getattr(absent, stage)(accelerator, **extra)
 
 
+def fraction(text: str) -> float:
+    """A number of at least 0 and less than 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -77,6 +97,21 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
         if name == "train":
             stage.add_argument("--seed", type=int, help="one of the further seeds, not the run's")
+    commands.add_parser("export", help="write this machine's results for the report of another")
+    compare = commands.add_parser(
+        "compare",
+        help="what changed beyond the noise",
+        description="Exits with 1 after a regression, with 2 if something cannot be compared.",
+    )
+    for side in ("before", "after"):
+        compare.add_argument(side, help="git revision, directory, exported file, or machine id")
+    compare.add_argument(
+        "--max-regression",
+        type=fraction,
+        default=0.05,
+        metavar="PART",
+        help="largest part of throughput or accuracy that may be lost (default: 0.05)",
+    )
     synthesise = commands.add_parser("synthesise", help="draw the bundled dataset anew")
     synthesise.add_argument("directory", type=Path, help="where to write it; must not exist")
     synthesise.add_argument("--seed", type=int, default=0, help="of every picture")

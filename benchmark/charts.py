@@ -1,68 +1,108 @@
-"""The report's pictures, as SVG that is the same whenever it is drawn from the same numbers."""
+"""The report's charts, as SVG that is the same whenever it is drawn from the same numbers."""
 
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from benchmark.files import write_bytes
-
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Told apart by colour-blind readers (Okabe and Ito, 2008)."""
 LINES = ("-", "--", ":", "-.")
+"""As many as there are colours: a print in black and white tells them apart too."""
 SMOOTHING = 0.9
+SWEPT = ("precision", "channels_last", "compile", "num_workers")
+"""What a sweep may vary besides the batch size."""
+
+Interval = Mapping[str, float]
 
 
-def throughput(path: Path, rates: Mapping[str, Mapping[str, float]]) -> None:
-    """Bars of images per second with their intervals."""
-    figure, axes = _figure(1 + 0.6 * max(len(rates), 1))
-    for place, rate in enumerate(rates.values()):
+def throughput(rates: Mapping[str, Interval]) -> str:
+    """Bars of images per second with their intervals, by name."""
+    figure, axes = _figure(1 + 0.5 * max(len(rates), 1))
+    for place, (rate, colour) in enumerate(zip(rates.values(), cycle(COLOURS), strict=False)):
         error = [[rate["median"] - rate["low"]], [rate["high"] - rate["median"]]]
-        colour = COLOURS[place % len(COLOURS)]
         axes.barh(place, rate["median"], 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
         axes.annotate(
             f"{rate['median']:.1f}", (rate["high"], place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
-    axes.set_yticks(range(len(rates)), list(rates))
+    axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("training images per second, median and 95 % interval")
-    _save(figure, path)
+    return _svg(figure)
 
 
-def losses(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
+def losses(curves: Mapping[str, Sequence[float]]) -> str:
     """Training loss against steps: thin as it was, thick as its running mean."""
     figure, axes = _figure(3.6)
-    for place, (label, values) in enumerate(curves.items()):
-        colour, line = COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
+    for (label, values), colour, line in zip(curves.items(), *_styles(), strict=False):
         axes.plot(values, color=colour, alpha=0.25, linewidth=0.8)
-        axes.plot(_smooth(values), color=colour, linestyle=line, label=label)
+        axes.plot(_smooth(values), color=colour, linestyle=line, label=_plain(label))
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")
-    if curves:
-        axes.legend(frameon=False)
-    _save(figure, path)
+    return _svg(figure, legend=bool(curves))
 
 
-def accuracies(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """Validation accuracy after each epoch against the wall time until then."""
     figure, axes = _figure(3.6)
-    for place, (label, (seconds, values)) in enumerate(curves.items()):
-        colour, line = COLOURS[place % len(COLOURS)], LINES[place % len(LINES)]
-        axes.plot(seconds, values, color=colour, linestyle=line, marker="o", label=label)
+    for (label, course), colour, line in zip(curves.items(), *_styles(), strict=False):
+        axes.plot(*course, color=colour, linestyle=line, marker="o", label=_plain(label))
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("validation accuracy")
-    if curves:
-        axes.legend(frameon=False)
-    _save(figure, path)
+    return _svg(figure, legend=bool(curves))
+
+
+def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
+    """Boxes of the times of single steps: 5th, 25th, 50th, 75th and 95th percentile."""
+    known = {label: found for label, found in percentiles.items() if found}
+    figure, axes = _figure(1 + 0.5 * max(len(known), 1))
+    boxes = [
+        {
+            "label": _plain(label), "med": 1000 * found["p50"],
+            "q1": 1000 * found["p25"], "q3": 1000 * found["p75"],
+            "whislo": 1000 * found["p5"], "whishi": 1000 * found["p95"],
+        }
+        for label, found in known.items()
+    ]  # fmt: skip
+    if boxes:
+        axes.bxp(boxes, orientation="horizontal", showfliers=False, widths=0.5)
+        axes.invert_yaxis()
+    axes.set_xlabel("milliseconds per training step: median, quartiles, 5 % and 95 %")
+    return _svg(figure)
+
+
+def sweep(lines: Mapping[str, Mapping[str, Sequence[tuple[int, Interval]]]]) -> str:
+    """Images per second against the batch size, by accelerator and by what else was varied."""
+    figure, axes = _figure(3.6)
+    named = {
+        _plain(", ".join(part for part in (label, other) if part)): sorted(
+            points, key=lambda point: point[0]
+        )
+        for label, others in lines.items()
+        for other, points in others.items()
+    }
+    for (name, points), colour, line in zip(named.items(), *_styles(), strict=False):
+        sizes, rates = zip(*points, strict=True)
+        middle = [rate["median"] for rate in rates]
+        low = [rate["median"] - rate["low"] for rate in rates]
+        high = [rate["high"] - rate["median"] for rate in rates]
+        axes.errorbar(
+            sizes, middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
+            label=name,
+        )  # fmt: skip
+    axes.set_xlabel("batch size")
+    axes.set_ylabel("training images per second")
+    axes.set_ylim(bottom=0)
+    return _svg(figure, legend=bool(named))
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -75,6 +115,16 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return smoothed
 
 
+def _styles() -> tuple[Iterator[str], Iterator[str]]:
+    """Colours and kinds of lines without end."""
+    return cycle(COLOURS), cycle(LINES)
+
+
+def _plain(text: str) -> str:
+    """Without matplotlib's mathematics, which a pair of dollar signs would begin."""
+    return text.replace("$", r"\$")
+
+
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.subplots()
@@ -82,8 +132,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _svg(figure: Figure, legend: bool = False) -> str:
+    if legend:
+        figure.axes[0].legend(frameon=False)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue().decode()

@@ -55,11 +55,18 @@ CROPS = ("tests/test_crops.py",)
 DATA = ("tests/test_datamodule.py",)
 FEATURES = ("tests/test_features.py",)
 FOLDER = ("tests/test_folder.py",)
+GATE = ("tests/test_gate.py",)
+GOLDEN = ("tests/test_golden.py",)
 LEDGER = ("tests/test_ledger.py",)
 MODEL = ("tests/test_model.py",)
+PARITY = ("tests/test_parity.py",)
 RANDOMNESS = ("tests/test_randomness.py",)
 RECORDER = ("tests/test_recorder.py",)
+REPLAY = ("tests/test_replay.py",)
+REPORT = ("tests/test_report.py",)
+SAMPLES = ("tests/test_samples.py",)
 SAMPLING = ("tests/test_sampling.py",)
+STATISTICS = ("tests/test_statistics.py",)
 RESUME = train("an_interrupted_run_resumes_to_the_same_result")
 
 DATAMODULE_MUTANTS = [
@@ -828,8 +835,8 @@ EVIDENCE_MUTANTS = [
     Mutant(
         "recorder",
         "losses of an epoch count in the next one's too",
-        "self._pending.clear()",
-        "self._pending.copy()",
+        "self._pending.clear()\n        first",
+        "self._pending.copy()\n        first",
         train("losses_and_metrics_are_written_per_step_and_per_epoch"),
     ),
     Mutant(
@@ -1026,9 +1033,229 @@ OTHER_MUTANTS = [
     ),
 ]
 
+COMPARISON_MUTANTS = [
+    Mutant(
+        "statistics",
+        "Student's quantile has a degree of freedom too many",
+        "(1 + confidence) / 2, len(samples) - 1",
+        "(1 + confidence) / 2, len(samples)",
+        STATISTICS,
+    ),
+    Mutant(
+        "statistics",
+        "the quantile of one side",
+        "reach = student.ppf((1 + confidence) / 2,",
+        "reach = student.ppf(confidence,",
+        STATISTICS,
+    ),
+    Mutant(
+        "statistics",
+        "a quotient has the errors of its numerator alone",
+        "up = hypot(log(self.high / self.median), log(other.median / other.low))",
+        "up = log(self.high / self.median)",
+        STATISTICS,
+    ),
+    Mutant(
+        "statistics",
+        "the noise floor does not matter",
+        "return 1 not in ratio and all(",
+        "return 1 not in ratio or all(",
+        STATISTICS,
+    ),
+    Mutant(
+        "statistics",
+        "slowdowns are never beyond the noise",
+        "change = max(ratio.median, 1 / ratio.median)",
+        "change = ratio.median",
+        STATISTICS,
+    ),
+    Mutant(
+        "samples",
+        "blocks with a compilation count",
+        'None if b["compilations"] else images',
+        "images",
+        SAMPLES,
+    ),
+    Mutant(
+        "samples",
+        "loaders are compared by process and not by core",
+        "median(known) * cores.get(other, 1) / cores.get(one, 1)",
+        "median(known)",
+        SAMPLES,
+    ),
+    Mutant(
+        "samples",
+        "ratios of medians, not of blocks that ran side by side",
+        "return median(known) * cores",
+        "return self.rate(one) / self.rate(other) * cores",
+        SAMPLES,
+    ),
+    Mutant(
+        "parity",
+        "equal losses are enough for equal bits",
+        'if parted is None and one.digests["weights"] == other.digests["weights"]:',
+        "if parted is None:",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "initial weights may differ",
+        '"initial weights": one.digests["initial_weights"] == other.digests["initial_weights"],',
+        "",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "pixels may differ",
+        '"pixels": one.digests["pixels"] == other.digests["pixels"],',
+        "",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "orders are compared at their ends",
+        "for t in (one, other)) - 1\n",
+        "for t in (one, other)) * 0 - 1\n",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "steps are counted from 0",
+        "enumerate(pairs, start=1)",
+        "enumerate(pairs)",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "every step that is close counts, whatever came before",
+        "len(list(takewhile(_close, pairs)))",
+        "len(list(filter(_close, pairs)))",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "questions that both answer alike count too",
+        "binomtest(first, first + second)",
+        "binomtest(first, len(pairs))",
+        PARITY,
+    ),
+    Mutant(
+        "parity",
+        "no correction for many pairs",
+        "SIGNIFICANCE / pairs",
+        "SIGNIFICANCE",
+        PARITY,
+    ),
+    Mutant(
+        "comparison",
+        "speeds of other workloads have a ratio",
+        "return f\"other {', '.join(names)}\" if names else None",
+        "return None",
+        REPORT,
+    ),
+    Mutant(
+        "comparison",
+        "the time of features is left out",
+        "initial=before))[1:]",
+        "initial=0.0))[1:]",
+        REPORT,
+    ),
+    Mutant(
+        "comparison",
+        "runs that missed the target count as well",
+        'sum(run["to_target"] is not None for run in runs)',
+        "len(runs)",
+        REPORT,
+    ),
+    Mutant(
+        "record",
+        "this machine's own export stands beside it",
+        "[record for record in records if record.machine != own]",
+        "records",
+        REPORT,
+    ),
+    Mutant(
+        "gate",
+        "a loss within the noise fails",
+        "self.what in GATED and self.detected and 1",
+        "self.what in GATED and 1",
+        GATE,
+    ),
+    Mutant(
+        "gate",
+        "a loss in any mode fails",
+        "self.what in GATED and self.detected",
+        "self.detected",
+        GATE,
+    ),
+    Mutant(
+        "gate",
+        "before and after change places",
+        "ratio = other.over(one)",
+        "ratio = one.over(other)",
+        GATE,
+    ),
+    Mutant(
+        "gate",
+        "what cannot be compared passes",
+        "INCOMPARABLE if refused else OK",
+        "OK",
+        GATE,
+    ),
+    Mutant(
+        "gate",
+        "only the first side's noise counts",
+        "for r in (before, after)]\n    one, other = map(interval, rates)",
+        "for r in (after,)]\n    one, other = map(interval, rates)",
+        GATE,
+    ),
+    Mutant(
+        "replay",
+        "equal losses are enough",
+        "if parted is None and repeated.first.weights !=",
+        "if parted and repeated.first.weights !=",
+        REPLAY,
+    ),
+    Mutant(
+        "replay",
+        "the whole training is repeated",
+        "trainer.should_stop or trainer.global_step >= self._steps",
+        "trainer.should_stop",
+        REPLAY,
+    ),
+    Mutant(
+        "recorder",
+        "the digest of the first steps comes a step late",
+        "if trainer.global_step == FIRST_STEPS:",
+        "if trainer.global_step == FIRST_STEPS + 1:",
+        train("the_first_steps_leave_a_digest"),
+    ),
+    Mutant(
+        "recorder",
+        "an interrupted run forgets the digest of its first steps",
+        'self.steps, self.weights = state_dict["steps"], state_dict["weights"]',
+        "pass",
+        RESUME,
+    ),
+    Mutant(
+        "page",
+        "names are not escaped",
+        "autoescape=True",
+        "autoescape=False",
+        GOLDEN,
+    ),
+    Mutant(
+        "markdown",
+        "names are not escaped",
+        '.replace("<", "&lt;")',
+        "",
+        GOLDEN,
+    ),
+]
+
 MUTANTS = [
     *DATAMODULE_MUTANTS, *SAMPLER_MUTANTS, *AUGMENTATION_MUTANTS, *MODEL_MUTANTS,
-    *TRAIN_MUTANTS, *EVIDENCE_MUTANTS, *OTHER_MUTANTS,
+    *TRAIN_MUTANTS, *EVIDENCE_MUTANTS, *OTHER_MUTANTS, *COMPARISON_MUTANTS,
 ]  # fmt: skip
 
 
@@ -1054,6 +1281,8 @@ def copy_repository(target: Path) -> None:
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     for name in listed.stdout.rstrip("\0").split("\0"):
         path = target / name
+        if not (REPOSITORY / name).is_file():  # a link to an environment elsewhere
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, path)
 

@@ -1,94 +1,95 @@
+"""The report stage: every form of what the stages wrote."""
+
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmark import report
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_csv, write_json
-from benchmark.results import DATASET, EPOCH_HEADER, STEP_HEADER, WEIGHTS, Results
+from benchmark.files import write_json
+from benchmark.record import MACHINES
+from benchmark.results import WEIGHTS, Results
+from tests.made import around, record, training, write_absent, write_results, write_training
+
+CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep")
 
 
-def write_results(name: str, label: str, rate: float, order: list[str], pixels: str = "p") -> None:
-    results = Results(name)
-    training = {
-        "status": "ok", "accelerator": label, "device": f"a {label}", "epochs": len(order),
-        "best_epoch": 0, "classes": 3, "steps": 2,
-        "test": {"loss": 1.0, "accuracy": 0.25, "top5": 0.75},
-        "val": {"loss": 1.0, "accuracy": 0.5, "top5": 1.0},
-        "digests": {
-            "weights": "w" * 64, "initial_weights": "i" * 64, "order": order[-1],
-            "pixels": pixels, "order_by_epoch": order,
-        },
-    }  # fmt: skip
-    write_training(results, training)
-    images = {"median": rate, "low": rate - 1, "high": rate + 2}
-    measured = {"modes": {"trainer": {"images_per_second": images}}, "ratios": {}}
-    write_json(
-        results.throughput,
-        {
-            "status": "ok", "accelerator": label, "verdict": "stable", **measured,
-            "noise_floor": {"median": 1.0, "low": 0.99, "high": 1.01},
-            "efficiency": {"utilisation": {"median": 0.5}},
-        },
-    )  # fmt: skip
+def compared() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("reports/comparison.json").read_text())
+    return found
 
 
-def write_training(results: Results, training: dict[str, Any]) -> None:
-    write_json(results.training, training)
-    write_json(results.timing, {"status": "ok", "total_seconds": 83.4, "epoch_seconds": [80.0]})
-    write_csv(results.steps, STEP_HEADER, [(0, 0, 3.5), (1, 0, 3.0)])
-    write_csv(results.epochs, EPOCH_HEADER, [(0, 3.2, 1.0, 0.5, 1.0)])
-
-
-@pytest.fixture
-def pages(workspace: Path, parameters, monkeypatch) -> Any:
-    """Renders the report for the accelerators that results were written for."""
-    write_json(DATASET, {"md5": "ab" * 16, "classes": 3, "images": {"train": 1500, "val": 6}})
-
-    def render(*names: str, **changes: Any) -> str:
-        report.run(parameters.model_copy(update={"accelerators": names, **changes}))
-        return Path("reports/report.md").read_text(encoding="utf-8")
-
-    return render
-
-
-def absent(name: str, reason: str) -> None:
-    status = {"status": "unavailable", "accelerator": name, "reason": reason}
-    for path in (Results(name).training, Results(name).timing, Results(name).throughput):
-        write_json(path, status)
-    write_csv(Results(name).steps, STEP_HEADER, [])
+def html() -> str:
+    return Path("reports/report.html").read_text(encoding="utf-8")
 
 
 def test_a_row_with_figures_and_rows_with_reasons(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
-    absent("gpu", "no CUDA or MPS device found")
+    write_results("cpu")
+    write_absent("gpu")
     lines = pages("cpu", "gpu").splitlines()
     assert (
-        "| cpu | a cpu | 50.0 (49.0 to 52.0) | 25.0% | 75.0% | 50.0% | 1 (best: 1) | 1 min 23 s |"
-        " `wwwwwwwwwwww` |"
+        "| cpu | a cpu | 50.0 (49.8 to 50.2) | the reference | 75.0% (59.8% to 85.8%) "
+        "| 40 s, 2,000 images | 3 (best: 3) | 1 min 2 s | `wwwwwwwwwwww` |"
     ) in lines
-    assert "| gpu | unavailable: no CUDA or MPS device found | - | - | - | - | - | - | - |" in lines
-    assert "**cpu trains 50 images/s and reaches 25.0% test accuracy; gpu not measured.**" in lines
-    assert "3 classes, 1,500 train, 6 val images" in "\n".join(lines)
+    reason = "| gpu | unavailable: no CUDA or MPS device found | - | - | - | - | - | - | - |"
+    assert reason in lines
+    assert "**cpu trains 50 images/s and reaches 75.0% test accuracy; gpu not measured.**" in lines
+    assert "3 classes, 1,000 train, 250 val, 40 test images" in "\n".join(lines)
+    assert compared().keys() >= {
+        "schema_version", "verdict", "accelerators", "parity", "machines"
+    }  # fmt: skip
+
+
+def test_time_counts_to_the_end_of_the_first_epoch_that_reaches_the_target(pages) -> None:
+    write_results("cpu")
+    pages("cpu")
+    [entry] = compared()["accelerators"]
+    assert entry["training"]["to_target"] == {"epochs": 2, "seconds": 40.0, "images": 2000}
+
+
+def test_features_count_in_the_time(pages) -> None:
+    write_results("cpu")
+    timing = json.loads(Results("cpu").timing.read_text()) | {"features_seconds": 7.0}
+    write_json(Results("cpu").timing, timing)
+    pages("cpu")
+    assert compared()["accelerators"][0]["training"]["to_target"]["seconds"] == 47.0
+
+
+def test_a_step_is_shared_out_with_intervals(pages) -> None:
+    """0.995 and 0.975 of the loop's and of compute's rates, each within 1 %."""
+    write_results("cpu")
+    page = pages("cpu")
+    assert "| cpu | 97.5% (96.5% to 98.5%) | 2.0% (0.6% to 3.4%) | 0.5% (-0.5% to 1.5%) |" in page
+    assert "compute 97.5% (96.5% to 98.5%), input 2.0%" in html()
 
 
 def test_a_control_stands_beside_its_training(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
-    training = read_json(Results("cpu").training)
-    training["test"]["accuracy"] = 0.1
-    write_training(Results("cpu").control, training)
+    write_results("cpu")
+    missed = training(correct="0001" * 10, pixels="x").model_copy(update={"accuracies": (0.1,) * 3})
+    write_training(Results("cpu").control, missed)
     page = pages("cpu", controls=("cpu",))
-    assert "## What the weights bring" in page
-    assert "| cpu, random weights (control) | 10.0% | 75.0% | not reached in 1 min 20 s |" in page
-    assert "25.0% test accuracy (10.0% from random weights).**" in page
-    assert b"random weights" in Path("reports/accuracy.svg").read_bytes()
+    row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 95.0% | not reached in 1 min"
+    assert row in page
+    assert "75.0% test accuracy (25.0% from random weights).**" in page
+    alike = "sample order equal, first pixels **different**, number of steps equal"
+    assert f"- cpu: +50.0 points against its control ({alike})." in page
+    assert "random weights (control)" in Path("reports/accuracy.svg").read_text()
 
 
 def test_without_a_control_nothing_is_said_of_one(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
+    write_results("cpu")
     assert "control" not in pages("cpu")
+
+
+def test_every_run_of_several_seeds_is_shown_and_a_miss_counts(pages) -> None:
+    missed = training(correct="10" * 20).model_copy(update={"accuracies": (0.1, 0.2, 0.3)})
+    write_results("cpu", seeds={8: missed, 9: training(correct="1" * 40)})
+    page = pages("cpu", seeds=(8, 9))
+    assert "| cpu, seed 8 | 50.0% (35.2% to 64.8%) | not reached in 1 min 2 s |" in page
+    assert "mean test accuracy 75.0%, standard deviation 25.0 points; 2 of 3 runs reached" in page
+    assert "over 3 seeds, mean test accuracy 75.0%" in html()
 
 
 @pytest.mark.parametrize(
@@ -107,68 +108,167 @@ def test_without_a_control_nothing_is_said_of_one(pages) -> None:
     ],
 )
 def test_the_protocol_is_named(pages, change, changed: dict[str, Any], said: str) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
+    write_results("cpu")
     parameters = change(**changed)
     assert said in pages("cpu", model=parameters.model, train=parameters.train)
 
 
 def test_weights_from_a_file_are_named_with_their_card(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
+    write_results("cpu")
     card = {"source": "200 species", "images_seen": 12345, "source_test_accuracy": 0.5}
     write_json(WEIGHTS, {"weights": "source", "sha256": "cd" * 32, "card": card})
     said = "(12,345 images seen, 50.0% of its own test images right)"
-    assert f"- Weights `source`: file `cdcdcdcdcdcd`, trained on 200 species {said}." in pages(
-        "cpu"
-    )
+    line = f"- Weights `source`: file `cdcdcdcdcdcd`, trained on 200 species {said}."
+    assert line in pages("cpu")
     write_json(WEIGHTS, {"weights": "my.pt", "sha256": "cd" * 32})
     assert "- Weights `my.pt`: file `cdcdcdcdcdcd`." in pages("cpu")
 
 
 def test_the_fastest_of_several_leads(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
-    write_results("gpu", "gpu", 500.0, ["o"])
-    verdict = "**gpu trains 500 images/s, the most of 2 accelerators, and reaches"
-    assert verdict in pages("cpu", "gpu")
-
-
-def test_samples_are_compared_over_the_epochs_that_both_ran(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o0", "o1", "o2"])
-    write_results("xla", "xla:cpu", 20.0, ["o0", "o1"])
-    assert ("- cpu and xla:cpu: initial weights equal, sample order equal, pixels equal.") in pages(
-        "cpu", "xla"
+    write_results("cpu")
+    write_results("gpu", rate=500)
+    verdict = (
+        "**gpu trains 500 images/s and reaches 75.0% test accuracy, 10.00 times the rate of cpu"
     )
+    assert verdict in pages("cpu", "gpu")
+    assert "| 10 (10 to 10) |" in pages("cpu", "gpu")
 
 
-def test_a_difference_is_said_aloud(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o0", "o1"])
-    write_results("xla", "xla:cpu", 20.0, ["o0", "x1"], pixels="q")
-    assert "sample order **different**, pixels **different**" in pages("cpu", "xla")
+def test_a_slower_one_does_not_lead(pages) -> None:
+    write_results("cpu")
+    write_results("xla", label="xla:cpu", rate=10)
+    verdict = "**cpu trains 50 images/s and reaches 75.0% test accuracy, 5.00 times the rate of xla"
+    assert verdict in pages("cpu", "xla")
+
+
+@pytest.mark.parametrize(("floor", "said"), [(0.01, False), (0.05, True)])
+def test_a_difference_within_the_noise_is_none(pages, floor: float, said: bool) -> None:
+    write_results("cpu", floor=floor)
+    write_results("xla", label="xla:cpu", rate=48.5)
+    page = pages("cpu", "xla")
+    assert ("no difference to xla:cpu detectable" in page) == said
+    assert ("| no difference detectable: 0.970 (0.963 to 0.977) |" in page) == said
+
+
+def test_what_saw_other_samples_is_flagged_and_has_no_ratio(pages) -> None:
+    write_results("cpu")
+    write_results("xla", label="xla:cpu", order_by_epoch=["x0", "x1", "x2"], pixels="q" * 64)
+    page = pages("cpu", "xla")
+    assert "| not compared: other sample orders and pixels |" in page
+    assert "and xla:cpu on aaaaaaaaaaaaaaaa: not compared: sample orders and pixels differ." in page
+    assert "xla:cpu cannot be compared with cpu" in page
+
+
+def test_replays_are_told(pages) -> None:
+    found = write_results("cpu")
+    assert "- cpu: reproduced bitwise over 10 steps." in pages("cpu")
+    write_json(Results("cpu").replay, {**found.replay, "bitwise": False, "parted_at": 4})
+    assert "- cpu: not reproduced: parted at step 4 of 10." in pages("cpu")
+
+
+def test_results_of_other_machines_appear(pages) -> None:
+    write_results("cpu")
+    for machine, options in {"m1": {"rate": 60.0}, "m2": {"workload": {"code": "x"}}}.items():
+        found = record(machine=machine, **options)
+        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+    page = pages("cpu")
+    assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.192 to 1.209) |" in page
+    assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
+    assert "- cpu on aaaaaaaaaaaaaaaa and cpu on m1: bit-equal." in page
+    assert "cpu on m1" in Path("reports/throughput.svg").read_text()
+
+
+def test_this_machines_own_export_does_not_stand_beside_it(pages) -> None:
+    found = write_results("cpu")
+    write_json(MACHINES / found.machine / "cpu.json", found.model_dump(mode="json"))
+    assert "Other machines" not in pages("cpu")
+
+
+def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
+    write_absent("gpu")
+    write_json(MACHINES / "m1/cpu.json", record(machine="m1").model_dump(mode="json"))
+    page = pages("gpu")
+    assert "nothing was measured" in page
+    assert "| `m1` | cpu | a cpu | 50.0 (49.8 to 50.2) | the reference |" in page
 
 
 def test_nothing_present_is_said_and_no_figure_invented(pages) -> None:
-    absent("gpu", "none")
+    write_absent("gpu")
     page = pages("gpu")
     assert "nothing was measured" in page
-    assert "Nothing ran." in page
+    assert "images/s (" not in page
+    assert "<svg" not in html()
 
 
 def test_a_reason_cannot_break_the_table(pages) -> None:
-    absent("tpu", "a | b\nc")
+    write_absent("tpu")
+    for path in (Results("tpu").training, Results("tpu").throughput):
+        status = json.loads(path.read_text())
+        write_json(path, status | {"reason": "a | b\nc"})
     assert "unavailable: a \\| b c |" in pages("tpu")
 
 
 def test_charts_are_whole_and_the_same_each_time(pages) -> None:
-    write_results("cpu", "cpu", 50.0, ["o"])
+    write_results("cpu")
     drawings = []
     for _ in range(2):
         pages("cpu")
-        drawings.append([Path(f"reports/{n}.svg").read_bytes() for n in ("throughput", "loss")])
+        drawings.append([Path(f"reports/{name}.svg").read_bytes() for name in CHARTS])
     assert drawings[0] == drawings[1]
     for svg in drawings[0]:
         assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert b"50.0" in drawings[0][0]
 
 
-def test_a_stage_that_has_not_run_is_named(pages) -> None:
-    with pytest.raises(UserError, match=r"reports/train/cpu\.json is not here.*dvc repro"):
+def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
+    found = write_results("cpu")
+    pages("cpu")
+    assert "sweep-" not in html()
+    points = [
+        {"batch_size": size, "precision": precision, "status": "ok",
+         "images_per_second": around(40.0 + size, 0.01), "samples": []}
+        for size in (16, 32)
+        for precision in ("32-true", "bf16-mixed")
+    ]  # fmt: skip
+    points.append({"batch_size": 64, "status": "out of memory", "reason": "much"})
+    write_json(Results("cpu").throughput, {**found.throughput, "sweep": points})
+    pages("cpu")
+    assert "cpu, precision bf16-mixed" in Path("reports/sweep.svg").read_text()
+    assert "sweep-" in html()
+    assert "samples" not in compared()["accelerators"][0]["throughput"]["sweep"][0]
+
+
+def test_the_page_shows_test_images_and_what_is_mixed_up(pages) -> None:
+    write_results("cpu", correct="1110" * 6)
+    pages("cpu")
+    page = html()
+    assert page.count("data:image/jpeg") == 24 + 2
+    assert "6 of 12 <bdi>class 1</bdi> taken for <bdi>class 0</bdi>" in page
+
+
+def test_a_page_without_its_images_says_which(pages) -> None:
+    write_results("cpu")
+    Path("data/test/class 0/000.png").unlink()
+    with pytest.raises(UserError, match=r"data/test/class 0/000\.png is not here.*dvc repro data"):
         pages("cpu")
+
+
+def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
+    write_results("cpu")
+    pages("cpu")
+    page = html()
+    drawings = [part.split("</svg>")[0] for part in page.split("<svg ")[1:]]
+    assert len(drawings) == 4
+    for drawing in drawings:
+        assert drawing.startswith('role="img" aria-label="')
+        assert "#000000" not in drawing
+        assert "#ffffff" not in drawing
+        assert "<metadata" not in drawing
+    assert 'aria-label="Bars of training images per second: cpu 50.0."' in page
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_stage_that_has_not_run_is_named(pages) -> None:
+    with pytest.raises(UserError, match=r"none\.json is not here.*dvc repro"):
+        pages("none")

@@ -1,0 +1,292 @@
+"""What the records of several accelerators and machines come to, as data: reports/comparison.json.
+
+Every other form of the report is drawn from it. A ratio stands only between equal workloads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import accumulate, combinations
+from math import hypot
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmark import parity
+from benchmark.record import Record, Training
+from benchmark.statistics import Interval, detectable, proportion
+
+SCHEMA_VERSION = 1
+NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
+
+
+def build(
+    own: Sequence[Record],
+    others: Sequence[Record],
+    controls: Mapping[str, Training],
+    dataset: Mapping[str, Any],
+    target: float,
+) -> dict[str, Any]:
+    """The comparison.
+
+    Args:
+        own: of this machine, in the order of params.yaml; the first available record is the
+            reference.
+        others: exported by other machines.
+        controls: the same trainings from random weights, by accelerator.
+        dataset: the pin's md5, classes and images of each split.
+        target: the validation accuracy to which time is counted.
+    """
+    reference = next((record for record in [*own, *others] if record.available), None)
+    images = dataset["images"]["train"]
+
+    def entries(records: Sequence[Record]) -> list[dict[str, Any]]:
+        return [_entry(record, reference, images, target) for record in records]
+
+    accelerators, machines = entries(own), entries(others)
+    for entry in accelerators:
+        if entry["status"] == "ok" and entry["name"] in controls:
+            control = controls[entry["name"]]
+            entry["control"] = {
+                **_training(control, images, target),
+                "alike": _alike(entry, control),
+            }
+    pairs = _pairs(own, others, reference)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": verdict(accelerators, pairs),
+        "flags": flags([*accelerators, *machines]),
+        "reference": reference.label if reference else None,
+        "target_accuracy": target,
+        "dataset": dict(dataset),
+        "accelerators": accelerators,
+        "parity": pairs,
+        "machines": machines,
+    }
+
+
+def verdict(accelerators: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
+    """The whole in one sentence."""
+    present = [entry for entry in accelerators if entry["status"] == "ok"]
+    if not present:
+        return NOTHING
+    absent = [entry["label"] for entry in accelerators if entry["status"] != "ok"]
+    sentence = _alone(present[0]) if len(present) == 1 else _among(present, pairs)
+    return f"{sentence}; {' and '.join(absent)} not measured." if absent else f"{sentence}."
+
+
+def flags(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What must be known before a speed is read: who did other work than the reference."""
+    reasons: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry["status"] == "ok" and entry["throughput"]["not_compared"]:
+            reasons.setdefault(entry["throughput"]["not_compared"], []).append(
+                title(entry["label"], entry["machine"])
+            )
+    return [f"Not comparable, {why}: {', '.join(names)}." for why, names in reasons.items()]
+
+
+def title(label: str, machine: str) -> str:
+    """What an accelerator is called beside those of other machines."""
+    return f"{label} on {machine}" if machine else label
+
+
+def incomparable(one: Record, other: Record) -> str | None:
+    """Why there is no ratio of the two's speeds; None where there is one."""
+    if unlike := parity.unlike(one.training, other.training):
+        return f"other {' and '.join(unlike)}"
+    ours, theirs = one.throughput["workload"], other.throughput["workload"]
+    names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    return f"other {', '.join(names)}" if names else None
+
+
+def interval(found: Mapping[str, float]) -> Interval:
+    """An interval as a result holds it."""
+    return Interval(found["median"], found["low"], found["high"])
+
+
+def _entry(record: Record, reference: Record | None, images: int, target: float) -> dict[str, Any]:
+    start = {"name": record.name, "label": record.label}
+    if not record.available:
+        return {**start, "status": "unavailable", "reason": record.training.result["reason"]}
+    assert reference
+    found, efficiency = record.throughput, record.throughput["efficiency"]
+    return {
+        **start,
+        "status": "ok",
+        "machine": record.machine,
+        "device": record.training.result["device"],
+        "throughput": {
+            "images_per_second": found["modes"]["trainer"]["images_per_second"],
+            **_against(record, reference),
+            "noise_floor": found["noise_floor"],
+            "verdict": found["verdict"],
+            "ratios": found["ratios"],
+            "time": _time(found["ratios"]),
+            "step_seconds": found["trainer"]["step_seconds"],
+            "sweep": [
+                {key: value for key, value in point.items() if key != "samples"}
+                for point in found.get("sweep", [])
+            ],
+        },
+        "utilisation": efficiency["utilisation"],
+        "peak_memory": efficiency["peak_memory"],
+        "energy": efficiency["energy"],
+        "cost_per_million_images": efficiency.get("cost_per_million_images"),
+        "training": _training(record.training, images, target),
+        "seeds": _seeds(record, images, target),
+        "replay": record.replay,
+        "digests": record.training.digests,
+    }
+
+
+def _against(record: Record, reference: Record) -> dict[str, Any]:
+    """The rate's ratio to the reference's, or why there is none."""
+    if record is reference:
+        return {"ratio_to_reference": None, "not_compared": None, "detectable": None}
+    why = incomparable(record, reference)
+    if why:
+        return {"ratio_to_reference": None, "not_compared": why, "detectable": None}
+    one, other = (interval(_rate(r)) for r in (record, reference))
+    floors = [interval(r.throughput["noise_floor"]) for r in (record, reference)]
+    ratio = one.over(other)
+    return {
+        "ratio_to_reference": asdict(ratio),
+        "not_compared": None,
+        "detectable": detectable(ratio, floors),
+    }
+
+
+def _rate(record: Record) -> dict[str, float]:
+    rate: dict[str, float] = record.throughput["modes"]["trainer"]["images_per_second"]
+    return rate
+
+
+def _time(ratios: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]] | None:
+    """Shares of the Trainer's time; None where the modes that tell them were not measured.
+
+    The rate of the trainer over that of another mode is the other's part of the trainer's time.
+    A share that is small beside its interval may come out below 0.
+    """
+    if not {"trainer_over_loop", "trainer_over_compute"} <= ratios.keys():
+        return None
+    loop, compute = (interval(ratios[f"trainer_over_{mode}"]) for mode in ("loop", "compute"))
+    down = hypot(loop.median - loop.low, compute.high - compute.median)
+    up = hypot(loop.high - loop.median, compute.median - compute.low)
+    between = loop.median - compute.median
+    return {
+        "compute": asdict(compute),
+        "input": asdict(Interval(between, between - down, between + up)),
+        "lightning": asdict(Interval(1 - loop.median, 1 - loop.high, 1 - loop.low)),
+    }
+
+
+def _training(training: Training, images: int, target: float) -> dict[str, Any]:
+    result, timing = training.result, training.timing
+    right, asked = training.correct.count("1"), len(training.correct)
+    return {
+        "test_accuracy": {**asdict(proportion(right, asked)), "right": right, "images": asked},
+        "test_top5": result["test"]["top5"],
+        "val_accuracy": result["val"]["accuracy"],
+        "epochs": result["epochs"],
+        "best_epoch": result["best_epoch"],
+        "steps": result["steps"],
+        "seconds": timing["total_seconds"],
+        "to_target": _to_target(training, images, target),
+    }
+
+
+def _alike(entry: Mapping[str, Any], control: Training) -> dict[str, bool]:
+    """What an accelerator's training and its control had in common."""
+    return {
+        "sample order": entry["digests"]["order"] == control.digests["order"],
+        "first pixels": entry["digests"]["pixels"] == control.digests["pixels"],
+        "number of steps": entry["training"]["steps"] == control.result["steps"],
+    }
+
+
+def _to_target(training: Training, images: int, target: float) -> dict[str, Any] | None:
+    """Epochs, wall time and images up to the end of the first epoch that reaches `target`."""
+    seconds = elapsed(training)
+    for epoch, accuracy in enumerate(training.accuracies, start=1):
+        if accuracy >= target:
+            return {"epochs": epoch, "seconds": seconds[epoch - 1], "images": epoch * images}
+    return None
+
+
+def elapsed(training: Training) -> list[float]:
+    """Wall time from the start to the end of each epoch, that of features included, in seconds."""
+    before = training.timing.get("features_seconds", 0.0)
+    return list(accumulate(training.timing.get("epoch_seconds", []), initial=before))[1:]
+
+
+def _seeds(record: Record, images: int, target: float) -> dict[str, Any] | None:
+    """All runs, the first among them; one that misses the target counts in `reached`."""
+    if not record.seeds:
+        return None
+    runs = [_training(t, images, target) for t in (record.training, *record.seeds.values())]
+    accuracies = [run["test_accuracy"]["median"] for run in runs]
+    return {
+        "further": list(record.seeds),
+        "runs": runs,
+        "mean": fmean(accuracies),
+        "deviation": stdev(accuracies),
+        "reached": sum(run["to_target"] is not None for run in runs),
+    }
+
+
+def _pairs(
+    own: Sequence[Record], others: Sequence[Record], reference: Record | None
+) -> list[dict[str, Any]]:
+    """Each pair of this machine's accelerators, and the reference with every other machine's."""
+    pairs = list(combinations(own, 2))
+    if reference:
+        pairs += [(reference, other) for other in others]
+    return [
+        {
+            "one": title(one.label, one.machine),
+            "other": title(other.label, other.machine),
+            **asdict(parity.compare(one, other, len(pairs))),
+        }
+        for one, other in pairs
+    ]  # fmt: skip
+
+
+def _alone(entry: Mapping[str, Any]) -> str:
+    rate, accuracy = entry["throughput"]["images_per_second"], entry["training"]["test_accuracy"]
+    return (
+        f"{entry['label']} trains {rate['median']:.0f} images/s and reaches "
+        f"{accuracy['median']:.1%} test accuracy{_control(entry)}"
+    )
+
+
+def _among(present: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
+    """The fastest of those that may be compared with the reference, and how equal they are."""
+    first = present[0]
+    compared = [e for e in present[1:] if e["throughput"]["ratio_to_reference"]]
+    apart = [e["label"] for e in present[1:] if not e["throughput"]["ratio_to_reference"]]
+    sentence = _alone(first)
+    if compared:
+        best = max(compared, key=lambda e: e["throughput"]["ratio_to_reference"]["median"])
+        sentence = _lead(first, best)
+    if apart:
+        sentence += f"; {' and '.join(apart)} cannot be compared with {first['label']}"
+    kinds = {p["kind"] for p in pairs} - {"not compared", "unavailable"}
+    return f"{sentence}; results: {' and '.join(sorted(kinds))}" if kinds else sentence
+
+
+def _lead(reference: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    """The faster of the reference and the best of the others, against the other one."""
+    ratio = interval(best["throughput"]["ratio_to_reference"])
+    fast, slow = (best, reference) if ratio.median > 1 else (reference, best)
+    if not best["throughput"]["detectable"]:
+        return f"{_alone(fast)}, no difference to {slow['label']} detectable"
+    times = ratio if ratio.median > 1 else Interval(1, 1, 1).over(ratio)
+    return (
+        f"{_alone(fast)}, {times.median:.2f} times the rate of {slow['label']} "
+        f"({times.low:.2f} to {times.high:.2f})"
+    )
+
+
+def _control(entry: Mapping[str, Any]) -> str:
+    """What the control reached, if there is one."""
+    control = entry.get("control")
+    return f" ({control['test_accuracy']['median']:.1%} from random weights)" if control else ""

@@ -1,0 +1,158 @@
+"""`python -m benchmark compare A B`: what changed beyond the noise, for a person or a CI job.
+
+A and B are each a git revision, a directory with a reports/ in it (such as "."), a file or a
+folder of exported results, or the id of a machine in reports/machines.
+"""
+
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from benchmark import record
+from benchmark.comparison import interval
+from benchmark.errors import UserError
+from benchmark.parity import SIGNIFICANCE, TEST, mcnemar
+from benchmark.record import MACHINES, Record
+from benchmark.statistics import detectable
+
+OK, REGRESSION, INCOMPARABLE = 0, 1, 2
+GATED = ("trainer", "accuracy")
+"""What can fail the gate; the rates of other modes tell where a change comes from."""
+
+Records = Mapping[str, Record]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one figure of one accelerator."""
+
+    accelerator: str
+    what: str
+    ratio: float
+    """After over before."""
+    detected: bool
+    words: str
+
+    def regressed(self, limit: float) -> bool:
+        """Whether it is detectably worse, and by a larger part than `limit`."""
+        return self.what in GATED and self.detected and 1 - self.ratio > limit
+
+
+def run(before: str, after: str, limit: float) -> int:
+    """Print the comparison; returns OK, REGRESSION (a part larger than `limit` was lost), or
+    INCOMPARABLE (something measured before has nothing to be compared with).
+
+    Raises:
+        UserError: a side cannot be read.
+    """
+    one, other = read(before), read(after)
+    changes: list[Change] = []
+    refused = not one
+    for name, record_before in one.items():
+        why = refusal(record_before, other.get(name))
+        if why:
+            print(f"{name}: not compared: {why}")
+            refused = True
+        else:
+            changes += compare(record_before, other[name])
+    for change in changes:
+        print(f"{change.accelerator} {change.what}: {change.words}")
+    lost = [change for change in changes if change.regressed(limit)]
+    for change in lost:
+        print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
+    return REGRESSION if lost else INCOMPARABLE if refused else OK
+
+
+def read(source: str) -> Records:
+    """The records of a side by accelerator, those of absent accelerators left out.
+
+    Raises:
+        UserError: `source` is nothing that holds results.
+    """
+    path = Path(source)
+    if path.is_file():
+        found = [record.load(path)]
+    elif (path / "reports").is_dir():
+        found = list(_tree(path))
+    elif (MACHINES / source).is_dir():
+        found = _folder(MACHINES / source)
+    elif path.is_dir():
+        found = _folder(path)
+    else:
+        found = _revision(source)
+    return {each.name: each for each in found if each.available}
+
+
+def refusal(before: Record, after: Record | None) -> str | None:
+    """Why two records are no pair: of two commits, so that their code may differ."""
+    if after is None:
+        return "not measured in the second"
+    unlike = {**before.throughput["workload"], "dataset": before.throughput["dataset"]}
+    like = {**after.throughput["workload"], "dataset": after.throughput["dataset"]}
+    names = sorted(n for n in {*unlike, *like} - {"code"} if unlike.get(n) != like.get(n))
+    return f"other {', '.join(names)}" if names else None
+
+
+def compare(before: Record, after: Record) -> list[Change]:
+    """What became of the rate of each mode that both measured, and of the test accuracy."""
+    modes = [m for m in before.throughput["modes"] if m in after.throughput["modes"]]
+    return [*(_rate(before, after, mode) for mode in modes), _accuracy(before, after)]
+
+
+def _rate(before: Record, after: Record, mode: str) -> Change:
+    rates = [r.throughput["modes"][mode]["images_per_second"] for r in (before, after)]
+    floors = [interval(r.throughput["noise_floor"]) for r in (before, after)]
+    one, other = map(interval, rates)
+    ratio = other.over(one)
+    detected = detectable(ratio, floors)
+    change = f"{ratio.median - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+    words = f"{one.median:.1f} to {other.median:.1f} images/s, {change}"
+    if not detected:
+        noise = max(floor.departure for floor in floors) - 1
+        words = f"no difference detectable: {words}, noise floor {noise:.1%}"
+    return Change(before.label, mode, ratio.median, detected, words)
+
+
+def _accuracy(before: Record, after: Record) -> Change:
+    answers = [r.training.correct for r in (before, after)]
+    one, other = (answer.count("1") / len(answer) for answer in answers)
+    p = mcnemar(*answers)
+    words = f"{one:.1%} to {other:.1%} ({TEST}, p = {p:.2g})"
+    detected = p < SIGNIFICANCE
+    if not detected:
+        words = f"no difference detectable: {words}"
+    return Change(before.label, "accuracy", other / one if one else 1.0, detected, words)
+
+
+def _folder(path: Path) -> list[Record]:
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise UserError(f"{path} holds no exported results.", "Name one of reports/machines.")
+    return [record.load(file) for file in files]
+
+
+def _tree(root: Path) -> Iterator[Record]:
+    """What the stages wrote below `root`."""
+    with chdir(root):
+        for path in sorted(Path("reports/throughput").glob("*.json")):
+            yield record.read(path.stem)
+
+
+def _revision(name: str) -> list[Record]:
+    command = ["git", "archive", name, "reports"]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode:
+        raise UserError(
+            f"{name!r} is no file, no folder, no machine of reports/machines and no git revision "
+            "with reports.",
+            "Name one of these.",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        return list(_tree(Path(folder)))

@@ -1,0 +1,270 @@
+"""The comparison as Markdown: reports/report.md, for a pull request or a terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmark.markdown import duration, plain, table
+
+Entry = Mapping[str, Any]
+
+COLUMNS = (
+    "Accelerator", "Device", "Images/s", "Against {reference}", "Test accuracy",
+    "To {target:.0%} validation accuracy", "Epochs", "Training time", "Weights",
+)  # fmt: skip
+RATIOS = {
+    "trainer_over_loop": "Trainer / plain loop",
+    "trainer_over_compute": "Trainer / resident batch",
+    "trainer_over_baseline": "Trainer / ImageFolder loop",
+    "input_over_baseline_input": "Loader / ImageFolder loader, per core",
+}
+
+
+def render(comparison: Mapping[str, Any], facts: Sequence[str]) -> str:
+    """The page.
+
+    Args:
+        comparison: as comparison.build makes it.
+        facts: lines about what ran.
+    """
+    entries, machines = comparison["accelerators"], comparison["machines"]
+    present = [entry for entry in entries if entry["status"] == "ok"]
+    blocks = [
+        "# Fine-tuning ResNet50, compared",
+        f"**{comparison['verdict']}**",
+        *(f"> {plain(flag)}" for flag in comparison["flags"]),
+        accelerators(entries, comparison["reference"], comparison["target_accuracy"]),
+        "Intervals hold the true figure in 95 of 100 cases.",
+        "![Training images per second](throughput.svg)",
+        "![Training loss by step](loss.svg)",
+        "![Validation accuracy against training time](accuracy.svg)",
+        *_speed(present),
+        *_transfer(present, comparison["target_accuracy"]),
+        *_seeds(present, comparison["target_accuracy"]),
+        *_results(present, comparison["parity"]),
+        *_machines(machines, comparison["reference"]),
+        "## What ran",
+        "\n".join(f"- {plain(fact)}" for fact in facts),
+        "Accuracy is that of the epoch with the lowest validation loss.",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def accelerators(entries: Sequence[Entry], reference: str | None, target: float) -> str:
+    """A line for each, with its figures or why there are none."""
+    named = {"reference": reference or "another", "target": target}
+    header = [column.format(**named) for column in COLUMNS]
+    return table(header, [_cells(entry) for entry in entries])
+
+
+def against(throughput: Mapping[str, Any]) -> str:
+    """A rate's ratio to the reference's, in words where there is none."""
+    if throughput["not_compared"]:
+        return f"not compared: {throughput['not_compared']}"
+    if throughput["ratio_to_reference"] is None:
+        return "the reference"
+    found = ratio(throughput["ratio_to_reference"])
+    return found if throughput["detectable"] else f"no difference detectable: {found}"
+
+
+def ratio(found: Mapping[str, float]) -> str:
+    """An interval: ratios near 1 to three places, others to fewer."""
+    places = 3 if found["median"] < 2 else 2 if found["median"] < 10 else 0
+    low, middle, high = (f"{found[name]:.{places}f}" for name in ("low", "median", "high"))
+    return f"{middle} ({low} to {high})"
+
+
+def rate(found: Mapping[str, float]) -> str:
+    """Images per second with their interval."""
+    return f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+
+
+def share(found: Mapping[str, float]) -> str:
+    """A share with its interval."""
+    return f"{found['median']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+
+
+def to_target(training: Mapping[str, Any]) -> str:
+    """Time and images until the target was reached."""
+    found = training["to_target"]
+    if found is None:
+        return f"not reached in {duration(training['seconds'])}"
+    return f"{duration(found['seconds'])}, {found['images']:,} images"
+
+
+def memory(found: Mapping[str, Any]) -> str:
+    """Peak memory of the device, or why it is not known, and of the host."""
+    device = found["device_bytes"]
+    known = f"{device / 2**30:.1f} GiB" if isinstance(device, int) else device
+    return f"host {found['host_bytes'] / 2**30:.1f} GiB, device {known}"
+
+
+def replayed(found: Mapping[str, Any]) -> str:
+    """What the replay came to."""
+    if found["bitwise"]:
+        return f"reproduced bitwise over {found['steps']} steps"
+    return f"not reproduced: parted at step {found['parted_at']} of {found['steps']}"
+
+
+def _cells(entry: Entry) -> list[str]:
+    if entry["status"] != "ok":
+        reason = f"unavailable: {entry['reason']}"
+        return [entry["label"], reason, *["-"] * (len(COLUMNS) - 2)]
+    training = entry["training"]
+    return [
+        entry["label"],
+        entry["device"],
+        rate(entry["throughput"]["images_per_second"]),
+        against(entry["throughput"]),
+        share(training["test_accuracy"]),
+        to_target(training),
+        f"{training['epochs']} (best: {training['best_epoch'] + 1})",
+        duration(training["seconds"]),
+        f"`{entry['digests']['weights'][:12]}`",
+    ]
+
+
+def _speed(present: Sequence[Entry]) -> Iterable[str]:
+    """How sure the speed is, and where the time goes."""
+    if not present:
+        return
+    found = [entry["throughput"] for entry in present]
+    names = [name for name in RATIOS if any(name in each["ratios"] for each in found)]
+    yield "## How sure is the speed, and where does the time go?"
+    yield "\n".join(f"- {entry['label']}: {entry['throughput']['verdict']}." for entry in present)
+    header = ("Accelerator", *(RATIOS[name] for name in names), "Noise floor")
+    yield table(header, [_ratios(entry, names) for entry in present])
+    yield (
+        "Ratios of images per second, from blocks that took turns; the noise floor is the Trainer "
+        "against itself. The plain loop is PyTorch without Lightning, the resident batch training "
+        "without input, ImageFolder what most people write."
+    )
+    yield table(
+        ("Accelerator", "Compute", "Input", "Lightning", "Of its peak", "Peak memory", "Cost"),
+        [_whereabouts(entry) for entry in present],
+    )
+    yield (
+        "Shares of a training step; the peak is the best rate of convolutions and matrix products "
+        "in the same process and precision; the cost is that of a million images, where a price "
+        "per hour is given."
+    )
+    yield "![Times of single training steps](steps.svg)"
+    if any(each["sweep"] for each in found):
+        yield "![Training images per second against the batch size](sweep.svg)"
+
+
+def _ratios(entry: Entry, names: Sequence[str]) -> list[str]:
+    ratios = [entry["throughput"]["ratios"].get(name) for name in names]
+    cells = [ratio(found) if found else "-" for found in ratios]
+    return [entry["label"], *cells, ratio(entry["throughput"]["noise_floor"])]
+
+
+def _whereabouts(entry: Entry) -> list[str]:
+    time, cost = entry["throughput"]["time"], entry["cost_per_million_images"]
+    parts = [share(time[name]) for name in ("compute", "input", "lightning")] if time else []
+    return [
+        entry["label"],
+        *(parts or ["-"] * 3),
+        f"{entry['utilisation']['median']:.0%}",
+        memory(entry["peak_memory"]),
+        f"{cost['median']:.2f} ({cost['low']:.2f} to {cost['high']:.2f})" if cost else "-",
+    ]
+
+
+def _transfer(present: Sequence[Entry], target: float) -> Iterable[str]:
+    """What the weights bring: each training beside its control."""
+    controlled = [entry for entry in present if "control" in entry]
+    if not controlled:
+        return
+    yield "## What the weights bring"
+    header = ("Start", "Test accuracy", "Top-5", f"To {target:.0%} validation accuracy")
+    yield table(header, [line for entry in controlled for line in _starts(entry)])
+    yield "\n".join(_gain(entry) for entry in controlled)
+    yield "A control starts from random weights and trains all layers, on augmented images."
+
+
+def _starts(entry: Entry) -> list[list[str]]:
+    starts = {"as configured": entry["training"], "random weights (control)": entry["control"]}
+    return [
+        [
+            f"{entry['label']}, {start}",
+            share(training["test_accuracy"]),
+            f"{training['test_top5']:.1%}",
+            to_target(training),
+        ]
+        for start, training in starts.items()
+    ]
+
+
+def _gain(entry: Entry) -> str:
+    one, other = (entry[name]["test_accuracy"]["median"] for name in ("training", "control"))
+    alike = ", ".join(
+        f"{name} {'equal' if equal else '**different**'}"
+        for name, equal in entry["control"]["alike"].items()
+    )
+    return f"- {entry['label']}: {(one - other) * 100:+.1f} points against its control ({alike})."
+
+
+def _seeds(present: Sequence[Entry], target: float) -> Iterable[str]:
+    """Every run of several seeds, and what they come to."""
+    several = [entry for entry in present if entry["seeds"]]
+    if not several:
+        return
+    yield "## How much depends on the seed?"
+    header = ("Run", "Test accuracy", f"To {target:.0%} validation accuracy")
+    yield table(header, [line for entry in several for line in _runs(entry)])
+    yield "\n".join(_spread(entry, target) for entry in several)
+
+
+def _runs(entry: Entry) -> list[list[str]]:
+    names = ["the run's seed", *(f"seed {seed}" for seed in entry["seeds"]["further"])]
+    return [
+        [f"{entry['label']}, {name}", share(run["test_accuracy"]), to_target(run)]
+        for name, run in zip(names, entry["seeds"]["runs"], strict=True)
+    ]
+
+
+def _spread(entry: Entry, target: float) -> str:
+    found = entry["seeds"]
+    return (
+        f"- {entry['label']}: mean test accuracy {found['mean']:.1%}, standard deviation "
+        f"{found['deviation'] * 100:.1f} points; {found['reached']} of {len(found['runs'])} runs "
+        f"reached {target:.0%}."
+    )
+
+
+def _results(present: Sequence[Entry], parity: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Whether results can be had again, here and elsewhere, and that the inputs were the same."""
+    if not present:
+        return
+    yield "## Can the results be had again?"
+    yield "\n".join(f"- {entry['label']}: {replayed(entry['replay'])}." for entry in present)
+    both = [pair for pair in parity if pair["kind"] != "unavailable"]
+    if both:
+        yield "\n".join(f"- {plain(p['one'])} and {plain(p['other'])}: {p['claim']}." for p in both)
+    header = ("Accelerator", "Initial weights", "Sample order", "Pixels")
+    yield table(header, [_digests(entry) for entry in present])
+
+
+def _digests(entry: Entry) -> list[str]:
+    names = ("initial_weights", "order", "pixels")
+    return [entry["label"], *(f"`{entry['digests'][name][:12]}`" for name in names)]
+
+
+def _machines(machines: Sequence[Entry], reference: str | None) -> Iterable[str]:
+    """What other machines exported."""
+    if not machines:
+        return
+    yield "## Other machines"
+    header = ("Machine", "Accelerator", "Device", "Images/s", f"Against {reference} here")
+    rows = [
+        [
+            f"`{entry['machine']}`",
+            entry["label"],
+            entry["device"],
+            rate(entry["throughput"]["images_per_second"]),
+            against(entry["throughput"]),
+            share(entry["training"]["test_accuracy"]),
+        ]
+        for entry in machines
+    ]
+    yield table((*header, "Test accuracy"), rows)

@@ -1,0 +1,119 @@
+"""`python -m tests.golden`: write anew what every form of the report must look like.
+
+Look at the difference before you commit it.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark import comparison, page, summary
+from benchmark.charts import losses
+from benchmark.pictures import Confusion, Picture, Sheets
+from benchmark.record import Record, Training
+from tests.made import DATASET, absent, record, training
+
+HERE = Path(__file__).parent
+FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
+NAMES = ("<script>alert('x')</script>", "a \"quoted\" & 'other' one", "فراشة الملك", "Monarch")
+
+Case = tuple[list[Record], list[Record], dict[str, Training], Sheets | None]
+
+
+def one() -> Case:
+    """One accelerator with a control and further seeds."""
+    seeds = {8: training(correct="1010" * 10), 9: training(correct="1" * 40)}
+    control = training(correct="0001" * 10).model_copy(update={"accuracies": (0.1, 0.1, 0.2)})
+    return [record(seeds=seeds)], [], {"cpu": control}, None
+
+
+def unavailable() -> Case:
+    """None of those asked for."""
+    return [absent("gpu"), absent("tpu", "no TPU found")], [], {}, None
+
+
+def three() -> Case:
+    """Three, of which one is equal to the first in every bit."""
+    twice = {"weights": "v", "losses": tuple(4 * 0.9**step for step in range(12))}
+    own = [
+        record(),
+        record("gpu", rate=500, spread=0.01, **twice),
+        record("xla", label="xla:cpu", rate=49.9),
+    ]
+    return own, [], {}, None
+
+
+def mixed() -> Case:
+    """Speeds of other workloads and trainings on other data have no ratio."""
+    own = [
+        record(),
+        record("gpu", rate=500, workload={"batch_size": 64}, weights="v"),
+        record("tpu", rate=900, pixels="x" * 64),
+    ]
+    return own, [], {}, None
+
+
+def unstable() -> Case:
+    """A measurement that was disturbed."""
+    found = record(spread=0.2)
+    verdict = "unstable: other work took 40% of the processors, end it and repeat"
+    measured = {**found.throughput, "verdict": verdict}
+    replay = {**found.replay, "bitwise": False, "parted_at": 4}
+    return [found.model_copy(update={"throughput": measured, "replay": replay})], [], {}, None
+
+
+def machines(count: int) -> Callable[[], Case]:
+    """Exported by others, each a little faster than the one before."""
+
+    def case() -> Case:
+        others = [
+            record(machine=f"{number:016x}", rate=45 + number, workload={"code": f"{number // 30}"})
+            for number in range(count)
+        ]
+        return [record(workload={"code": "0"})], others, {}, None
+
+    return case
+
+
+def names() -> Case:
+    """Classes that would break a page that trusts them, and a device of that kind."""
+
+    def picture(label: str, prediction: str) -> Picture:
+        return Picture("data:image/jpeg;base64,AAAA", label, prediction, 0.625)
+
+    contact = [picture(name, NAMES[0]) for name in NAMES]
+    mixed = [
+        Confusion(a, b, 2, 5, picture(a, b), picture(b, b)) for a, b in itertools.pairwise(NAMES)
+    ]
+    found = record()
+    result = {**found.training.result, "device": "<i>CPU|</i> [x](y)"}
+    named = found.training.model_copy(update={"result": result})
+    return [found.model_copy(update={"training": named})], [], {}, Sheets(contact, mixed)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "one": one,
+    "unavailable": unavailable,
+    "three": three,
+    "mixed": mixed,
+    "unstable": unstable,
+    "machine": machines(1),
+    "machines": machines(40),
+    "names": names,
+}
+
+
+def forms(name: str) -> dict[str, str]:
+    """The three forms of a case by suffix. A page's charts are left out: matplotlib's releases
+    draw them differently."""
+    own, others, controls, sheets = CASES[name]()
+    compared = comparison.build(own, others, controls, DATASET, 0.6)
+    chart = losses({})
+    empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
+    charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)
+    return {
+        "json": json.dumps(compared, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "md": summary.render(compared, FACTS),
+        "html": page.render(compared, FACTS, charts, sheets),
+    }

@@ -1,0 +1,129 @@
+"""`compare`: what it reports, what it refuses and how it ends."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import gate
+from benchmark.__main__ import main
+from benchmark.files import write_json
+from benchmark.record import Record
+from tests.made import record, write_results
+
+
+@pytest.fixture
+def sides(tmp_path: Path):
+    """Writes two exported records and compares them."""
+
+    def compare(before: Record, after: Record, *options: str) -> int:
+        paths = [tmp_path / "before.json", tmp_path / "after.json"]
+        for path, found in zip(paths, (before, after), strict=True):
+            write_json(path, found.model_dump(mode="json"))
+        return main(["compare", *map(str, paths), *options])
+
+    return compare
+
+
+def test_a_slowdown_of_3_percent_beyond_a_noise_of_1_is_reported(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=97), "--max-regression", "0.02") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "cpu trainer: 100.0 to 97.0 images/s, -3.0% (-3.7% to -2.3%)" in lines
+    assert "regression: cpu trainer lost more than 2%" in lines
+
+
+def test_the_same_within_a_noise_of_5_is_not(sides, capsys) -> None:
+    noisy = {"floor": 0.05}
+    assert sides(record(rate=100, **noisy), record(rate=97), "--max-regression", "0.02") == 0
+    out = capsys.readouterr().out
+    assert "cpu trainer: no difference detectable: 100.0 to 97.0 images/s, -3.0%" in out
+    assert "noise floor 5.3%" in out
+    assert "regression" not in out
+
+
+def test_a_slowdown_that_is_allowed_passes(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=97)) == 0
+    assert "-3.0%" in capsys.readouterr().out
+
+
+def test_a_gain_passes_and_is_reported(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=150), "--max-regression", "0") == 0
+    assert "cpu trainer: 100.0 to 150.0 images/s, +50.0%" in capsys.readouterr().out
+
+
+def test_lost_accuracy_is_a_regression_too(sides, capsys) -> None:
+    assert sides(record(correct="1" * 40), record(correct="1" * 20 + "0" * 20)) == 1
+    assert "cpu accuracy: 100.0% to 50.0% (McNemar's exact test, p = " in capsys.readouterr().out
+
+
+def test_another_mode_alone_is_no_regression(sides) -> None:
+    after = record()
+    modes = {**after.throughput["modes"], "compute": record(rate=20).throughput["modes"]["compute"]}
+    slower = after.model_copy(update={"throughput": {**after.throughput, "modes": modes}})
+    assert sides(record(), slower) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"workload": {"batch_size": 64}}, "cpu: not compared: other batch_size"),
+        ({"name": "gpu"}, "cpu: not compared: not measured in the second"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, why) -> None:
+    changed = dict(changed)
+    assert sides(record(), record(changed.pop("name", "cpu"), **changed)) == 2
+    assert why in capsys.readouterr().out
+
+
+def test_other_code_is_what_is_compared(sides) -> None:
+    assert sides(record(), record(workload={"code": "x"})) == 0
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> None:
+    write_results("cpu", rate=100.0)
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    write_results("cpu", rate=50.0)
+    assert main(["compare", "HEAD", "."]) == 1
+    assert "cpu trainer: 100.0 to 50.0 images/s" in capsys.readouterr().out
+    assert main(["compare", ".", "HEAD"]) == 0
+
+
+def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
+    for machine, rate in (("m1", 100.0), ("m2", 90.0)):
+        found = record(machine=machine, rate=rate).model_dump(mode="json")
+        write_json(Path(f"reports/machines/{machine}/cpu.json"), found)
+    assert main(["compare", "m1", "reports/machines/m2"]) == 1
+    assert "-10.0%" in capsys.readouterr().out
+    write_results("cpu", rate=80.0)
+    assert main(["compare", "m1", "."]) == 1
+    assert "-20.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["no-such-thing", "data"])
+def test_what_holds_no_results_is_named(workspace: Path, capsys, source: str) -> None:
+    assert main(["compare", source, source]) == 2
+    error: Any = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert source in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", ["-0.1", "1", "much"])
+def test_the_limit_is_a_part(capsys, limit: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "a", "b", "--max-regression", limit])
+    assert ended.value.code == 2
+    assert "--max-regression" in capsys.readouterr().err
+
+
+def test_nothing_measured_before_cannot_be_compared(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(gate, "read", lambda source: {})
+    assert gate.run("a", "b", 0.05) == 2

@@ -1,0 +1,93 @@
+"""The strongest claim that holds for two trainings, and none where they were shown other things."""
+
+from math import exp
+
+import pytest
+
+from benchmark.parity import compare, mcnemar, unlike
+from tests.made import absent, record, training
+
+LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
+
+
+def moved(first: int, part: float) -> tuple[float, ...]:
+    """LOSSES, larger by `part` from step `first` on (counted from 1)."""
+    return tuple(x * (1 + part) if k >= first else x for k, x in enumerate(LOSSES, start=1))
+
+
+def test_equal_weights_and_losses_are_equal_bits() -> None:
+    found = compare(record(), record("gpu"))
+    assert (found.kind, found.claim, found.parted_at) == ("bit-equal", "bit-equal", None)
+
+
+def test_a_rounding_is_within_the_tolerance() -> None:
+    other = record("gpu", weights="v", losses=moved(3, 1e-5))
+    found = compare(record(), other)
+    assert found.kind == "equal within tolerance"
+    assert found.claim == "equal within 0.001 through step 12, the last; bits part at step 3"
+
+
+def test_losses_may_part_later_if_the_answers_do_not_differ() -> None:
+    other = record("gpu", weights="v", losses=moved(8, 0.01))
+    found = compare(record(), other)
+    assert (found.kind, found.through_step, found.parted_at) == ("equal within tolerance", 7, 8)
+    assert "through step 7, then statistically equal (McNemar's exact test of 40" in found.claim
+
+
+def test_losses_that_part_at_once_leave_the_answers() -> None:
+    found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
+    assert (found.kind, found.through_step) == ("statistically equal", 0)
+    assert found.p == 1
+
+
+def test_other_answers_are_a_difference() -> None:
+    other = record("gpu", weights="v", correct="0" * 40, losses=moved(5, 0.1))
+    found = compare(record(correct="1" * 20 + "0" * 20), other)
+    assert found.kind == "different"
+    assert found.claim.endswith("though equal within 0.001 through step 4; bits part at step 5")
+
+
+def test_of_many_pairs_one_differs_less_easily() -> None:
+    one = record(correct="1" * 7 + "0" * 33)
+    other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
+    assert compare(one, other).p == pytest.approx(2 / 2**7)
+    assert compare(one, other).kind == "different"
+    assert compare(one, other, pairs=4).kind == "statistically equal"
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"pixels": "x"}, "pixels"),
+        ({"initial_weights": "x"}, "initial weights"),
+        ({"order_by_epoch": ["o0", "o1", "x"]}, "sample orders"),
+        ({"inputs": {"dataset": "x"}}, "datasets"),
+        ({"inputs": {"parameters": "x"}}, "parameters"),
+    ],
+)
+def test_what_was_shown_something_else_is_not_compared(changed, named: str) -> None:
+    found = compare(record(), record("gpu", **changed))
+    assert (found.kind, found.claim) == ("not compared", f"not compared: {named} differ")
+    assert (found.p, found.through_step) == (None, None)
+
+
+def test_other_code_may_come_to_the_same() -> None:
+    assert compare(record(), record("gpu", inputs={"code": "x"})).kind == "bit-equal"
+
+
+def test_orders_are_compared_over_the_epochs_that_both_ran() -> None:
+    shorter = training(order_by_epoch=["o0", "o1"])
+    assert unlike(training(), shorter) == []
+    assert unlike(training(), training(order_by_epoch=["o0", "x"])) == ["sample orders"]
+
+
+def test_an_absent_accelerator_is_not_compared() -> None:
+    found = compare(record(), absent("gpu"))
+    assert (found.kind, found.claim) == ("unavailable", "not compared: gpu is unavailable")
+
+
+def test_mcnemar_counts_what_only_one_answers_right() -> None:
+    """By hand: of 7 questions on which they differ one is the first's: 2 (1 + 7) / 2^7."""
+    assert mcnemar("1" + "0" * 6 + "111", "0" + "1" * 6 + "111") == pytest.approx(16 / 128)
+    assert mcnemar("1100", "1100") == 1
+    assert mcnemar("10", "01") == 1

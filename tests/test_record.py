@@ -1,0 +1,77 @@
+"""What the stages wrote, as one record; and that what is exported names nobody."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import record
+from benchmark.errors import UserError
+from benchmark.record import MACHINES
+from benchmark.results import Results
+from tests import made
+from tests.made import write_absent, write_results
+
+
+def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path) -> None:
+    written = write_results("cpu", seeds={8: made.training(correct="10" * 20)})
+    assert record.read("cpu", [8]) == written
+    assert record.read("cpu").seeds == {}
+
+
+def test_a_stage_that_has_not_run_is_named(workspace: Path) -> None:
+    write_results("cpu")
+    for path in (Results("cpu").replay, Results("cpu").predictions):
+        path.unlink()
+        with pytest.raises(UserError, match=rf"{path} is not here.*dvc repro"):
+            record.read("cpu")
+
+
+def test_an_export_can_be_read_back_on_another_machine(change, workspace: Path) -> None:
+    written = write_results("cpu", machine="b" * 16)
+    write_absent("gpu")
+    paths = record.export(change(accelerators=["cpu", "gpu"]))
+    assert paths == [MACHINES / ("b" * 16) / "cpu.json"]
+    assert record.read_others("a" * 16) == [written]
+    assert record.read_others("b" * 16) == []
+
+
+def test_an_export_names_no_person_host_or_path(change, workspace: Path, monkeypatch) -> None:
+    monkeypatch.setenv("USER", "somebody")
+    write_results("cpu")
+    [path] = record.export(change())
+    text = path.read_text()
+    for secret in (str(workspace), str(Path.home()), "somebody", ".png"):
+        assert secret not in text
+
+
+def test_nothing_to_export_is_said(change, workspace: Path) -> None:
+    write_absent("gpu")
+    with pytest.raises(UserError, match="There is nothing to export"):
+        record.export(change(accelerators=["gpu"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no exported result: Expecting"),
+        ("[]", "has schema version None, not 1"),
+        ('{"schema_version": 2}', "has schema version 2, not 1. Export it anew"),
+        ("{}", "has schema version None, not 1"),
+        ('{"schema_version": 1, "name": "cpu"}', "is no exported result: "),
+    ],
+)
+def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message) as refused:
+        record.load(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
+    content = json.loads(made.record().model_dump_json()) | {"extra": 1}
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is no exported result"):
+        record.load(tmp_path / "x.json")

@@ -53,7 +53,7 @@ def build(
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict(accelerators, pairs),
-        "flags": flags([*accelerators, *machines]),
+        "flags": flags(accelerators, machines),
         "reference": reference.label if reference else None,
         "target_accuracy": target,
         "dataset": dict(dataset),
@@ -73,20 +73,27 @@ def verdict(accelerators: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[s
     return f"{sentence}; {' and '.join(absent)} not measured." if absent else f"{sentence}."
 
 
-def flags(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What must be known before a speed is read: who did other work than the reference."""
-    reasons: dict[str, list[str]] = {}
-    for entry in entries:
-        if entry["status"] == "ok" and entry["throughput"]["not_compared"]:
-            reasons.setdefault(entry["throughput"]["not_compared"], []).append(
-                title(entry["label"], entry["machine"])
-            )
-    return [f"Not comparable, {why}: {', '.join(names)}." for why, names in reasons.items()]
+def flags(
+    accelerators: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """What must be known before a speed is read: who did other work than the reference, whose
+    speed is unstable, and whose results could not be had again."""
+    named = {entry["label"]: entry for entry in accelerators if entry["status"] == "ok"}
+    named |= {title(entry["label"], entry["machine"]): entry for entry in machines}
+    kinds: dict[str, list[str]] = {}
+    for name, entry in named.items():
+        if why := entry["throughput"]["not_compared"]:
+            kinds.setdefault(f"Not comparable, {why}", []).append(name)
+        if entry["throughput"]["verdict"] != "stable":
+            kinds.setdefault("Unstable speed", []).append(name)
+        if not entry["replay"]["bitwise"]:
+            kinds.setdefault("Not reproduced", []).append(name)
+    return [f"{kind}: {', '.join(names)}." for kind, names in kinds.items()]
 
 
 def title(label: str, machine: str) -> str:
-    """What an accelerator is called beside those of other machines."""
-    return f"{label} on {machine}" if machine else label
+    """What an accelerator of another machine is called."""
+    return f"{label} on {machine}"
 
 
 def incomparable(one: Record, other: Record) -> str | None:
@@ -237,17 +244,18 @@ def _pairs(
     own: Sequence[Record], others: Sequence[Record], reference: Record | None
 ) -> list[dict[str, Any]]:
     """Each pair of this machine's accelerators, and the reference with every other machine's."""
-    pairs = list(combinations(own, 2))
+    named = [((one.label, one), (other.label, other)) for one, other in combinations(own, 2)]
     if reference:
-        pairs += [(reference, other) for other in others]
+        named += [
+            ((reference.label, reference), (title(other.label, other.machine), other))
+            for other in others
+            if other is not reference
+        ]
+    both = sum(first.available and second.available for (_, first), (_, second) in named)
     return [
-        {
-            "one": title(one.label, one.machine),
-            "other": title(other.label, other.machine),
-            **asdict(parity.compare(one, other, len(pairs))),
-        }
-        for one, other in pairs
-    ]  # fmt: skip
+        {"one": one, "other": other, **asdict(parity.compare(first, second, both))}
+        for (one, first), (other, second) in named
+    ]
 
 
 def _alone(entry: Mapping[str, Any]) -> str:

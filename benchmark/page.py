@@ -36,7 +36,7 @@ def render(
     )  # fmt: skip
     environment.filters |= {
         name: getattr(summary, name)
-        for name in ("against", "memory", "rate", "ratio", "replayed", "share", "to_target")
+        for name in ("against", "memory", "ratio", "replayed", "share", "speed", "to_target")
     } | {"code": code, "duration": duration}
     present = [entry for entry in comparison["accelerators"] if entry["status"] == "ok"]
     return environment.get_template(TEMPLATE.name).render(

@@ -73,9 +73,11 @@ def ratio(found: Mapping[str, float]) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def rate(found: Mapping[str, float]) -> str:
-    """Images per second with their interval."""
-    return f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+def speed(throughput: Mapping[str, Any]) -> str:
+    """Images per second with their interval, and a warning if they are not stable."""
+    found = throughput["images_per_second"]
+    said = f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+    return said if throughput["verdict"] == "stable" else f"{said}, unstable"
 
 
 def share(found: Mapping[str, float]) -> str:
@@ -113,7 +115,7 @@ def _cells(entry: Entry) -> list[str]:
     return [
         entry["label"],
         entry["device"],
-        rate(entry["throughput"]["images_per_second"]),
+        speed(entry["throughput"]),
         against(entry["throughput"]),
         share(training["test_accuracy"]),
         to_target(training),
@@ -261,7 +263,7 @@ def _machines(machines: Sequence[Entry], reference: str | None) -> Iterable[str]
             f"`{entry['machine']}`",
             entry["label"],
             entry["device"],
-            rate(entry["throughput"]["images_per_second"]),
+            speed(entry["throughput"]),
             against(entry["throughput"]),
             share(entry["training"]["test_accuracy"]),
         ]

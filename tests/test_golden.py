@@ -1,10 +1,12 @@
 """Every form of the report, of results that never change."""
 
 import html.parser
+import json
 import re
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.golden import CASES, HERE, NAMES, forms
 
 ALL = [(name, suffix) for name in CASES for suffix in ("json", "md", "html")]
@@ -69,3 +71,12 @@ def test_speeds_of_unlike_things_have_no_ratio(name: str) -> None:
     assert "| not compared: other batch_size |" in text
     assert "| not compared: other pixels |" in text
     assert "gpu and tpu cannot be compared with cpu" in text
+
+
+def test_every_key_is_explained() -> None:
+    comparison = json.loads(forms("one")["json"])
+    [entry] = comparison["accelerators"]
+    keys = {*comparison, *entry, *entry["throughput"], *entry["training"], *entry["seeds"]}
+    keys |= {*json.loads(forms("three")["json"])["parity"][0]}
+    text = (REPOSITORY / "docs/comparison.md").read_text()
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []

@@ -91,3 +91,18 @@ def test_mcnemar_counts_what_only_one_answers_right() -> None:
     assert mcnemar("1" + "0" * 6 + "111", "0" + "1" * 6 + "111") == pytest.approx(16 / 128)
     assert mcnemar("1100", "1100") == 1
     assert mcnemar("10", "01") == 1
+
+
+def test_equal_losses_are_not_yet_equal_bits() -> None:
+    """The last step moves the weights after its loss is known."""
+    found = compare(record(), record("gpu", weights="v"))
+    assert (found.kind, found.parted_at) == ("equal within tolerance", None)
+    assert found.claim == (
+        "equal within 0.001 through step 12, the last; the losses are equal bit for bit"
+    )
+
+
+def test_losses_that_come_together_again_have_parted() -> None:
+    losses = tuple(x * 1.1 if k == 4 else x for k, x in enumerate(LOSSES, start=1))
+    found = compare(record(), record("gpu", weights="v", losses=losses))
+    assert (found.through_step, found.parted_at) == (3, 4)

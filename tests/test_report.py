@@ -155,8 +155,31 @@ def test_what_saw_other_samples_is_flagged_and_has_no_ratio(pages) -> None:
     write_results("xla", label="xla:cpu", order_by_epoch=["x0", "x1", "x2"], pixels="q" * 64)
     page = pages("cpu", "xla")
     assert "| not compared: other sample orders and pixels |" in page
-    assert "and xla:cpu on aaaaaaaaaaaaaaaa: not compared: sample orders and pixels differ." in page
+    assert "- cpu and xla:cpu: not compared: sample orders and pixels differ." in page
     assert "xla:cpu cannot be compared with cpu" in page
+
+
+def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
+    found = write_results("cpu")
+    assert compared_flags(pages) == []
+    verdict = "unstable: other work took 40% of the processors, end it and repeat"
+    write_json(Results("cpu").throughput, {**found.throughput, "verdict": verdict})
+    write_json(Results("cpu").replay, {**found.replay, "bitwise": False, "parted_at": 4})
+    assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
+    lines = Path("reports/report.md").read_text().splitlines()
+    assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
+    assert "50.0 (49.8 to 50.2), unstable" in next_row(lines)
+    assert '<p class="flag">Unstable speed: cpu.</p>' in html()
+
+
+def compared_flags(pages: Any) -> list[str]:
+    pages("cpu")
+    flags: list[str] = compared()["flags"]
+    return flags
+
+
+def next_row(lines: list[str]) -> str:
+    return next(line for line in lines if line.startswith("| cpu |"))
 
 
 def test_replays_are_told(pages) -> None:
@@ -174,7 +197,7 @@ def test_results_of_other_machines_appear(pages) -> None:
     page = pages("cpu")
     assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.192 to 1.209) |" in page
     assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
-    assert "- cpu on aaaaaaaaaaaaaaaa and cpu on m1: bit-equal." in page
+    assert "- cpu and cpu on m1: bit-equal." in page
     assert "cpu on m1" in Path("reports/throughput.svg").read_text()
 
 
@@ -189,6 +212,7 @@ def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
     write_json(MACHINES / "m1/cpu.json", record(machine="m1").model_dump(mode="json"))
     page = pages("gpu")
     assert "nothing was measured" in page
+    assert compared()["parity"] == []
     assert "| `m1` | cpu | a cpu | 50.0 (49.8 to 50.2) | the reference |" in page
 
 

@@ -15,6 +15,8 @@ from benchmark.record import Record, Training
 from benchmark.statistics import Interval, detectable, proportion
 
 SCHEMA_VERSION = 1
+SHOWN = 3
+"""Names in a flag."""
 NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
 
 
@@ -88,7 +90,13 @@ def flags(
             kinds.setdefault("Unstable speed", []).append(name)
         if not entry["replay"]["bitwise"]:
             kinds.setdefault("Not reproduced", []).append(name)
-    return [f"{kind}: {', '.join(names)}." for kind, names in kinds.items()]
+    return [f"{kind}: {_few(names)}." for kind, names in kinds.items()]
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of many; their entries say the rest."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def title(label: str, machine: str) -> str:

@@ -172,6 +172,15 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert '<p class="flag">Unstable speed: cpu.</p>' in html()
 
 
+def test_of_many_only_some_are_named_in_a_flag(pages) -> None:
+    write_results("cpu")
+    for number in range(5):
+        found = record(machine=f"m{number}", workload={"code": "x"})
+        write_json(MACHINES / f"m{number}/cpu.json", found.model_dump(mode="json"))
+    names = "cpu on m0, cpu on m1, cpu on m2 and 2 more"
+    assert compared_flags(pages) == [f"Not comparable, other code: {names}."]
+
+
 def compared_flags(pages: Any) -> list[str]:
     pages("cpu")
     flags: list[str] = compared()["flags"]

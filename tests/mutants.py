@@ -1235,7 +1235,7 @@ COMPARISON_MUTANTS = [
         "an interrupted run forgets the digest of its first steps",
         'self.steps, self.weights = state_dict["steps"], state_dict["weights"]',
         "pass",
-        RESUME,
+        train("a_run_interrupted_later_keeps_the_digest_of_its_first_steps"),
     ),
     Mutant(
         "page",

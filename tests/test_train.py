@@ -352,6 +352,19 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     assert len(read_json(CPU.timing)["epoch_seconds"]) == whole["epochs"]
 
 
+def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
+    change, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three epochs are twelve steps: the first ten are behind it."""
+    parameters = change(train={"max_epochs": 4})
+    whole = trained(parameters)
+    with monkeypatch.context() as patch:
+        add_callback(patch, Interrupt(3))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train.run(find("cpu"), parameters)
+    assert trained(parameters) == whole
+
+
 @pytest.mark.parametrize("patience", [1, 3])
 def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
     change, workspace: Path, monkeypatch: pytest.MonkeyPatch, patience: int

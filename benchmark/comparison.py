@@ -130,7 +130,7 @@ def _entry(record: Record, reference: Record | None, images: int, target: float)
         "machine": record.machine,
         "device": record.training.result["device"],
         "throughput": {
-            "images_per_second": found["modes"]["trainer"]["images_per_second"],
+            "images_per_second": record.rate,
             **_against(record, reference),
             "noise_floor": found["noise_floor"],
             "verdict": found["verdict"],
@@ -160,7 +160,7 @@ def _against(record: Record, reference: Record) -> dict[str, Any]:
     why = incomparable(record, reference)
     if why:
         return {"ratio_to_reference": None, "not_compared": why, "detectable": None}
-    one, other = (interval(_rate(r)) for r in (record, reference))
+    one, other = (interval(r.rate) for r in (record, reference))
     floors = [interval(r.throughput["noise_floor"]) for r in (record, reference)]
     ratio = one.over(other)
     return {
@@ -168,11 +168,6 @@ def _against(record: Record, reference: Record) -> dict[str, Any]:
         "not_compared": None,
         "detectable": detectable(ratio, floors),
     }
-
-
-def _rate(record: Record) -> dict[str, float]:
-    rate: dict[str, float] = record.throughput["modes"]["trainer"]["images_per_second"]
-    return rate
 
 
 def _time(ratios: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]] | None:

@@ -74,6 +74,12 @@ class Record(BaseModel):
         return str(self.training.result["accelerator"])
 
     @property
+    def rate(self) -> dict[str, float]:
+        """Training images per second: median, low, high."""
+        rate: dict[str, float] = self.throughput["modes"]["trainer"]["images_per_second"]
+        return rate
+
+    @property
     def machine(self) -> str:
         """The machine's opaque id; empty where the accelerator is absent."""
         return str(self.environment.get("machine", ""))

@@ -46,7 +46,7 @@ def draw(
         if r.name in controls
     }
     return {
-        "throughput": charts.throughput({label: rate(r) for label, r in everyone.items()}),
+        "throughput": charts.throughput({label: r.rate for label, r in everyone.items()}),
         "loss": charts.losses({r.label: r.training.losses for r in present}),
         "accuracy": charts.accuracies(
             {label: (comparison.elapsed(t), t.accuracies) for label, t in courses.items()}
@@ -54,12 +54,6 @@ def draw(
         "steps": charts.steps({r.label: r.throughput["trainer"]["step_seconds"] for r in present}),
         "sweep": charts.sweep({r.label: sweep(r) for r in present}),
     }
-
-
-def rate(found: Record) -> dict[str, float]:
-    """A record's training images per second."""
-    rate: dict[str, float] = found.throughput["modes"]["trainer"]["images_per_second"]
-    return rate
 
 
 def sweep(found: Record) -> dict[str, list[tuple[int, dict[str, float]]]]:

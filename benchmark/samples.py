@@ -1,11 +1,14 @@
 """What several measuring processes found, as rates and ratios with intervals.
 
 A process is one sample. Its rate is the median over its blocks; its ratio of two modes the
-median over rounds of the ratio of the two blocks, which ran within seconds of each other.
+median of the ratios of their blocks of the same round, which ran within seconds of each other.
+Blocks are compared one by one: times are skewed, so that a mean of two would be disturbed more
+often than the one block that it is compared with, and equal things would differ.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -38,28 +41,23 @@ class Sample:
         return median(_known(self.rates(mode), mode))
 
     def ratio(self, one: str, other: str) -> float:
-        """Of the rates of two modes, the median over rounds; of two loaders, per core.
+        """Of the rates of two modes, the median over pairs of blocks; of two loaders, per core.
 
         ImageFolder's loader hands over finished floats, the DataModule's bytes that the
         accelerator finishes within its step: only ratios of whole steps compare the same work.
         """
-        pairs = zip(self.rates(one), self.rates(other), strict=True)
-        known = _known([a / b if a and b else None for a, b in pairs], f"{one}, {other}")
+        pairs = product(_names(one), _names(other))
+        known = _known([ratio for pair in pairs for ratio in self._quotients(*pair)], one, other)
         cores = self.found["cores"]
         return median(known) * cores.get(other, 1) / cores.get(one, 1)
 
     def noise(self) -> float:
         """The trainer against itself, the median over rounds."""
-        pairs = zip(self._blocks("trainer"), self._blocks(AGAIN), strict=True)
-        return median(_known([a / b if a and b else None for a, b in pairs], "trainer"))
+        return median(_known(self._quotients("trainer", AGAIN), "trainer"))
 
     def rates(self, mode: str) -> list[float | None]:
-        """Images per second in each round; None where a graph was compiled. The trainer's two
-        blocks count as one."""
-        if mode != "trainer":
-            return self._blocks(mode)
-        pairs = zip(self._blocks(mode), self._blocks(AGAIN), strict=True)
-        return [2 / (1 / a + 1 / b) if a and b else a or b for a, b in pairs]
+        """Images per second in each block; None where a graph was compiled."""
+        return [rate for name in _names(mode) for rate in self._blocks(name)]
 
     def share_waited(self, mode: str) -> float:
         """Part of a plain loop's time in which the host waited for the loader."""
@@ -71,9 +69,13 @@ class Sample:
         """In all of the trainer's blocks."""
         return 2 * len(self.found["rounds"]) * self.found["steps"]["trainer"] * self.batch_size
 
-    def _blocks(self, mode: str) -> list[float | None]:
-        images = self.found["steps"][mode] * self.batch_size
-        blocks = [turn[mode] for turn in self.found["rounds"]]
+    def _quotients(self, one: str, other: str) -> list[float | None]:
+        pairs = zip(self._blocks(one), self._blocks(other), strict=True)
+        return [a / b if a and b else None for a, b in pairs]
+
+    def _blocks(self, name: str) -> list[float | None]:
+        images = self.found["steps"][name] * self.batch_size
+        blocks = [turn[name] for turn in self.found["rounds"]]
         return [None if b["compilations"] else images / b["seconds"] for b in blocks]
 
 
@@ -94,11 +96,16 @@ def noise_floor(samples: Sequence[Sample]) -> Interval:
     return interval([sample.noise() for sample in samples])
 
 
-def _known(values: list[float | None], what: str) -> list[float]:
+def _names(mode: str) -> list[str]:
+    """The blocks that each round has of `mode`."""
+    return [mode, AGAIN] if mode == "trainer" else [mode]
+
+
+def _known(values: list[float | None], *modes: str) -> list[float]:
     known = [value for value in values if value is not None]
     if not known:
         raise UserError(
-            f"{what}: a graph was compiled in each of {len(values)} blocks.",
+            f"{', '.join(modes)}: a graph was compiled in each of {len(values)} blocks.",
             "Raise throughput.warmup_steps or throughput.rounds.",
         )
     return known

@@ -17,10 +17,12 @@ ACCELERATOR_STAGES = {
     "environment": "fingerprint the machine",
     "train": "fine-tune, test and digest",
     "control": "train again from random weights",
-    "replay": "repeat the training's first steps, bit for bit",
+    "replay": "repeat a training's first steps, bit for bit",
     "throughput": "measure training images per second",
     "pretrain": "make source weights; takes hours",
 }
+WHICH = ("seed", "control")
+"""Options that name one of an accelerator's trainings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,11 +59,11 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
     elif options.command in PLAIN_STAGES:
         import_module(f"benchmark.{options.command}").run(parameters)
     else:
-        extra = {} if getattr(options, "seed", None) is None else {"seed": options.seed}
-        _run_on(options.accelerator, options.command, parameters, **extra)
+        which = {name: value for name, value in vars(options).items() if name in WHICH}
+        _run_on(options.accelerator, options.command, parameters, **which)
 
 
-def _run_on(name: str, stage: str, parameters: Parameters, **extra: int) -> None:
+def _run_on(name: str, stage: str, parameters: Parameters, **which: int) -> None:
     if name not in ACCELERATORS:
         raise UserError(
             f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
@@ -70,13 +72,13 @@ def _run_on(name: str, stage: str, parameters: Parameters, **extra: int) -> None
 
     accelerator = accelerators.find(name)
     if accelerator.available:
-        import_module(f"benchmark.{stage}").run(accelerator, parameters, **extra)
+        import_module(f"benchmark.{stage}").run(accelerator, parameters, **which)
     elif stage == "pretrain":
         raise UserError(
             f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
         )
     else:
-        getattr(absent, stage)(accelerator, **extra)
+        getattr(absent, stage)(accelerator, **which)
 
 
 def fraction(text: str) -> float:
@@ -95,8 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, summary in ACCELERATOR_STAGES.items():
         stage = commands.add_parser(name, help=summary)
         stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
-        if name == "train":
-            stage.add_argument("--seed", type=int, help="one of the further seeds, not the run's")
+        if name in ("train", "replay"):
+            which = stage.add_mutually_exclusive_group()
+            which.add_argument(
+                "--seed", type=int, default=argparse.SUPPRESS,
+                help="one of the further seeds, not the run's",
+            )  # fmt: skip
+        if name == "replay":
+            which.add_argument(
+                "--control", action="store_true", default=argparse.SUPPRESS,
+                help="the training from random weights",
+            )  # fmt: skip
     commands.add_parser("export", help="write this machine's results for the report of another")
     compare = commands.add_parser(
         "compare",

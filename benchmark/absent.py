@@ -25,9 +25,11 @@ def control(accelerator: Accelerator) -> None:
     _training(accelerator, Results(accelerator.name).control)
 
 
-def replay(accelerator: Accelerator) -> None:
+def replay(accelerator: Accelerator, seed: int | None = None, control: bool = False) -> None:
     """In place of a comparison."""
-    write_json(Results(accelerator.name).replay, _status(accelerator))
+    own = Results(accelerator.name)
+    results = own.control if control else own if seed is None else own.seed(seed)
+    write_json(results.replay, _status(accelerator))
 
 
 def throughput(accelerator: Accelerator) -> None:

@@ -5,8 +5,8 @@ Every other form of the report is drawn from it. A ratio stands only between equ
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import accumulate, combinations
-from math import hypot
+from itertools import accumulate, chain, combinations, product
+from math import comb, hypot
 from statistics import fmean, stdev
 from typing import Any
 
@@ -16,7 +16,9 @@ from benchmark.statistics import Interval, detectable, proportion
 
 SCHEMA_VERSION = 1
 SHOWN = 3
-"""Names in a flag."""
+"""Names in a line that is about many."""
+CONTROL = "random weights (control)"
+Named = tuple[str, Record]
 NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
 
 
@@ -34,29 +36,23 @@ def build(
             reference.
         others: exported by other machines.
         controls: the same trainings from random weights, by accelerator.
-        dataset: the pin's md5, classes and images of each split.
+        dataset: this machine's: the pin's md5, classes and images of each split.
         target: the validation accuracy to which time is counted.
     """
     reference = next((record for record in [*own, *others] if record.available), None)
-    images = dataset["images"]["train"]
-
-    def entries(records: Sequence[Record]) -> list[dict[str, Any]]:
-        return [_entry(record, reference, images, target) for record in records]
-
-    accelerators, machines = entries(own), entries(others)
-    for entry in accelerators:
-        if entry["status"] == "ok" and entry["name"] in controls:
-            control = controls[entry["name"]]
-            entry["control"] = {
-                **_training(control, images, target),
-                "alike": _alike(entry, control),
-            }
-    pairs = _pairs(own, others, reference)
+    accelerators = [_entry(record, reference, target) for record in own]
+    machines = [_entry(record, reference, target) for record in others]
+    for record, entry in zip(own, accelerators, strict=True):
+        if record.available and record.name in controls:
+            entry["control"] = _controlled(record, controls[record.name], target)
+    here = [(record.label, record) for record in own]
+    there = [(title(record.label, record.machine), record) for record in others]
+    pairs = _pairs(here, there)
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict(accelerators, pairs),
         "flags": flags(accelerators, machines),
-        "reference": reference.label if reference else None,
+        "reference": next((n for n, record in [*here, *there] if record is reference), None),
         "target_accuracy": target,
         "dataset": dict(dataset),
         "accelerators": accelerators,
@@ -88,12 +84,21 @@ def flags(
             kinds.setdefault(f"Not comparable, {why}", []).append(name)
         if entry["throughput"]["verdict"] != "stable":
             kinds.setdefault("Unstable speed", []).append(name)
-        if not entry["replay"]["bitwise"]:
-            kinds.setdefault("Not reproduced", []).append(name)
-    return [f"{kind}: {_few(names)}." for kind, names in kinds.items()]
+        for run, training in trainings(name, entry).items():
+            if not training["replay"]["bitwise"]:
+                kinds.setdefault("Not reproduced", []).append(run)
+    return [f"{kind}: {few(names)}." for kind, names in kinds.items()]
 
 
-def _few(names: Sequence[str]) -> str:
+def trainings(name: str, entry: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Everything that was trained on an accelerator that is called `name`."""
+    control = {f"{name}, {CONTROL}": entry["control"]} if "control" in entry else {}
+    seeds = entry["seeds"] or {"further": [], "runs": []}
+    further = zip(seeds["further"], seeds["runs"][1:], strict=True)
+    return {name: entry["training"], **control, **{f"{name}, seed {n}": run for n, run in further}}
+
+
+def few(names: Sequence[str]) -> str:
     """The first of many; their entries say the rest."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
@@ -118,7 +123,7 @@ def interval(found: Mapping[str, float]) -> Interval:
     return Interval(found["median"], found["low"], found["high"])
 
 
-def _entry(record: Record, reference: Record | None, images: int, target: float) -> dict[str, Any]:
+def _entry(record: Record, reference: Record | None, target: float) -> dict[str, Any]:
     start = {"name": record.name, "label": record.label}
     if not record.available:
         return {**start, "status": "unavailable", "reason": record.training.result["reason"]}
@@ -146,9 +151,8 @@ def _entry(record: Record, reference: Record | None, images: int, target: float)
         "peak_memory": efficiency["peak_memory"],
         "energy": efficiency["energy"],
         "cost_per_million_images": efficiency.get("cost_per_million_images"),
-        "training": _training(record.training, images, target),
-        "seeds": _seeds(record, images, target),
-        "replay": record.replay,
+        "training": _training(record.training, record.train_images, target),
+        "seeds": _seeds(record, target),
         "digests": record.training.digests,
     }
 
@@ -201,15 +205,20 @@ def _training(training: Training, images: int, target: float) -> dict[str, Any]:
         "steps": result["steps"],
         "seconds": timing["total_seconds"],
         "to_target": _to_target(training, images, target),
+        "replay": training.replay,
     }
 
 
-def _alike(entry: Mapping[str, Any], control: Training) -> dict[str, bool]:
-    """What an accelerator's training and its control had in common."""
+def _controlled(record: Record, control: Training, target: float) -> dict[str, Any]:
+    """A control, and what it had in common with the training."""
+    training = record.training
     return {
-        "sample order": entry["digests"]["order"] == control.digests["order"],
-        "first pixels": entry["digests"]["pixels"] == control.digests["pixels"],
-        "number of steps": entry["training"]["steps"] == control.result["steps"],
+        **_training(control, record.train_images, target),
+        "alike": {
+            "sample order": training.digests["order"] == control.digests["order"],
+            "first pixels": training.digests["pixels"] == control.digests["pixels"],
+            "number of steps": training.result["steps"] == control.result["steps"],
+        },
     }
 
 
@@ -228,11 +237,12 @@ def elapsed(training: Training) -> list[float]:
     return list(accumulate(training.timing.get("epoch_seconds", []), initial=before))[1:]
 
 
-def _seeds(record: Record, images: int, target: float) -> dict[str, Any] | None:
+def _seeds(record: Record, target: float) -> dict[str, Any] | None:
     """All runs, the first among them; one that misses the target counts in `reached`."""
     if not record.seeds:
         return None
-    runs = [_training(t, images, target) for t in (record.training, *record.seeds.values())]
+    trained = [record.training, *record.seeds.values()]
+    runs = [_training(each, record.train_images, target) for each in trained]
     accuracies = [run["test_accuracy"]["median"] for run in runs]
     return {
         "further": list(record.seeds),
@@ -243,21 +253,19 @@ def _seeds(record: Record, images: int, target: float) -> dict[str, Any] | None:
     }
 
 
-def _pairs(
-    own: Sequence[Record], others: Sequence[Record], reference: Record | None
-) -> list[dict[str, Any]]:
-    """Each pair of this machine's accelerators, and the reference with every other machine's."""
-    named = [((one.label, one), (other.label, other)) for one, other in combinations(own, 2)]
-    if reference:
-        named += [
-            ((reference.label, reference), (title(other.label, other.machine), other))
-            for other in others
-            if other is not reference
-        ]
-    both = sum(first.available and second.available for (_, first), (_, second) in named)
+def _pairs(here: Sequence[Named], there: Sequence[Named]) -> list[dict[str, Any]]:
+    """Each pair of this machine's accelerators and, where both were there, of any machine's.
+
+    Equal models come to the same test with a third, so tests are counted by models.
+    """
+    near, far = ([named for named in side if named[1].available] for side in (here, there))
+    models = {record.training.digests["weights"] for _, record in [*near, *far]}
+    tests = max(comb(len(models), 2), 1)
     return [
-        {"one": one, "other": other, **asdict(parity.compare(first, second, both))}
-        for (one, first), (other, second) in named
+        {"one": one, "other": other, **asdict(parity.compare(first, second, tests))}
+        for (one, first), (other, second) in chain(
+            combinations(here, 2), product(near, far), combinations(far, 2)
+        )
     ]
 
 
@@ -280,7 +288,8 @@ def _among(present: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, An
         sentence = _lead(first, best)
     if apart:
         sentence += f"; {' and '.join(apart)} cannot be compared with {first['label']}"
-    kinds = {p["kind"] for p in pairs} - {"not compared", "unavailable"}
+    labels = {entry["label"] for entry in present}
+    kinds = {p["kind"] for p in pairs if labels >= {p["one"], p["other"]}} - {"not compared"}
     return f"{sentence}; results: {' and '.join(sorted(kinds))}" if kinds else sentence
 
 

@@ -4,6 +4,8 @@ It trains every layer on augmented images. Where the training stage does so too,
 lacks in accuracy is what the weights brought.
 """
 
+from typing import Any
+
 from benchmark.accelerators import Accelerator
 from benchmark.errors import UserError
 from benchmark.parameters import Parameters
@@ -18,14 +20,21 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
         UserError: as the training stage; or that one was without the accelerator.
     """
     results = Results(accelerator.name)
-    training = read_result(results.training)
-    if training["status"] != "ok":  # it has come since
-        raise UserError(
-            f"{accelerator.name} was absent from the training.", "Repeat it: dvc repro."
-        )
-    alike = from_scratch(parameters, training["epochs"])
+    alike = from_scratch(parameters, read_training(results)["epochs"])
     inputs = gather_inputs(accelerator.name, alike, "control")
     fit_and_test(accelerator, alike, inputs, results.control)
+
+
+def read_training(results: Results) -> dict[str, Any]:
+    """What a training on an accelerator that is here came to.
+
+    Raises:
+        UserError: it has not run, or was without the accelerator, which has come since.
+    """
+    training = read_result(results.training)
+    if training["status"] != "ok":
+        raise UserError(f"{results.training} is of an absent accelerator.", "Repeat it: dvc repro.")
+    return training
 
 
 def from_scratch(parameters: Parameters, epochs: int) -> Parameters:

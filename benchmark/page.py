@@ -10,10 +10,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from benchmark import summary
+from benchmark.comparison import trainings
 from benchmark.markdown import duration
 from benchmark.pictures import Sheets
 
 TEMPLATE = Path(__file__).with_name("page.html")
+WORDS = (
+    "against", "elsewhere", "here", "memory", "ratio", "replayed", "results", "share", "speed",
+    "to_target",
+)  # fmt: skip
+"""What the Markdown says in the same words."""
 
 
 def render(
@@ -34,10 +40,8 @@ def render(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {
-        name: getattr(summary, name)
-        for name in ("against", "memory", "ratio", "replayed", "share", "speed", "to_target")
-    } | {"code": code, "duration": duration}
+    environment.filters |= {name: getattr(summary, name) for name in WORDS}
+    environment.filters |= {"code": code, "duration": duration, "trainings": trainings}
     present = [entry for entry in comparison["accelerators"] if entry["status"] == "ok"]
     return environment.get_template(TEMPLATE.name).render(
         comparison=comparison,

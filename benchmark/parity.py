@@ -37,15 +37,15 @@ class Parity:
     """Of TEST on the two answers to each test image."""
 
 
-def compare(one: Record, other: Record, pairs: int = 1) -> Parity:
-    """Two records, one of `pairs` that are compared."""
+def compare(one: Record, other: Record, tests: int = 1) -> Parity:
+    """Two records, whose answers are compared by one of `tests` tests."""
     for record in (one, other):
         if not record.available:
             return Parity("unavailable", f"not compared: {record.label} is unavailable")
     differences = unlike(one.training, other.training)
     if differences:
         return Parity("not compared", f"not compared: {' and '.join(differences)} differ")
-    return _compare(one.training, other.training, SIGNIFICANCE / pairs)
+    return _compare(one.training, other.training, SIGNIFICANCE / tests)
 
 
 def unlike(one: Training, other: Training) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.parameters import Parameters
-from benchmark.results import REPORTS, Results, read_result
+from benchmark.results import DATASET, REPORTS, Results, read_result
 
 MACHINES = REPORTS / "machines"
 SCHEMA_VERSION = 1
@@ -34,6 +34,8 @@ class Training(BaseModel):
     """On validation, after each epoch."""
     correct: str
     """A digit for each test image, in the order of the files: 1 where its class was found."""
+    replay: dict[str, Any]
+    """Of its first steps, in a process of its own."""
 
     @property
     def ran(self) -> bool:
@@ -59,9 +61,10 @@ class Record(BaseModel):
     training: Training
     seeds: dict[int, Training]
     """The same with further seeds."""
-    replay: dict[str, Any]
     throughput: dict[str, Any]
     """Without the single blocks."""
+    train_images: int
+    """Of the dataset that it trained on."""
 
     @property
     def available(self) -> bool:
@@ -98,8 +101,8 @@ def read(name: str, seeds: Sequence[int] = ()) -> Record:
         environment=read_result(results.environment),
         training=training,
         seeds={seed: read_training(results.seed(seed)) for seed in seeds},
-        replay=read_result(results.replay),
         throughput={key: value for key, value in throughput.items() if key != "samples"},
+        train_images=read_result(DATASET)["images"]["train"],
     )
 
 
@@ -117,6 +120,7 @@ def read_training(results: Results) -> Training:
         losses=tuple(float(row["train_loss"]) for row in rows(results.steps)),
         accuracies=tuple(float(row["val_accuracy"]) for row in rows(results.epochs)),
         correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
+        replay=read_result(results.replay),
     )
 
 

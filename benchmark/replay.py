@@ -1,4 +1,4 @@
-"""The replay stage: a training's first steps once more, in a process that knows nothing of it.
+"""The replay stages: a training's first steps once more, in a process that knows nothing of it.
 
 Equal weights after them, bit for bit, are the proof that the figures can be had again.
 """
@@ -13,10 +13,11 @@ import pytorch_lightning as pl
 
 from benchmark import accelerators, machine
 from benchmark.accelerators import Accelerator
+from benchmark.control import from_scratch, read_training
 from benchmark.errors import UserError
 from benchmark.files import write_json
 from benchmark.parameters import Parameters
-from benchmark.results import Results, read_result
+from benchmark.results import Results
 from benchmark.train import Run, exact, gather_inputs
 
 
@@ -31,20 +32,21 @@ class Halt(pl.Callback):
         trainer.should_stop = trainer.should_stop or trainer.global_step >= self._steps
 
 
-def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: repeat what the training stage did on an accelerator that is here.
+def run(
+    accelerator: Accelerator, parameters: Parameters, seed: int | None = None, control: bool = False
+) -> None:
+    """The stage: repeat what was trained on an accelerator that is here: with the run's own seed,
+    with the further `seed`, or as the control.
 
     Raises:
-        UserError: as the training stage; that one was without the accelerator, or began from
-            something else.
+        UserError: as that training's stage; or that one was without the accelerator, or began
+            from something else.
     """
-    results = Results(accelerator.name)
-    training = read_result(results.training)
-    if training["status"] != "ok":  # it has come since
-        raise UserError(
-            f"{accelerator.name} was absent from the training.", "Repeat it: dvc repro."
-        )
-    if training["inputs"] != vars(gather_inputs(accelerator.name, parameters, "train")):
+    name = accelerator.name
+    results, parameters = _which(Results(name), parameters, seed, control)
+    training = read_training(results)
+    stage = "control" if control else "train"
+    if training["inputs"] != vars(gather_inputs(name, parameters, stage)):
         raise UserError(
             f"{results.training} is of other code, data or parameters.", "Repeat it: dvc repro."
         )
@@ -74,6 +76,17 @@ def compare(training: dict[str, Any], losses: list[str], repeated: Run) -> dict[
         "bitwise": parted is None,
         "parted_at": parted,
     }
+
+
+def _which(
+    own: Results, parameters: Parameters, seed: int | None, control: bool
+) -> tuple[Results, Parameters]:
+    """Where the training's results are, and what it was run with."""
+    if control:
+        return own.control, from_scratch(parameters, read_training(own)["epochs"])
+    if seed is not None:
+        return own.seed(seed), parameters.with_seed(seed)
+    return own, parameters
 
 
 def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int) -> Run:

@@ -41,9 +41,7 @@ def draw(
     foreign = {comparison.title(r.label, r.machine): r for r in others if r.available}
     everyone = {r.label: r for r in present} | foreign
     courses = {r.label: r.training for r in present} | {
-        f"{r.label}, random weights (control)": controls[r.name]
-        for r in present
-        if r.name in controls
+        f"{r.label}, {comparison.CONTROL}": controls[r.name] for r in present if r.name in controls
     }
     return {
         "throughput": charts.throughput({label: r.rate for label, r in everyone.items()}),

@@ -1,8 +1,10 @@
 """The comparison as Markdown: reports/report.md, for a pull request or a terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmark.comparison import CONTROL, few, title, trainings
 from benchmark.markdown import duration, plain, table
 
 Entry = Mapping[str, Any]
@@ -26,7 +28,7 @@ def render(comparison: Mapping[str, Any], facts: Sequence[str]) -> str:
         comparison: as comparison.build makes it.
         facts: lines about what ran.
     """
-    entries, machines = comparison["accelerators"], comparison["machines"]
+    entries = comparison["accelerators"]
     present = [entry for entry in entries if entry["status"] == "ok"]
     blocks = [
         "# Fine-tuning ResNet50, compared",
@@ -40,8 +42,8 @@ def render(comparison: Mapping[str, Any], facts: Sequence[str]) -> str:
         *_speed(present),
         *_transfer(present, comparison["target_accuracy"]),
         *_seeds(present, comparison["target_accuracy"]),
-        *_results(present, comparison["parity"]),
-        *_machines(machines, comparison["reference"]),
+        *_results(present, comparison),
+        *_machines(comparison),
         "## What ran",
         "\n".join(f"- {plain(fact)}" for fact in facts),
         "Accuracy is that of the epoch with the lowest validation loss.",
@@ -185,7 +187,7 @@ def _transfer(present: Sequence[Entry], target: float) -> Iterable[str]:
 
 
 def _starts(entry: Entry) -> list[list[str]]:
-    starts = {"as configured": entry["training"], "random weights (control)": entry["control"]}
+    starts = {"as configured": entry["training"], CONTROL: entry["control"]}
     return [
         [
             f"{entry['label']}, {start}",
@@ -234,15 +236,46 @@ def _spread(entry: Entry, target: float) -> str:
     )
 
 
-def _results(present: Sequence[Entry], parity: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def here(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The pairs of this machine's accelerators that were there."""
+    labels = {entry["label"] for entry in comparison["accelerators"] if entry["status"] == "ok"}
+    return [pair for pair in comparison["parity"] if labels >= {pair["one"], pair["other"]}]
+
+
+def results(comparison: Mapping[str, Any]) -> list[str]:
+    """What the results of each entry of another machine are beside the reference's."""
+    one = comparison["reference"]
+    claims = {pair["other"]: pair["claim"] for pair in comparison["parity"] if pair["one"] == one}
+    names = [title(entry["label"], entry["machine"]) for entry in comparison["machines"]]
+    return [claims.get(name, "the reference") for name in names]
+
+
+def elsewhere(comparison: Mapping[str, Any]) -> str:
+    """Every pair with another machine that is not the reference's, counted; empty if none is."""
+    one, near = comparison["reference"], here(comparison)
+    pairs = [
+        pair
+        for pair in comparison["parity"]
+        if pair["kind"] != "unavailable" and pair["one"] != one and pair not in near
+    ]
+    if not pairs:
+        return ""
+    kinds = Counter(pair["kind"] for pair in pairs)
+    said = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    unlike = [f"{p['one']} and {p['other']}" for p in pairs if p["kind"] == "different"]
+    named = f" (different: {few(unlike)})" if unlike else ""
+    return f"Of {len(pairs)} pairs without {one}: {said}{named}."
+
+
+def _results(present: Sequence[Entry], comparison: Mapping[str, Any]) -> Iterable[str]:
     """Whether results can be had again, here and elsewhere, and that the inputs were the same."""
     if not present:
         return
     yield "## Can the results be had again?"
-    yield "\n".join(f"- {entry['label']}: {replayed(entry['replay'])}." for entry in present)
-    both = [pair for pair in parity if pair["kind"] != "unavailable"]
-    if both:
-        yield "\n".join(f"- {plain(p['one'])} and {plain(p['other'])}: {p['claim']}." for p in both)
+    replays = [run for entry in present for run in trainings(entry["label"], entry).items()]
+    yield "\n".join(f"- {name}: {replayed(training['replay'])}." for name, training in replays)
+    if pairs := here(comparison):
+        yield "\n".join(f"- {p['one']} and {p['other']}: {p['claim']}." for p in pairs)
     header = ("Accelerator", "Initial weights", "Sample order", "Pixels")
     yield table(header, [_digests(entry) for entry in present])
 
@@ -252,12 +285,13 @@ def _digests(entry: Entry) -> list[str]:
     return [entry["label"], *(f"`{entry['digests'][name][:12]}`" for name in names)]
 
 
-def _machines(machines: Sequence[Entry], reference: str | None) -> Iterable[str]:
+def _machines(comparison: Mapping[str, Any]) -> Iterable[str]:
     """What other machines exported."""
+    machines, reference = comparison["machines"], comparison["reference"]
     if not machines:
         return
     yield "## Other machines"
-    header = ("Machine", "Accelerator", "Device", "Images/s", f"Against {reference} here")
+    header = ("Machine", "Accelerator", "Device", "Images/s", f"Against {reference}")
     rows = [
         [
             f"`{entry['machine']}`",
@@ -266,7 +300,10 @@ def _machines(machines: Sequence[Entry], reference: str | None) -> Iterable[str]
             speed(entry["throughput"]),
             against(entry["throughput"]),
             share(entry["training"]["test_accuracy"]),
+            result,
         ]
-        for entry in machines
+        for entry, result in zip(machines, results(comparison), strict=True)
     ]
-    yield table((*header, "Test accuracy"), rows)
+    yield table((*header, "Test accuracy", "Results"), rows)
+    if said := elsewhere(comparison):
+        yield plain(said)

@@ -23,10 +23,12 @@ def training(
     losses: tuple[float, ...] = (),
     weights: str = "w",
     seconds: float = 20.0,
+    parted_at: int | None = None,
     inputs: dict[str, str] | None = None,
     **digests: Any,
 ) -> Training:
-    """Three epochs of four steps each, the second of which reaches 60 %."""
+    """Three epochs of four steps each, the second of which reaches 60 %; its replay is bitwise
+    unless it `parted_at` a step."""
     right = correct.count("1") / len(correct)
     result = {
         "status": "ok", "accelerator": label, "device": f"a {label}", "epochs": 3,
@@ -47,7 +49,11 @@ def training(
         losses=losses or tuple(4 * exp(-step / 6) for step in range(12)),
         accuracies=(0.3, 0.7, 0.8),
         correct=correct,
-    )
+        replay={
+            "status": "ok", "accelerator": label, "steps": 10, "bitwise": parted_at is None,
+            "parted_at": parted_at,
+        },
+    )  # fmt: skip
 
 
 def throughput(
@@ -93,6 +99,7 @@ def record(
     spread: float = 0.005,
     workload: dict[str, Any] | None = None,
     seeds: dict[int, Training] | None = None,
+    train_images: int = IMAGES["train"],
     **trained: Any,
 ) -> Record:
     """All of one accelerator."""
@@ -102,26 +109,28 @@ def record(
         environment={"status": "ok", "machine": machine, "cpu": "a processor"},
         training=training(label, **trained),
         seeds=seeds or {},
-        replay={
-            "status": "ok", "accelerator": label, "steps": 10, "bitwise": True, "parted_at": None
-        },
         throughput=throughput(label, rate, floor, spread, **(workload or {})),
-    )  # fmt: skip
+        train_images=train_images,
+    )
 
 
 def absent(name: str, reason: str = "no CUDA or MPS device found") -> Record:
     """An accelerator that is not there."""
     status = {"status": "unavailable", "accelerator": name, "reason": reason}
-    nothing = Training(result=status, timing=status, losses=(), accuracies=(), correct="")
-    return Record(
-        name=name, environment=status, training=nothing, seeds={}, replay=status, throughput=status
+    nothing = Training(
+        result=status, timing=status, losses=(), accuracies=(), correct="", replay=status
     )
+    return Record(
+        name=name, environment=status, training=nothing, seeds={}, throughput=status,
+        train_images=IMAGES["train"],
+    )  # fmt: skip
 
 
 def write_training(results: Results, training: Training) -> None:
     """The files that a training stage leaves; two classes, in turn."""
     write_json(results.training, training.result)
     write_json(results.timing, training.timing)
+    write_json(results.replay, training.replay)
     write_csv(results.steps, STEP_HEADER, [(k, 0, x) for k, x in enumerate(training.losses)])
     epochs = [(k, 1.0, 1.0, a, 1.0) for k, a in enumerate(training.accuracies)]
     write_csv(results.epochs, EPOCH_HEADER, epochs)
@@ -156,5 +165,4 @@ def write_found(found: Record) -> None:
     for seed, training in found.seeds.items():
         write_training(results.seed(seed), training)
     write_json(results.environment, found.environment)
-    write_json(results.replay, found.replay)
     write_json(results.throughput, {**found.throughput, "samples": [{"rounds": []}]})

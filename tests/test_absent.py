@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,21 @@ def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -
             }
 
 
-def test_a_further_seed_has_outputs_of_its_own(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("stage", "which", "outputs"),
+    [
+        ("train", {"seed": 8}, _training(GPU.seed(8))),
+        ("replay", {"seed": 8}, {GPU.seed(8).replay}),
+        ("replay", {"control": True}, {GPU.control.replay}),
+    ],
+)
+def test_each_further_training_has_outputs_of_its_own(
+    tmp_path, monkeypatch, stage: str, which: dict[str, Any], outputs: set[Path]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    absent.train(Accelerator("gpu", "", "gone"), seed=8)
+    getattr(absent, stage)(Accelerator("gpu", "", "gone"), **which)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == _training(Results("gpu.seed8"))
+    assert written == outputs
 
 
 def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypatch) -> None:

@@ -70,5 +70,5 @@ def test_without_the_training_there_is_nothing_to_control(change, workspace: Pat
     with pytest.raises(UserError, match=r"reports/train/cpu\.json is not here"):
         control.run(find("cpu"), change())
     write_json(CPU.training, {"status": "unavailable"})
-    with pytest.raises(UserError, match="cpu was absent from the training"):
+    with pytest.raises(UserError, match=r"train/cpu\.json is of an absent acc"):
         control.run(find("cpu"), change())

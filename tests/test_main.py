@@ -41,6 +41,9 @@ def edit(**changes: object) -> None:
         (["throughput", "xla"], {"train": {"fused": True}}, "there is no fused Adam on xla. Set"),
         (["train", "xla"], {"train": {"fused": True}}, "there is no fused Adam on xla. Set"),
         (["control", "cpu"], {}, "reports/train/cpu.json is not here."),
+        (["replay", "cpu"], {}, "reports/train/cpu.json is not here."),
+        (["replay", "cpu", "--control"], {}, "reports/train/cpu.json is not here."),
+        (["replay", "cpu", "--seed", "0"], {"seeds": [0]}, "train/cpu.seed0.json is not here."),
         (["report"], {}, "reports/train/cpu.json is not here."),
         (["dataset"], {}, "data.dvc is not here. Pin the directory: dvc add data."),
     ],
@@ -78,9 +81,16 @@ def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path) -> None
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
 
 
-def test_a_seed_that_was_not_planned_is_not_trained(workspace: Path, capsys) -> None:
-    assert main(["train", "cpu", "--seed", "5"]) == 1
+@pytest.mark.parametrize("stage", ["train", "replay"])
+def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys, stage: str) -> None:
+    assert main([stage, "cpu", "--seed", "5"]) == 1
     assert capsys.readouterr().err.startswith("error: params.yaml: seeds does not hold 5. Add it")
+
+
+def test_a_replay_is_of_one_training(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "cpu", "--seed", "8", "--control"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_a_command_is_required(capsys) -> None:

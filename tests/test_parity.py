@@ -47,12 +47,12 @@ def test_other_answers_are_a_difference() -> None:
     assert found.claim.endswith("though equal within 0.001 through step 4; bits part at step 5")
 
 
-def test_of_many_pairs_one_differs_less_easily() -> None:
+def test_of_many_tests_one_finds_less_easily() -> None:
     one = record(correct="1" * 7 + "0" * 33)
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
     assert compare(one, other).p == pytest.approx(2 / 2**7)
     assert compare(one, other).kind == "different"
-    assert compare(one, other, pairs=4).kind == "statistically equal"
+    assert compare(one, other, tests=4).kind == "statistically equal"
 
 
 @pytest.mark.parametrize(

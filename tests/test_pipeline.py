@@ -36,7 +36,7 @@ REMOTE = REPOSITORY / ".dvc/remote/files/md5"
 @pytest.mark.parametrize(
     ("stage", "module"),
     [*((name, name) for name in ("train", "control", "replay", "throughput", "report")),
-     ("seeds", "train")],
+     ("seeds", "train"), ("replay_seeds", "replay"), ("replay_control", "replay")],
 )  # fmt: skip
 def test_a_stage_depends_on_the_code_that_it_runs(stage: str, module: str) -> None:
     declared = {d for d in PIPELINE["stages"][stage]["deps"] if d.endswith(".py")}
@@ -250,7 +250,16 @@ def test_each_further_seed_is_a_stage(repository: Path) -> None:
     assert "seeds@" not in dvc(repository, "stage", "list", "--name-only").stdout
     set_parameters(repository, seeds=[8, 9])
     listed = dvc(repository, "stage", "list", "--name-only").stdout.split()
-    assert {"train@cpu", "seeds@cpu-8", "seeds@cpu-9"} <= set(listed)
+    assert {"train@cpu", "seeds@cpu-8", "seeds@cpu-9", "replay_seeds@cpu-8"} <= set(listed)
+
+
+def test_each_training_is_replayed(repository: Path) -> None:
+    set_parameters(repository, seeds=[8], accelerators=["cpu", "gpu"], controls=["gpu"])
+    listed = dvc(repository, "stage", "list", "--name-only").stdout.split()
+    replays = {name for name in listed if name.startswith("replay")}
+    assert replays == {
+        "replay@cpu", "replay@gpu", "replay_seeds@cpu-8", "replay_seeds@gpu-8", "replay_control@gpu"
+    }  # fmt: skip
 
 
 def test_edited_weights_are_refused_by_name(repository: Path) -> None:

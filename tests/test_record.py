@@ -14,7 +14,8 @@ from tests.made import write_absent, write_results
 
 
 def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path) -> None:
-    written = write_results("cpu", seeds={8: made.training(correct="10" * 20)})
+    seeds = {8: made.training(correct="10" * 20, parted_at=3)}
+    written = write_results("cpu", seeds=seeds, train_images=15)
     assert record.read("cpu", [8]) == written
     assert record.read("cpu").seeds == {}
 
@@ -28,7 +29,7 @@ def test_a_stage_that_has_not_run_is_named(workspace: Path) -> None:
 
 
 def test_an_export_can_be_read_back_on_another_machine(change, workspace: Path) -> None:
-    written = write_results("cpu", machine="b" * 16)
+    written = write_results("cpu", machine="b" * 16, train_images=15)
     write_absent("gpu")
     paths = record.export(change(accelerators=["cpu", "gpu"]))
     assert paths == [MACHINES / ("b" * 16) / "cpu.json"]

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
-from benchmark import replay, train
+from benchmark import control, replay, train
 from benchmark.accelerators import find
 from benchmark.errors import UserError
 from benchmark.files import read_json, write_json
 from benchmark.parameters import Parameters
 from benchmark.results import Results
+from tests.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
@@ -34,6 +36,34 @@ def test_a_training_can_be_repeated(change, workspace: Path, changed: dict[str, 
         "status": "ok", "accelerator": "cpu", "steps": 10, "bitwise": True, "parted_at": None
     }  # fmt: skip
     assert before == {path: path.read_bytes() for path in Path("reports/train").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("which", "results", "other"),
+    [({"seed": 8}, CPU.seed(8), CPU), ({"control": True}, CPU.control, CPU.seed(8))],
+)
+def test_each_further_training_is_repeated_as_it_was(
+    change, workspace: Path, which: dict[str, Any], results: Results, other: Results
+) -> None:
+    """Its own losses are those that count, and no other training's."""
+    save_file(tuner(3, seed=1).network.state_dict(), "learned.safetensors")
+    parameters = change(seeds=[8], model={"weights": "learned.safetensors"})
+    train.run(find("cpu"), parameters)
+    train.run(find("cpu"), parameters, seed=8)
+    control.run(find("cpu"), parameters)
+    replay.run(find("cpu"), parameters, **which)
+    assert read_json(results.replay)["bitwise"]
+    assert not CPU.replay.exists()
+    results.steps.write_bytes(other.steps.read_bytes())
+    replay.run(find("cpu"), parameters, **which)
+    assert read_json(results.replay)["parted_at"] == 1
+
+
+def test_a_control_of_other_inputs_is_not_repeated(change, workspace: Path) -> None:
+    train.run(find("cpu"), change())
+    control.run(find("cpu"), change())
+    with pytest.raises(UserError, match=r"train/cpu\.control\.json is of other code"):
+        replay.run(find("cpu"), change(train={"learning_rate": 0.1}), control=True)
 
 
 def test_a_shorter_training_is_repeated_whole(change, workspace: Path) -> None:
@@ -80,5 +110,5 @@ def test_a_training_of_other_inputs_is_not_repeated(change: Callable[..., Parame
 
 def test_an_accelerator_that_has_come_since_needs_a_training(parameters: Parameters) -> None:
     write_json(CPU.training, {"status": "unavailable", "accelerator": "cpu", "reason": "gone"})
-    with pytest.raises(UserError, match="cpu was absent from the training"):
+    with pytest.raises(UserError, match=r"train/cpu\.json is of an absent acc"):
         replay.run(find("cpu"), parameters)

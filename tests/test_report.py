@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert compared_flags(pages) == []
     verdict = "unstable: other work took 40% of the processors, end it and repeat"
     write_json(Results("cpu").throughput, {**found.throughput, "verdict": verdict})
-    write_json(Results("cpu").replay, {**found.replay, "bitwise": False, "parted_at": 4})
+    write_json(Results("cpu").replay, training(parted_at=4).replay)
     assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
     lines = Path("reports/report.md").read_text().splitlines()
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
@@ -192,10 +193,28 @@ def next_row(lines: list[str]) -> str:
 
 
 def test_replays_are_told(pages) -> None:
-    found = write_results("cpu")
+    write_results("cpu")
     assert "- cpu: reproduced bitwise over 10 steps." in pages("cpu")
-    write_json(Results("cpu").replay, {**found.replay, "bitwise": False, "parted_at": 4})
+    write_json(Results("cpu").replay, training(parted_at=4).replay)
     assert "- cpu: not reproduced: parted at step 4 of 10." in pages("cpu")
+
+
+def test_the_replay_of_every_training_is_told(pages) -> None:
+    write_results("cpu", seeds={8: training(parted_at=2), 9: training()})
+    write_training(Results("cpu").control, training(parted_at=3))
+    page = pages("cpu", seeds=(8, 9), controls=("cpu",))
+    lines = [
+        "cpu: reproduced bitwise over 10 steps.",
+        "cpu, random weights (control): not reproduced: parted at step 3 of 10.",
+        "cpu, seed 8: not reproduced: parted at step 2 of 10.",
+        "cpu, seed 9: reproduced bitwise over 10 steps.",
+    ]
+    assert "\n".join(f"- {line}" for line in lines) in page
+    for line in lines:
+        name, said = line.split(": ", 1)
+        assert f"<li><bdi>{name}</bdi>: {said}</li>" in html()
+    flag = "Not reproduced: cpu, random weights (control), cpu, seed 8."
+    assert compared()["flags"] == [flag]
 
 
 def test_results_of_other_machines_appear(pages) -> None:
@@ -206,8 +225,65 @@ def test_results_of_other_machines_appear(pages) -> None:
     page = pages("cpu")
     assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.192 to 1.209) |" in page
     assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
-    assert "- cpu and cpu on m1: bit-equal." in page
+    assert "75.0% (59.8% to 85.8%) | bit-equal |" in page
     assert "cpu on m1" in Path("reports/throughput.svg").read_text()
+
+
+def test_other_machines_are_compared_with_one_another(pages) -> None:
+    """Beside its speed, what each one's results are beside the reference's; the others in sum."""
+    write_results("cpu")
+    write_results("xla", label="xla:cpu")
+    lost = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
+    for machine, trained in {"m1": {}, "m2": {}, "m3": lost}.items():
+        found = record(machine=machine, **trained)
+        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+    page = pages("cpu", "xla")
+    pairs = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
+    names = ["cpu", "xla:cpu", "cpu on m1", "cpu on m2", "cpu on m3"]
+    assert [*pairs] == [
+        ("cpu", "xla:cpu"), *product(names[:2], names[2:]), *combinations(names[2:], 2)
+    ]  # fmt: skip
+    assert pairs["cpu on m1", "cpu on m2"] == "bit-equal"
+    assert pairs["cpu on m2", "cpu on m3"] == "different"
+    [row] = [line for line in page.splitlines() if line.startswith("| `m3`")]
+    assert "| different (McNemar's exact test of 40 test images, p = " in row
+    said = (
+        "Of 6 pairs without cpu: 3 bit-equal, 3 different (different: xla:cpu and cpu on m3, "
+        "cpu on m1 and cpu on m3, cpu on m2 and cpu on m3)."
+    )
+    assert said in page
+    assert said in html()
+    assert "- cpu and xla:cpu: bit-equal." in page
+    assert "- cpu and cpu on m1" not in page
+    assert "; results: bit-equal." in page
+
+
+def test_a_pair_of_machines_needs_no_further_line(pages) -> None:
+    write_results("cpu")
+    write_absent("gpu")
+    write_json(MACHINES / "m1/cpu.json", record(machine="m1").model_dump(mode="json"))
+    assert "pairs without" not in pages("cpu", "gpu")
+    assert [pair["other"] for pair in compared()["parity"]] == ["gpu", "cpu on m1"]
+
+
+def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
+    """Of two models there is one test: p = 2 / 2^7 counts, though three pairs are compared."""
+    write_results("cpu", correct="1" * 7 + "0" * 33)
+    other = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
+    for machine in ("m1", "m2"):
+        found = record(machine=machine, **other)
+        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+    pages("cpu")
+    assert [p["kind"] for p in compared()["parity"]] == ["different", "different", "bit-equal"]
+
+
+def test_images_to_the_target_are_those_of_the_machines_own_dataset(pages) -> None:
+    write_results("cpu")
+    found = record(machine="m1", train_images=500, inputs={"dataset": "x"})
+    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    pages("cpu")
+    [entry] = compared()["machines"]
+    assert entry["training"]["to_target"]["images"] == 1000
 
 
 def test_this_machines_own_export_does_not_stand_beside_it(pages) -> None:
@@ -222,6 +298,7 @@ def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
     page = pages("gpu")
     assert "nothing was measured" in page
     assert compared()["parity"] == []
+    assert "| Images/s | Against cpu on m1 |" in page
     assert "| `m1` | cpu | a cpu | 50.0 (49.8 to 50.2) | the reference |" in page
 
 

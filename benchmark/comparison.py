@@ -5,8 +5,8 @@ Every other form of the report is drawn from it. A ratio stands only between equ
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import accumulate, chain, combinations, product
-from math import comb, hypot
+from itertools import accumulate, combinations, product
+from math import hypot, isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmark import parity
 from benchmark.record import Record, Training
 from benchmark.statistics import Interval, detectable, proportion
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SHOWN = 3
 """Names in a line that is about many."""
 CONTROL = "random weights (control)"
@@ -51,7 +51,7 @@ def build(
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict(accelerators, pairs),
-        "flags": flags(accelerators, machines),
+        "flags": flags(accelerators, machines, reference),
         "reference": next((n for n, record in [*here, *there] if record is reference), None),
         "target_accuracy": target,
         "dataset": dict(dataset),
@@ -72,22 +72,43 @@ def verdict(accelerators: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[s
 
 
 def flags(
-    accelerators: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, Any]]
+    accelerators: Sequence[Mapping[str, Any]],
+    machines: Sequence[Mapping[str, Any]],
+    reference: Record | None,
 ) -> list[str]:
-    """What must be known before a speed is read: who did other work than the reference, whose
-    speed is unstable, and whose results could not be had again."""
-    named = {entry["label"]: entry for entry in accelerators if entry["status"] == "ok"}
-    named |= {title(entry["label"], entry["machine"]): entry for entry in machines}
+    """What must be known before a speed is read: who did other work than the reference or had
+    other software, whose speed is unstable, and whose results could not be had again."""
     kinds: dict[str, list[str]] = {}
-    for name, entry in named.items():
-        if why := entry["throughput"]["not_compared"]:
-            kinds.setdefault(f"Not comparable, {why}", []).append(name)
-        if entry["throughput"]["verdict"] != "stable":
-            kinds.setdefault("Unstable speed", []).append(name)
-        for run, training in trainings(name, entry).items():
-            if not training["replay"]["bitwise"]:
-                kinds.setdefault("Not reproduced", []).append(run)
+    for name, entry in _named(accelerators, machines).items():
+        assert reference
+        for kind, names in _doubts(name, entry, reference).items():
+            kinds.setdefault(kind, []).extend(names)
     return [f"{kind}: {few(names)}." for kind, names in kinds.items()]
+
+
+def _doubts(name: str, entry: Mapping[str, Any], reference: Record) -> dict[str, list[str]]:
+    """By what they are, the names of those that have them."""
+    doubts: dict[str, list[str]] = {}
+    if why := entry["throughput"]["not_compared"]:
+        doubts[f"Not comparable, {why}"] = [name]
+    known = software(reference)
+    if others := [f"{n} {v}" for n, v in entry["software"].items() if known.get(n) != v]:
+        doubts[f"Other software, {', '.join(others)}"] = [name]
+    if entry["code"] != reference.training.result["inputs"]["code"]:
+        doubts["Other training code"] = [name]
+    if entry["throughput"]["verdict"] != "stable":
+        doubts["Unstable speed"] = [name]
+    alike = entry["control"]["alike"] if "control" in entry else {}
+    if unlike := [what for what, same in alike.items() if not same]:
+        doubts[f"A control of other {', '.join(unlike)}"] = [name]
+    parted = [n for n, t in trainings(name, entry).items() if not t["replay"]["bitwise"]]
+    return {**doubts, "Not reproduced": parted} if parted else doubts
+
+
+def software(record: Record) -> dict[str, str]:
+    """Versions of what computes."""
+    environment = record.environment
+    return {"python": environment["python"], **environment["packages"]}
 
 
 def trainings(name: str, entry: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -104,14 +125,31 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def rates(comparison: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """Images per second, by name, of the reference and of all that did the same work."""
+    named = _named(comparison["accelerators"], comparison["machines"])
+    found = {name: entry["throughput"] for name, entry in named.items()}
+    return {n: f["images_per_second"] for n, f in found.items() if not f["not_compared"]}
+
+
+def _named(
+    accelerators: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The entries that were there, by what they are called."""
+    here = {entry["label"]: entry for entry in accelerators if entry["status"] == "ok"}
+    return here | {title(entry["label"], entry["machine"]): entry for entry in machines}
+
+
 def title(label: str, machine: str) -> str:
     """What an accelerator of another machine is called."""
     return f"{label} on {machine}"
 
 
 def incomparable(one: Record, other: Record) -> str | None:
-    """Why there is no ratio of the two's speeds; None where there is one."""
-    if unlike := parity.unlike(one.training, other.training):
+    """Why there is no ratio of the two's speeds; None where there is one. Of the parameters only
+    those of the workload matter to a speed."""
+    unlike = [n for n in parity.unlike(one.training, other.training) if n != "parameters"]
+    if unlike:
         return f"other {' and '.join(unlike)}"
     ours, theirs = one.throughput["workload"], other.throughput["workload"]
     names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
@@ -134,6 +172,8 @@ def _entry(record: Record, reference: Record | None, target: float) -> dict[str,
         "status": "ok",
         "machine": record.machine,
         "device": record.training.result["device"],
+        "software": software(record),
+        "code": record.training.result["inputs"]["code"],
         "throughput": {
             "images_per_second": record.rate,
             **_against(record, reference),
@@ -142,10 +182,7 @@ def _entry(record: Record, reference: Record | None, target: float) -> dict[str,
             "ratios": found["ratios"],
             "time": _time(found["ratios"]),
             "step_seconds": found["trainer"]["step_seconds"],
-            "sweep": [
-                {key: value for key, value in point.items() if key != "samples"}
-                for point in found.get("sweep", [])
-            ],
+            "sweep": _sweep(found),
         },
         "utilisation": efficiency["utilisation"],
         "peak_memory": efficiency["peak_memory"],
@@ -155,6 +192,13 @@ def _entry(record: Record, reference: Record | None, target: float) -> dict[str,
         "seeds": _seeds(record, target),
         "digests": record.training.digests,
     }
+
+
+def _sweep(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Its points without single blocks, each with its batch size."""
+    size = found["workload"]["batch_size"]
+    points = [{"batch_size": size, **point} for point in found.get("sweep", [])]
+    return [{k: v for k, v in point.items() if k != "samples"} for point in points]
 
 
 def _against(record: Record, reference: Record) -> dict[str, Any]:
@@ -203,10 +247,16 @@ def _training(training: Training, images: int, target: float) -> dict[str, Any]:
         "epochs": result["epochs"],
         "best_epoch": result["best_epoch"],
         "steps": result["steps"],
+        "train_loss": {"first": _finite(training.losses[0]), "last": _finite(training.losses[-1])},
         "seconds": timing["total_seconds"],
         "to_target": _to_target(training, images, target),
         "replay": training.replay,
     }
+
+
+def _finite(loss: float) -> float | None:
+    """None in place of what JSON cannot hold."""
+    return loss if isfinite(loss) else None
 
 
 def _controlled(record: Record, control: Training, target: float) -> dict[str, Any]:
@@ -259,20 +309,29 @@ def _pairs(here: Sequence[Named], there: Sequence[Named]) -> list[dict[str, Any]
     Equal models come to the same test with a third, so tests are counted by models.
     """
     near, far = ([named for named in side if named[1].available] for side in (here, there))
-    models = {record.training.digests["weights"] for _, record in [*near, *far]}
-    tests = max(comb(len(models), 2), 1)
+    pairs = [*combinations(here, 2), *product(near, far), *combinations(far, 2)]
+    tests = _tests([(one, other) for (_, one), (_, other) in pairs])
     return [
         {"one": one, "other": other, **asdict(parity.compare(first, second, tests))}
-        for (one, first), (other, second) in chain(
-            combinations(here, 2), product(near, far), combinations(far, 2)
-        )
+        for (one, first), (other, second) in pairs
     ]
+
+
+def _tests(pairs: Sequence[tuple[Record, Record]]) -> int:
+    """How many pairs of different models can be compared; 1 if none can."""
+    models = {
+        frozenset(record.training.digests["weights"] for record in pair)
+        for pair in pairs
+        if all(record.available for record in pair)
+        and not parity.unlike(*(record.training for record in pair))
+    }
+    return max(sum(len(pair) == 2 for pair in models), 1)
 
 
 def _alone(entry: Mapping[str, Any]) -> str:
     rate, accuracy = entry["throughput"]["images_per_second"], entry["training"]["test_accuracy"]
     return (
-        f"{entry['label']} trains {rate['median']:.0f} images/s and reaches "
+        f"{entry['label']} trains {rate['median']:.3g} images/s and reaches "
         f"{accuracy['median']:.1%} test accuracy{_control(entry)}"
     )
 
@@ -287,10 +346,12 @@ def _among(present: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, An
         best = max(compared, key=lambda e: e["throughput"]["ratio_to_reference"]["median"])
         sentence = _lead(first, best)
     if apart:
-        sentence += f"; {' and '.join(apart)} cannot be compared with {first['label']}"
+        sentence += (
+            f"; the speed of {' and '.join(apart)} cannot be compared with that of {first['label']}"
+        )
     labels = {entry["label"] for entry in present}
-    kinds = {p["kind"] for p in pairs if labels >= {p["one"], p["other"]}} - {"not compared"}
-    return f"{sentence}; results: {' and '.join(sorted(kinds))}" if kinds else sentence
+    kinds = {p["kind"] for p in pairs if labels >= {p["one"], p["other"]}}
+    return f"{sentence}; results: {' and '.join(sorted(kinds))}"
 
 
 def _lead(reference: Mapping[str, Any], best: Mapping[str, Any]) -> str:

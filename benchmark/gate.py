@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmark import record
 from benchmark.comparison import interval
 from benchmark.errors import UserError
-from benchmark.parity import SIGNIFICANCE, TEST, mcnemar
+from benchmark.parity import SIGNIFICANCE, TEST, mcnemar, unlike
 from benchmark.record import MACHINES, Record
 from benchmark.statistics import detectable
 
@@ -24,7 +24,15 @@ OK, REGRESSION, INCOMPARABLE = 0, 1, 2
 GATED = ("trainer", "accuracy")
 """What can fail the gate; the rates of other modes tell where a change comes from."""
 
-Records = Mapping[str, Record]
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    records: Mapping[str, Record]
+    """By accelerator, those of absent ones left out."""
+    exported: bool
+    """Whether it was named as a machine's results, which may be another machine's."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,9 @@ class Change:
     """After over before."""
     detected: bool
     words: str
+
+    def __str__(self) -> str:
+        return f"{self.accelerator} {self.what}: {self.words}"
 
     def regressed(self, limit: float) -> bool:
         """Whether it is detectably worse, and by a larger part than `limit`."""
@@ -52,56 +63,82 @@ def run(before: str, after: str, limit: float) -> int:
     """
     one, other = read(before), read(after)
     changes: list[Change] = []
-    refused = not one
-    for name, record_before in one.items():
-        why = refusal(record_before, other.get(name))
-        if why:
-            print(f"{name}: not compared: {why}")
-            refused = True
+    refusals = [] if one.records else ["nothing was measured in the first"]
+    for name, old in one.records.items():
+        new = other.records.get(name)
+        why = refusal(old, new, other_machine=one.exported or other.exported)
+        if new is None or why:
+            refusals.append(f"{name}: not compared: {why}")
         else:
-            changes += compare(record_before, other[name])
-    for change in changes:
-        print(f"{change.accelerator} {change.what}: {change.words}")
+            refusals += [f"{name}: rates not compared: {doubt}" for doubt in doubts(old, new)]
+            changes += compare(old, new)
     lost = [change for change in changes if change.regressed(limit)]
+    for line in (*refusals, *map(str, changes)):
+        print(line)
     for change in lost:
         print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
-    return REGRESSION if lost else INCOMPARABLE if refused else OK
+    return REGRESSION if lost else INCOMPARABLE if refusals else OK
 
 
-def read(source: str) -> Records:
-    """The records of a side by accelerator, those of absent accelerators left out.
+def read(source: str) -> Side:
+    """What a side holds.
 
     Raises:
         UserError: `source` is nothing that holds results.
     """
     path = Path(source)
+    exported = True
     if path.is_file():
         found = [record.load(path)]
     elif (path / "reports").is_dir():
-        found = list(_tree(path))
+        found, exported = list(_tree(path)), False
     elif (MACHINES / source).is_dir():
         found = _folder(MACHINES / source)
     elif path.is_dir():
         found = _folder(path)
     else:
-        found = _revision(source)
-    return {each.name: each for each in found if each.available}
+        found, exported = _revision(source), False
+    return Side({each.name: each for each in found if each.available}, exported)
 
 
-def refusal(before: Record, after: Record | None) -> str | None:
-    """Why two records are no pair: of two commits, so that their code may differ."""
+def refusal(before: Record, after: Record | None, other_machine: bool) -> str | None:
+    """Why two records are no pair: of two commits, so that their code may differ.
+
+    Args:
+        before: of the first side.
+        after: of the second, if it is there.
+        other_machine: whether they may be of two machines.
+    """
     if after is None:
         return "not measured in the second"
-    unlike = {**before.throughput["workload"], "dataset": before.throughput["dataset"]}
-    like = {**after.throughput["workload"], "dataset": after.throughput["dataset"]}
-    names = sorted(n for n in {*unlike, *like} - {"code"} if unlike.get(n) != like.get(n))
+    if before.machine != after.machine and not other_machine:
+        return (
+            f"other machine ({_where(before)}, then {_where(after)}): a change of the code shows "
+            "on one machine only; to compare machines, name their exported results"
+        )
+    one, other = (
+        {
+            **each.throughput["workload"],
+            "dataset": (each.throughput["dataset"], each.training.result["inputs"]["dataset"]),
+        }
+        for each in (before, after)
+    )
+    names = sorted(n for n in {*one, *other} - {"code"} if one.get(n) != other.get(n))
     return f"other {', '.join(names)}" if names else None
 
 
+def doubts(before: Record, after: Record) -> list[str]:
+    """Why no rate of the two says anything."""
+    verdicts = {"first": before.throughput["verdict"], "second": after.throughput["verdict"]}
+    return [f"the {side} is {found}" for side, found in verdicts.items() if found != "stable"]
+
+
 def compare(before: Record, after: Record) -> list[Change]:
-    """What became of the rate of each mode that both measured, and of the test accuracy."""
+    """What became of the rate of each mode that both measured, if there is no doubt of it, and of
+    the test accuracy."""
     modes = [m for m in before.throughput["modes"] if m in after.throughput["modes"]]
-    return [*(_rate(before, after, mode) for mode in modes), _accuracy(before, after)]
+    rates = [] if doubts(before, after) else [_rate(before, after, mode) for mode in modes]
+    return [*rates, _accuracy(before, after)]
 
 
 def _rate(before: Record, after: Record, mode: str) -> Change:
@@ -123,10 +160,16 @@ def _accuracy(before: Record, after: Record) -> Change:
     one, other = (answer.count("1") / len(answer) for answer in answers)
     p = mcnemar(*answers)
     words = f"{one:.1%} to {other:.1%} ({TEST}, p = {p:.2g})"
+    if others := unlike(before.training, after.training):
+        words += f", trained with other {' and '.join(others)}"
     detected = p < SIGNIFICANCE
     if not detected:
         words = f"no difference detectable: {words}"
     return Change(before.label, "accuracy", other / one if one else 1.0, detected, words)
+
+
+def _where(found: Record) -> str:
+    return f"{found.training.result['device']} of {found.machine}"
 
 
 def _folder(path: Path) -> list[Record]:

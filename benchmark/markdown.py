@@ -1,10 +1,11 @@
 """Pieces of a Markdown page."""
 
+import re
 from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose cells may hold anything."""
+    """A table; what a cell holds may be Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
@@ -12,6 +13,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def plain(text: str) -> str:
     """Text on one line, in which no HTML begins."""
     return text.replace("<", "&lt;").replace("\n", " ")
+
+
+def literal(text: str) -> str:
+    """Text of somebody else's, nothing of which is Markdown."""
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", text)
 
 
 def duration(seconds: float) -> str:

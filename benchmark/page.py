@@ -2,7 +2,7 @@
 anything and runs no script."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from benchmark import summary
-from benchmark.comparison import trainings
+from benchmark.comparison import rates, trainings
 from benchmark.markdown import duration
 from benchmark.pictures import Sheets
 
 TEMPLATE = Path(__file__).with_name("page.html")
 WORDS = (
-    "against", "elsewhere", "here", "memory", "ratio", "replayed", "results", "share", "speed",
-    "to_target",
+    "against", "cost", "elsewhere", "energy", "goal", "here", "memory", "ratio", "replayed",
+    "results", "share", "speed", "swept", "to_target",
 )  # fmt: skip
 """What the Markdown says in the same words."""
 
@@ -50,6 +50,8 @@ def render(
         figures=figures(present, comparison, charts),
         sheets=sheets,
         ratio_names=summary.RATIOS,
+        about_intervals=summary.INTERVALS,
+        about_pairs=summary.PAIRS,
     )
 
 
@@ -59,20 +61,37 @@ def figures(
     """Those charts that show something, each with its content in words."""
     if not present:
         return {}
-    labels = " and ".join(entry["label"] for entry in present)
-    rates = ", ".join(
-        f"{entry['label']} {entry['throughput']['images_per_second']['median']:.1f}"
-        for entry in [*present, *comparison["machines"]]
-    )
-    swept = any(entry["throughput"]["sweep"] for entry in present)
+    runs = [run for entry in present for run in trainings(entry["label"], entry).items()]
     words = {
-        "throughput": f"Bars of training images per second: {rates}.",
-        "loss": f"The training loss of {labels} by step.",
-        "accuracy": f"The validation accuracy of {labels} against wall time.",
-        "steps": f"The times of single training steps of {labels}, as boxes.",
-        **({"sweep": "Training images per second against the batch size."} if swept else {}),
+        "throughput": "Bars of training images per second: "
+        + _join(f"{name} {rate['median']:.1f}" for name, rate in rates(comparison).items()),
+        "loss": "Training loss by step: "
+        + _join(_course(entry["label"], entry["training"]) for entry in present),
+        "accuracy": "Validation accuracy after each epoch against wall time; of the best: "
+        + _join(f"{n} {t['val_accuracy']:.1%} of {duration(t['seconds'])}" for n, t in runs),
+        "steps": "Times of single training steps: "
+        + _join(_steps(entry["label"], entry["throughput"]["step_seconds"]) for entry in present),
     }
+    if any(entry["throughput"]["sweep"] for entry in present):
+        words["sweep"] = "Training images per second against the batch size, as in the table below."
     return {name: inline(charts[name], name, said) for name, said in words.items()}
+
+
+def _course(label: str, training: Mapping[str, Any]) -> str:
+    first, last = training["train_loss"]["first"], training["train_loss"]["last"]
+    ends = [f"{loss:.3g}" if loss is not None else "no number" for loss in (first, last)]
+    return f"{label} from {' to '.join(ends)} in {training['steps']} steps"
+
+
+def _steps(label: str, found: Mapping[str, float]) -> str:
+    if not found:
+        return f"{label} not known"
+    middle, low, high = (1000 * found[name] for name in ("p50", "p5", "p95"))
+    return f"{label} {middle:.3g} ms, nine of ten from {low:.3g} to {high:.3g} ms"
+
+
+def _join(parts: Iterable[str]) -> str:
+    return "; ".join(parts) + "."
 
 
 def inline(chart: str, name: str, words: str) -> Markup:

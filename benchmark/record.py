@@ -5,6 +5,7 @@ that `python -m benchmark export` wrote there.
 """
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,24 @@ from benchmark.parameters import Parameters
 from benchmark.results import DATASET, REPORTS, Results, read_result
 
 MACHINES = REPORTS / "machines"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+NEEDED = (
+    "environment.machine", "environment.python", "environment.packages",
+    "training.result.accelerator", "training.result.device", "training.result.inputs",
+    "training.result.digests.order_by_epoch", "training.result.test.top5",
+    "training.timing.total_seconds", "training.replay.bitwise",
+    "throughput.modes.trainer.images_per_second", "throughput.noise_floor", "throughput.ratios",
+    "throughput.verdict", "throughput.workload.batch_size", "throughput.trainer.step_seconds",
+    "throughput.efficiency.utilisation", "throughput.efficiency.peak_memory",
+    "throughput.efficiency.energy",
+)  # fmt: skip
+"""What every exported record must hold, besides what a Record itself demands."""
 
 
 class Training(BaseModel):
     """One training, or the reason why there is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     result: dict[str, Any]
     """As the stage wrote it."""
@@ -142,7 +154,7 @@ def export(parameters: Parameters) -> list[Path]:
         )
     paths = [MACHINES / record.machine / f"{record.name}.json" for record in present]
     for path, record in zip(paths, present, strict=True):
-        write_json(path, record.model_dump(mode="json"))
+        write_json(path, json.loads(record.model_dump_json()))  # JSON has no NaN, the model "NaN"
     return paths
 
 
@@ -150,10 +162,16 @@ def read_others(own: str) -> list[Record]:
     """The exported records of every machine but `own`, by machine and accelerator.
 
     Raises:
-        UserError: a file is no such record.
+        UserError: a file is no such record, or lies under another's name.
     """
-    records = [load(path) for path in sorted(MACHINES.glob("*/*.json"))]
-    return [record for record in records if record.machine != own]
+    records = {path: load(path) for path in sorted(MACHINES.glob("*/*.json"))}
+    for path, record in records.items():
+        named = MACHINES / record.machine / f"{record.name}.json"
+        if path != named:
+            raise UserError(
+                f"{path} holds what belongs in {named}.", "Move it there, or remove it."
+            )
+    return [record for record in records.values() if record.machine != own]
 
 
 def load(path: Path) -> Record:
@@ -163,19 +181,32 @@ def load(path: Path) -> Record:
         UserError: `path` is none, or of another version of this suite.
     """
     try:
-        content = read_json(path)
-        version = content.get("schema_version") if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{path} has schema version {version}, not {SCHEMA_VERSION}.",
-                "Export it anew with this version of the suite, or remove it.",
-            )
-        return Record.model_validate(content)
+        return _parse(read_json(path))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{path} is no exported result: {reason}.", "Export it anew, or remove it."
+            f"{path} is no exported result: {reason}.",
+            "Export it anew with this version of the suite, or remove it.",
         ) from None
+
+
+def _parse(content: Any) -> Record:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"its schema version is {version}, not {SCHEMA_VERSION}")
+    record = Record.model_validate(content)
+    lacking = [path for path in NEEDED if not _holds(content, path)]
+    if lacking:
+        raise ValueError(f"it lacks {lacking[0]}")
+    return record
+
+
+def _holds(content: Any, path: str) -> bool:
+    for key in path.split("."):
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return True
 
 
 def rows(path: Path) -> list[dict[str, str]]:

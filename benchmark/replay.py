@@ -1,6 +1,6 @@
 """The replay stages: a training's first steps once more, in a process that knows nothing of it.
 
-Equal weights after them, bit for bit, are the proof that the figures can be had again.
+Equal weights after them, bit for bit, are evidence that the figures can be had again.
 """
 
 import csv

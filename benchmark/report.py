@@ -23,7 +23,7 @@ def run(parameters: Parameters) -> None:
     dataset = read_result(DATASET)
     target = parameters.report.target_accuracy
     compared = comparison.build(own, others, controls, dataset, target)
-    drawn = draw(own, others, controls)
+    drawn = draw(own, controls, compared)
     said = facts(dataset, read_result(WEIGHTS), parameters)
     shown = next((pictures.sheets(parameters.data, r.name) for r in own if r.available), None)
     write_json(REPORTS / "comparison.json", compared)
@@ -34,31 +34,30 @@ def run(parameters: Parameters) -> None:
 
 
 def draw(
-    own: Sequence[Record], others: Sequence[Record], controls: Mapping[str, Training]
+    own: Sequence[Record], controls: Mapping[str, Training], compared: Mapping[str, Any]
 ) -> dict[str, str]:
     """Every chart by name, as SVG."""
     present = [r for r in own if r.available]
-    foreign = {comparison.title(r.label, r.machine): r for r in others if r.available}
-    everyone = {r.label: r for r in present} | foreign
     courses = {r.label: r.training for r in present} | {
         f"{r.label}, {comparison.CONTROL}": controls[r.name] for r in present if r.name in controls
     }
+    swept = {e["label"]: sweep(e) for e in compared["accelerators"] if e["status"] == "ok"}
     return {
-        "throughput": charts.throughput({label: r.rate for label, r in everyone.items()}),
+        "throughput": charts.throughput(comparison.rates(compared)),
         "loss": charts.losses({r.label: r.training.losses for r in present}),
         "accuracy": charts.accuracies(
             {label: (comparison.elapsed(t), t.accuracies) for label, t in courses.items()}
         ),
         "steps": charts.steps({r.label: r.throughput["trainer"]["step_seconds"] for r in present}),
-        "sweep": charts.sweep({r.label: sweep(r) for r in present}),
+        "sweep": charts.sweep(swept),
     }
 
 
-def sweep(found: Record) -> dict[str, list[tuple[int, dict[str, float]]]]:
+def sweep(entry: Mapping[str, Any]) -> dict[str, list[tuple[int, dict[str, float]]]]:
     """Rates by batch size for each combination of what else was swept."""
     lines: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    for point in found.throughput.get("sweep", []):
-        if point["status"] == "ok" and "batch_size" in point:
+    for point in entry["throughput"]["sweep"]:
+        if point["status"] == "ok":
             others = {k: v for k, v in point.items() if k in charts.SWEPT}
             label = ", ".join(f"{name} {value}" for name, value in others.items())
             lines.setdefault(label, []).append((point["batch_size"], point["images_per_second"]))

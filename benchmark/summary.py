@@ -5,19 +5,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmark.comparison import CONTROL, few, title, trainings
-from benchmark.markdown import duration, plain, table
+from benchmark.markdown import duration, literal, plain, table
 
 Entry = Mapping[str, Any]
 
 COLUMNS = (
     "Accelerator", "Device", "Images/s", "Against {reference}", "Test accuracy",
-    "To {target:.0%} validation accuracy", "Epochs", "Training time", "Weights",
+    "To {goal} validation accuracy", "Epochs", "Training time", "Weights",
 )  # fmt: skip
+INTERVALS = (
+    "Intervals are of 95 %: those of rates over the processes of one measurement, those of "
+    "accuracies over the test images, for the one model that was trained."
+)
+PAIRS = (
+    "One training of each is compared, so that `different` and `statistically equal` are said of "
+    "two trained models."
+)
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
     "trainer_over_compute": "Trainer / resident batch",
     "trainer_over_baseline": "Trainer / ImageFolder loop",
-    "input_over_baseline_input": "Loader / ImageFolder loader, per core",
+    "input_over_baseline_input": "Loader / ImageFolder loader, per core (bytes / finished floats)",
 }
 
 
@@ -33,9 +41,9 @@ def render(comparison: Mapping[str, Any], facts: Sequence[str]) -> str:
     blocks = [
         "# Fine-tuning ResNet50, compared",
         f"**{comparison['verdict']}**",
-        *(f"> {plain(flag)}" for flag in comparison["flags"]),
+        *(f"> {plain(literal(flag))}" for flag in comparison["flags"]),
         accelerators(entries, comparison["reference"], comparison["target_accuracy"]),
-        "Intervals hold the true figure in 95 of 100 cases.",
+        INTERVALS,
         "![Training images per second](throughput.svg)",
         "![Training loss by step](loss.svg)",
         "![Validation accuracy against training time](accuracy.svg)",
@@ -53,9 +61,14 @@ def render(comparison: Mapping[str, Any], facts: Sequence[str]) -> str:
 
 def accelerators(entries: Sequence[Entry], reference: str | None, target: float) -> str:
     """A line for each, with its figures or why there are none."""
-    named = {"reference": reference or "another", "target": target}
+    named = {"reference": literal(reference or "another"), "goal": goal(target)}
     header = [column.format(**named) for column in COLUMNS]
     return table(header, [_cells(entry) for entry in entries])
+
+
+def goal(target: float) -> str:
+    """An accuracy without digits that it does not have."""
+    return f"{100 * target:g}%"
 
 
 def against(throughput: Mapping[str, Any]) -> str:
@@ -77,9 +90,12 @@ def ratio(found: Mapping[str, float]) -> str:
 
 def speed(throughput: Mapping[str, Any]) -> str:
     """Images per second with their interval, and a warning if they are not stable."""
-    found = throughput["images_per_second"]
-    said = f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+    said = _rate(throughput["images_per_second"])
     return said if throughput["verdict"] == "stable" else f"{said}, unstable"
+
+
+def _rate(found: Mapping[str, float]) -> str:
+    return f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
 
 
 def share(found: Mapping[str, float]) -> str:
@@ -102,6 +118,34 @@ def memory(found: Mapping[str, Any]) -> str:
     return f"host {found['host_bytes'] / 2**30:.1f} GiB, device {known}"
 
 
+def energy(found: Mapping[str, Any]) -> str:
+    """Of one image, or why it is not known."""
+    if "reason" in found:
+        return f"unavailable: {found['reason']}"
+    joules = found["joules_per_image"]
+    return f"{joules['median']:.2g} ({joules['low']:.2g} to {joules['high']:.2g}) J an image"
+
+
+def cost(found: Mapping[str, float] | None) -> str:
+    """Of a million images, in the unit of the price."""
+    if found is None:
+        return "no price per hour given"
+    return f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+
+
+def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str]]:
+    """Accelerator, point and outcome of everything in the sweeps."""
+    for entry in present:
+        for point in entry["throughput"]["sweep"]:
+            found = {k: v for k, v in point.items() if k not in ("status", "images_per_second")}
+            reason = found.pop("reason", "")
+            what = ", ".join(f"{name} {value}" for name, value in found.items())
+            if point["status"] == "ok":
+                yield entry["label"], what, _rate(point["images_per_second"])
+            else:
+                yield entry["label"], what, f"{point['status']}: {reason}"
+
+
 def replayed(found: Mapping[str, Any]) -> str:
     """What the replay came to."""
     if found["bitwise"]:
@@ -111,12 +155,12 @@ def replayed(found: Mapping[str, Any]) -> str:
 
 def _cells(entry: Entry) -> list[str]:
     if entry["status"] != "ok":
-        reason = f"unavailable: {entry['reason']}"
+        reason = f"unavailable: {literal(entry['reason'])}"
         return [entry["label"], reason, *["-"] * (len(COLUMNS) - 2)]
     training = entry["training"]
     return [
         entry["label"],
-        entry["device"],
+        literal(entry["device"]),
         speed(entry["throughput"]),
         against(entry["throughput"]),
         share(training["test_accuracy"]),
@@ -143,17 +187,26 @@ def _speed(present: Sequence[Entry]) -> Iterable[str]:
         "without input, ImageFolder what most people write."
     )
     yield table(
-        ("Accelerator", "Compute", "Input", "Lightning", "Of its peak", "Peak memory", "Cost"),
+        (
+            "Accelerator",
+            "Compute",
+            "Input",
+            "Lightning",
+            "Of its peak",
+            "Peak memory",
+            "Energy",
+            "Cost of a million images",
+        ),
         [_whereabouts(entry) for entry in present],
     )
     yield (
         "Shares of a training step; the peak is the best rate of convolutions and matrix products "
-        "in the same process and precision; the cost is that of a million images, where a price "
-        "per hour is given."
+        "in the same process and precision."
     )
     yield "![Times of single training steps](steps.svg)"
     if any(each["sweep"] for each in found):
         yield "![Training images per second against the batch size](sweep.svg)"
+        yield table(("Accelerator", "Point of the sweep", "Images/s"), list(swept(present)))
 
 
 def _ratios(entry: Entry, names: Sequence[str]) -> list[str]:
@@ -163,14 +216,15 @@ def _ratios(entry: Entry, names: Sequence[str]) -> list[str]:
 
 
 def _whereabouts(entry: Entry) -> list[str]:
-    time, cost = entry["throughput"]["time"], entry["cost_per_million_images"]
+    time = entry["throughput"]["time"]
     parts = [share(time[name]) for name in ("compute", "input", "lightning")] if time else []
     return [
         entry["label"],
         *(parts or ["-"] * 3),
-        f"{entry['utilisation']['median']:.0%}",
+        share(entry["utilisation"]),
         memory(entry["peak_memory"]),
-        f"{cost['median']:.2f} ({cost['low']:.2f} to {cost['high']:.2f})" if cost else "-",
+        energy(entry["energy"]),
+        cost(entry["cost_per_million_images"]),
     ]
 
 
@@ -180,7 +234,7 @@ def _transfer(present: Sequence[Entry], target: float) -> Iterable[str]:
     if not controlled:
         return
     yield "## What the weights bring"
-    header = ("Start", "Test accuracy", "Top-5", f"To {target:.0%} validation accuracy")
+    header = ("Start", "Test accuracy", "Top-5", f"To {goal(target)} validation accuracy")
     yield table(header, [line for entry in controlled for line in _starts(entry)])
     yield "\n".join(_gain(entry) for entry in controlled)
     yield "A control starts from random weights and trains all layers, on augmented images."
@@ -214,7 +268,7 @@ def _seeds(present: Sequence[Entry], target: float) -> Iterable[str]:
     if not several:
         return
     yield "## How much depends on the seed?"
-    header = ("Run", "Test accuracy", f"To {target:.0%} validation accuracy")
+    header = ("Run", "Test accuracy", f"To {goal(target)} validation accuracy")
     yield table(header, [line for entry in several for line in _runs(entry)])
     yield "\n".join(_spread(entry, target) for entry in several)
 
@@ -232,7 +286,7 @@ def _spread(entry: Entry, target: float) -> str:
     return (
         f"- {entry['label']}: mean test accuracy {found['mean']:.1%}, standard deviation "
         f"{found['deviation'] * 100:.1f} points; {found['reached']} of {len(found['runs'])} runs "
-        f"reached {target:.0%}."
+        f"reached {goal(target)}."
     )
 
 
@@ -276,7 +330,8 @@ def _results(present: Sequence[Entry], comparison: Mapping[str, Any]) -> Iterabl
     yield "\n".join(f"- {name}: {replayed(training['replay'])}." for name, training in replays)
     if pairs := here(comparison):
         yield "\n".join(f"- {p['one']} and {p['other']}: {p['claim']}." for p in pairs)
-    header = ("Accelerator", "Initial weights", "Sample order", "Pixels")
+        yield PAIRS
+    header = ("Accelerator", "Initial weights", "Sample order", "First pixels")
     yield table(header, [_digests(entry) for entry in present])
 
 
@@ -291,19 +346,26 @@ def _machines(comparison: Mapping[str, Any]) -> Iterable[str]:
     if not machines:
         return
     yield "## Other machines"
-    header = ("Machine", "Accelerator", "Device", "Images/s", f"Against {reference}")
+    header = (
+        "Machine", "Accelerator", "Device", "Images/s", f"Against {literal(reference)}",
+        "Of its peak", "Cost of a million images", "Test accuracy",
+        f"To {goal(comparison['target_accuracy'])} validation accuracy", "Results",
+    )  # fmt: skip
     rows = [
         [
             f"`{entry['machine']}`",
-            entry["label"],
-            entry["device"],
+            literal(entry["label"]),
+            literal(entry["device"]),
             speed(entry["throughput"]),
             against(entry["throughput"]),
+            share(entry["utilisation"]),
+            cost(entry["cost_per_million_images"]),
             share(entry["training"]["test_accuracy"]),
+            to_target(entry["training"]),
             result,
         ]
         for entry, result in zip(machines, results(comparison), strict=True)
     ]
-    yield table((*header, "Test accuracy", "Results"), rows)
+    yield table(header, rows)
     if said := elsewhere(comparison):
         yield plain(said)

@@ -193,7 +193,8 @@ def judge(
     moving: Sequence[str],
     others: float,
 ) -> str:
-    """Whether to trust a result: "stable", or "unstable: <why>, <what to do>".
+    """Whether to trust a result: "stable", or "unstable: <why>, <what to do>". Steps are judged;
+    a loader's rate is some hundred times theirs, and its own interval stands beside it.
 
     Args:
         rate: the trainer's.
@@ -202,7 +203,8 @@ def judge(
         moving: modes whose warm-up ended, in some process, before steps were level.
         others: part of the processors' time that other work took.
     """
-    named = {"the rate": rate, **ratios, "the noise floor": floor}
+    steps = {name: found for name, found in ratios.items() if not name.startswith("input_")}
+    named = {"the rate": rate, **steps, "the noise floor": floor}
     wide = {name: found.spread for name, found in named.items() if found.spread > SPREAD}
     if others > machine.BUSY:
         return f"unstable: other work took {others:.0%} of the processors, end it and repeat"

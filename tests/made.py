@@ -100,18 +100,22 @@ def record(
     workload: dict[str, Any] | None = None,
     seeds: dict[int, Training] | None = None,
     train_images: int = IMAGES["train"],
+    packages: dict[str, str] | None = None,
     **trained: Any,
 ) -> Record:
     """All of one accelerator."""
     label = label or name
     return Record(
         name=name,
-        environment={"status": "ok", "machine": machine, "cpu": "a processor"},
+        environment={
+            "status": "ok", "machine": machine, "python": "3.11.7",
+            "packages": {"torch": "2.9.1", **(packages or {})},
+        },
         training=training(label, **trained),
         seeds=seeds or {},
         throughput=throughput(label, rate, floor, spread, **(workload or {})),
         train_images=train_images,
-    )
+    )  # fmt: skip
 
 
 def absent(name: str, reason: str = "no CUDA or MPS device found") -> Record:

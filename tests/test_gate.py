@@ -68,6 +68,7 @@ def test_another_mode_alone_is_no_regression(sides) -> None:
     ("changed", "why"),
     [
         ({"workload": {"batch_size": 64}}, "cpu: not compared: other batch_size"),
+        ({"inputs": {"dataset": "x"}}, "cpu: not compared: other dataset"),
         ({"name": "gpu"}, "cpu: not compared: not measured in the second"),
     ],
 )
@@ -75,6 +76,30 @@ def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, w
     changed = dict(changed)
     assert sides(record(), record(changed.pop("name", "cpu"), **changed)) == 2
     assert why in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+def test_an_unstable_rate_neither_fails_nor_passes(sides, capsys, first, second) -> None:
+    """Accuracy does not depend on what else ran."""
+    verdict = "unstable: other work took 40% of the processors, end it and repeat"
+
+    def measured(rate: float, unstable: bool, **trained: Any) -> Record:
+        found = record(rate=rate, **trained)
+        update = {"verdict": verdict} if unstable else {}
+        return found.model_copy(update={"throughput": {**found.throughput, **update}})
+
+    assert sides(measured(100, first), measured(50, second)) == 2
+    side = "first" if first else "second"
+    assert capsys.readouterr().out.splitlines() == [
+        f"cpu: rates not compared: the {side} is {verdict}",
+        "cpu accuracy: no difference detectable: 75.0% to 75.0% (McNemar's exact test, p = 1)",
+    ]
+    assert sides(measured(100, first), measured(100, second, correct="0" * 40)) == 1
+
+
+def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
+    assert sides(record(), record(inputs={"parameters": "x"}, pixels="x")) == 0
+    assert "p = 1), trained with other parameters and pixels" in capsys.readouterr().out
 
 
 def test_other_code_is_what_is_compared(sides) -> None:
@@ -94,6 +119,17 @@ def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> N
     assert main(["compare", "HEAD", "."]) == 1
     assert "cpu trainer: 100.0 to 50.0 images/s" in capsys.readouterr().out
     assert main(["compare", ".", "HEAD"]) == 0
+
+
+def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace, capsys) -> None:
+    write_results("cpu", rate=100.0, machine="m1")
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    write_results("cpu", rate=50.0, machine="m2")
+    assert main(["compare", "HEAD", "."]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("cpu: not compared: other machine (a cpu of m1, then a cpu of m2): ")
 
 
 def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
@@ -124,6 +160,7 @@ def test_the_limit_is_a_part(capsys, limit: str) -> None:
     assert "--max-regression" in capsys.readouterr().err
 
 
-def test_nothing_measured_before_cannot_be_compared(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(gate, "read", lambda source: {})
+def test_nothing_measured_before_cannot_be_compared(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(gate, "read", lambda source: gate.Side({}, False))
     assert gate.run("a", "b", 0.05) == 2
+    assert capsys.readouterr().out == "nothing was measured in the first\n"

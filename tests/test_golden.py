@@ -70,7 +70,7 @@ def test_speeds_of_unlike_things_have_no_ratio(name: str) -> None:
     text = forms(name)["md"]
     assert "| not compared: other batch_size |" in text
     assert "| not compared: other pixels |" in text
-    assert "gpu and tpu cannot be compared with cpu" in text
+    assert "the speed of gpu and tpu cannot be compared with that of cpu" in text
 
 
 def test_every_key_is_explained() -> None:

@@ -1,10 +1,10 @@
 """The strongest claim that holds for two trainings, and none where they were shown other things."""
 
-from math import exp
+from math import exp, nan, sqrt
 
 import pytest
 
-from benchmark.parity import compare, mcnemar, unlike
+from benchmark.parity import compare, difference, mcnemar, unlike
 from tests.made import absent, record, training
 
 LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
@@ -30,8 +30,21 @@ def test_a_rounding_is_within_the_tolerance() -> None:
 def test_losses_may_part_later_if_the_answers_do_not_differ() -> None:
     other = record("gpu", weights="v", losses=moved(8, 0.01))
     found = compare(record(), other)
-    assert (found.kind, found.through_step, found.parted_at) == ("equal within tolerance", 7, 8)
+    assert (found.kind, found.through_step, found.parted_at) == ("statistically equal", 7, 8)
     assert "through step 7, then statistically equal (McNemar's exact test of 40" in found.claim
+
+
+def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
+    found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
+    assert (found.kind, found.through_step) == ("statistically equal", 8)
+    assert "through step 8, where one ends, then statistically equal (" in found.claim
+
+
+def test_losses_that_are_no_numbers_do_not_part() -> None:
+    diverged = (*LOSSES[:10], nan, nan)
+    assert compare(record(losses=diverged), record("gpu", losses=diverged)).kind == "bit-equal"
+    other = compare(record(losses=diverged), record("gpu", weights="v"))
+    assert (other.kind, other.through_step, other.parted_at) == ("statistically equal", 10, 11)
 
 
 def test_losses_that_part_at_once_leave_the_answers() -> None:
@@ -51,6 +64,8 @@ def test_of_many_tests_one_finds_less_easily() -> None:
     one = record(correct="1" * 7 + "0" * 33)
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
     assert compare(one, other).p == pytest.approx(2 / 2**7)
+    assert "p = 0.016, different below 0.05; -17.5 points, " in compare(one, other).claim
+    assert "p = 0.016, different below 0.013; -17.5 points, " in compare(one, other, tests=4).claim
     assert compare(one, other).kind == "different"
     assert compare(one, other, tests=4).kind == "statistically equal"
 
@@ -91,6 +106,16 @@ def test_mcnemar_counts_what_only_one_answers_right() -> None:
     assert mcnemar("1" + "0" * 6 + "111", "0" + "1" * 6 + "111") == pytest.approx(16 / 128)
     assert mcnemar("1100", "1100") == 1
     assert mcnemar("10", "01") == 1
+
+
+def test_the_difference_of_two_models_answers() -> None:
+    """By hand: of 40, 7 and 2 (7.5 and 2.5 of 42): (7 - 2) / 42, and sqrt(10 - 25 / 42) / 42."""
+    one = "1" * 7 + "0" * 2 + "1" * 31
+    other = "0" * 7 + "1" * 2 + "1" * 31
+    found = difference(one, other)
+    middle, error = -5 / 42, 1.959964 * sqrt(10 - 25 / 42) / 42
+    assert found == pytest.approx((-5 / 40, middle - error, middle + error), abs=1e-6)
+    assert difference("0" * 3, "1" * 3)[2] == 1
 
 
 def test_equal_losses_are_not_yet_equal_bits() -> None:

@@ -1,13 +1,15 @@
 """What the stages wrote, as one record; and that what is exported names nobody."""
 
 import json
+from math import nan
 from pathlib import Path
 
 import pytest
 
 from benchmark import record
 from benchmark.errors import UserError
-from benchmark.record import MACHINES
+from benchmark.files import write_json
+from benchmark.record import MACHINES, Record
 from benchmark.results import Results
 from tests import made
 from tests.made import write_absent, write_results
@@ -56,10 +58,9 @@ def test_nothing_to_export_is_said(change, workspace: Path) -> None:
     ("content", "message"),
     [
         ("{", "is no exported result: Expecting"),
-        ("[]", "has schema version None, not 1"),
-        ('{"schema_version": 2}', "has schema version 2, not 1. Export it anew"),
-        ("{}", "has schema version None, not 1"),
-        ('{"schema_version": 1, "name": "cpu"}', "is no exported result: "),
+        ("[]", "is no exported result: its schema version is None, not 2. Export it anew"),
+        ('{"schema_version": 1}', "its schema version is 1, not 2. Export it anew"),
+        ('{"schema_version": 2, "name": "cpu"}', "is no exported result: "),
     ],
 )
 def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:
@@ -69,6 +70,32 @@ def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -
         record.load(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "lacking"),
+    [(made.absent("gpu"), "environment.machine"), (made.record(), "throughput.efficiency")],
+)
+def test_what_reports_need_must_be_there(tmp_path: Path, found: Record, lacking: str) -> None:
+    content = json.loads(found.model_dump_json())
+    content["throughput"].pop("efficiency", None)
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"it lacks {lacking}"):
+        record.load(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("name", ["m2/cpu.json", "m1/gpu.json"])
+def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
+    """Else one machine would stand in the report twice."""
+    write_json(MACHINES / name, made.record(machine="m1").model_dump(mode="json"))
+    with pytest.raises(UserError, match=rf"{name} holds what belongs in {MACHINES}/m1/cpu\.json"):
+        record.read_others("")
+
+
+def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> None:
+    write_results("cpu", losses=(1.0, nan))
+    [path] = record.export(change())
+    assert str(record.load(path).training.losses) == "(1.0, nan)"
 
 
 def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:

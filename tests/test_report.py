@@ -77,6 +77,7 @@ def test_a_control_stands_beside_its_training(pages) -> None:
     alike = "sample order equal, first pixels **different**, number of steps equal"
     assert f"- cpu: +50.0 points against its control ({alike})." in page
     assert "random weights (control)" in Path("reports/accuracy.svg").read_text()
+    assert compared()["flags"] == ["A control of other first pixels: cpu."]
 
 
 def test_without_a_control_nothing_is_said_of_one(pages) -> None:
@@ -157,7 +158,7 @@ def test_what_saw_other_samples_is_flagged_and_has_no_ratio(pages) -> None:
     page = pages("cpu", "xla")
     assert "| not compared: other sample orders and pixels |" in page
     assert "- cpu and xla:cpu: not compared: sample orders and pixels differ." in page
-    assert "xla:cpu cannot be compared with cpu" in page
+    assert "the speed of xla:cpu cannot be compared with that of cpu; results: not comp" in page
 
 
 def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
@@ -171,6 +172,54 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
     assert "50.0 (49.8 to 50.2), unstable" in next_row(lines)
     assert '<p class="flag">Unstable speed: cpu.</p>' in html()
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"packages": {"torch": "2.8.0"}}, "Other software, torch 2.8.0: cpu on m1."),
+        ({"packages": {"more": "1"}}, "Other software, more 1: cpu on m1."),
+        ({"inputs": {"code": "x"}}, "Other training code: cpu on m1."),
+    ],
+)
+def test_what_else_a_difference_may_come_from_is_said(pages, options, flag: str) -> None:
+    write_results("cpu")
+    found = record(machine="m1", **options)
+    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    assert compared_flags(pages) == [flag]
+
+
+def test_a_speed_does_not_depend_on_how_long_one_trains(pages) -> None:
+    write_results("cpu")
+    found = record(machine="m1", inputs={"parameters": "x"})
+    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    assert "| no difference detectable: 1.000 (0.993 to 1.007) |" in pages("cpu")
+    assert compared()["parity"][0]["claim"] == "not compared: parameters differ"
+
+
+def test_what_others_wrote_is_no_markdown(pages) -> None:
+    write_results("cpu")
+    found = record(machine="m1")
+    result = {**found.training.result, "device": "[a](http://b) `c` *d* _e_ \\"}
+    named = found.model_copy(
+        update={"training": found.training.model_copy(update={"result": result})}
+    )
+    write_json(MACHINES / "m1/cpu.json", named.model_dump(mode="json"))
+    shown = r"| \[a\](http://b) \`c\` \*d\* \_e\_ \\ |"
+    assert shown in pages("cpu")
+
+
+@pytest.mark.parametrize(("target", "said"), [(0.625, "62.5%"), (0.6, "60%"), (0.995, "99.5%")])
+def test_the_target_is_said_with_its_digits(pages, change, target: float, said: str) -> None:
+    write_results("cpu")
+    parameters = change(report={"target_accuracy": target})
+    assert f"| To {said} validation accuracy |" in pages("cpu", report=parameters.report)
+    assert f">To {said} validation accuracy<" in html()
+
+
+def test_a_low_rate_has_digits(pages) -> None:
+    write_results("cpu", rate=0.412)
+    assert "**cpu trains 0.412 images/s" in pages("cpu")
 
 
 def test_of_many_only_some_are_named_in_a_flag(pages) -> None:
@@ -225,8 +274,11 @@ def test_results_of_other_machines_appear(pages) -> None:
     page = pages("cpu")
     assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.192 to 1.209) |" in page
     assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
-    assert "75.0% (59.8% to 85.8%) | bit-equal |" in page
-    assert "cpu on m1" in Path("reports/throughput.svg").read_text()
+    assert "| 75.0% (59.8% to 85.8%) | 40 s, 2,000 images | bit-equal |" in page
+    chart = Path("reports/throughput.svg").read_text()
+    assert "cpu on m1" in chart
+    assert "cpu on m2" not in chart
+    assert 'aria-label="Bars of training images per second: cpu 50.0; cpu on m1 60.0."' in html()
 
 
 def test_other_machines_are_compared_with_one_another(pages) -> None:
@@ -267,14 +319,21 @@ def test_a_pair_of_machines_needs_no_further_line(pages) -> None:
 
 
 def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
-    """Of two models there is one test: p = 2 / 2^7 counts, though three pairs are compared."""
+    """Of two models there is one test: p = 2 / 2^7 counts, however many pairs there are."""
     write_results("cpu", correct="1" * 7 + "0" * 33)
     other = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
     for machine in ("m1", "m2"):
         found = record(machine=machine, **other)
         write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+    for number in range(5):  # not compared with any
+        machine = f"m{number + 3}"
+        found = record(machine=machine, weights=f"{number}", pixels=f"{number}")
+        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
     pages("cpu")
-    assert [p["kind"] for p in compared()["parity"]] == ["different", "different", "bit-equal"]
+    kinds = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
+    assert kinds["cpu", "cpu on m1"] == kinds["cpu", "cpu on m2"] == "different"
+    assert kinds["cpu on m1", "cpu on m2"] == "bit-equal"
+    assert kinds["cpu", "cpu on m3"] == "not compared"
 
 
 def test_images_to_the_target_are_those_of_the_machines_own_dataset(pages) -> None:
@@ -348,6 +407,21 @@ def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
     assert "samples" not in compared()["accelerators"][0]["throughput"]["sweep"][0]
 
 
+def test_every_point_of_a_sweep_is_told(pages) -> None:
+    """One without a batch size has the run's; one that failed says why."""
+    found = write_results("cpu")
+    points = [
+        {"num_workers": 2, "status": "ok", "images_per_second": around(40.0, 0.01)},
+        {"num_workers": 4, "status": "out of memory", "reason": "much"},
+    ]
+    write_json(Results("cpu").throughput, {**found.throughput, "sweep": points})
+    page = pages("cpu")
+    assert "| cpu | batch_size 32, num_workers 2 | 40.0 (39.6 to 40.4) |" in page
+    assert "| cpu | batch_size 32, num_workers 4 | out of memory: much |" in page
+    assert "<td>out of memory: much</td>" in html()
+    assert "cpu, num_workers 2" in Path("reports/sweep.svg").read_text()
+
+
 def test_the_page_shows_test_images_and_what_is_mixed_up(pages) -> None:
     write_results("cpu", correct="1110" * 6)
     pages("cpu")
@@ -375,6 +449,9 @@ def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
         assert "#ffffff" not in drawing
         assert "<metadata" not in drawing
     assert 'aria-label="Bars of training images per second: cpu 50.0."' in page
+    assert 'aria-label="Training loss by step: cpu from 4 to 0.64 in 12 steps."' in page
+    assert "of the best: cpu 80.0% of 1 min 2 s." in page
+    assert "single training steps: cpu 640 ms, nine of ten from 582 to 698 ms." in page
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
 

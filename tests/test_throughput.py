@@ -210,6 +210,7 @@ def test_what_cannot_be_measured_is_refused(change, workspace, changes, message)
             "unstable: the interval of trainer_over_loop is 20% of the median wide, raise "
             "throughput.rounds or throughput.repeats, or find out what disturbs the machine",
         ),
+        ({"ratios": {"input_over_baseline_input": Interval(65.0, 60.0, 70.0)}}, "stable"),
         ({"floor": Interval(1.02, 1.005, 1.03)}, "stable"),
         (
             {"floor": Interval(1.05, 1.02, 1.08)},

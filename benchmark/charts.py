@@ -13,6 +13,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Told apart by colour-blind readers (Okabe and Ito, 2008)."""
 LINES = ("-", "--", ":", "-.")
 """As many as there are colours: a print in black and white tells them apart too."""
+FEW = 8
+"""Bars that may take their room."""
 SMOOTHING = 0.9
 SWEPT = ("precision", "channels_last", "compile", "num_workers")
 """What a sweep may vary besides the batch size."""
@@ -22,7 +24,7 @@ Interval = Mapping[str, float]
 
 def throughput(rates: Mapping[str, Interval]) -> str:
     """Bars of images per second with their intervals, by name."""
-    figure, axes = _figure(1 + 0.5 * max(len(rates), 1))
+    figure, axes = _figure(0.8 + (0.5 if len(rates) <= FEW else 0.28) * max(len(rates), 1))
     for place, (rate, colour) in enumerate(zip(rates.values(), cycle(COLOURS), strict=False)):
         error = [[rate["median"] - rate["low"]], [rate["high"] - rate["median"]]]
         axes.barh(place, rate["median"], 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
@@ -31,7 +33,7 @@ def throughput(rates: Mapping[str, Interval]) -> str:
             textcoords="offset points",
         )  # fmt: skip
     axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(rates), 1) - 0.5, -0.5)
     axes.margins(x=0.12)
     axes.set_xlabel("training images per second, median and 95 % interval")
     return _svg(figure)

@@ -129,7 +129,7 @@ def energy(found: Mapping[str, Any]) -> str:
 def cost(found: Mapping[str, float] | None) -> str:
     """Of a million images, in the unit of the price."""
     if found is None:
-        return "no price per hour given"
+        return "no price given"
     return f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
 
 
@@ -297,11 +297,19 @@ def here(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def results(comparison: Mapping[str, Any]) -> list[str]:
-    """What the results of each entry of another machine are beside the reference's."""
+    """What the results of each entry of another machine are beside the reference's, in short."""
     one = comparison["reference"]
-    claims = {pair["other"]: pair["claim"] for pair in comparison["parity"] if pair["one"] == one}
+    pairs = {pair["other"]: _short(pair) for pair in comparison["parity"] if pair["one"] == one}
     names = [title(entry["label"], entry["machine"]) for entry in comparison["machines"]]
-    return [claims.get(name, "the reference") for name in names]
+    return [pairs.get(name, "the reference") for name in names]
+
+
+def _short(pair: Mapping[str, Any]) -> str:
+    if pair["kind"] == "not compared":
+        return str(pair["claim"])
+    p = f" (p = {pair['p']:.2g})" if pair["p"] is not None else ""
+    parted = f", bits part at step {pair['parted_at']}" if pair["parted_at"] else ""
+    return f"{pair['kind']}{p}{parted}"
 
 
 def elsewhere(comparison: Mapping[str, Any]) -> str:
@@ -348,8 +356,9 @@ def _machines(comparison: Mapping[str, Any]) -> Iterable[str]:
     yield "## Other machines"
     header = (
         "Machine", "Accelerator", "Device", "Images/s", f"Against {literal(reference)}",
-        "Of its peak", "Cost of a million images", "Test accuracy",
-        f"To {goal(comparison['target_accuracy'])} validation accuracy", "Results",
+        "Results", "Test accuracy",
+        f"To {goal(comparison['target_accuracy'])} validation accuracy", "Of its peak",
+        "Cost of a million images",
     )  # fmt: skip
     rows = [
         [
@@ -358,11 +367,11 @@ def _machines(comparison: Mapping[str, Any]) -> Iterable[str]:
             literal(entry["device"]),
             speed(entry["throughput"]),
             against(entry["throughput"]),
-            share(entry["utilisation"]),
-            cost(entry["cost_per_million_images"]),
+            result,
             share(entry["training"]["test_accuracy"]),
             to_target(entry["training"]),
-            result,
+            share(entry["utilisation"]),
+            cost(entry["cost_per_million_images"]),
         ]
         for entry, result in zip(machines, results(comparison), strict=True)
     ]

@@ -4,6 +4,7 @@ before the first backward pass."""
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,20 @@ def stage(root: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(params=[False, True], ids=["all layers", "frozen"])
-def trained(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch, request) -> Any:
-    """The same run on the CPU and on XLA's: (cpu, xla)."""
-    raw_parameters["model"]["freeze_backbone"] = request.param
-    root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
-    for name in ("cpu", "xla"):
+@pytest.fixture
+def trained(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Any]:
+    """Trains in a directory and a process of its own: trained("xla", data={"num_workers": 2})."""
+
+    def train(name: str, **changes: dict[str, Any]) -> Any:
+        changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
+        root = make_workspace(tmp_path / f"{name} {changes}", changed, monkeypatch)
         stage(root, "train", name)
-    return tuple(read_json(root / Results(name).training) for name in ("cpu", "xla"))
+        return read_json(root / Results(name).training)
+
+    return train
 
 
-def test_xla_trains_from_the_same_weights_on_the_same_samples(trained: tuple[Any, Any]) -> None:
-    cpu, xla = trained
+def assert_shown_the_same(cpu: dict[str, Any], xla: dict[str, Any]) -> None:
     assert xla["status"] == "ok"
     assert xla["accelerator"] == "xla:cpu"
     for name in ("initial_weights", "pixels", "order", "order_by_epoch"):
@@ -47,16 +50,17 @@ def test_xla_trains_from_the_same_weights_on_the_same_samples(trained: tuple[Any
     assert xla["test"]["loss"] == pytest.approx(cpu["test"]["loss"], rel=0.1)
 
 
-def test_xla_trains_the_same_bits_twice(tmp_path, raw_parameters, monkeypatch) -> None:
-    """In two directories and processes, with the loader's workers and without."""
-    digests = []
-    for workers in (0, 2):
-        raw_parameters["data"]["num_workers"] = workers
-        root = make_workspace(tmp_path / f"{workers} workers", raw_parameters, monkeypatch)
-        stage(root, "train", "xla")
-        digests.append(read_json(root / Results("xla").training)["digests"])
-    assert digests[0]["weights"] != digests[0]["initial_weights"]
-    assert digests[0] == digests[1]
+def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
+    """From the same weights; the second time with the loader's workers."""
+    cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
+    assert_shown_the_same(cpu, xla)
+    assert xla["digests"]["weights"] != xla["digests"]["initial_weights"]
+    assert again["digests"] == xla["digests"]
+
+
+def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
+    frozen = {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}}
+    assert_shown_the_same(trained("cpu", **frozen), trained("xla", **frozen))
 
 
 def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:

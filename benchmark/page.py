@@ -52,6 +52,7 @@ def render(
         ratio_names=summary.RATIOS,
         about_intervals=summary.INTERVALS,
         about_pairs=summary.PAIRS,
+        zip=zip,
     )
 
 

@@ -15,7 +15,7 @@ test: setup
 
 bench: setup
 	python -m benchmark dataset
-	python -m pytest -rs tests/throughput
+	python -m pytest -rs tests/throughput/bench
 
 lint: setup
 	ruff check

@@ -4,25 +4,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
-from benchmark.errors import UserError
-from benchmark.parameters import ACCELERATORS, Parameters, load_parameters
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
+from benchmark.common.results import CONTROL, OWN
 
 PLAIN_STAGES = {
-    "dataset": "fetch and check the pinned images and weights",
-    "report": "compare what the other stages wrote",
+    "dataset": ("data", "fetch and check the pinned images and weights"),
+    "code": ("common", "digest the code that each stage runs"),
+    "report": ("report", "compare what the other stages wrote"),
 }
+"""By name: the room of the module, which bears the stage's name, and what it does."""
 ACCELERATOR_STAGES = {
-    "environment": "fingerprint the machine",
-    "train": "fine-tune, test and digest",
-    "control": "train again from random weights",
-    "replay": "repeat a training's first steps, bit for bit",
-    "throughput": "measure training images per second",
-    "pretrain": "make source weights; takes hours",
+    "environment": ("machine", "fingerprint the machine"),
+    "train": ("training", "fine-tune, test and digest"),
+    "replay": ("training", "repeat a training's first steps, bit for bit"),
+    "throughput": ("throughput", "measure training images per second"),
 }
-WHICH = ("seed", "control")
-"""Options that name one of an accelerator's trainings."""
+"""The same for stages that run on an accelerator."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,47 +37,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(options: argparse.Namespace) -> int:
     """Import the one command that runs: torch and Lightning take seconds to load."""
     if options.command == "compare":
-        from benchmark import gate
+        from benchmark.report import gate
 
         return gate.run(options.before, options.after, options.max_regression)
-    if options.command == "synthesise":
-        from benchmark.synthetic import synthesise
-
-        synthesise(options.directory, options.seed)
-    else:
-        _run(options, load_parameters())
+    _run(options, load_parameters())
     return 0
 
 
 def _run(options: argparse.Namespace, parameters: Parameters) -> None:
     if options.command == "export":
-        from benchmark import record
+        from benchmark.report import record
 
         for path in record.export(parameters):
             print(path)
     elif options.command in PLAIN_STAGES:
-        import_module(f"benchmark.{options.command}").run(parameters)
+        room, _ = PLAIN_STAGES[options.command]
+        import_module(f"benchmark.{room}.{options.command}").run(parameters)
     else:
-        which = {name: value for name, value in vars(options).items() if name in WHICH}
-        _run_on(options.accelerator, options.command, parameters, **which)
+        _run_on(options.accelerator, options.command, parameters, **_training(options))
 
 
-def _run_on(name: str, stage: str, parameters: Parameters, **which: int) -> None:
+def _training(options: argparse.Namespace) -> dict[str, str]:
+    """Which of an accelerator's trainings a stage is about, if it is about one."""
+    return {"training": options.training} if "training" in options else {}
+
+
+def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None:
     if name not in ACCELERATORS:
         raise UserError(
             f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
         )
-    from benchmark import absent, accelerators
+    from benchmark.machine import accelerators, unavailable
 
     accelerator = accelerators.find(name)
-    if accelerator.available:
-        import_module(f"benchmark.{stage}").run(accelerator, parameters, **which)
-    elif stage == "pretrain":
-        raise UserError(
-            f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
-        )
+    room, _ = ACCELERATOR_STAGES[stage]
+    if not accelerator.available:
+        getattr(unavailable, stage)(accelerator, **which)
+    elif stage == "train" and which["training"] == CONTROL:
+        import_module("benchmark.training.control").run(accelerator, parameters)
     else:
-        getattr(absent, stage)(accelerator, **which)
+        import_module(f"benchmark.{room}.{stage}").run(accelerator, parameters, **which)
 
 
 def fraction(text: str) -> float:
@@ -92,21 +90,15 @@ def fraction(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, summary in PLAIN_STAGES.items():
+    for name, (_, summary) in PLAIN_STAGES.items():
         commands.add_parser(name, help=summary)
-    for name, summary in ACCELERATOR_STAGES.items():
+    for name, (_, summary) in ACCELERATOR_STAGES.items():
         stage = commands.add_parser(name, help=summary)
         stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
         if name in ("train", "replay"):
-            which = stage.add_mutually_exclusive_group()
-            which.add_argument(
-                "--seed", type=int, default=argparse.SUPPRESS,
-                help="one of the further seeds, not the run's",
-            )  # fmt: skip
-        if name == "replay":
-            which.add_argument(
-                "--control", action="store_true", default=argparse.SUPPRESS,
-                help="the training from random weights",
+            stage.add_argument(
+                "--training", default=OWN, metavar="NAME",
+                help=f"{OWN} (default), {CONTROL} (from random weights), or a further seed",
             )  # fmt: skip
     commands.add_parser("export", help="write this machine's results for the report of another")
     compare = commands.add_parser(
@@ -123,9 +115,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART",
         help="largest part of throughput or accuracy that may be lost (default: 0.05)",
     )
-    synthesise = commands.add_parser("synthesise", help="draw the bundled dataset anew")
-    synthesise.add_argument("directory", type=Path, help="where to write it; must not exist")
-    synthesise.add_argument("--seed", type=int, default=0, help="of every picture")
     return parser
 
 

@@ -16,20 +16,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
-from benchmark import accelerators, digests
-from benchmark.accelerators import Accelerator
-from benchmark.datamodule import ImageDataModule
-from benchmark.files import new_directory, write_json
-from benchmark.model import FineTuner
-from benchmark.parameters import (
-    SOURCE_WEIGHTS,
-    ModelParameters,
-    Parameters,
-    PretrainParameters,
-)
-from benchmark.recorder import Lines, Recorder
-from benchmark.synthetic import sources, synthesise
-from benchmark.train import XLAGraphs, quieten, scratch
+from benchmark.common import code, digests
+from benchmark.common.errors import UserError
+from benchmark.common.files import new_directory, write_json
+from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.machine import accelerators
+from benchmark.machine.accelerators import Accelerator
+from benchmark.training.callbacks import XLAGraphs
+from benchmark.training.fit import scratch, silence_lightning
+from benchmark.training.history import EpochPrinter, History
+from benchmark.training.model import FineTuner
+from provenance.recipe import Recipe
+from provenance.synthetic import sources, synthesise
 
 CROP_AREA = (0.35, 1.0)
 """Larger crops than fine-tuning's: a network that starts from nothing needs whole wings."""
@@ -41,11 +40,11 @@ class SourceLearner(FineTuner):
     """ResNet50 under the source recipe: AdamW, one cycle of the learning rate, smoothed labels,
     and images that grow with the epochs: one of 32 px costs about a third of one of 64 px."""
 
-    def __init__(self, recipe: PretrainParameters, seed: int) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         options = ModelParameters(
             weights="random", freeze_backbone=False, channels_last=True, compile=False
         )
-        super().__init__(recipe.species, seed, options, recipe.learning_rate)
+        super().__init__(recipe.species, recipe.seed, options, recipe.learning_rate)
         self.recipe = recipe
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -71,35 +70,47 @@ class SourceLearner(FineTuner):
         }
 
 
-def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """Train, and write weights/source.safetensors and its card."""
-    recipe, seed = parameters.pretrain, parameters.seed
+def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
+    """Train, and write weights/source.safetensors and its card.
+
+    Raises:
+        UserError: the accelerator is absent or lacks the precision.
+    """
+    if not accelerator.available:
+        raise UserError(
+            f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
+        )
     accelerators.check_precision(accelerator.name, recipe.precision)
     accelerators.prepare(accelerator.name)
-    quieten()
-    key = digests.of_json([recipe.model_dump(), seed, digests.of_code("pretrain"), str(Path.cwd())])
-    with scratch(f"pretrain-{accelerator.name}", key[:32]) as directory:
-        pl.seed_everything(seed, verbose=False)
-        data, model, recorder = _data(recipe, seed), SourceLearner(recipe, seed), Recorder()
-        trainer = _trainer(accelerator, recipe, recorder, directory)
+    silence_lightning()
+    with scratch(f"pretrain-{accelerator.name}", _key(recipe)) as directory:
+        pl.seed_everything(recipe.seed, verbose=False)
+        data, model, history = _data(recipe), SourceLearner(recipe), History()
+        trainer = _trainer(accelerator, recipe, history, directory)
         last = directory / "last.ckpt"
         trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None)
         test = trainer.test(model, data, verbose=False)[0]
-        _write(model, _card(recipe, seed, recorder, test))
+        _write(model, _card(recipe, history, test))
 
 
-def _data(recipe: PretrainParameters, seed: int) -> ImageDataModule:
+def _key(recipe: Recipe) -> str:
+    """Names the scratch directory: a run resumes only what began from the same inputs."""
+    place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
+    return digests.of_json([recipe.model_dump(), code.digest(__name__), place])[:32]
+
+
+def _data(recipe: Recipe) -> ImageDataModule:
     collection = sources(recipe.species, recipe.images_per_species, recipe.drawn_size)
-    root = Path(".cache/source") / digests.of_text(repr(collection), str(seed))[:16]
+    root = Path(".cache/source") / digests.of_text(repr(collection), str(recipe.seed))[:16]
     if not root.exists():
-        synthesise(root, seed, collection)
+        synthesise(root, recipe.seed, collection)
     return ImageDataModule(
-        str(root), recipe.image_sizes[-1], recipe.batch_size, seed=seed, crop_area=CROP_AREA
+        str(root), recipe.image_sizes[-1], recipe.batch_size, seed=recipe.seed, crop_area=CROP_AREA
     )
 
 
 def _trainer(
-    accelerator: Accelerator, recipe: PretrainParameters, recorder: Recorder, directory: Path
+    accelerator: Accelerator, recipe: Recipe, history: History, directory: Path
 ) -> pl.Trainer:
     last = ModelCheckpoint(
         directory, "last", save_on_train_epoch_end=True, enable_version_counter=False
@@ -110,7 +121,7 @@ def _trainer(
         precision=recipe.precision,
         max_epochs=recipe.epochs,
         deterministic=True,
-        callbacks=[recorder, Lines(accelerator.label, recorder), last, *extras],
+        callbacks=[history, EpochPrinter(accelerator.label, history), last, *extras],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -118,23 +129,21 @@ def _trainer(
     )
 
 
-def _card(
-    recipe: PretrainParameters, seed: int, recorder: Recorder, test: Mapping[str, float]
-) -> dict[str, Any]:
+def _card(recipe: Recipe, history: History, test: Mapping[str, float]) -> dict[str, Any]:
     images = recipe.species * recipe.images_per_species
     return {
         "content": "torchvision ResNet50 without its head; convolutions in 16 bits",
         "licence": "Apache-2.0",
         "source": f"{recipe.species} drawn species that are none of the bundled dataset's",
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", exclude={"seed"}),
         "optimizer": f"AdamW, weight decay {WEIGHT_DECAY}, one cycle",
         "label_smoothing": LABEL_SMOOTHING,
         "crop_area": CROP_AREA,
-        "seed": seed,
+        "seed": recipe.seed,
         "images_drawn": images,
-        "images_seen": images * len(recorder.epochs),
+        "images_seen": images * len(history.epochs),
         "source_test_accuracy": round(test["test/accuracy"], 6),
-        "source_val_accuracy": round(recorder.epochs[-1][3], 6),
+        "source_val_accuracy": round(history.epochs[-1][3], 6),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from benchmark.noise import Floats, fractal
+from provenance.noise import Floats, fractal
 
 Colour = tuple[int, int, int]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.noise import stream
+from provenance.noise import stream
 
 # Inks, in this order: ground, dark, accent, second accent, light, and the tone of the underside.
 PALETTES = {

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from rich.progress import track
 
-from benchmark.errors import UserError
-from benchmark.files import new_directory
-from benchmark.noise import Floats, fractal, stream
-from benchmark.scenery import backdrop, foreground
-from benchmark.species import SPECIES, Species, draw_species
-from benchmark.wings import ORIGINS, SIDE, outline, textures
+from benchmark.common.errors import UserError
+from benchmark.common.files import new_directory
+from provenance.noise import Floats, fractal, stream
+from provenance.scenery import backdrop, foreground
+from provenance.species import SPECIES, Species, draw_species
+from provenance.wings import ORIGINS, SIDE, outline, textures
 
 SIZE = 224  # pixels, each way
 DISTANCE = 5.0  # of the camera, in fore-wing lengths

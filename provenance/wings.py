@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from benchmark.noise import Floats, fractal, stream
-from benchmark.species import Colour, Mark, Species, Wing
+from provenance.noise import Floats, fractal, stream
+from provenance.species import Colour, Mark, Species, Wing
 
 # A texture is a square of this side, in fore-wing lengths, painted at this many pixels; its
 # origin, the wing's base, is that far right of and below its upper left corner.

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import settings
 from PIL import Image
 
-from benchmark import accelerators, machine
-from benchmark.parameters import Parameters, load_parameters, parse_parameters
+from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
+from benchmark.machine import accelerators, lock
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -46,7 +46,7 @@ def write_images(
 @pytest.fixture(autouse=True)
 def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a measurement that runs elsewhere on this machine."""
-    monkeypatch.setattr(machine, "LOCK", tmp_path / "measurement.lock")
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "measurement.lock")
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts a ResNet of four blocks in ResNet50's place."""
     from tests import small
 
-    monkeypatch.setattr("benchmark.model.resnet50", small.resnet)
+    monkeypatch.setattr("benchmark.training.model.resnet50", small.resnet)
 
 
 @pytest.fixture
@@ -129,8 +129,9 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pages(workspace: Path, parameters) -> Callable[..., str]:
     """Writes the report for the accelerators that results were written for; its Markdown."""
-    from benchmark import report, results
-    from benchmark.files import write_json
+    from benchmark.common import results
+    from benchmark.common.files import write_json
+    from benchmark.report import report
     from tests import made
 
     write_json(results.DATASET, made.DATASET)

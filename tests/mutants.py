@@ -57,7 +57,7 @@ FEATURES = ("tests/test_features.py",)
 FOLDER = ("tests/test_folder.py",)
 GATE = ("tests/test_gate.py",)
 GOLDEN = ("tests/test_golden.py",)
-LEDGER = ("tests/test_ledger.py",)
+DIGEST_LOG = ("tests/test_ledger.py",)
 MODEL = ("tests/test_model.py",)
 PARITY = ("tests/test_parity.py",)
 RANDOMNESS = ("tests/test_randomness.py",)
@@ -79,7 +79,7 @@ DATAMODULE_MUTANTS = [
     ),
     Mutant(
         "datamodule",
-        "epoch and index change places in the ticket",
+        "epoch and index change places in the key",
         "np.stack([epochs, indices], axis=1)",
         "np.stack([indices, epochs], axis=1)",
         DATA,
@@ -128,7 +128,7 @@ DATAMODULE_MUTANTS = [
     ),
     Mutant(
         "datamodule",
-        "a second fit continues the first one's ledger",
+        "a second fit continues the first one's digest_log",
         'if stage == "fit":',
         "if stage is None:",
         DATA,
@@ -136,8 +136,8 @@ DATAMODULE_MUTANTS = [
     Mutant(
         "datamodule",
         "pixels of evaluation are recorded",
-        "if self._training() and self.ledger.wants_pixels:",
-        "if self.ledger.wants_pixels:",
+        "if self._training() and self.digest_log.wants_pixels:",
+        "if self.digest_log.wants_pixels:",
         DATA,
     ),
     Mutant(
@@ -150,16 +150,16 @@ DATAMODULE_MUTANTS = [
     Mutant(
         "datamodule",
         "pixels are recorded after augmentation",
-        "self.ledger.record_pixels(batch.images,",
-        "self.ledger.record_pixels("
+        "self.digest_log.record_pixels(batch.images,",
+        "self.digest_log.record_pixels("
         "resample(batch.images, batch.windows, batch.flips, self.image_size),",
         DATA,
     ),
     Mutant(
         "datamodule",
         "windows and flips are no evidence",
-        "self.ledger.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)",
-        "self.ledger.record_pixels(batch.images, batch.labels)",
+        "self.digest_log.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)",
+        "self.digest_log.record_pixels(batch.images, batch.labels)",
         DATA,
     ),
     Mutant(
@@ -186,8 +186,8 @@ DATAMODULE_MUTANTS = [
     Mutant(
         "datamodule",
         "workers of a resumed run begin with the last epoch",
-        '"epoch": max(self.ledger.order, default=-1) + 1,',
-        '"epoch": max(self.ledger.order, default=0),',
+        '"epoch": max(self.digest_log.order, default=-1) + 1,',
+        '"epoch": max(self.digest_log.order, default=0),',
         DATA,
     ),
     Mutant(
@@ -200,8 +200,8 @@ DATAMODULE_MUTANTS = [
     Mutant(
         "datamodule",
         "a checkpoint's evidence is forgotten",
-        'self.ledger.load_state_dict(state_dict["ledger"])',
-        'state_dict["ledger"]',
+        'self.digest_log.load_state_dict(state_dict["digest_log"])',
+        'state_dict["digest_log"]',
         DATA,
     ),
     Mutant(
@@ -311,7 +311,7 @@ SAMPLER_MUTANTS = [
     ),
     Mutant(
         "sampling",
-        "tickets name epoch 0",
+        "keys name epoch 0",
         "((self.epoch, int(index))",
         "((0, int(index))",
         SAMPLING,
@@ -769,8 +769,8 @@ TRAIN_MUTANTS = [
     Mutant(
         "train",
         "the backbone thaws an epoch late",
-        "Thaw(train.unfreeze_epoch,",
-        "Thaw(train.unfreeze_epoch + 1,",
+        "ResumableBackboneFinetuning(train.unfreeze_epoch,",
+        "ResumableBackboneFinetuning(train.unfreeze_epoch + 1,",
         train("a_backbone_thaws_at_its_epoch_and_rate"),
     ),
     Mutant(
@@ -783,8 +783,8 @@ TRAIN_MUTANTS = [
     Mutant(
         "train",
         "patience does not wait for the thaw",
-        "Patience(train.patience, start=train.unfreeze_epoch)",
-        "Patience(train.patience, start=0)",
+        "ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)",
+        "ResumableEarlyStopping(train.patience, start=0)",
         train("patience_begins_with_the_thaw"),
     ),
     Mutant(
@@ -818,8 +818,8 @@ TRAIN_MUTANTS = [
     Mutant(
         "train",
         "the time of the features does not count",
-        "total = run.features_seconds + sum(run.stopwatch.seconds)",
-        "total = sum(run.stopwatch.seconds)",
+        "total = run.features_seconds + sum(run.epoch_timer.seconds)",
+        "total = sum(run.epoch_timer.seconds)",
         train("a_frozen_backbone_stays_and_its_head_learns"),
     ),
     Mutant(
@@ -833,102 +833,102 @@ TRAIN_MUTANTS = [
 
 EVIDENCE_MUTANTS = [
     Mutant(
-        "recorder",
+        "history",
         "losses of an epoch count in the next one's too",
         "self._pending.clear()\n        first",
         "self._pending.copy()\n        first",
         train("losses_and_metrics_are_written_per_step_and_per_epoch"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "losses belong to the epoch after",
         "(first + k, epoch, loss)",
         "(first + k, epoch + 1, loss)",
         train("losses_and_metrics_are_written_per_step_and_per_epoch"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "steps are numbered within their epoch",
         "first = len(self.steps)",
         "first = 0",
         train("losses_and_metrics_are_written_per_step_and_per_epoch"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "the last step's loss stands for the epoch",
         "sum(losses) / len(losses)",
         "losses[-1]",
         train("losses_and_metrics_are_written_per_step_and_per_epoch"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "the last epoch is not recorded",
         "self.epochs.append((epoch, ",
         "if epoch + 1 < trainer.max_epochs:\n            self.epochs.append((epoch, ",
         train("the_result_holds_status_metrics_and_digests"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "accuracy and top 5 change places",
         'for n in ("loss", "accuracy", "top5")',
         'for n in ("loss", "top5", "accuracy")',
         train("the_result_holds_status_metrics_and_digests", "the_test_is_of_the_best_epoch"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "a resumed run forgets its epochs",
         'list(state_dict["epochs"])',
         "[]",
         RESUME,
     ),
     Mutant(
-        "recorder",
+        "history",
         "a resumed run forgets its wall times",
         'self.seconds = list(state_dict["seconds"])',
         "self.seconds = []",
         RESUME,
     ),
     Mutant(
-        "recorder",
+        "history",
         "the clock is read while the device works",
         "synchronise(self._accelerator)\n        return",
         "return",
         RECORDER,
     ),
     Mutant(
-        "ledger",
+        "digest_log",
         "each epoch's chain begins anew",
         'next(reversed(self.order.values()), "")',
         'self.order.get(epoch, "")',
-        LEDGER,
+        DIGEST_LOG,
     ),
     Mutant(
-        "ledger",
+        "digest_log",
         "the chain does not tell epochs apart",
         "chain(previous, [epoch, indices])",
         "chain(previous, [indices])",
-        LEDGER,
+        DIGEST_LOG,
     ),
     Mutant(
-        "ledger",
+        "digest_log",
         "a batch of pixels too many",
         "self.pixel_batches < self._wanted",
         "self.pixel_batches <= self._wanted",
-        LEDGER,
+        DIGEST_LOG,
     ),
     Mutant(
-        "ledger",
+        "digest_log",
         "only the last batch's pixels are digested",
         "chain(self.pixels, tensors)",
         'chain("", tensors)',
-        LEDGER,
+        DIGEST_LOG,
     ),
     Mutant(
-        "ledger",
+        "digest_log",
         "a resumed run digests pixels again",
         'self.pixel_batches = state["pixel_batches"]',
         "self.pixel_batches = 0",
-        LEDGER,
+        DIGEST_LOG,
     ),
 ]
 
@@ -1020,8 +1020,8 @@ OTHER_MUTANTS = [
     Mutant(
         "features",
         "pixels of every split are recorded",
-        'if split == "train" and self.ledger.wants_pixels:',
-        "if self.ledger.wants_pixels:",
+        'if split == "train" and self.digest_log.wants_pixels:',
+        "if self.digest_log.wants_pixels:",
         FEATURES,
     ),
     Mutant(
@@ -1051,8 +1051,8 @@ COMPARISON_MUTANTS = [
     Mutant(
         "statistics",
         "a quotient has the errors of its numerator alone",
-        "up = hypot(log(self.high / self.median), log(other.median / other.low))",
-        "up = log(self.high / self.median)",
+        "up = hypot(log(self.high / self.estimate), log(other.estimate / other.low))",
+        "up = log(self.high / self.estimate)",
         STATISTICS,
     ),
     Mutant(
@@ -1065,8 +1065,8 @@ COMPARISON_MUTANTS = [
     Mutant(
         "statistics",
         "slowdowns are never beyond the noise",
-        "change = max(ratio.median, 1 / ratio.median)",
-        "change = ratio.median",
+        "change = max(ratio.estimate, 1 / ratio.estimate)",
+        "change = ratio.estimate",
         STATISTICS,
     ),
     Mutant(
@@ -1086,7 +1086,7 @@ COMPARISON_MUTANTS = [
     Mutant(
         "samples",
         "a second block of the trainer's does not count",
-        'return [mode, AGAIN] if mode == "trainer" else [mode]',
+        'return [mode, AA] if mode == "trainer" else [mode]',
         "return [mode]",
         SAMPLES,
     ),
@@ -1308,14 +1308,14 @@ COMPARISON_MUTANTS = [
         ("tests/test_record.py",),
     ),
     Mutant(
-        "recorder",
+        "history",
         "the digest of the first steps comes a step late",
         "if trainer.global_step == FIRST_STEPS:",
         "if trainer.global_step == FIRST_STEPS + 1:",
         train("the_first_steps_leave_a_digest"),
     ),
     Mutant(
-        "recorder",
+        "history",
         "an interrupted run forgets the digest of its first steps",
         'self.steps, self.weights = state_dict["steps"], state_dict["weights"]',
         "pass",

@@ -25,11 +25,11 @@ def main(arguments: list[str]) -> Any:
 def pytest_configure() -> None:
     """As a plugin of pytest's (`-p tests.small`): the small network for this process, and for
     those that it measures with."""
-    import benchmark.model
-    import benchmark.throughput
+    import benchmark.throughput.throughput
+    import benchmark.training.model
 
-    benchmark.model.resnet50 = resnet
-    benchmark.throughput.WORKER = "tests.small_worker"
+    benchmark.training.model.resnet50 = resnet
+    benchmark.throughput.throughput.WORKER = "tests.throughput.small_process"
 
 
 if __name__ == "__main__":

@@ -16,18 +16,18 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmark import digests
-from benchmark.dataset import read_pin
-from benchmark.files import read_json
-from benchmark.model import build
-from benchmark.noise import stream
-from benchmark.parameters import ModelParameters, load_parameters
-from benchmark.sources import sources
-from benchmark.species import SPECIES, draw_species
-from benchmark.synthetic import draw_image, encode
-from benchmark.synthetic import sources as source_collection
+from benchmark.common import digests
+from benchmark.common.code import sources
+from benchmark.common.files import read_json
+from benchmark.common.parameters import ModelParameters, load_parameters
+from benchmark.data.dataset import read_pin
+from benchmark.training.model import build
+from provenance.noise import stream
+from provenance.species import SPECIES, draw_species
+from provenance.synthetic import draw_image, encode
+from provenance.synthetic import sources as source_collection
 from tests.conftest import REPOSITORY, write_images
-from tests.test_model import PLAIN
+from tests.training.test_model import PLAIN
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 REMOTE = REPOSITORY / ".dvc/remote/files/md5"

@@ -1,30 +1,115 @@
-"""Which of the package's own files a stage runs: what makes its results stale."""
+"""Which code a stage runs, as a digest: what makes its results stale.
+
+The digest is of syntax trees without comments and docstrings, so that neither retrains anything
+nor makes the results of another machine "of other code".
+"""
 
 import ast
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-PACKAGE = Path(__file__).parent
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import REPORTS, Result, write_result
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("benchmark", "provenance")
+STAGES = {
+    "train": "benchmark.training.train",
+    "control": "benchmark.training.control",
+    "replay": "benchmark.training.replay",
+    "throughput": "benchmark.throughput.throughput",
+    "report": "benchmark.report.report",
+}
+"""The stages whose results depend on their code, and the module of each."""
 
 
-def sources(module: str) -> list[Path]:
-    """The file of `module` and of every module of the package that it imports, sorted."""
+class Code(Result):
+    """What makes a stage's results stale."""
+
+    digest: str
+    """sha256 of the modules' syntax trees."""
+    modules: tuple[str, ...]
+    """Every module that the stage imports."""
+
+
+def run(parameters: Parameters) -> None:
+    """The stage: write reports/code/<stage>.json for each of STAGES."""
+    for stage, module in STAGES.items():
+        path = REPORTS / "code" / f"{stage}.json"
+        write_result(path, Code(digest=digest(module), modules=tuple(modules(module))))
+
+
+def modules(name: str) -> list[str]:
+    """The module `name` and every module of PACKAGES that it imports, sorted."""
     found: set[str] = set()
-    waiting = {module}
+    waiting = {name}
     while waiting:
         found |= waiting
-        waiting = {name for seen in waiting for name in _imports(seen)} - found
-    return sorted(map(_path, found))
+        waiting = {imported for seen in waiting for imported in _imports(seen)} - found
+    return sorted(found)
 
 
-def _imports(module: str) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(_path(module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "benchmark":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmark."):
-            names.add(str(node.module).removeprefix("benchmark."))
-    return names
+def digest(name: str) -> str:
+    """sha256 of the syntax trees of `modules(name)` and of the templates beside them."""
+    content = [[module, _structure(_tree(module)), _template(module)] for module in modules(name)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Every module that an import statement of `module` executes, packages included."""
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from _executed(node.module)
+            for alias in node.names:
+                yield from _executed(f"{node.module}.{alias.name}")
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _executed(alias.name)
+
+
+def _executed(name: str) -> Iterator[str]:
+    """`name` and the packages around it, as far as they are modules of PACKAGES."""
+    parts = name.split(".")
+    if parts[0] in PACKAGES:
+        names = (".".join(parts[: count + 1]) for count in range(len(parts)))
+        yield from (each for each in names if _path(each).is_file())
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_path(module).read_text(encoding="utf-8"))
 
 
 def _path(module: str) -> Path:
-    return PACKAGE / f"{module}.py"
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _template(module: str) -> str:
+    """A page's template bears its module's name."""
+    path = _path(module).with_suffix(".html")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _structure(node: Any) -> Any:
+    """A syntax tree as nested lists without positions and docstrings.
+
+    Empty fields are left out: versions of Python differ in which of them there are.
+    """
+    if isinstance(node, list):
+        return [_structure(item) for item in node if not _is_docstring(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, _structure(value)) for name, value in ast.iter_fields(node) if value != [])
+    return [type(node).__name__, *(list(field) for field in fields if field[1] not in ("None", []))]
+
+
+def _is_docstring(node: Any) -> bool:
+    """Any statement that is nothing but a text, so those below attributes too."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

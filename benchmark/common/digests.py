@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.sources import sources
-
 
 def of_state(state: Mapping[str, Tensor]) -> str:
     """Of named tensors: their names, dtypes, shapes and bits, whatever their order or device."""
@@ -34,11 +32,6 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
 def of_text(*parts: str) -> str:
     """Of several texts, told apart."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def of_code(module: str) -> str:
-    """Of the source of `module` and of all that it imports from the package."""
-    return of_text(*(f"{path.name}\0{path.read_text('utf-8')}" for path in sources(module)))
 
 
 def of_json(value: Any) -> str:

@@ -13,7 +13,8 @@ from pydantic import (
     field_validator,
 )
 
-from benchmark.errors import UserError
+from benchmark.common.errors import UserError
+from benchmark.common.results import OWN
 
 AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
@@ -39,7 +40,7 @@ class DataParameters(Section):
     image_size: int = Field(ge=32, le=1024)
     """Height and width of what the model sees, in pixels."""
     batch_size: int = Field(ge=1)
-    """Samples per step and process."""
+    """SplitDataset per step and process."""
     num_workers: int = Field(ge=0)
     """Loader processes; 0 loads in the training process. Results do not depend on it."""
     cache_gib: float = Field(ge=0)
@@ -134,25 +135,6 @@ class ReportParameters(Section):
     """Validation accuracy to which time is counted."""
 
 
-class PretrainParameters(Section):
-    """How source weights are made; no stage of the pipeline reads it."""
-
-    species: int = Field(ge=2)
-    """Drawn species to tell apart, none of them in the bundled dataset."""
-    images_per_species: int = Field(ge=1)
-    """For training; 5 more each for validation and test."""
-    drawn_size: int = Field(ge=48)
-    """Height and width of the drawn images, in pixels."""
-    image_sizes: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)]
-    """Height and width of what the network sees, in pixels, each for an equal part of the epochs;
-    the last is that of the evaluation."""
-    batch_size: int = Field(ge=2)
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    """AdamW's, at the cycle's peak."""
-    precision: Precision
-
-
 class Parameters(Section):
     """All of params.yaml."""
 
@@ -167,20 +149,21 @@ class Parameters(Section):
     train: TrainParameters
     throughput: ThroughputParameters
     report: ReportParameters
-    pretrain: PretrainParameters
 
-    def with_seed(self, seed: int) -> "Parameters":
-        """The same with another seed, one of `seeds`.
+    def of_training(self, name: str) -> "Parameters":
+        """Those of the training `name`: "own", or a further seed in place of the run's own.
 
         Raises:
-            UserError: it is not: which runs there are is fixed before the first of them.
+            UserError: it is none of `seeds`: which runs there are is fixed before the first.
         """
-        if seed not in self.seeds:
+        if name == OWN:
+            return self
+        if name not in map(str, self.seeds):
             raise UserError(
-                f"{PARAMETERS_FILE}: seeds does not hold {seed}.",
+                f"{PARAMETERS_FILE}: seeds does not hold {name}.",
                 "Add it there: the report shows every run, not those that somebody chose.",
             )
-        return self.model_copy(update={"seed": seed})
+        return self.model_copy(update={"seed": int(name)})
 
     @field_validator("seeds")
     @classmethod
@@ -205,7 +188,7 @@ class Parameters(Section):
 
     @field_validator("train")
     @classmethod
-    def _the_backbone_thaws(cls, train: TrainParameters, others: ValidationInfo) -> Any:
+    def _the_backbone_unfreezes(cls, train: TrainParameters, others: ValidationInfo) -> Any:
         model = others.data.get("model")
         if train.unfreeze_epoch and model and model.freeze_backbone:
             raise ValueError("unfreeze_epoch is set, but model.freeze_backbone keeps it frozen")

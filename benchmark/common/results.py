@@ -2,90 +2,144 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
-from benchmark.errors import UserError
-from benchmark.files import read_json
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from benchmark.common.errors import UserError
+from benchmark.common.files import write_json
 
 REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"
 WEIGHTS = REPORTS / "weights.json"
+OWN, CONTROL = "own", "control"
+"""Trainings on each accelerator: with the run's own seed, and the same from random weights. Others
+are named by their seeds."""
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
 PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 
+T = TypeVar("T")
+
+
+class Result(BaseModel):
+    """Something that a stage writes as JSON and another reads; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Unavailable(Result):
+    """What every stage writes where its accelerator is not."""
+
+    status: Literal["unavailable"] = "unavailable"
+    accelerator: str
+    """The accelerator as reports call it."""
+    reason: str
+    """Why it cannot be used."""
+
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one accelerator, or of one more training on it."""
+    """The files of one accelerator."""
 
-    name: str
-
-    @property
-    def control(self) -> "Results":
-        """Those of the same training from random weights."""
-        return Results(f"{self.name}.control")
-
-    def seed(self, number: int) -> "Results":
-        """Those of the same training with another seed."""
-        return Results(f"{self.name}.seed{number}")
+    accelerator: str
 
     @property
     def environment(self) -> Path:
         """The machine's fingerprint."""
-        return REPORTS / "environment" / f"{self.name}.json"
-
-    @property
-    def training(self) -> Path:
-        """What training came to: the same bytes whenever it is repeated on the same machine."""
-        return REPORTS / "train" / f"{self.name}.json"
-
-    @property
-    def steps(self) -> Path:
-        """The loss of every step."""
-        return REPORTS / "train" / f"{self.name}.steps.csv"
-
-    @property
-    def epochs(self) -> Path:
-        """The metrics of every epoch."""
-        return REPORTS / "train" / f"{self.name}.epochs.csv"
-
-    @property
-    def predictions(self) -> Path:
-        """What the best epoch's weights take each test image for."""
-        return REPORTS / "train" / f"{self.name}.predictions.csv"
-
-    @property
-    def replay(self) -> Path:
-        """Whether the first steps could be repeated bit for bit."""
-        return REPORTS / "replay" / f"{self.name}.json"
-
-    @property
-    def timing(self) -> Path:
-        """Training's wall times, kept apart because they differ each time."""
-        return REPORTS / "timing" / f"{self.name}.json"
-
-    @property
-    def model(self) -> Path:
-        """A directory with the best epoch's weights."""
-        return Path("models") / self.name
+        return REPORTS / "environment" / f"{self.accelerator}.json"
 
     @property
     def throughput(self) -> Path:
         """Training images per second."""
-        return REPORTS / "throughput" / f"{self.name}.json"
+        return REPORTS / "throughput" / f"{self.accelerator}.json"
+
+    @property
+    def own(self) -> "TrainingResults":
+        """Those of the training with the run's own seed."""
+        return self.training(OWN)
+
+    @property
+    def control(self) -> "TrainingResults":
+        """Those of the same training from random weights."""
+        return self.training(CONTROL)
+
+    def training(self, name: str) -> "TrainingResults":
+        """Those of the training `name`: OWN, CONTROL or a further seed."""
+        return TrainingResults(self.accelerator, name)
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """What a stage wrote to `path` as JSON.
+@dataclass(frozen=True)
+class TrainingResults:
+    """The files of one training."""
+
+    accelerator: str
+    name: str
+
+    @property
+    def result(self) -> Path:
+        """Metrics and digests: the same bytes whenever it is repeated on the same machine."""
+        return REPORTS / "train" / self.accelerator / f"{self.name}.json"
+
+    @property
+    def steps(self) -> Path:
+        """The loss of every step."""
+        return self.result.with_suffix(".steps.csv")
+
+    @property
+    def epochs(self) -> Path:
+        """The metrics of every epoch."""
+        return self.result.with_suffix(".epochs.csv")
+
+    @property
+    def predictions(self) -> Path:
+        """What the best epoch's weights take each test image for."""
+        return self.result.with_suffix(".predictions.csv")
+
+    @property
+    def timing(self) -> Path:
+        """Wall times, kept apart because they differ each time."""
+        return REPORTS / "timing" / self.accelerator / f"{self.name}.json"
+
+    @property
+    def replay(self) -> Path:
+        """Whether the first steps could be repeated bit for bit."""
+        return REPORTS / "replay" / self.accelerator / f"{self.name}.json"
+
+    @property
+    def model(self) -> Path:
+        """A directory with the best epoch's weights."""
+        return Path("models") / self.accelerator / self.name
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Replace `path` by `result` as JSON; what is None is left out."""
+    write_json(path, result.model_dump(mode="json", exclude_none=True))
+
+
+def read_result(path: Path, kind: TypeAdapter[T]) -> T:
+    """What a stage wrote to `path`, a JSON file of the given kind.
 
     Raises:
-        UserError: it has not run.
+        UserError: the stage has not run, or wrote something else.
     """
     try:
-        return read_json(path)
+        return kind.validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(
             f"{path} is not here.", "Run the stages before this one: dvc repro."
         ) from None
+    except ValidationError as error:
+        raise UserError(
+            f"{path} is not what this version writes: {complaint(error)}.",
+            "Write it anew: dvc repro.",
+        ) from None
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing that is wrong with a file, on one line."""
+    detail = error.errors()[0]
+    place = ".".join(str(part) for part in detail["loc"])
+    message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return " ".join(f"{place}: {message}".removeprefix(": ").split())

@@ -17,22 +17,25 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True)
 class Interval:
-    """A median with the interval that holds the true one, in the unit of the samples."""
+    """An estimate with the 95 % interval that holds the true value, in the unit of the samples."""
 
-    median: float
+    estimate: float
+    """A median or a proportion."""
     low: float
+    """The interval's lower end."""
     high: float
+    """The interval's upper end."""
 
     @property
     def spread(self) -> float:
-        """The interval's width as a part of the median."""
-        return (self.high - self.low) / self.median
+        """The interval's width as a part of the estimate."""
+        return (self.high - self.low) / self.estimate
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
     @property
-    def departure(self) -> float:
+    def largest_deviation(self) -> float:
         """How far from 1, as a factor above 1, the farther end lies."""
         return max(self.high, 1 / self.low)
 
@@ -42,17 +45,17 @@ class Interval:
         The reaches of the logarithms add as errors do, each towards the end that it widens.
         Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 2.5.5.
         """
-        middle = self.median / other.median
-        down = hypot(log(self.median / self.low), log(other.high / other.median))
-        up = hypot(log(self.high / self.median), log(other.median / other.low))
+        middle = self.estimate / other.estimate
+        down = hypot(log(self.estimate / self.low), log(other.high / other.estimate))
+        up = hypot(log(self.high / self.estimate), log(other.estimate / other.low))
         return Interval(middle, middle * exp(-down), middle * exp(up))
 
 
 def detectable(ratio: Interval, floors: Sequence[Interval]) -> bool:
     """Whether a ratio differs from 1: its interval does not hold 1, and it departs from 1 by more
     than any of the noise floors, the ratios of equal things, does."""
-    change = max(ratio.median, 1 / ratio.median)
-    return 1 not in ratio and all(change > floor.departure for floor in floors)
+    change = max(ratio.estimate, 1 / ratio.estimate)
+    return 1 not in ratio and all(change > floor.largest_deviation for floor in floors)
 
 
 def interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:

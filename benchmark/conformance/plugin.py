@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if not config.getoption("--datamodule"):
         raise pytest.UsageError("which DataModule? Name it: --datamodule my.module:MyDataModule")
-    from benchmark.errors import UserError
+    from benchmark.common.errors import UserError
 
     try:
         made = subject(config)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pytorch_lightning import LightningDataModule
 
-from benchmark.errors import UserError
+from benchmark.common.errors import UserError
 
 
 @dataclass(frozen=True)

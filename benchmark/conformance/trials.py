@@ -79,7 +79,7 @@ class Trials:
 
 
 def counts(epochs: list[list[Step]]) -> list[int]:
-    """Samples of each epoch."""
+    """SplitDataset of each epoch."""
     return [len(epoch) for epoch in samples(epochs)]
 
 

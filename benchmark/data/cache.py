@@ -24,11 +24,12 @@ from PIL import features
 from rich.console import Console
 from rich.progress import track
 
-from benchmark import folder, machine
-from benchmark.digests import of_code
-from benchmark.errors import UserError
-from benchmark.files import new_directory
-from benchmark.folder import ImageFolder
+from benchmark.common import code
+from benchmark.common.errors import UserError
+from benchmark.common.files import new_directory
+from benchmark.data import folder
+from benchmark.data.folder import DatasetFiles
+from benchmark.machine import processors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,7 +100,7 @@ class DecodedImages:
 class DecodeCache:
     """Where the decoded form of one dataset belongs, and whether it may exist."""
 
-    images: ImageFolder
+    images: DatasetFiles
     image_size: int
     root: Path
     limit_gib: float
@@ -128,7 +129,7 @@ class DecodeCache:
 
     def _build(self, directory: Path) -> None:
         paths = self.images.paths
-        with new_directory(directory) as temporary, ThreadPoolExecutor(machine.cores()) as pool:
+        with new_directory(directory) as temporary, ThreadPoolExecutor(processors.cores()) as pool:
             shapes = np.array(list(_map(pool, folder.shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
             height, width = self._side(shapes)
@@ -144,7 +145,7 @@ class DecodeCache:
     def _key(self) -> str:
         """Content stands in by size and change time, which no copy or archive can carry over."""
         decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
-        facts = [of_code("cache"), *decoder, self.image_size, self.limit_gib]
+        facts = [code.digest("benchmark.data.cache"), *decoder, self.image_size, self.limit_gib]
         digest = hashlib.sha256(repr(facts).encode())
         for path in self.images.paths:
             status = path.stat()

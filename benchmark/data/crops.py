@@ -11,7 +11,7 @@ edge; Resize + CenterCrop filters first, so its filter reads beyond.
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.randomness import uniforms
+from benchmark.data.randomness import uniforms
 
 UNIT = 1 << 16
 AREA = (0.08, 1.0)

@@ -16,12 +16,12 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark import crops
-from benchmark.cache import DecodeCache, Images
-from benchmark.folder import SPLITS, ImageFolder, scan
-from benchmark.ledger import PIXEL_BATCHES, Ledger
-from benchmark.resampling import normalise, resample
-from benchmark.sampling import EpochSampler, Ticket
+from benchmark.data import crops
+from benchmark.data.cache import DecodeCache, Images
+from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
+from benchmark.data.folder import SPLITS, DatasetFiles, scan
+from benchmark.data.resampling import normalise, resample
+from benchmark.data.sampling import EpochSampler, SampleKey
 
 STAGE_SPLITS = {
     "fit": ("train", "val"),
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     """int32 (n, 2, 4), see crops.py."""
     flips: Tensor
     """bool (n,)."""
-    tickets: Tensor
+    keys: Tensor
     """int64 (n, 2): epoch and index within the split."""
 
 
@@ -55,8 +55,8 @@ class View(Protocol):
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]: ...
 
 
-class Samples(Dataset[Batch]):
-    """The samples of one split; `tickets` in, a whole batch out."""
+class SplitDataset(Dataset[Batch]):
+    """The samples of one split; `keys` in, a whole batch out."""
 
     def __init__(self, images: Images, offset: int, labels: Sequence[int], view: View) -> None:
         self._images = images
@@ -67,9 +67,9 @@ class Samples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitems__(self, tickets: list[Ticket]) -> Batch:
-        """Gather the samples of `tickets`. DataLoader calls this once per batch."""
-        epochs, indices = np.array(tickets, dtype=np.int64).T
+    def __getitems__(self, keys: list[SampleKey]) -> Batch:
+        """Gather the samples of `keys`. DataLoader calls this once per batch."""
+        epochs, indices = np.array(keys, dtype=np.int64).T
         positions = indices + self._offset
         shapes = self._images.shapes[positions]
         windows, flips = self._view(shapes=shapes, epochs=epochs, indices=indices)
@@ -135,8 +135,8 @@ class ImageDataModule(LightningDataModule):
         self.cache_gib = cache_gib
         self.crop_area = crop_area
         self.pixel_batches = pixel_batches
-        self.ledger = Ledger(pixel_batches)
-        self._folder: ImageFolder | None = None
+        self.digest_log = DigestLog(pixel_batches)
+        self._folder: DatasetFiles | None = None
         self._samples: dict[str, Dataset[Any]] = {}
 
     @property
@@ -159,10 +159,11 @@ class ImageDataModule(LightningDataModule):
         self._folder = scanned = scan(self.root)
         images = self._cache(scanned).open()
         if stage == "fit":
-            self.ledger = Ledger(self.pixel_batches)  # a resumed run loads its state after this
+            # A resumed run loads the log's state after this.
+            self.digest_log = DigestLog(self.pixel_batches)
         for split in STAGE_SPLITS[stage]:
             offset, labels = scanned.offset(split), scanned.splits[split].labels
-            self._samples[split] = Samples(images, offset, labels, self._view(split, images))
+            self._samples[split] = SplitDataset(images, offset, labels, self._view(split, images))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches in the epoch's order; every sample once.
@@ -173,7 +174,7 @@ class ImageDataModule(LightningDataModule):
         loader = self._loader("train", ResumableLoader)
         assert isinstance(loader, ResumableLoader)
         loader.position = self._position
-        loader.load_state_dict({"epoch": max(self.ledger.order, default=-1) + 1, "samples": 0})
+        loader.load_state_dict({"epoch": max(self.digest_log.order, default=-1) + 1, "samples": 0})
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -191,13 +192,13 @@ class ImageDataModule(LightningDataModule):
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the order of training samples while it is on the host."""
         if self._training():
-            self.ledger.record_order(int(batch.tickets[0, 0]), batch.tickets[:, 1])
+            self.digest_log.record_order(int(batch.keys[0, 0]), batch.keys[:, 1])
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: crop, flip, resize and normalise."""
-        if self._training() and self.ledger.wants_pixels:
-            self.ledger.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
+        if self._training() and self.digest_log.wants_pixels:
+            self.digest_log.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
         images = resample(batch.images, batch.windows, batch.flips, self.image_size)
         return normalise(images), batch.labels
 
@@ -211,11 +212,11 @@ class ImageDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The evidence so far; the order itself needs no state."""
-        return {"ledger": self.ledger.state_dict()}
+        return {"digest_log": self.digest_log.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the evidence of a checkpoint."""
-        self.ledger.load_state_dict(state_dict["ledger"])
+        self.digest_log.load_state_dict(state_dict["digest_log"])
 
     def _training(self) -> bool:
         return self.trainer is not None and bool(self.trainer.training)
@@ -223,7 +224,7 @@ class ImageDataModule(LightningDataModule):
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
-    def _cache(self, images: ImageFolder) -> DecodeCache:
+    def _cache(self, images: DatasetFiles) -> DecodeCache:
         return DecodeCache(images, self.image_size, self.cache_dir, self.cache_gib)
 
     def _view(self, split: str, images: Images) -> View:
@@ -238,7 +239,7 @@ class ImageDataModule(LightningDataModule):
         """An epoch may end before its last sample: Trainer(limit_train_batches=...)."""
         assert self.trainer is not None
         batches = self.trainer.fit_loop.epoch_loop.batch_progress
-        epoch = max(self.ledger.order, default=0)
+        epoch = max(self.digest_log.order, default=0)
         if batches.is_last_batch:
             return {"epoch": epoch + 1, "samples": 0}
         return {"epoch": epoch, "samples": batches.current.ready * self.batch_size}

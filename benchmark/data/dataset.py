@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from benchmark.errors import UserError
-from benchmark.files import read_json, sha256, write_json
-from benchmark.folder import ImageFolder, scan
-from benchmark.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
-from benchmark.results import DATASET, WEIGHTS
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json, sha256
+from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
+from benchmark.common.results import DATASET, WEIGHTS, write_result
+from benchmark.data.folder import DatasetFiles, scan
+from benchmark.data.schema import Dataset, Weights
 
 
 def run(parameters: Parameters) -> None:
@@ -26,8 +27,8 @@ def run(parameters: Parameters) -> None:
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    write_json(DATASET, pinned | _counts(scan(root)))
-    write_json(WEIGHTS, _weights(parameters.model))
+    write_result(DATASET, _dataset(pinned, scan(root)))
+    write_result(WEIGHTS, _weights(parameters.model))
 
 
 def read_pin(pin: Path) -> dict[str, Any]:
@@ -65,22 +66,20 @@ def _complaint(output: str) -> str:
     return ", ".join(named) or " ".join(output.split()).removeprefix("ERROR: ").rstrip(".")
 
 
-def _counts(images: ImageFolder) -> dict[str, Any]:
-    sizes = {split: len(samples.paths) for split, samples in images.splits.items()}
-    return {"classes": len(images.classes), "images": sizes}
+def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> Dataset:
+    sizes = {split: len(files.paths) for split, files in images.splits.items()}
+    return Dataset(**pinned, classes=len(images.classes), images=sizes)
 
 
-def _weights(model: ModelParameters) -> dict[str, Any]:
+def _weights(model: ModelParameters) -> Weights:
     """Their name, the digest of their file, because a file may change under its name, and the
     card of the source weights."""
-    path, recorded = model.weights_file, {"weights": model.weights}
+    path = model.weights_file
     if path is None:
-        return recorded
+        return Weights(weights=model.weights)
     if not path.is_file():
         raise UserError(
             f"model.weights: there is no file {str(path)!r}.", "Name a file that is here."
         )
-    recorded["sha256"] = sha256(path)
-    if path != SOURCE_WEIGHTS:
-        return recorded
-    return {**recorded, "card": read_json(path.with_suffix(".json"))}
+    card = read_json(path.with_suffix(".json")) if path == SOURCE_WEIGHTS else None
+    return Weights(weights=model.weights, sha256=sha256(path), card=card)

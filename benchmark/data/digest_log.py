@@ -5,14 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.digests import chain
+from benchmark.common.digests import chain
 
 PIXEL_BATCHES = 8
-"""Training batches whose pixels are digested, unless the ledger is told otherwise: reading them
+"""Training batches whose pixels are digested, unless the digest_log is told otherwise: reading them
 back stops the accelerator."""
 
 
-class Ledger:
+class DigestLog:
     """Digest chains over training batches. Plain strings, so a checkpoint can carry them."""
 
     def __init__(self, pixel_batches: int = PIXEL_BATCHES) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from benchmark.errors import UserError
+from benchmark.common.errors import UserError
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitFiles:
     """The samples of one split: a sample's index is its place in these tuples."""
 
     paths: tuple[Path, ...]
@@ -23,12 +23,12 @@ class Split:
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class DatasetFiles:
     """A dataset on disk. Classes and samples are sorted by name, so indices are stable."""
 
     root: Path
     classes: tuple[str, ...]
-    splits: dict[str, Split]
+    splits: dict[str, SplitFiles]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -41,7 +41,7 @@ class ImageFolder:
         return sum(len(self.splits[name].paths) for name in before)
 
 
-def scan(root: Path) -> ImageFolder:
+def scan(root: Path) -> DatasetFiles:
     """List the images below `root` without opening them.
 
     Raises:
@@ -54,7 +54,7 @@ def scan(root: Path) -> ImageFolder:
                 f"A dataset needs {', '.join(SPLITS)}, each with one folder per class.",
             )
     classes = _classes(root)
-    return ImageFolder(root, classes, {name: _split(root / name, classes) for name in SPLITS})
+    return DatasetFiles(root, classes, {name: _split(root / name, classes) for name in SPLITS})
 
 
 def decode(path: Path) -> Image.Image:
@@ -117,10 +117,10 @@ def _classes(root: Path) -> tuple[str, ...]:
     return tuple(every)
 
 
-def _split(folder: Path, classes: tuple[str, ...]) -> Split:
+def _split(folder: Path, classes: tuple[str, ...]) -> SplitFiles:
     images = [_images(folder / name) for name in classes]
     labels = [label for label, paths in enumerate(images) for _ in paths]
-    return Split(tuple(path for paths in images for path in paths), tuple(labels))
+    return SplitFiles(tuple(path for paths in images for path in paths), tuple(labels))
 
 
 def _images(folder: Path) -> list[Path]:

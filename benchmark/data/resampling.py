@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from benchmark.crops import UNIT
+from benchmark.data.crops import UNIT
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

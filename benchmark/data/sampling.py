@@ -6,14 +6,14 @@ from typing import TypeAlias
 import numpy as np
 from torch.utils.data import Dataset, DistributedSampler
 
-from benchmark.randomness import permutation
+from benchmark.data.randomness import permutation
 
-Ticket: TypeAlias = tuple[int, int]
+SampleKey: TypeAlias = tuple[int, int]
 """(epoch, index) of a sample: a worker that outlives epochs learns from it which one it is in."""
 
 
-class EpochSampler(DistributedSampler[Ticket]):
-    """Deals tickets round-robin to the ranks, so that n ranks see at step k, together, what one
+class EpochSampler(DistributedSampler[SampleKey]):
+    """Deals keys round-robin to the ranks, so that n ranks see at step k, together, what one
     process with an n-fold batch sees at step k.
 
     It is a DistributedSampler because Lightning leaves those in place and tells them the epoch.
@@ -27,7 +27,7 @@ class EpochSampler(DistributedSampler[Ticket]):
         self._length = len(dataset)  # type: ignore[arg-type]
         self._start = 0
 
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[SampleKey]:
         order = self._order()
         dealt = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
         start, self._start = self._start, 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmark.errors import UserError
+from benchmark.common.errors import UserError
 
 GOOGLE_PCI_VENDOR = "0x1ae0"
 

@@ -16,39 +16,38 @@ from typing import Any
 import psutil
 import torch
 
-from benchmark.accelerators import Accelerator, cpu_name
-from benchmark.digests import of_text
-from benchmark.files import write_json
-from benchmark.parameters import Parameters
-from benchmark.results import Results
+from benchmark.common.digests import of_text
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import Results, write_result
+from benchmark.machine.accelerators import Accelerator, cpu_name
+from benchmark.machine.schema import Environment
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
     """The stage: write the fingerprint of an accelerator that is here."""
-    write_json(Results(accelerator.name).environment, fingerprint(accelerator))
+    write_result(Results(accelerator.name).environment, fingerprint(accelerator))
 
 
-def fingerprint(accelerator: Accelerator) -> dict[str, Any]:
+def fingerprint(accelerator: Accelerator) -> Environment:
     """Hardware and software behind an accelerator."""
-    return {
-        "status": "ok",
-        "accelerator": accelerator.label,
-        "device": accelerator.device,
-        "machine": machine(),
-        "cpu": cpu_name(),
-        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "memory_gib": _memory_gib(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": _packages(accelerator.name),
+    return Environment(
+        accelerator=accelerator.label,
+        device=accelerator.device,
+        machine=machine_id(),
+        cpu=cpu_name(),
+        cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        memory_gib=_memory_gib(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        packages=_packages(accelerator.name),
         **_gpu(accelerator.name),
-    }
+    )
 
 
-def machine() -> str:
+def machine_id() -> str:
     """An opaque id of this machine, 16 hex digits: a hash that names nobody."""
     parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
     return of_text("benchmark machine", *parts)[:16]
@@ -61,7 +60,7 @@ def _packages(name: str) -> dict[str, str]:
     return {package: version(package) for package in wanted}
 
 
-def _gpu(name: str) -> dict[str, str]:
+def _gpu(name: str) -> dict[str, Any]:
     if name != "gpu" or not torch.cuda.is_available():
         return {}
     properties = torch.cuda.get_device_properties(0)

@@ -4,53 +4,45 @@ An absent accelerator is a result and not an error. This module imports nothing 
 finding nothing takes no time.
 """
 
-from benchmark.accelerators import Accelerator
-from benchmark.files import new_directory, write_csv, write_json
-from benchmark.results import EPOCH_HEADER, PREDICTION_HEADER, STEP_HEADER, Results
+from benchmark.common.files import new_directory, write_csv
+from benchmark.common.results import (
+    EPOCH_HEADER,
+    OWN,
+    PREDICTION_HEADER,
+    STEP_HEADER,
+    Results,
+    Unavailable,
+    write_result,
+)
+from benchmark.machine.accelerators import Accelerator
 
 
 def environment(accelerator: Accelerator) -> None:
     """In place of a fingerprint."""
-    write_json(Results(accelerator.name).environment, _status(accelerator))
+    write_result(Results(accelerator.name).environment, _result(accelerator))
 
 
-def train(accelerator: Accelerator, seed: int | None = None) -> None:
-    """In place of a training's results."""
-    results = Results(accelerator.name)
-    _training(accelerator, results if seed is None else results.seed(seed))
-
-
-def control(accelerator: Accelerator) -> None:
-    """In place of a control's results."""
-    _training(accelerator, Results(accelerator.name).control)
-
-
-def replay(accelerator: Accelerator, seed: int | None = None, control: bool = False) -> None:
-    """In place of a comparison."""
-    own = Results(accelerator.name)
-    results = own.control if control else own if seed is None else own.seed(seed)
-    write_json(results.replay, _status(accelerator))
-
-
-def throughput(accelerator: Accelerator) -> None:
-    """In place of a measurement."""
-    write_json(Results(accelerator.name).throughput, _status(accelerator))
-
-
-def _training(accelerator: Accelerator, results: Results) -> None:
-    """Tables keep their headers, the model its directory."""
-    write_json(results.training, _status(accelerator))
-    write_json(results.timing, _status(accelerator))
+def train(accelerator: Accelerator, training: str = OWN) -> None:
+    """In place of a training: tables keep their headers, the model its directory."""
+    results, result = Results(accelerator.name).training(training), _result(accelerator)
+    write_result(results.result, result)
+    write_result(results.timing, result)
     write_csv(results.steps, STEP_HEADER, [])
     write_csv(results.epochs, EPOCH_HEADER, [])
     write_csv(results.predictions, PREDICTION_HEADER, [])
     with new_directory(results.model) as directory:
-        write_json(directory / "status.json", _status(accelerator))
+        write_result(directory / "status.json", result)
 
 
-def _status(accelerator: Accelerator) -> dict[str, str]:
-    return {
-        "status": "unavailable",
-        "accelerator": accelerator.label,
-        "reason": accelerator.reason,
-    }
+def replay(accelerator: Accelerator, training: str = OWN) -> None:
+    """In place of a replay."""
+    write_result(Results(accelerator.name).training(training).replay, _result(accelerator))
+
+
+def throughput(accelerator: Accelerator) -> None:
+    """In place of a measurement."""
+    write_result(Results(accelerator.name).throughput, _result(accelerator))
+
+
+def _result(accelerator: Accelerator) -> Unavailable:
+    return Unavailable(accelerator=accelerator.label, reason=accelerator.reason)

@@ -9,6 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from benchmark.common.statistics import Interval
+from benchmark.report.comparison import named
+from benchmark.report.entries import CONTROL, elapsed
+from benchmark.report.schema import Comparison, Entry, Record, TrainingRecord
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Told apart by colour-blind readers (Okabe and Ito, 2008)."""
 LINES = ("-", "--", ":", "-.")
@@ -19,17 +24,59 @@ SMOOTHING = 0.9
 SWEPT = ("precision", "channels_last", "compile", "num_workers")
 """What a sweep may vary besides the batch size."""
 
-Interval = Mapping[str, float]
+
+def draw(
+    present: Sequence[Record], controls: Mapping[str, TrainingRecord], compared: Comparison
+) -> dict[str, str]:
+    """Every chart by name, as SVG."""
+    courses = {record.label: record.training for record in present} | {
+        f"{record.label}, {CONTROL}": controls[record.name]
+        for record in present
+        if record.name in controls
+    }
+    return {
+        "throughput": throughput(rates(compared)),
+        "loss": losses({record.label: record.training.losses for record in present}),
+        "accuracy": accuracies(
+            {label: (elapsed(each), each.accuracies) for label, each in courses.items()}
+        ),
+        "steps": steps(
+            {record.label: record.throughput.trainer.step_seconds for record in present}
+        ),
+        "sweep": sweep({entry.label: sweep_lines(entry) for entry in compared.present}),
+    }
+
+
+def rates(comparison: Comparison) -> dict[str, Interval]:
+    """Images per second, by name, of the reference and of all that did the same work."""
+    entries = named(comparison.accelerators, comparison.machines)
+    return {
+        name: entry.throughput.images_per_second
+        for name, entry in entries.items()
+        if not entry.throughput.not_compared
+    }
+
+
+def sweep_lines(entry: Entry) -> dict[str, list[tuple[int, Interval]]]:
+    """Rates by batch size for each combination of what else was swept."""
+    lines: dict[str, list[tuple[int, Interval]]] = {}
+    for point in entry.throughput.sweep:
+        if point.images_per_second:
+            others = {name: value for name, value in point.changes.items() if name in SWEPT}
+            label = ", ".join(f"{name} {value}" for name, value in others.items())
+            size = int(point.changes["batch_size"])
+            lines.setdefault(label, []).append((size, point.images_per_second))
+    return lines
 
 
 def throughput(rates: Mapping[str, Interval]) -> str:
     """Bars of images per second with their intervals, by name."""
     figure, axes = _figure(0.8 + (0.5 if len(rates) <= FEW else 0.28) * max(len(rates), 1))
     for place, (rate, colour) in enumerate(zip(rates.values(), cycle(COLOURS), strict=False)):
-        error = [[rate["median"] - rate["low"]], [rate["high"] - rate["median"]]]
-        axes.barh(place, rate["median"], 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
+        error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
+        axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
         axes.annotate(
-            f"{rate['median']:.1f}", (rate["high"], place), (6, 0), va="center",
+            f"{rate.estimate:.1f}", (rate.high, place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
     axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
@@ -85,18 +132,18 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
 def sweep(lines: Mapping[str, Mapping[str, Sequence[tuple[int, Interval]]]]) -> str:
     """Images per second against the batch size, by accelerator and by what else was varied."""
     figure, axes = _figure(3.6)
-    named = {
+    lines_by_name = {
         _plain(", ".join(part for part in (label, other) if part)): sorted(
             points, key=lambda point: point[0]
         )
         for label, others in lines.items()
         for other, points in others.items()
     }
-    for (name, points), colour, line in zip(named.items(), *_styles(), strict=False):
+    for (name, points), colour, line in zip(lines_by_name.items(), *_styles(), strict=False):
         sizes, rates = zip(*points, strict=True)
-        middle = [rate["median"] for rate in rates]
-        low = [rate["median"] - rate["low"] for rate in rates]
-        high = [rate["high"] - rate["median"] for rate in rates]
+        middle = [rate.estimate for rate in rates]
+        low = [rate.estimate - rate.low for rate in rates]
+        high = [rate.high - rate.estimate for rate in rates]
         axes.errorbar(
             sizes, middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
             label=name,
@@ -104,7 +151,7 @@ def sweep(lines: Mapping[str, Mapping[str, Sequence[tuple[int, Interval]]]]) -> 
     axes.set_xlabel("batch size")
     axes.set_ylabel("training images per second")
     axes.set_ylim(bottom=0)
-    return _svg(figure, legend=bool(named))
+    return _svg(figure, legend=bool(lines_by_name))
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from benchmark import record
-from benchmark.comparison import interval
-from benchmark.errors import UserError
-from benchmark.parity import SIGNIFICANCE, TEST, mcnemar, unlike
-from benchmark.record import MACHINES, Record
-from benchmark.statistics import detectable
+from benchmark.common.errors import UserError
+from benchmark.common.statistics import detectable
+from benchmark.report import record
+from benchmark.report.parity import SIGNIFICANCE, TEST, input_differences, mcnemar
+from benchmark.report.record import MACHINES
+from benchmark.report.schema import Absent, Record
 
 OK, REGRESSION, INCOMPARABLE = 0, 1, 2
 GATED = ("trainer", "accuracy")
@@ -62,6 +62,17 @@ def run(before: str, after: str, limit: float) -> int:
         UserError: a side cannot be read.
     """
     one, other = read(before), read(after)
+    changes, refusals = _compare_all(one, other)
+    lost = [change for change in changes if change.regressed(limit)]
+    for line in (*refusals, *map(str, changes)):
+        print(line)
+    for change in lost:
+        print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
+    return REGRESSION if lost else INCOMPARABLE if refusals else OK
+
+
+def _compare_all(one: Side, other: Side) -> tuple[list[Change], list[str]]:
+    """What changed, and what cannot be compared."""
     changes: list[Change] = []
     refusals = [] if one.records else ["nothing was measured in the first"]
     for name, old in one.records.items():
@@ -72,12 +83,7 @@ def run(before: str, after: str, limit: float) -> int:
         else:
             refusals += [f"{name}: rates not compared: {doubt}" for doubt in doubts(old, new)]
             changes += compare(old, new)
-    lost = [change for change in changes if change.regressed(limit)]
-    for line in (*refusals, *map(str, changes)):
-        print(line)
-    for change in lost:
-        print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
-    return REGRESSION if lost else INCOMPARABLE if refusals else OK
+    return changes, refusals
 
 
 def read(source: str) -> Side:
@@ -89,7 +95,7 @@ def read(source: str) -> Side:
     path = Path(source)
     exported = True
     if path.is_file():
-        found = [record.load(path)]
+        found: list[Record | Absent] = [record.load(path)]
     elif (path / "reports").is_dir():
         found, exported = list(_tree(path)), False
     elif (MACHINES / source).is_dir():
@@ -98,7 +104,8 @@ def read(source: str) -> Side:
         found = _folder(path)
     else:
         found, exported = _revision(source), False
-    return Side({each.name: each for each in found if each.available}, exported)
+    records = {each.name: each for each in found if isinstance(each, Record)}
+    return Side(records, exported)
 
 
 def refusal(before: Record, after: Record | None, other_machine: bool) -> str | None:
@@ -118,8 +125,8 @@ def refusal(before: Record, after: Record | None, other_machine: bool) -> str | 
         )
     one, other = (
         {
-            **each.throughput["workload"],
-            "dataset": (each.throughput["dataset"], each.training.result["inputs"]["dataset"]),
+            **each.throughput.workload.model_dump(),
+            "dataset": (each.throughput.dataset, each.training.result.inputs.dataset),
         }
         for each in (before, after)
     )
@@ -129,30 +136,29 @@ def refusal(before: Record, after: Record | None, other_machine: bool) -> str | 
 
 def doubts(before: Record, after: Record) -> list[str]:
     """Why no rate of the two says anything."""
-    verdicts = {"first": before.throughput["verdict"], "second": after.throughput["verdict"]}
-    return [f"the {side} is {found}" for side, found in verdicts.items() if found != "stable"]
+    verdicts = {"first": before.throughput.verdict, "second": after.throughput.verdict}
+    return [f"the {side} is {found}" for side, found in verdicts.items() if not found.stable]
 
 
 def compare(before: Record, after: Record) -> list[Change]:
     """What became of the rate of each mode that both measured, if there is no doubt of it, and of
     the test accuracy."""
-    modes = [m for m in before.throughput["modes"] if m in after.throughput["modes"]]
+    modes = [m for m in before.throughput.modes if m in after.throughput.modes]
     rates = [] if doubts(before, after) else [_rate(before, after, mode) for mode in modes]
     return [*rates, _accuracy(before, after)]
 
 
 def _rate(before: Record, after: Record, mode: str) -> Change:
-    rates = [r.throughput["modes"][mode]["images_per_second"] for r in (before, after)]
-    floors = [interval(r.throughput["noise_floor"]) for r in (before, after)]
-    one, other = map(interval, rates)
+    one, other = (r.throughput.modes[mode].images_per_second for r in (before, after))
+    floors = [r.throughput.noise_floor for r in (before, after)]
     ratio = other.over(one)
     detected = detectable(ratio, floors)
-    change = f"{ratio.median - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-    words = f"{one.median:.1f} to {other.median:.1f} images/s, {change}"
+    change = f"{ratio.estimate - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+    words = f"{one.estimate:.1f} to {other.estimate:.1f} images/s, {change}"
     if not detected:
-        noise = max(floor.departure for floor in floors) - 1
+        noise = max(floor.largest_deviation for floor in floors) - 1
         words = f"no difference detectable: {words}, noise floor {noise:.1%}"
-    return Change(before.label, mode, ratio.median, detected, words)
+    return Change(before.label, mode, ratio.estimate, detected, words)
 
 
 def _accuracy(before: Record, after: Record) -> Change:
@@ -160,7 +166,7 @@ def _accuracy(before: Record, after: Record) -> Change:
     one, other = (answer.count("1") / len(answer) for answer in answers)
     p = mcnemar(*answers)
     words = f"{one:.1%} to {other:.1%} ({TEST}, p = {p:.2g})"
-    if others := unlike(before.training, after.training):
+    if others := input_differences(before.training, after.training):
         words += f", trained with other {' and '.join(others)}"
     detected = p < SIGNIFICANCE
     if not detected:
@@ -169,24 +175,24 @@ def _accuracy(before: Record, after: Record) -> Change:
 
 
 def _where(found: Record) -> str:
-    return f"{found.training.result['device']} of {found.machine}"
+    return f"{found.training.result.device} of {found.machine}"
 
 
-def _folder(path: Path) -> list[Record]:
+def _folder(path: Path) -> list[Record | Absent]:
     files = sorted(path.glob("*.json"))
     if not files:
         raise UserError(f"{path} holds no exported results.", "Name one of reports/machines.")
     return [record.load(file) for file in files]
 
 
-def _tree(root: Path) -> Iterator[Record]:
+def _tree(root: Path) -> Iterator[Record | Absent]:
     """What the stages wrote below `root`."""
     with chdir(root):
         for path in sorted(Path("reports/throughput").glob("*.json")):
             yield record.read(path.stem)
 
 
-def _revision(name: str) -> list[Record]:
+def _revision(name: str) -> list[Record | Absent]:
     command = ["git", "archive", name, "reports"]
     done = subprocess.run(command, capture_output=True)
     if done.returncode:

@@ -4,15 +4,16 @@ anything and runs no script."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from benchmark import summary
-from benchmark.comparison import rates, trainings
-from benchmark.markdown import duration
-from benchmark.pictures import Sheets
+from benchmark.common.formatting import duration
+from benchmark.report import wording
+from benchmark.report.charts import rates
+from benchmark.report.entries import trainings
+from benchmark.report.pictures import Sheets
+from benchmark.report.schema import Comparison, Entry, TrainingEntry
 
 TEMPLATE = Path(__file__).with_name("page.html")
 WORDS = (
@@ -23,7 +24,7 @@ WORDS = (
 
 
 def render(
-    comparison: Mapping[str, Any],
+    comparison: Comparison,
     facts: Sequence[str],
     charts: Mapping[str, str],
     sheets: Sheets | None,
@@ -40,48 +41,50 @@ def render(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {name: getattr(summary, name) for name in WORDS}
+    environment.filters |= {name: getattr(wording, name) for name in WORDS}
     environment.filters |= {"code": code, "duration": duration, "trainings": trainings}
-    present = [entry for entry in comparison["accelerators"] if entry["status"] == "ok"]
+    present = comparison.present
     return environment.get_template(TEMPLATE.name).render(
         comparison=comparison,
         present=present,
         facts=facts,
         figures=figures(present, comparison, charts),
         sheets=sheets,
-        ratio_names=summary.RATIOS,
-        about_intervals=summary.INTERVALS,
-        about_pairs=summary.PAIRS,
+        ratio_names=wording.RATIOS,
+        about_intervals=wording.INTERVALS,
+        about_pairs=wording.PAIRS,
         zip=zip,
     )
 
 
 def figures(
-    present: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any], charts: Mapping[str, str]
+    present: Sequence[Entry], comparison: Comparison, charts: Mapping[str, str]
 ) -> dict[str, Markup]:
     """Those charts that show something, each with its content in words."""
     if not present:
         return {}
-    runs = [run for entry in present for run in trainings(entry["label"], entry).items()]
+    runs = [run for entry in present for run in trainings(entry.label, entry).items()]
     words = {
         "throughput": "Bars of training images per second: "
-        + _join(f"{name} {rate['median']:.1f}" for name, rate in rates(comparison).items()),
+        + _join(f"{name} {rate.estimate:.1f}" for name, rate in rates(comparison).items()),
         "loss": "Training loss by step: "
-        + _join(_course(entry["label"], entry["training"]) for entry in present),
+        + _join(_course(entry.label, entry.training) for entry in present),
         "accuracy": "Validation accuracy after each epoch against wall time; of the best: "
-        + _join(f"{n} {t['val_accuracy']:.1%} of {duration(t['seconds'])}" for n, t in runs),
+        + _join(f"{n} {t.val_accuracy:.1%} of {duration(t.seconds)}" for n, t in runs),
         "steps": "Times of single training steps: "
-        + _join(_steps(entry["label"], entry["throughput"]["step_seconds"]) for entry in present),
+        + _join(_steps(entry.label, entry.throughput.step_seconds) for entry in present),
     }
-    if any(entry["throughput"]["sweep"] for entry in present):
+    if any(entry.throughput.sweep for entry in present):
         words["sweep"] = "Training images per second against the batch size, as in the table below."
     return {name: inline(charts[name], name, said) for name, said in words.items()}
 
 
-def _course(label: str, training: Mapping[str, Any]) -> str:
-    first, last = training["train_loss"]["first"], training["train_loss"]["last"]
-    ends = [f"{loss:.3g}" if loss is not None else "no number" for loss in (first, last)]
-    return f"{label} from {' to '.join(ends)} in {training['steps']} steps"
+def _course(label: str, training: TrainingEntry) -> str:
+    ends = [
+        f"{loss:.3g}" if loss is not None else "no number"
+        for loss in (training.train_loss.first, training.train_loss.last)
+    ]
+    return f"{label} from {' to '.join(ends)} in {training.steps} steps"
 
 
 def _steps(label: str, found: Mapping[str, float]) -> str:

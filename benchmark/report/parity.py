@@ -1,18 +1,17 @@
-"""Whether two trainings came to the same, by the strongest claim that holds.
+"""Whether two trainings have the same result, by the strongest claim that holds.
 
 They are compared only where they were shown the same: equal digests of the data, the initial
 weights, the order of samples and the pixels. Steps are counted from 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from math import isclose, isnan, sqrt
 from statistics import NormalDist
 
 from scipy.stats import binomtest
 
-from benchmark.record import Record, Training
+from benchmark.report.schema import Absent, Kind, Parity, Record, TrainingRecord
 
 TOLERANCE = 1e-3
 """Relative difference up to which the losses of a step are equal."""
@@ -21,47 +20,33 @@ SIGNIFICANCE = 0.05
 TEST = "McNemar's exact test"
 
 
-@dataclass(frozen=True)
-class Parity:
-    """What can be said of a pair."""
-
-    kind: str
-    """bit-equal, equal within tolerance, statistically equal, different, not compared, or
-    unavailable, where one of the pair was not there."""
-    claim: str
-    """The same in words."""
-    through_step: int | None = None
-    """The losses are equal within TOLERANCE up to this step; the kind is named after it only if
-    that is the last step of both."""
-    parted_at: int | None = None
-    """The first step whose losses differ in any bit; None if there is none."""
-    p: float | None = None
-    """Of TEST on the two answers to each test image."""
-
-
-def compare(one: Record, other: Record, tests: int = 1) -> Parity:
+def compare(one: Record | Absent, other: Record | Absent, tests: int = 1) -> Parity:
     """Two records, whose answers are compared by one of `tests` tests."""
     for record in (one, other):
-        if not record.available:
-            return Parity("unavailable", f"not compared: {record.label} is unavailable")
-    differences = unlike(one.training, other.training)
+        if isinstance(record, Absent):
+            return Parity(kind="unavailable", claim=f"not compared: {record.label} is unavailable")
+    assert isinstance(one, Record)
+    assert isinstance(other, Record)
+    differences = input_differences(one.training, other.training)
     if differences:
-        return Parity("not compared", f"not compared: {' and '.join(differences)} differ")
+        return Parity(
+            kind="not compared", claim=f"not compared: {' and '.join(differences)} differ"
+        )
     return _compare(one.training, other.training, SIGNIFICANCE / tests)
 
 
-def unlike(one: Training, other: Training) -> list[str]:
+def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     """What the two were not given alike; over the epochs that both ran, for early stopping may
     end one of them sooner."""
-    inputs = one.result["inputs"], other.result["inputs"]
-    shared = min(len(t.digests["order_by_epoch"]) for t in (one, other)) - 1
-    orders = [t.digests["order_by_epoch"][shared] for t in (one, other)]
+    inputs = one.result.inputs, other.result.inputs
+    digests = one.result.digests, other.result.digests
+    shared = min(len(each.order_by_epoch) for each in digests) - 1
     equal = {
-        "datasets": inputs[0]["dataset"] == inputs[1]["dataset"],
-        "parameters": inputs[0]["parameters"] == inputs[1]["parameters"],
-        "initial weights": one.digests["initial_weights"] == other.digests["initial_weights"],
-        "sample orders": orders[0] == orders[1],
-        "pixels": one.digests["pixels"] == other.digests["pixels"],
+        "datasets": inputs[0].dataset == inputs[1].dataset,
+        "parameters": inputs[0].parameters == inputs[1].parameters,
+        "initial weights": digests[0].initial_weights == digests[1].initial_weights,
+        "sample orders": digests[0].order_by_epoch[shared] == digests[1].order_by_epoch[shared],
+        "pixels": digests[0].pixels == digests[1].pixels,
     }
     return [name for name, same in equal.items() if not same]
 
@@ -91,24 +76,34 @@ def difference(one: str, other: str) -> tuple[float, float, float]:
     return (gained - lost) / asked, max(-1.0, middle - error), min(1.0, middle + error)
 
 
-def _compare(one: Training, other: Training, significance: float) -> Parity:
+def _compare(one: TrainingRecord, other: TrainingRecord, significance: float) -> Parity:
     pairs = list(zip(one.losses, other.losses, strict=False))
-    parted = next((step for step, pair in enumerate(pairs, start=1) if not _same(pair)), None)
+    different = next((step for step, pair in enumerate(pairs, start=1) if not _same(pair)), None)
     through = len(list(takewhile(_close, pairs)))
-    if parted is None and one.digests["weights"] == other.digests["weights"]:
-        return Parity("bit-equal", "bit-equal", through)
+    if different is None and one.result.digests.weights == other.result.digests.weights:
+        return Parity(kind="bit-equal", claim="bit-equal", equal_through_step=through)
     p = mcnemar(one.correct, other.correct)
+    ends = {len(one.losses), len(other.losses)}
+    kind, claim = _claim(through, ends, p < significance, _measured(one, other, p, significance))
+    return Parity(
+        kind=kind,
+        claim=claim + _where(different),
+        equal_through_step=through,
+        first_different_step=different,
+        p_value=p,
+    )
+
+
+def _measured(one: TrainingRecord, other: TrainingRecord, p: float, significance: float) -> str:
+    """The test and the difference of the accuracies, in words."""
     change, low, high = (100 * part for part in difference(one.correct, other.correct))
-    measured = (
+    return (
         f"{TEST} of {len(one.correct)} test images, p = {p:.2g}, different below "
         f"{significance:.2g}; {change:+.1f} points, {low:+.1f} to {high:+.1f}"
     )
-    ends = {len(one.losses), len(other.losses)}
-    kind, claim = _claim(through, ends, p < significance, measured)
-    return Parity(kind, claim + _where(parted), through, parted, p)
 
 
-def _claim(through: int, ends: set[int], differ: bool, measured: str) -> tuple[str, str]:
+def _claim(through: int, ends: set[int], differ: bool, measured: str) -> tuple[Kind, str]:
     """In kind and in words; `ends` are the last steps of the two."""
     within = f"equal within {TOLERANCE:g} through step {through}"
     if differ:
@@ -121,8 +116,10 @@ def _claim(through: int, ends: set[int], differ: bool, measured: str) -> tuple[s
     return "statistically equal", f"statistically equal ({measured})"
 
 
-def _where(parted: int | None) -> str:
-    return f"; bits part at step {parted}" if parted else "; the losses are equal bit for bit"
+def _where(different: int | None) -> str:
+    if different:
+        return f"; bits differ from step {different} on"
+    return "; the losses are equal bit for bit"
 
 
 def _same(pair: Sequence[float]) -> bool:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from benchmark import record
-from benchmark.errors import UserError
-from benchmark.folder import decode
-from benchmark.parameters import DataParameters
-from benchmark.results import Results
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import DataParameters
+from benchmark.common.results import Results
+from benchmark.data.folder import decode
+from benchmark.report import record
 
 SHOWN, PAIRS = 24, 4
 """Images on the contact sheet, and pairs of classes that are mistaken for each other."""
@@ -64,7 +64,7 @@ def sheets(data: DataParameters, name: str) -> Sheets:
     Raises:
         UserError: an image of the test split is missing or unreadable.
     """
-    rows = record.rows(Results(name).predictions)
+    rows = record.rows(Results(name).own.predictions)
     root = Path(data.root) / "test"
     spread = [rows[place * len(rows) // SHOWN] for place in range(min(SHOWN, len(rows)))]
     return Sheets([_picture(root, row) for row in spread], _confusions(root, rows))

@@ -1,4 +1,4 @@
-"""All that is known of one accelerator of one machine: what the report compares.
+"""Reads and exports records: all that is known of one accelerator of one machine.
 
 Those of this machine are read from what its stages wrote; those of other machines from the files
 that `python -m benchmark export` wrote there.
@@ -8,131 +8,70 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import TypeAdapter, ValidationError
 
-from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
-from benchmark.parameters import Parameters
-from benchmark.results import DATASET, REPORTS, Results, read_result
+from benchmark.common.errors import UserError
+from benchmark.common.files import write_json
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import (
+    DATASET,
+    REPORTS,
+    Results,
+    TrainingResults,
+    Unavailable,
+    complaint,
+    read_result,
+)
+from benchmark.data.schema import DATASET_RESULT
+from benchmark.machine.schema import ENVIRONMENT
+from benchmark.report.schema import RECORD, RECORD_VERSION, Absent, Record, TrainingRecord
+from benchmark.throughput.schema import THROUGHPUT
+from benchmark.training.schema import REPLAY, TIMING, TRAINING
 
 MACHINES = REPORTS / "machines"
-SCHEMA_VERSION = 2
-NEEDED = (
-    "environment.machine", "environment.python", "environment.packages",
-    "training.result.accelerator", "training.result.device", "training.result.inputs",
-    "training.result.digests.order_by_epoch", "training.result.test.top5",
-    "training.timing.total_seconds", "training.replay.bitwise",
-    "throughput.modes.trainer.images_per_second", "throughput.noise_floor", "throughput.ratios",
-    "throughput.verdict", "throughput.workload.batch_size", "throughput.trainer.step_seconds",
-    "throughput.efficiency.utilisation", "throughput.efficiency.peak_memory",
-    "throughput.efficiency.energy",
-)  # fmt: skip
-"""What every exported record must hold, besides what a Record itself demands."""
+T = TypeVar("T")
 
 
-class Training(BaseModel):
-    """One training, or the reason why there is none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
-
-    result: dict[str, Any]
-    """As the stage wrote it."""
-    timing: dict[str, Any]
-    losses: tuple[float, ...]
-    """Of each step."""
-    accuracies: tuple[float, ...]
-    """On validation, after each epoch."""
-    correct: str
-    """A digit for each test image, in the order of the files: 1 where its class was found."""
-    replay: dict[str, Any]
-    """Of its first steps, in a process of its own."""
-
-    @property
-    def ran(self) -> bool:
-        """Whether the accelerator was there."""
-        return bool(self.result["status"] == "ok")
-
-    @property
-    def digests(self) -> dict[str, Any]:
-        """What proves its weights and what it was shown."""
-        digests: dict[str, Any] = self.result["digests"]
-        return digests
-
-
-class Record(BaseModel):
-    """One accelerator of one machine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: int = SCHEMA_VERSION
-    name: str
-    """As in params.yaml."""
-    environment: dict[str, Any]
-    training: Training
-    seeds: dict[int, Training]
-    """The same with further seeds."""
-    throughput: dict[str, Any]
-    """Without the single blocks."""
-    train_images: int
-    """Of the dataset that it trained on."""
-
-    @property
-    def available(self) -> bool:
-        """Whether the accelerator was there."""
-        return self.training.ran
-
-    @property
-    def label(self) -> str:
-        """What reports call the accelerator."""
-        return str(self.training.result["accelerator"])
-
-    @property
-    def rate(self) -> dict[str, float]:
-        """Training images per second: median, low, high."""
-        rate: dict[str, float] = self.throughput["modes"]["trainer"]["images_per_second"]
-        return rate
-
-    @property
-    def machine(self) -> str:
-        """The machine's opaque id; empty where the accelerator is absent."""
-        return str(self.environment.get("machine", ""))
-
-
-def read(name: str, seeds: Sequence[int] = ()) -> Record:
+def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
     """What this machine's stages wrote about the accelerator `name`, `seeds` being further ones.
 
     Raises:
         UserError: one of them has not run.
     """
     results = Results(name)
-    training, throughput = read_training(results), read_result(results.throughput)
+    training = read_training(results.own)
+    if isinstance(training, Unavailable):
+        return Absent(name=name, label=training.accelerator, reason=training.reason)
+    further = {seed: read_training(results.training(str(seed))) for seed in seeds}
     return Record(
         name=name,
-        environment=read_result(results.environment),
+        environment=_present(results.environment, ENVIRONMENT),
         training=training,
-        seeds={seed: read_training(results.seed(seed)) for seed in seeds},
-        throughput={key: value for key, value in throughput.items() if key != "samples"},
-        train_images=read_result(DATASET)["images"]["train"],
+        seeds={seed: run for seed, run in further.items() if isinstance(run, TrainingRecord)},
+        throughput=_present(results.throughput, THROUGHPUT).exported(),
+        train_images=read_result(DATASET, DATASET_RESULT).images["train"],
     )
 
 
-def read_training(results: Results) -> Training:
+def read_training(results: TrainingResults) -> TrainingRecord | Unavailable:
     """One training from its files.
 
     Raises:
         UserError: it has not run.
     """
-    result = read_result(results.training)
+    result = read_result(results.result, TRAINING)
+    if isinstance(result, Unavailable):
+        return result
     predictions = rows(results.predictions)
-    return Training(
+    return TrainingRecord(
         result=result,
-        timing=read_result(results.timing),
+        timing=_present(results.timing, TIMING),
         losses=tuple(float(row["train_loss"]) for row in rows(results.steps)),
         accuracies=tuple(float(row["val_accuracy"]) for row in rows(results.epochs)),
         correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
-        replay=read_result(results.replay),
+        replay=_present(results.replay, REPLAY),
     )
 
 
@@ -146,16 +85,16 @@ def export(parameters: Parameters) -> list[Path]:
         UserError: a stage has not run, or no accelerator was there.
     """
     records = [read(name, parameters.seeds) for name in parameters.accelerators]
-    present = [record for record in records if record.available]
+    present = [record for record in records if isinstance(record, Record)]
     if not present:
         raise UserError(
             "There is nothing to export: no accelerator of params.yaml was there.",
             "Name one that this machine has.",
         )
-    paths = [MACHINES / record.machine / f"{record.name}.json" for record in present]
-    for path, record in zip(paths, present, strict=True):
-        write_json(path, json.loads(record.model_dump_json()))  # JSON has no NaN, the model "NaN"
-    return paths
+    for record in present:
+        # JSON has no NaN: the model writes "NaN".
+        write_json(_path(record), json.loads(record.model_dump_json(exclude_none=True)))
+    return [_path(record) for record in present]
 
 
 def read_others(own: str) -> list[Record]:
@@ -166,10 +105,9 @@ def read_others(own: str) -> list[Record]:
     """
     records = {path: load(path) for path in sorted(MACHINES.glob("*/*.json"))}
     for path, record in records.items():
-        named = MACHINES / record.machine / f"{record.name}.json"
-        if path != named:
+        if path != _path(record):
             raise UserError(
-                f"{path} holds what belongs in {named}.", "Move it there, or remove it."
+                f"{path} holds what belongs in {_path(record)}.", "Move it there, or remove it."
             )
     return [record for record in records.values() if record.machine != own]
 
@@ -181,32 +119,17 @@ def load(path: Path) -> Record:
         UserError: `path` is none, or of another version of this suite.
     """
     try:
-        return _parse(read_json(path))
+        content = path.read_bytes()
+        _check_version(content)
+        return RECORD.validate_json(content)
+    except ValidationError as error:
+        reason = complaint(error)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} is no exported result: {reason}.",
-            "Export it anew with this version of the suite, or remove it.",
-        ) from None
-
-
-def _parse(content: Any) -> Record:
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"its schema version is {version}, not {SCHEMA_VERSION}")
-    record = Record.model_validate(content)
-    lacking = [path for path in NEEDED if not _holds(content, path)]
-    if lacking:
-        raise ValueError(f"it lacks {lacking[0]}")
-    return record
-
-
-def _holds(content: Any, path: str) -> bool:
-    for key in path.split("."):
-        if not isinstance(content, dict) or key not in content:
-            return False
-        content = content[key]
-    return True
+    raise UserError(
+        f"{path} is no exported result: {reason}.",
+        "Export it anew with this version of the suite, or remove it.",
+    )
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -222,3 +145,27 @@ def rows(path: Path) -> list[dict[str, str]]:
         raise UserError(
             f"{path} is not here.", "Run the stages before this one: dvc repro."
         ) from None
+
+
+def _present(path: Path, kind: TypeAdapter[T | Unavailable]) -> T:
+    """A result of an accelerator that has trained.
+
+    Raises:
+        UserError: the stage has not run, or the accelerator was absent then.
+    """
+    found = read_result(path, kind)
+    if isinstance(found, Unavailable):
+        raise UserError(f"{path} is of an absent accelerator.", "Repeat it: dvc repro.")
+    return found
+
+
+def _path(record: Record) -> Path:
+    return MACHINES / record.machine / f"{record.name}.json"
+
+
+def _check_version(content: bytes) -> None:
+    """Before its keys are judged."""
+    value = json.loads(content)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != RECORD_VERSION:
+        raise ValueError(f"its schema version is {version}, not {RECORD_VERSION}")

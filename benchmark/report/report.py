@@ -1,13 +1,11 @@
 """The report stage: what the other stages wrote, compared, as data, as Markdown and as a page."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from benchmark import charts, comparison, page, pictures, record, summary
-from benchmark.files import write_json, write_text
-from benchmark.parameters import ModelParameters, Parameters, TrainParameters
-from benchmark.record import Record, Training, read_training
-from benchmark.results import DATASET, REPORTS, WEIGHTS, Results, read_result
+from benchmark.common.files import write_json, write_text
+from benchmark.common.parameters import ModelParameters, Parameters, TrainParameters
+from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
+from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
+from benchmark.report import charts, comparison, markdown, page, pictures, record
+from benchmark.report.schema import Record, TrainingRecord
 
 
 def run(parameters: Parameters) -> None:
@@ -18,64 +16,37 @@ def run(parameters: Parameters) -> None:
             machine's is no exported result.
     """
     own = [record.read(name, parameters.seeds) for name in parameters.accelerators]
-    controls = {str(name): read_training(Results(name).control) for name in parameters.controls}
-    others = record.read_others(next((r.machine for r in own if r.available), ""))
-    dataset = read_result(DATASET)
-    target = parameters.report.target_accuracy
-    compared = comparison.build(own, others, controls, dataset, target)
-    drawn = draw(own, controls, compared)
-    said = facts(dataset, read_result(WEIGHTS), parameters)
-    shown = next((pictures.sheets(parameters.data, r.name) for r in own if r.available), None)
-    write_json(REPORTS / "comparison.json", compared)
+    present = [each for each in own if isinstance(each, Record)]
+    controls = _controls(parameters)
+    others = record.read_others(present[0].machine if present else "")
+    dataset = read_result(DATASET, DATASET_RESULT)
+    compared = comparison.build(own, others, controls, dataset, parameters.report.target_accuracy)
+    drawn = charts.draw(present, controls, compared)
+    said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
+    shown = pictures.sheets(parameters.data, present[0].name) if present else None
+    write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
     for name, chart in drawn.items():
         write_text(REPORTS / f"{name}.svg", chart)
-    write_text(REPORTS / "report.md", summary.render(compared, said))
+    write_text(REPORTS / "report.md", markdown.render(compared, said))
     write_text(REPORTS / "report.html", page.render(compared, said, drawn, shown))
 
 
-def draw(
-    own: Sequence[Record], controls: Mapping[str, Training], compared: Mapping[str, Any]
-) -> dict[str, str]:
-    """Every chart by name, as SVG."""
-    present = [r for r in own if r.available]
-    courses = {r.label: r.training for r in present} | {
-        f"{r.label}, {comparison.CONTROL}": controls[r.name] for r in present if r.name in controls
-    }
-    swept = {e["label"]: sweep(e) for e in compared["accelerators"] if e["status"] == "ok"}
-    return {
-        "throughput": charts.throughput(comparison.rates(compared)),
-        "loss": charts.losses({r.label: r.training.losses for r in present}),
-        "accuracy": charts.accuracies(
-            {label: (comparison.elapsed(t), t.accuracies) for label, t in courses.items()}
-        ),
-        "steps": charts.steps({r.label: r.throughput["trainer"]["step_seconds"] for r in present}),
-        "sweep": charts.sweep(swept),
-    }
+def _controls(parameters: Parameters) -> dict[str, TrainingRecord]:
+    """The controls on accelerators that are there."""
+    read = {str(name): record.read_training(Results(name).control) for name in parameters.controls}
+    return {name: found for name, found in read.items() if isinstance(found, TrainingRecord)}
 
 
-def sweep(entry: Mapping[str, Any]) -> dict[str, list[tuple[int, dict[str, float]]]]:
-    """Rates by batch size for each combination of what else was swept."""
-    lines: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    for point in entry["throughput"]["sweep"]:
-        if point["status"] == "ok":
-            others = {k: v for k, v in point.items() if k in charts.SWEPT}
-            label = ", ".join(f"{name} {value}" for name, value in others.items())
-            lines.setdefault(label, []).append((point["batch_size"], point["images_per_second"]))
-    return lines
-
-
-def facts(
-    dataset: Mapping[str, Any], weights: Mapping[str, Any], parameters: Parameters
-) -> list[str]:
+def facts(dataset: Dataset, weights: Weights, parameters: Parameters) -> list[str]:
     """What ran, a line each."""
-    images = ", ".join(f"{count:,} {split}" for split, count in dataset["images"].items())
+    images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
     measured = (
         f"Throughput{_of_what(parameters.model)} is the median over "
         f"{parameters.throughput.repeats} processes; the accelerator is synchronised at both ends "
         "of every block of steps."
     )
     return [
-        f"Dataset `{dataset['md5'][:12]}`: {dataset['classes']} classes, {images} images.",
+        f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
         *_weights(weights),
         _workload(parameters),
         measured,
@@ -109,15 +80,14 @@ def _of_what(model: ModelParameters) -> str:
     return ""
 
 
-def _weights(weights: Mapping[str, Any]) -> list[str]:
+def _weights(weights: Weights) -> list[str]:
     """The file that the weights came from, if they came from one, and what its card says."""
-    if "sha256" not in weights:
+    if weights.sha256 is None:
         return []
-    line = f"Weights `{weights['weights']}`: file `{weights['sha256'][:12]}`"
-    if "card" not in weights:
+    line = f"Weights `{weights.weights}`: file `{weights.sha256[:12]}`"
+    if weights.card is None:
         return [f"{line}."]
-    card = weights["card"]
     return [
-        f"{line}, trained on {card['source']} ({card['images_seen']:,} images seen, "
-        f"{card['source_test_accuracy']:.1%} of its own test images right)."
+        f"{line}, trained on {weights.card['source']} ({weights.card['images_seen']:,} images "
+        f"seen, {weights.card['source_test_accuracy']:.1%} of its own test images right)."
     ]

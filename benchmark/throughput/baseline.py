@@ -13,9 +13,9 @@ from torchvision.transforms import (
     ToTensor,
 )
 
-from benchmark import machine
-from benchmark.parameters import DataParameters
-from benchmark.resampling import MEAN, STD
+from benchmark.common.parameters import DataParameters
+from benchmark.data.resampling import MEAN, STD
+from benchmark.machine import processors
 
 
 def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, Tensor]]:
@@ -36,7 +36,7 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
         batch_size=data.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=machine.cores(),
+        num_workers=processors.cores(),
         pin_memory=pin_memory,
         persistent_workers=True,
     )

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import accelerators
-from benchmark.model import FineTuner
-from benchmark.parameters import ModelParameters, Parameters
+from benchmark.common.parameters import ModelParameters, Parameters
+from benchmark.machine import accelerators
+from benchmark.throughput.schema import EnergyReading, Memory, Peak
+from benchmark.training.model import FineTuner
 
 DTYPES = {
     "32-true": torch.float32,
@@ -45,7 +45,7 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def peak(accelerator: str, precision: str) -> dict[str, Any]:
+def peak(accelerator: str, precision: str) -> Peak:
     """The best rate of matrix products and convolutions in this process, in FLOP/s, and of what.
 
     Sides of the matrices grow until a product takes PEAK_SECONDS.
@@ -59,15 +59,16 @@ def peak(accelerator: str, precision: str) -> dict[str, Any]:
         best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
         if seconds > PEAK_SECONDS:
             break
-    return {"flops_per_second": best[0], "of": best[1]}
+    return Peak(flops_per_second=best[0], of=best[1])
 
 
-def peak_memory(accelerator: str) -> dict[str, Any]:
+def peak_memory(accelerator: str) -> Memory:
     """Most bytes in use so far: resident on the host, and on the device; or why it is unknown.
     MPS says only what is in use now; loader processes are not counted."""
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"host_bytes": host, "device_bytes": _device_bytes(accelerator)}
+    size, reason = _device_bytes(accelerator)
+    return Memory(host_bytes=host, device_bytes=size, device_reason=reason)
 
 
 class EnergyMeter:
@@ -87,6 +88,12 @@ class EnergyMeter:
     def joules(self) -> float:
         """Since some moment before; differences are what counts."""
         return self._read()
+
+    def reading(self, joules: float) -> EnergyReading:
+        """A difference of `joules()`, or why there is none."""
+        if self.reason:
+            return EnergyReading(reason=self.reason)
+        return EnergyReading(joules=joules)
 
     def _use_nvml(self) -> None:
         if not torch.cuda.is_available() or find_spec("pynvml") is None:
@@ -117,7 +124,7 @@ class EnergyMeter:
         if not counters:
             self.reason = "this machine shows no RAPL counters"
             return
-        self._read = _Wrapping(counters, limits, values)
+        self._read = _WrappingCounters(counters, limits, values)
 
 
 def _package(zone: Path) -> bool:
@@ -125,7 +132,7 @@ def _package(zone: Path) -> bool:
     return (zone / "name").read_text().startswith("package")
 
 
-class _Wrapping:
+class _WrappingCounters:
     """The sum of counters in microjoules that begin again at their limits, in joules."""
 
     def __init__(self, counters: list[Path], limits: list[int], values: list[int]) -> None:
@@ -169,21 +176,22 @@ def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _device_bytes(accelerator: str) -> int | str:
+def _device_bytes(accelerator: str) -> tuple[int | None, str | None]:
+    """A number or the reason why there is none."""
     match accelerators.device(accelerator).type:
         case "cuda":
-            return torch.cuda.max_memory_allocated()
+            return torch.cuda.max_memory_allocated(), None
         case "mps":
-            return torch.mps.driver_allocated_memory()
+            return torch.mps.driver_allocated_memory(), None
         case "xla":
             return _xla_bytes()
-    return "unavailable: the host's memory is the device's"
+    return None, "the host's memory is the device's"
 
 
-def _xla_bytes() -> int | str:
+def _xla_bytes() -> tuple[int | None, str | None]:
     from torch_xla.core import xla_model
 
     try:
-        return int(xla_model.get_memory_info()["peak_bytes_used"])
+        return int(xla_model.get_memory_info()["peak_bytes_used"]), None
     except (RuntimeError, KeyError):
-        return "unavailable: this XLA backend does not say"
+        return None, "this XLA backend does not say"

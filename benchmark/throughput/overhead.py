@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmark import accelerators
-from benchmark.modes import bare_trainer
-from benchmark.parameters import Precision
+from benchmark.common.parameters import Precision
+from benchmark.machine import accelerators
+from benchmark.throughput.schema import Overhead
+from benchmark.throughput.trainer import bare_trainer
 
 EPOCHS, STEPS = 6, 30
 
 
-class Nothing(pl.LightningModule):
+class EmptyModel(pl.LightningModule):
     """One weight; its loss is the weight."""
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Nothing(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
-class Marks(pl.Callback):
+class StepTimes(pl.Callback):
     """The clock at the end of each step."""
 
     def __init__(self) -> None:
@@ -51,24 +52,23 @@ class Marks(pl.Callback):
         self.epochs[-1].append(time.perf_counter())
 
 
-def measure(accelerator: str, precision: Precision) -> dict[str, float]:
+def measure(accelerator: str, precision: Precision) -> Overhead:
     """Seconds of the host that Lightning adds to each step and to each change of epochs (without
     validation and checkpoints). The first two epochs, in which things are compiled, do not count.
     """
-    model, marks = Nothing(), Marks()
+    model, marks = EmptyModel(), StepTimes()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
     bare_trainer(accelerator, precision, marks, max_epochs=EPOCHS).fit(model, batches)
     warm = marks.epochs[2:]
     step = median(b - a for epoch in warm for a, b in pairwise(epoch))
     change = median(after[0] - before[-1] for before, after in pairwise(warm))
     plain = _plain(accelerator, model.to(accelerators.device(accelerator)), batches)
-    return {
-        "seconds_per_step": max(0.0, step - plain),
-        "seconds_per_epoch": max(0.0, change - step),
-    }
+    return Overhead(
+        seconds_per_step=max(0.0, step - plain), seconds_per_epoch=max(0.0, change - step)
+    )
 
 
-def _plain(accelerator: str, model: Nothing, batches: DataLoader[Tensor]) -> float:
+def _plain(accelerator: str, model: EmptyModel, batches: DataLoader[Tensor]) -> float:
     """Seconds of a step of the same work in a plain loop."""
     optimizer, device = model.configure_optimizers(), accelerators.device(accelerator)
     for _ in range(2):  # the first epoch warms up

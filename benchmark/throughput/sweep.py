@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from benchmark.parameters import Parameters, parse_parameters
+from benchmark.common.parameters import Parameters, parse_parameters
 
 SECTIONS = {
     "batch_size": "data",

@@ -1,4 +1,4 @@
-"""Everything that one process measures: the modes, ready to run, and the clock."""
+"""The modes of one measuring process, ready to run, and the clock that times them."""
 
 import time
 from dataclasses import dataclass
@@ -8,24 +8,19 @@ from statistics import fmean
 import pytorch_lightning as pl
 from torch import Tensor
 
-from benchmark import accelerators, baseline, machine
-from benchmark.datamodule import Batch, ImageDataModule
-from benchmark.errors import UserError
-from benchmark.folder import scan
-from benchmark.modes import (
-    Compute,
-    Crew,
-    Input,
-    Lightning,
-    Loop,
-    Mode,
-    Step,
-    bare_trainer,
-)
-from benchmark.parameters import Parameters
-from benchmark.train import fine_tuner, quieten
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import Parameters
+from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.folder import scan
+from benchmark.machine import accelerators, processors
+from benchmark.throughput import baseline
+from benchmark.throughput.modes import Compute, Input, Loop, Mode, Step
+from benchmark.throughput.schema import Block
+from benchmark.throughput.trainer import PausableFit, bare_trainer
+from benchmark.throughput.workers import LoaderWorkers
+from benchmark.training.fit import fine_tuner, silence_lightning
 
-LEVEL_STEPS, LEVEL_RATIO = 2, 1.25
+STEADY_STEPS, STEADY_RATIO = 2, 1.25
 """A warm-up is over when so many steps in succession differ by no more than this factor."""
 
 
@@ -39,12 +34,12 @@ class Warmup:
     """Whether a graph was compiled in the step."""
 
     @property
-    def level(self) -> bool:
+    def steady(self) -> bool:
         """Whether the last steps compiled nothing and took about the same time."""
-        last = self.seconds[-LEVEL_STEPS:]
-        if len(last) < LEVEL_STEPS or any(self.compiled[-LEVEL_STEPS:]):
+        last = self.seconds[-STEADY_STEPS:]
+        if len(last) < STEADY_STEPS or any(self.compiled[-STEADY_STEPS:]):
             return False
-        return max(last) <= LEVEL_RATIO * min(last)
+        return max(last) <= STEADY_RATIO * min(last)
 
     @property
     def step_seconds(self) -> float:
@@ -61,15 +56,7 @@ class Warmup:
         return sum(max(0.0, seconds - self.step_seconds) for seconds, compiled in pairs if compiled)
 
 
-@dataclass(frozen=True)
-class Block:
-    """Consecutive steps of one mode between two readings of the clock."""
-
-    seconds: float
-    compilations: int
-
-
-class Rig:
+class ModeTimer:
     """The modes of `parameters.throughput` on an accelerator, ready within a `with` block.
 
     Raises:
@@ -85,10 +72,10 @@ class Rig:
         self.accelerator = accelerator
         self.parameters = parameters
         self.modes: dict[str, Mode] = {}
-        self._crews: dict[str, Crew] = {}
+        self._workers: dict[str, LoaderWorkers] = {}
 
-    def __enter__(self) -> "Rig":
-        quieten()
+    def __enter__(self) -> "ModeTimer":
+        silence_lightning()
         pl.seed_everything(self.parameters.seed, verbose=False)
         try:
             start = time.perf_counter()
@@ -97,12 +84,12 @@ class Rig:
             self.seconds_to_first_step = time.perf_counter() - start
             self._add_others()
         except BaseException:
-            self._dismiss()
+            self._release()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._dismiss()
+        self._release()
         if kind is None:
             self.lightning.stop()
         self.modes.clear()  # and with them their loaders, while those can still end in order
@@ -111,12 +98,13 @@ class Rig:
         """Run `steps` of the mode `name` between two synchronised readings of the clock."""
         accelerators.synchronise(self.accelerator)
         compiled = accelerators.compilations(self.accelerator)
-        with self._crews.setdefault(name, Crew()).at_work():
+        with self._workers.setdefault(name, LoaderWorkers()).running():
             start = time.perf_counter()
             self.modes[name].run(steps)
             accelerators.synchronise(self.accelerator)
             seconds = time.perf_counter() - start
-        return Block(seconds, accelerators.compilations(self.accelerator) - compiled)
+        compilations = accelerators.compilations(self.accelerator) - compiled
+        return Block(seconds=seconds, compilations=compilations)
 
     def warm_up(self, name: str) -> Warmup:
         """Run steps of a mode until they are level, at most warmup_steps after those whose
@@ -128,24 +116,24 @@ class Rig:
             warmup = Warmup(
                 (*warmup.seconds, block.seconds), (*warmup.compiled, block.compilations > 0)
             )
-            if done >= prefetched and warmup.level:
+            if done >= prefetched and warmup.steady:
                 break
         return warmup
 
-    def _dismiss(self) -> None:
+    def _release(self) -> None:
         """A process that stands still could not be ended, nor its parent."""
-        for crew in self._crews.values():
-            crew.dismiss()
+        for crew in self._workers.values():
+            crew.release()
 
-    def _start_fit(self) -> Lightning:
+    def _start_fit(self) -> PausableFit:
         parameters = self.parameters
         self._epoch = steps_per_epoch(parameters)
         self.data = ImageDataModule(
             **parameters.data.model_dump(), seed=parameters.seed, pixel_batches=0
         )
         self.module = fine_tuner(parameters, len(self.data.classes))
-        lightning = Lightning(self.module, self.data)
-        with self._crews.setdefault("trainer", Crew()).at_work():
+        lightning = PausableFit(self.module, self.data)
+        with self._workers.setdefault("trainer", LoaderWorkers()).running():
             lightning.start(
                 bare_trainer(
                     self.accelerator,
@@ -188,7 +176,11 @@ class Rig:
 
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader workers have ready: a head start that is to be used up."""
-        workers = {"baseline": machine.cores(), "baseline_input": machine.cores(), "compute": 0}
+        workers = {
+            "baseline": processors.cores(),
+            "baseline_input": processors.cores(),
+            "compute": 0,
+        }
         return 2 * workers.get(name, self.parameters.data.num_workers)
 
 

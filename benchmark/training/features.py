@@ -10,11 +10,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.cache import Images
-from benchmark.datamodule import STAGE_SPLITS, Batch, ImageDataModule, View, as_is
-from benchmark.model import FineTuner
-from benchmark.resampling import normalise, resample
-from benchmark.sampling import EpochSampler, Ticket
+from benchmark.data.cache import Images
+from benchmark.data.datamodule import STAGE_SPLITS, Batch, ImageDataModule, View, as_is
+from benchmark.data.resampling import normalise, resample
+from benchmark.data.sampling import EpochSampler, SampleKey
+from benchmark.training.model import FineTuner
 
 
 class FeatureBatch(NamedTuple):
@@ -24,12 +24,12 @@ class FeatureBatch(NamedTuple):
     """float32 (n, 2048)."""
     labels: Tensor
     """int64 (n,)."""
-    tickets: Tensor
+    keys: Tensor
     """int64 (n, 2): epoch and index within the split."""
 
 
-class FeatureSamples(Dataset[FeatureBatch]):
-    """The samples of one split; `tickets` in, a whole batch out."""
+class FeatureDataset(Dataset[FeatureBatch]):
+    """The samples of one split; `keys` in, a whole batch out."""
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self._features = features
@@ -38,9 +38,9 @@ class FeatureSamples(Dataset[FeatureBatch]):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitems__(self, tickets: list[Ticket]) -> FeatureBatch:
-        """Pick the samples of `tickets`. DataLoader calls this once per batch."""
-        numbers = torch.tensor(tickets)
+    def __getitems__(self, keys: list[SampleKey]) -> FeatureBatch:
+        """Pick the samples of `keys`. DataLoader calls this once per batch."""
+        numbers = torch.tensor(keys)
         indices = numbers[:, 1]
         return FeatureBatch(self._features[indices], self._labels[indices], numbers)
 
@@ -66,7 +66,7 @@ class FeatureDataModule(ImageDataModule):
         for split in STAGE_SPLITS[stage]:
             batches = [self._compute(model, split, batch) for batch in self._batches(split)]
             features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-            self._samples[split] = FeatureSamples(features, labels)
+            self._samples[split] = FeatureDataset(features, labels)
         model.train()
         self.seconds += time.perf_counter() - start
 
@@ -101,8 +101,8 @@ class FeatureDataModule(ImageDataModule):
         """Features and labels of a batch, on the host."""
         assert self.trainer is not None
         strategy = self.trainer.strategy
-        if split == "train" and self.ledger.wants_pixels:
-            self.ledger.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
+        if split == "train" and self.digest_log.wants_pixels:
+            self.digest_log.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
         images, _, windows, flips, _ = (part.to(strategy.root_device) for part in batch)
         shown = normalise(resample(images, windows, flips, self.image_size))
         with strategy.precision_plugin.forward_context():

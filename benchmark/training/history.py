@@ -8,13 +8,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from benchmark.accelerators import synchronise
-from benchmark.digests import of_state
+from benchmark.common.digests import of_state
+from benchmark.machine.accelerators import synchronise
 
 FIRST_STEPS = 10
 
 
-class Recorder(Callback):
+class History(Callback):
     """Losses of every step and metrics of every epoch; both survive a resume.
 
     Losses stay on the device until their epoch ends, so that no step waits for the host.
@@ -50,7 +50,7 @@ class Recorder(Callback):
         self.steps, self.epochs = list(state_dict["steps"]), list(state_dict["epochs"])
 
 
-class FirstSteps(Callback):
+class FirstStepsDigest(Callback):
     """The digest of the network after FIRST_STEPS steps, or after the last of a shorter fit;
     survives a resume. A replay in another process must come to the same."""
 
@@ -101,7 +101,7 @@ class Predictions(Callback):
         self.rows = list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
 
-class Stopwatch(Callback):
+class EpochTimer(Callback):
     """Wall time of every epoch, validation included, in seconds; survives a resume."""
 
     def __init__(self, accelerator: str) -> None:
@@ -130,15 +130,15 @@ class Stopwatch(Callback):
         return time.perf_counter()
 
 
-class Lines(Callback):
+class EpochPrinter(Callback):
     """One plain line per epoch, for output that is not a terminal."""
 
-    def __init__(self, label: str, recorder: Recorder) -> None:
+    def __init__(self, label: str, history: History) -> None:
         self._label = label
-        self._recorder = recorder
+        self._recorder = history
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Print the epoch that `recorder`, which stands before this callback, has noted."""
+        """Print the epoch that `history`, which stands before this callback, has noted."""
         epoch, train_loss, loss, accuracy, _ = self._recorder.epochs[-1]
         print(
             f"{self._label} epoch {epoch + 1}/{trainer.max_epochs}: train loss {train_loss:.3f}, "

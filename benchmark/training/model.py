@@ -9,9 +9,9 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet, resnet50
 
-from benchmark import weights
-from benchmark.errors import UserError
-from benchmark.parameters import ModelParameters
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import ModelParameters
+from benchmark.training import weights
 
 TOP = 5
 

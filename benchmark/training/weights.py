@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import ResNet50_Weights
 
-from benchmark.errors import UserError
-from benchmark.files import sha256
-from benchmark.parameters import ModelParameters
+from benchmark.common.errors import UserError
+from benchmark.common.files import sha256
+from benchmark.common.parameters import ModelParameters
 
 
 def read(model: ModelParameters) -> dict[str, Any]:

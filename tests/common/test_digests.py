@@ -3,7 +3,7 @@ import hashlib
 import pytest
 import torch
 
-from benchmark.digests import chain, of_code, of_json, of_state, of_text
+from benchmark.common.digests import chain, of_code, of_json, of_state, of_text
 
 
 def test_state_digest_is_sha256_of_names_types_shapes_and_bytes() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.files import new_directory, read_json, write_bytes, write_csv, write_json
+from benchmark.common.files import new_directory, read_json, write_bytes, write_csv, write_json
 
 
 def test_json_comes_back_and_ends_with_a_newline(tmp_path) -> None:

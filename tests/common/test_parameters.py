@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.parameters import Parameters, load_parameters, parse_parameters
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
 from tests.conftest import REPOSITORY
 
 

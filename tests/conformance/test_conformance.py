@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.conformance.rules import rules
-from benchmark.markdown import table
+from benchmark.common.formatting import table
+from tests.conformance.datamodules import broken
+from tests.conformance.datamodules.pictures import PicturesModule
 from tests.conftest import REPOSITORY
-from tests.datamodules import broken
-from tests.datamodules.pictures import PicturesModule
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
@@ -102,7 +102,7 @@ def test_what_is_broken_breaks_its_rules_alone(
     tmp_path: Path, name: str, expected: set[str]
 ) -> None:
     options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
-    verdicts = judge(f"tests.datamodules.broken:{name}", *options)
+    verdicts = judge(f"tests.conformance.datamodules.broken:{name}", *options)
     assert verdicts.outcomes["failed"] == expected
     for rule in expected:
         parts = [verdicts.texts[rule].count(f"\n  {part}  ") for part in ("seen", "why ", "fix ")]
@@ -113,7 +113,7 @@ def test_what_is_broken_breaks_its_rules_alone(
 @pytest.mark.parametrize(("name", "expected"), BROKEN_APART.items(), ids=BROKEN_APART)
 def test_what_is_broken_between_processes(tmp_path: Path, name: str, expected: str) -> None:
     options = ["--datamodule-arg", f"folder={tmp_path}", "-k", expected]
-    verdicts = judge(f"tests.datamodules.broken:{name}", *options)
+    verdicts = judge(f"tests.conformance.datamodules.broken:{name}", *options)
     assert verdicts.outcomes["failed"] == {expected}
 
 
@@ -129,9 +129,9 @@ def test_each_rule_is_broken_by_something_and_nothing_is_forgotten() -> None:
 
 # What does not apply to each style, and every other rule holds.
 SOUND = {
-    "tests.datamodules.sound:OnTheDevice": set(),
-    "tests.datamodules.sound:in_memory": {"setup_prepares_only_what_its_stage_needs"},
-    "tests.datamodules.sound:Stream": {
+    "tests.conformance.datamodules.sound:OnTheDevice": set(),
+    "tests.conformance.datamodules.sound:in_memory": {"setup_prepares_only_what_its_stage_needs"},
+    "tests.conformance.datamodules.sound:Stream": {
         "setup_prepares_only_what_its_stage_needs", "evaluation_sees_every_sample",
         "training_sees_every_sample_once",
     },
@@ -140,7 +140,7 @@ SOUND = {
 
 def test_the_one_that_the_broken_ones_derive_from_is_sound(tmp_path: Path) -> None:
     options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
-    verdicts = judge("tests.datamodules.pictures:PicturesModule", *options)
+    verdicts = judge("tests.conformance.datamodules.pictures:PicturesModule", *options)
     assert verdicts.outcomes["failed"] | verdicts.outcomes["skipped"] == set()
 
 
@@ -160,7 +160,7 @@ def test_this_projects_datamodule_keeps_every_rule(images: Path, tmp_path: Path)
     program = Path(sys.executable).parent / "pytest"
     done = subprocess.run(
         [program, "--pyargs", "benchmark.conformance", "-p", "no:cacheprovider",
-         "--datamodule", "benchmark.datamodule:ImageDataModule", *options],
+         "--datamodule", "benchmark.data.datamodule:ImageDataModule", *options],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -173,9 +173,14 @@ def test_this_projects_datamodule_keeps_every_rule(images: Path, tmp_path: Path)
         ((), "which DataModule?"),
         (("--datamodule", "nowhere:Data"), "--datamodule nowhere:Data was not found"),
         (("--datamodule", "pathlib:Path"), "pathlib:Path makes a PosixPath"),
-        (("--datamodule", "tests.datamodules.broken:RawPixels"), "missing 1 required"),
+        (("--datamodule", "tests.conformance.datamodules.broken:RawPixels"), "missing 1 required"),
         (
-            ("--datamodule", "tests.datamodules.broken:RawPixels", "--datamodule-arg", "folder"),
+            (
+                "--datamodule",
+                "tests.conformance.datamodules.broken:RawPixels",
+                "--datamodule-arg",
+                "folder",
+            ),
             "--datamodule-arg folder has no value",
         ),
     ],
@@ -193,7 +198,7 @@ def test_without_augmentation_samples_must_stay_the_same(tmp_path: Path) -> None
     rule = "augmentation_differs_between_epochs"
     for name, outcome in (("SameAugmentationEachEpoch", "passed"), ("RawPixels", "failed")):
         options = ["--datamodule-arg", f"folder={tmp_path}", "--datamodule-unaugmented"]
-        path = f"tests.datamodules.broken:{name}"
+        path = f"tests.conformance.datamodules.broken:{name}"
         assert rule in judge(path, *options, "-k", rule).outcomes[outcome]
 
 

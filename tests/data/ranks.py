@@ -1,4 +1,4 @@
-"""`python -m tests.ranks ROOT OPTIONS`: a fit in real processes, which write what they saw.
+"""`python -m tests.data.ranks ROOT OPTIONS`: a fit in real processes, which write what they saw.
 
 OPTIONS is JSON: devices, nodes, batch_size, per_node, and `broken`, the rank whose setup fails.
 """
@@ -13,18 +13,18 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.conformance.journal import Call, journalled
-from benchmark.datamodule import Batch, ImageDataModule
+from benchmark.data.datamodule import Batch, ImageDataModule
 from tests.mean import Mean
 
 
 class Noting(ImageDataModule):
-    """Keeps the tickets of its training batches; fails in setup where it is told to."""
+    """Keeps the keys of its training batches; fails in setup where it is told to."""
 
     broken: int | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.tickets: list[list[list[int]]] = []
+        self.keys: list[list[list[int]]] = []
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
@@ -33,7 +33,7 @@ class Noting(ImageDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         if self.trainer is not None and self.trainer.training:
-            self.tickets.append(batch.tickets.tolist())
+            self.keys.append(batch.keys.tolist())
         return super().on_after_batch_transfer(batch, dataloader_idx)
 
 
@@ -57,7 +57,7 @@ def main(root: Path, options: dict[str, Any]) -> None:
     finally:
         seen = {
             "rank": trainer.global_rank, "node": trainer.node_rank, "journal": journal,
-            "tickets": data.tickets,
+            "keys": data.keys,
         }  # fmt: skip
         (root / f"{trainer.global_rank}.json").write_text(json.dumps(seen))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import cache
-from benchmark.cache import CachedImages, DecodeCache, DecodedImages
-from benchmark.errors import UserError
-from benchmark.folder import decode, scan
+from benchmark.common.errors import UserError
+from benchmark.data import cache
+from benchmark.data.cache import CachedImages, DecodeCache, DecodedImages
+from benchmark.data.folder import decode, scan
 from tests.conftest import write_images
 
 

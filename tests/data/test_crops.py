@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms import v2
 
-from benchmark import resampling
-from benchmark.crops import UNIT, evaluation_windows, training_windows
-from benchmark.resampling import interpolation, normalise, resample
+from benchmark.data import resampling
+from benchmark.data.crops import UNIT, evaluation_windows, training_windows
+from benchmark.data.resampling import interpolation, normalise, resample
 
 sides = st.integers(16, 300)
 

@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from benchmark.datamodule import Batch, ImageDataModule
-from benchmark.folder import decode
-from benchmark.ledger import Ledger
+from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.digest_log import DigestLog
+from benchmark.data.folder import decode
 from tests.conftest import write_images
 
 
@@ -78,15 +78,15 @@ def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_tickets(images: 
     assert (batch.labels.shape, batch.labels.dtype) == ((4,), torch.int64)
     assert (batch.windows.shape, batch.windows.dtype) == ((4, 2, 4), torch.int32)
     assert (batch.flips.shape, batch.flips.dtype) == ((4,), torch.bool)
-    assert batch.tickets[:, 0].tolist() == [2] * 4
+    assert batch.keys[:, 0].tolist() == [2] * 4
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_pixels_and_labels_belong_to_the_ticket(images: Path, split: str) -> None:
     paths = sorted((images / split).glob("*/*.png"))
     for batch in getattr(ready(images, None), f"{split}_dataloader")():
-        for image, label, ticket in zip(batch.images, batch.labels, batch.tickets, strict=True):
-            path = paths[int(ticket[1])]
+        for image, label, key in zip(batch.images, batch.labels, batch.keys, strict=True):
+            path = paths[int(key[1])]
             np.testing.assert_array_equal(image, np.asarray(decode(path)))
             assert path.parent.name == f"class {label}"
 
@@ -107,8 +107,8 @@ def test_setup_readies_the_loaders_that_the_stage_needs(images: Path, stage: str
 @pytest.mark.parametrize("split", ["val", "test", "predict"])
 def test_evaluation_shows_every_sample_once_in_order_and_unflipped(images: Path, split) -> None:
     loaded = list(getattr(ready(images, None), f"{split}_dataloader")())
-    tickets = torch.cat([batch.tickets[:, 1] for batch in loaded])
-    assert tickets.tolist() == list(range(6))
+    keys = torch.cat([batch.keys[:, 1] for batch in loaded])
+    assert keys.tolist() == list(range(6))
     assert not torch.cat([batch.flips for batch in loaded]).any()
 
 
@@ -137,8 +137,8 @@ def test_another_seed_shows_other_parts_of_the_same_sample(images: Path) -> None
     views = []
     for seed in (7, 8):
         loaded = batches(ready(images, seed=seed))
-        tickets = torch.cat([batch.tickets[:, 1] for batch in loaded])
-        views.append(torch.cat([batch.windows for batch in loaded])[tickets.argsort()])
+        keys = torch.cat([batch.keys[:, 1] for batch in loaded])
+        views.append(torch.cat([batch.windows for batch in loaded])[keys.argsort()])
     assert (views[0] != views[1]).flatten(1).any(1).all()
 
 
@@ -154,9 +154,9 @@ def test_two_ranks_share_the_samples_of_one_process(images: Path) -> None:
         data = ready(images)
         device = types.SimpleNamespace(root_device=torch.device("cpu"))
         data.trainer = types.SimpleNamespace(global_rank=rank, world_size=2, strategy=device)
-        shares.append([ticket for _, ticket in data.train_dataloader().sampler])
-    alone = [ticket for _, ticket in ready(images).train_dataloader().sampler]
-    assert [ticket for pair in zip(*shares, strict=True) for ticket in pair][:15] == alone
+        shares.append([key for _, key in data.train_dataloader().sampler])
+    alone = [key for _, key in ready(images).train_dataloader().sampler]
+    assert [key for pair in zip(*shares, strict=True) for key in pair][:15] == alone
 
 
 def test_the_model_gets_normalised_floats(images: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_the_ledger_chains_order_by_epoch_and_the_first_pixels(images, tmp_path)
     for options in ({}, {"num_workers": 2}, {"seed": 8}):
         data = module(images, **options)
         trainer(tmp_path, max_epochs=3).fit(Probe(), datamodule=data)
-        ledgers.append(data.ledger.state_dict())
+        ledgers.append(data.digest_log.state_dict())
     one, workers, other = ledgers
     assert one == workers
     assert list(one["order"]) == [0, 1, 2]
@@ -200,12 +200,12 @@ def test_the_ledger_chains_order_by_epoch_and_the_first_pixels(images, tmp_path)
 
 def test_the_digest_of_pixels_is_that_of_the_loaders_batches(images: Path, tmp_path: Path) -> None:
     """Recomputed: bytes before augmentation, with labels, windows and flips, for two epochs."""
-    data, expected = module(images), Ledger()
+    data, expected = module(images), DigestLog()
     trainer(tmp_path, max_epochs=2).fit(Probe(), datamodule=data)
     again = ready(images)
     for batch in batches(again) + batches(again, epoch=1):
         expected.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
-    assert data.ledger.pixels == expected.pixels
+    assert data.digest_log.pixels == expected.pixels
 
 
 def test_validation_and_sanity_checks_leave_the_evidence_alone(images, tmp_path) -> None:
@@ -213,16 +213,16 @@ def test_validation_and_sanity_checks_leave_the_evidence_alone(images, tmp_path)
     for options in ({"limit_val_batches": 0}, {"num_sanity_val_steps": 2}):
         data = module(images)
         trainer(tmp_path, max_epochs=2, **options).fit(Probe(), datamodule=data)
-        states.append(data.ledger.state_dict())
+        states.append(data.digest_log.state_dict())
     assert states[0] == states[1]
 
 
 def test_a_second_fit_starts_a_new_ledger(images: Path, tmp_path: Path) -> None:
     data = module(images)
     trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
-    once = data.ledger.state_dict()
+    once = data.digest_log.state_dict()
     trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
-    assert data.ledger.state_dict() == once
+    assert data.digest_log.state_dict() == once
 
 
 def test_predictions_cover_the_test_split_in_order(images: Path, tmp_path: Path) -> None:
@@ -266,4 +266,4 @@ def test_a_run_resumed_after_any_step_sees_the_samples_that_remain(
         trainer(tmp_path, **options).fit(rest, datamodule=again, ckpt_path=path)
         pairs = zip(rest.seen, whole.seen[step:], strict=True)
         assert all(torch.equal(a[0], b[0]) for a, b in pairs), step
-        assert again.ledger.state_dict() == data.ledger.state_dict()
+        assert again.digest_log.state_dict() == data.digest_log.state_dict()

@@ -8,11 +8,11 @@ import pytest
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from benchmark import digests
-from benchmark.datamodule import ImageDataModule
+from benchmark.common import digests
+from benchmark.data.datamodule import ImageDataModule
 from tests.conftest import write_images
 from tests.test_datamodule import Saver
-from tests.test_model import tuner
+from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 EPOCHS, STEPS = 2, 4
@@ -42,7 +42,7 @@ class Fit:
             model, datamodule=module, ckpt_path=resume
         )
         self.weights = digests.of_state(model.network.state_dict())
-        self.evidence = module.ledger.state_dict()
+        self.evidence = module.digest_log.state_dict()
 
     def __eq__(self, other: object) -> bool:
         return vars(self) == vars(other)

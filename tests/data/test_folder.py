@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.errors import UserError
-from benchmark.folder import decode, pixels, scan, shape
+from benchmark.common.errors import UserError
+from benchmark.data.folder import decode, pixels, scan, shape
 
 RED = (200, 30, 40)
 

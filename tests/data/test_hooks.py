@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from benchmark.conformance.journal import Call, journalled
-from benchmark.datamodule import ImageDataModule
+from benchmark.data.datamodule import ImageDataModule
 from tests.mean import Mean
 
 BATCH: list[Call] = [
@@ -352,7 +352,7 @@ def test_its_state_lies_under_its_name_in_a_checkpoint(stage: Stage) -> None:
 
     trainer = stage.fit(enable_checkpointing=True, max_epochs=1)
     saved = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
-    assert set(saved["ImageDataModule"]) == {"ledger"}
+    assert set(saved["ImageDataModule"]) == {"digest_log"}
 
 
 def test_a_module_without_a_loader_is_refused_by_name(images: Path, tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_it_can_be_pickled_and_printed_before_setup(images: Path, tmp_path: Path
 def test_a_thousand_of_them_share_nothing(images: Path, tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     made = [stage.make() for _ in range(1000)]
-    for name in ("ledger", "_samples"):
+    for name in ("digest_log", "_samples"):
         assert len({id(getattr(data, name)) for data in made}) == 1000
     made[0].prepare_data()
     made[0].setup("fit")

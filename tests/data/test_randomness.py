@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.randomness import _GOLDEN, _mix, permutation, uniforms
+from benchmark.data.randomness import _GOLDEN, _mix, permutation, uniforms
 
 seeds = st.integers(0, 2**32 - 1)
 epochs = st.integers(0, 10_000)

@@ -18,7 +18,7 @@ TIMEOUT = 300
 
 def launch(root: Path, options: dict[str, Any], **variables: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "tests.ranks", str(root), json.dumps(options)]
+    command = [sys.executable, "-m", "tests.data.ranks", str(root), json.dumps(options)]
     return subprocess.Popen(
         command, env=environment | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -76,10 +76,10 @@ def test_two_ranks_see_at_each_step_what_one_process_sees(images: Path) -> None:
     for path in images.parent.glob("[0-9].json"):
         path.unlink()
     (alone,) = finish(images.parent, launch(images.parent, {"batch_size": 8}))
-    one, other = (seen["tickets"] for seen in together)
-    assert len(one) == len(other) == len(alone["tickets"]) == 2 * 2
-    for step, expected in enumerate(alone["tickets"]):
-        again = [alone["tickets"][step - 1][0]] if step % 2 else []
+    one, other = (seen["keys"] for seen in together)
+    assert len(one) == len(other) == len(alone["keys"]) == 2 * 2
+    for step, expected in enumerate(alone["keys"]):
+        again = [alone["keys"][step - 1][0]] if step % 2 else []
         assert sorted(one[step] + other[step]) == sorted(expected + again), step
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.sampling import EpochSampler
+from benchmark.data.sampling import EpochSampler
 
 
 def sampler(length: int, *, rank: int = 0, ranks: int = 1, seed: int = 7, shuffle: bool = True):
@@ -13,10 +13,10 @@ def sampler(length: int, *, rank: int = 0, ranks: int = 1, seed: int = 7, shuffl
 def test_every_sample_once_per_epoch(length: int, epoch: int) -> None:
     one = sampler(length)
     one.set_epoch(epoch)
-    tickets = list(one)
+    keys = list(one)
     assert len(one) == length
-    assert {epoch for epoch, _ in tickets} == {epoch}
-    assert sorted(index for _, index in tickets) == list(range(length))
+    assert {epoch for epoch, _ in keys} == {epoch}
+    assert sorted(index for _, index in keys) == list(range(length))
 
 
 @given(st.integers(1, 40), st.integers(2, 4), st.booleans())
@@ -25,7 +25,7 @@ def test_ranks_together_see_what_one_process_sees(length: int, ranks: int, shuff
     single = list(sampler(length, shuffle=shuffle))
     dealt = [list(sampler(length, rank=r, ranks=ranks, shuffle=shuffle)) for r in range(ranks)]
     assert {len(share) for share in dealt} == {-(-length // ranks)}
-    together = [ticket for row in zip(*dealt, strict=True) for ticket in row]
+    together = [key for row in zip(*dealt, strict=True) for key in row]
     assert together[:length] == single
     assert together[length:] == (single * ranks)[: len(together) - length]
 

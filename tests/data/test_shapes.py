@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.datamodule import ImageDataModule
-from tests.test_model import tuner
+from benchmark.data.datamodule import ImageDataModule
+from tests.training.test_model import tuner
 
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16")
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
@@ -65,7 +65,7 @@ def test_batches_of_any_dataset(
             assert len(labels) <= batch_size
             assert images.isfinite().all()
             assert -2.2 < images.min() <= images.max() < 2.7
-            indices = batch.tickets[:, 1]
+            indices = batch.keys[:, 1]
             assert torch.equal(labels, indices // train)
             seen += indices.tolist()
         assert sorted(seen) == list(range(classes * train))
@@ -87,7 +87,7 @@ def test_every_index_once_per_epoch_and_rank(
     """Together the ranks see each index once, and no more than ranks - 1 of them twice."""
     from torch.utils.data import DataLoader
 
-    from benchmark.sampling import EpochSampler
+    from benchmark.data.sampling import EpochSampler
 
     dealt = []
     for rank in range(ranks):

@@ -4,10 +4,10 @@ import types
 import pytest
 import torch
 
-from benchmark import accelerators
-from benchmark.accelerators import find, synchronise
-from benchmark.errors import UserError
-from benchmark.parameters import ACCELERATORS
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import ACCELERATORS
+from benchmark.machine import accelerators
+from benchmark.machine.accelerators import find, synchronise
 
 
 def test_the_cpu_is_always_here_and_named() -> None:

@@ -6,10 +6,10 @@ import uuid
 import pytest
 import torch
 
-from benchmark import environment
-from benchmark.accelerators import find
-from benchmark.files import read_json
-from benchmark.results import Results
+from benchmark.common.files import read_json
+from benchmark.common.results import Results
+from benchmark.machine import environment
+from benchmark.machine.accelerators import find
 
 
 def test_the_same_machine_gives_the_same_bytes(tmp_path, monkeypatch) -> None:

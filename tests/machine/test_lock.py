@@ -7,12 +7,12 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmark import machine
+from benchmark.machine import lock
 
 
 def hold(lock: Path, ready: Any, done: Any) -> None:
-    machine.LOCK = lock
-    with machine.alone():
+    lock.LOCK = lock
+    with measuring_lock():
         ready.set()
         done.wait(60)
 
@@ -20,7 +20,7 @@ def hold(lock: Path, ready: Any, done: Any) -> None:
 def test_a_second_measurement_waits_for_the_first(capsys, monkeypatch) -> None:
     spawn = multiprocessing.get_context("spawn")
     ready, done = spawn.Event(), spawn.Event()
-    other = spawn.Process(target=hold, args=(machine.LOCK, ready, done))
+    other = spawn.Process(target=hold, args=(lock.LOCK, ready, done))
     other.start()
     assert ready.wait(60)
     say = print
@@ -30,7 +30,7 @@ def test_a_second_measurement_waits_for_the_first(capsys, monkeypatch) -> None:
         done.set()
 
     monkeypatch.setattr("builtins.print", released)
-    with machine.alone():
+    with measuring_lock():
         assert done.is_set()
         assert "Another measurement is running on this machine" in capsys.readouterr().out
     other.join(60)
@@ -39,7 +39,7 @@ def test_a_second_measurement_waits_for_the_first(capsys, monkeypatch) -> None:
 
 def test_the_lock_is_given_back(capsys) -> None:
     for _ in range(2):
-        with machine.alone():
+        with measuring_lock():
             pass
     assert capsys.readouterr().out == ""
 
@@ -48,27 +48,27 @@ def test_the_lock_is_given_back(capsys) -> None:
 def clock(monkeypatch) -> Iterator[list[tuple[float, float, float]]]:
     """Readings of (busy, own, all) processor seconds, handed out in turn."""
     readings: list[tuple[float, float, float]] = []
-    monkeypatch.setattr(machine, "_clock", lambda: readings.pop(0))
+    monkeypatch.setattr(lock, "_clock", lambda: readings.pop(0))
     yield readings
     assert readings == []
 
 
 def test_a_witness_tells_other_work_from_our_own(clock) -> None:
     clock += [(100.0, 10.0, 1000.0), (108.0, 15.0, 1020.0)]
-    with machine.Witness() as witness:
+    with OtherLoad() as witness:
         pass
     assert witness.others == pytest.approx((8 - 5) / 20)
 
 
 def test_a_witness_never_sees_less_than_nothing(clock) -> None:
     clock += [(100.0, 10.0, 1000.0), (101.0, 15.0, 1020.0)]
-    with machine.Witness() as witness:
+    with OtherLoad() as witness:
         pass
     assert witness.others == 0
 
 
 def test_the_clock_counts_us_and_the_machine() -> None:
-    busy, own, total = machine._clock()
+    busy, own, total = processors._clock()
     assert 0 < own <= busy <= total
     assert total >= sum(os.times()[:2])
 
@@ -77,5 +77,5 @@ def test_the_clock_counts_us_and_the_machine() -> None:
 def test_other_work_is_warned_of(clock, capsys, monkeypatch, busy: float, warned: bool) -> None:
     clock += [(0.0, 0.0, 0.0), (busy, 0.0, 1.0)]
     monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
-    machine.warn_if_busy()
+    processors.warn_if_busy()
     assert ("warning: other work takes 50%" in capsys.readouterr().err) == warned

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from benchmark import absent
-from benchmark.accelerators import Accelerator
-from benchmark.files import read_json
-from benchmark.results import Results
+from benchmark.common.files import read_json
+from benchmark.common.results import Results
+from benchmark.machine import unavailable
+from benchmark.machine.accelerators import Accelerator
 
 GPU = Results("gpu")
 
@@ -18,7 +18,7 @@ def _training(of: Results) -> set[Path]:
 @pytest.mark.parametrize("stage", ["environment", "train", "control", "replay", "throughput"])
 def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    getattr(absent, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
+    getattr(unavailable, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     outputs = {
         "environment": {GPU.environment},
@@ -49,7 +49,7 @@ def test_each_further_training_has_outputs_of_its_own(
     tmp_path, monkeypatch, stage: str, which: dict[str, Any], outputs: set[Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    getattr(absent, stage)(Accelerator("gpu", "", "gone"), **which)
+    getattr(unavailable, stage)(Accelerator("gpu", "", "gone"), **which)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written == outputs
 
@@ -58,7 +58,7 @@ def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     GPU.model.mkdir(parents=True)
     (GPU.model / "weights.safetensors").write_bytes(b"of another day")
-    absent.train(Accelerator("gpu", "", "gone"))
+    unavailable.train(Accelerator("gpu", "", "gone"))
     assert [path.name for path in GPU.model.iterdir()] == ["status.json"]
     assert GPU.steps.read_text() == "step,epoch,train_loss\n"
     assert GPU.predictions.read_text() == "image,label,prediction,probability\n"

@@ -9,14 +9,15 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
-from benchmark import digests, pretrain
 from benchmark.__main__ import main
-from benchmark.accelerators import find
-from benchmark.errors import UserError
-from benchmark.files import read_json
-from benchmark.model import FineTuner
-from benchmark.parameters import Parameters
-from tests.test_model import tuner
+from benchmark.common import digests
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json
+from benchmark.common.parameters import Parameters
+from benchmark.machine.accelerators import find
+from benchmark.training.model import FineTuner
+from provenance import pretrain
+from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 

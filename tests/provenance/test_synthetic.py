@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.noise import stream
-from benchmark.species import SPECIES, draw_species
-from benchmark.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
-from benchmark.wings import textures
+from benchmark.common.errors import UserError
+from provenance.noise import stream
+from provenance.species import SPECIES, draw_species
+from provenance.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
+from provenance.wings import textures
 
 
 def photograph(species: str = "monarch", seed: int = 0, number: int = 0) -> bytes:

@@ -3,9 +3,9 @@
 from math import exp
 from typing import Any
 
-from benchmark.files import write_csv, write_json
-from benchmark.record import Record, Training
-from benchmark.results import EPOCH_HEADER, PREDICTION_HEADER, STEP_HEADER, Results
+from benchmark.common.files import write_csv, write_json
+from benchmark.common.results import EPOCH_HEADER, PREDICTION_HEADER, STEP_HEADER, Results
+from benchmark.report.record import Record, Training
 
 IMAGES = {"train": 1000, "val": 250, "test": 40}
 DATASET = {"md5": "ab" * 16 + ".dir", "classes": 3, "images": IMAGES}
@@ -13,7 +13,7 @@ DATASET = {"md5": "ab" * 16 + ".dir", "classes": 3, "images": IMAGES}
 
 def around(middle: float, part: float) -> dict[str, float]:
     """An interval that reaches `part` of its median to each side."""
-    return {"median": middle, "low": middle * (1 - part), "high": middle * (1 + part)}
+    return {"estimate": middle, "low": middle * (1 - part), "high": middle * (1 + part)}
 
 
 def training(
@@ -23,12 +23,12 @@ def training(
     losses: tuple[float, ...] = (),
     weights: str = "w",
     seconds: float = 20.0,
-    parted_at: int | None = None,
+    first_different_step: int | None = None,
     inputs: dict[str, str] | None = None,
     **digests: Any,
 ) -> Training:
     """Three epochs of four steps each, the second of which reaches 60 %; its replay is bitwise
-    unless it `parted_at` a step."""
+    unless it `first_different_step` a step."""
     right = correct.count("1") / len(correct)
     result = {
         "status": "ok", "accelerator": label, "device": f"a {label}", "epochs": 3,
@@ -50,8 +50,8 @@ def training(
         accuracies=(0.3, 0.7, 0.8),
         correct=correct,
         replay={
-            "status": "ok", "accelerator": label, "steps": 10, "bitwise": parted_at is None,
-            "parted_at": parted_at,
+            "status": "ok", "accelerator": label, "steps": 10, "bitwise": first_different_step is None,
+            "first_different_step": first_different_step,
         },
     )  # fmt: skip
 

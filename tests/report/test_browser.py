@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made import write_results
+from tests.report.made import write_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = [

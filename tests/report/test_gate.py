@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmark import gate
 from benchmark.__main__ import main
-from benchmark.files import write_json
-from benchmark.record import Record
-from tests.made import record, write_results
+from benchmark.common.files import write_json
+from benchmark.report import gate
+from benchmark.report.record import Record
+from tests.report.made import record, write_results
 
 
 @pytest.fixture

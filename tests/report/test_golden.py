@@ -7,14 +7,14 @@ import re
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.golden import CASES, HERE, NAMES, forms
+from tests.report.golden import CASES, HERE, NAMES, forms
 
 ALL = [(name, suffix) for name in CASES for suffix in ("json", "md", "html")]
 
 
 @pytest.mark.parametrize(("name", "suffix"), ALL)
 def test_the_form_is_what_it_was(name: str, suffix: str) -> None:
-    """If the change is meant: python -m tests.golden, and look at the difference."""
+    """If the change is meant: python -m tests.report.golden, and look at the difference."""
     assert forms(name)[suffix] == (HERE / f"{name}.{suffix}").read_text(encoding="utf-8")
 
 

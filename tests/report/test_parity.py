@@ -4,8 +4,8 @@ from math import exp, nan, sqrt
 
 import pytest
 
-from benchmark.parity import compare, difference, mcnemar, unlike
-from tests.made import absent, record, training
+from benchmark.report.parity import compare, difference, mcnemar, unlike
+from tests.report.made import absent, record, training
 
 LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
 
@@ -17,7 +17,7 @@ def moved(first: int, part: float) -> tuple[float, ...]:
 
 def test_equal_weights_and_losses_are_equal_bits() -> None:
     found = compare(record(), record("gpu"))
-    assert (found.kind, found.claim, found.parted_at) == ("bit-equal", "bit-equal", None)
+    assert (found.kind, found.claim, found.first_different_step) == ("bit-equal", "bit-equal", None)
 
 
 def test_a_rounding_is_within_the_tolerance() -> None:
@@ -30,13 +30,17 @@ def test_a_rounding_is_within_the_tolerance() -> None:
 def test_losses_may_part_later_if_the_answers_do_not_differ() -> None:
     other = record("gpu", weights="v", losses=moved(8, 0.01))
     found = compare(record(), other)
-    assert (found.kind, found.through_step, found.parted_at) == ("statistically equal", 7, 8)
+    assert (found.kind, found.equal_through_step, found.first_different_step) == (
+        "statistically equal",
+        7,
+        8,
+    )
     assert "through step 7, then statistically equal (McNemar's exact test of 40" in found.claim
 
 
 def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
     found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
-    assert (found.kind, found.through_step) == ("statistically equal", 8)
+    assert (found.kind, found.equal_through_step) == ("statistically equal", 8)
     assert "through step 8, where one ends, then statistically equal (" in found.claim
 
 
@@ -44,12 +48,16 @@ def test_losses_that_are_no_numbers_do_not_part() -> None:
     diverged = (*LOSSES[:10], nan, nan)
     assert compare(record(losses=diverged), record("gpu", losses=diverged)).kind == "bit-equal"
     other = compare(record(losses=diverged), record("gpu", weights="v"))
-    assert (other.kind, other.through_step, other.parted_at) == ("statistically equal", 10, 11)
+    assert (other.kind, other.equal_through_step, other.first_different_step) == (
+        "statistically equal",
+        10,
+        11,
+    )
 
 
 def test_losses_that_part_at_once_leave_the_answers() -> None:
     found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
-    assert (found.kind, found.through_step) == ("statistically equal", 0)
+    assert (found.kind, found.equal_through_step) == ("statistically equal", 0)
     assert found.p == 1
 
 
@@ -83,7 +91,7 @@ def test_of_many_tests_one_finds_less_easily() -> None:
 def test_what_was_shown_something_else_is_not_compared(changed, named: str) -> None:
     found = compare(record(), record("gpu", **changed))
     assert (found.kind, found.claim) == ("not compared", f"not compared: {named} differ")
-    assert (found.p, found.through_step) == (None, None)
+    assert (found.p, found.equal_through_step) == (None, None)
 
 
 def test_other_code_may_come_to_the_same() -> None:
@@ -121,7 +129,7 @@ def test_the_difference_of_two_models_answers() -> None:
 def test_equal_losses_are_not_yet_equal_bits() -> None:
     """The last step moves the weights after its loss is known."""
     found = compare(record(), record("gpu", weights="v"))
-    assert (found.kind, found.parted_at) == ("equal within tolerance", None)
+    assert (found.kind, found.first_different_step) == ("equal within tolerance", None)
     assert found.claim == (
         "equal within 0.001 through step 12, the last; the losses are equal bit for bit"
     )
@@ -130,4 +138,4 @@ def test_equal_losses_are_not_yet_equal_bits() -> None:
 def test_losses_that_come_together_again_have_parted() -> None:
     losses = tuple(x * 1.1 if k == 4 else x for k, x in enumerate(LOSSES, start=1))
     found = compare(record(), record("gpu", weights="v", losses=losses))
-    assert (found.through_step, found.parted_at) == (3, 4)
+    assert (found.equal_through_step, found.first_different_step) == (3, 4)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import record
-from benchmark.errors import UserError
-from benchmark.files import write_json
-from benchmark.record import MACHINES, Record
-from benchmark.results import Results
+from benchmark.common.errors import UserError
+from benchmark.common.files import write_json
+from benchmark.common.results import Results
+from benchmark.report import record
+from benchmark.report.record import MACHINES, Record
 from tests import made
-from tests.made import write_absent, write_results
+from tests.report.made import write_absent, write_results
 
 
 def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path) -> None:
-    seeds = {8: made.training(correct="10" * 20, parted_at=3)}
+    seeds = {8: made.training(correct="10" * 20, first_different_step=3)}
     written = write_results("cpu", seeds=seeds, train_images=15)
     assert record.read("cpu", [8]) == written
     assert record.read("cpu").seeds == {}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.files import write_json
-from benchmark.record import MACHINES
-from benchmark.results import WEIGHTS, Results
-from tests.made import around, record, training, write_absent, write_results, write_training
+from benchmark.common.errors import UserError
+from benchmark.common.files import write_json
+from benchmark.common.results import WEIGHTS, Results
+from benchmark.report.record import MACHINES
+from tests.report.made import around, record, training, write_absent, write_results, write_training
 
 CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep")
 
@@ -166,7 +166,7 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert compared_flags(pages) == []
     verdict = "unstable: other work took 40% of the processors, end it and repeat"
     write_json(Results("cpu").throughput, {**found.throughput, "verdict": verdict})
-    write_json(Results("cpu").replay, training(parted_at=4).replay)
+    write_json(Results("cpu").replay, training(first_different_step=4).replay)
     assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
     lines = Path("reports/report.md").read_text().splitlines()
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
@@ -244,13 +244,13 @@ def next_row(lines: list[str]) -> str:
 def test_replays_are_told(pages) -> None:
     write_results("cpu")
     assert "- cpu: reproduced bitwise over 10 steps." in pages("cpu")
-    write_json(Results("cpu").replay, training(parted_at=4).replay)
+    write_json(Results("cpu").replay, training(first_different_step=4).replay)
     assert "- cpu: not reproduced: parted at step 4 of 10." in pages("cpu")
 
 
 def test_the_replay_of_every_training_is_told(pages) -> None:
-    write_results("cpu", seeds={8: training(parted_at=2), 9: training()})
-    write_training(Results("cpu").control, training(parted_at=3))
+    write_results("cpu", seeds={8: training(first_different_step=2), 9: training()})
+    write_training(Results("cpu").control, training(first_different_step=3))
     page = pages("cpu", seeds=(8, 9), controls=("cpu",))
     lines = [
         "cpu: reproduced bitwise over 10 steps.",

@@ -1,4 +1,4 @@
-"""Does the noise floor tell the truth? `python -m tests.noise [REPETITIONS]`, 20 if not said.
+"""Does the noise floor tell the truth? `python -m tests.throughput.noise [REPETITIONS]`, 20 if not said.
 
 Each repetition measures the trainer against itself as the throughput stage does, with as many
 processes as params.yaml says, at 32 px to save time. Of 20 intervals of 95 % that hold 1, 17 or
@@ -7,12 +7,12 @@ more are to be expected (with a probability of 98 %).
 
 import sys
 
-from benchmark import machine, samples
-from benchmark.accelerators import find
-from benchmark.parameters import Parameters, load_parameters
-from benchmark.samples import Sample
-from benchmark.statistics import Interval
-from benchmark.throughput import sample
+from benchmark.common.parameters import Parameters, load_parameters
+from benchmark.common.statistics import Interval
+from benchmark.machine import lock
+from benchmark.machine.accelerators import find
+from benchmark.throughput.measurements import Sample
+from benchmark.throughput.throughput import measurements, sample
 
 SMALLER = {"data": {"image_size": 32}, "throughput": {"modes": ["trainer"], "sweep": {}}}
 
@@ -25,12 +25,12 @@ def main(arguments: list[str]) -> int:
         content[section] |= changes
     parameters = Parameters.model_validate(content)
     held = 0
-    with machine.alone():
+    with measuring_lock():
         for number in range(repetitions):
             floor = noise_floor(parameters, number)
             held += 1 in floor
             print(
-                f"{number + 1}: {floor.median:.4f} ({floor.low:.4f} to {floor.high:.4f}) "
+                f"{number + 1}: {floor.estimate:.4f} ({floor.low:.4f} to {floor.high:.4f}) "
                 f"{'holds 1' if 1 in floor else 'DOES NOT HOLD 1'}",
                 flush=True,
             )
@@ -45,7 +45,7 @@ def noise_floor(parameters: Parameters, repetition: int) -> Interval:
         Sample(sample(find("cpu"), parameters, number), parameters.data.batch_size)
         for number in range(repetition * count, (repetition + 1) * count)
     ]
-    return samples.noise_floor(found)
+    return measurements.noise_floor(found)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""`python -m tests.small_worker RESULT`: a measuring process with a ResNet of four blocks."""
+"""`python -m tests.throughput.small_process RESULT`: a measuring process with a ResNet of four blocks."""
 
 import sys
 
 if __name__ == "__main__":
-    import benchmark.model
-    from benchmark.worker import main
+    import benchmark.training.model
+    from benchmark.throughput.process import main
     from tests.small import resnet
 
-    benchmark.model.resnet50 = resnet
+    benchmark.training.model.resnet50 = resnet
     main(sys.argv[1:])

@@ -2,14 +2,15 @@ from pathlib import Path
 
 import torch
 
-from benchmark import baseline, machine
-from benchmark.parameters import DataParameters
+from benchmark.common.parameters import DataParameters
+from benchmark.machine import lock
+from benchmark.throughput import baseline
 
 
 def test_whole_batches_of_the_training_split(images: Path) -> None:
     data = DataParameters(root=str(images), image_size=32, batch_size=4, num_workers=0, cache_gib=8)
     loader = baseline.loader(data, pin_memory=False)
-    assert loader.num_workers == machine.cores() >= 1
+    assert loader.num_workers == processors.cores() >= 1
     batches = list(loader)
     assert len(batches) == 15 // 4
     for pixels, labels in batches:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import efficiency
-from benchmark.efficiency import EnergyMeter
+from benchmark.throughput import efficiency
+from benchmark.throughput.efficiency import EnergyMeter
 
 
 def test_resnet50_needs_as_many_operations_as_published(change) -> None:

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import samples
-from benchmark.errors import UserError
-from benchmark.samples import Sample
+from benchmark.common.errors import UserError
+from benchmark.throughput import measurements
+from benchmark.throughput.measurements import Sample
 
 
 def block(seconds: float, compilations: int = 0) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def block(seconds: float, compilations: int = 0) -> dict[str, Any]:
 
 def found(**modes: list[dict[str, Any]]) -> Sample:
     """A sample of batches of 10 with blocks of two steps: 20 images a block."""
-    modes.setdefault("trainer_again", modes["trainer"])
+    modes.setdefault("trainer_aa", modes["trainer"])
     rounds = [dict(zip(modes, turn, strict=True)) for turn in zip(*modes.values(), strict=True)]
     content = {
         "steps": dict.fromkeys(modes, 2), "rounds": rounds,
@@ -30,7 +30,7 @@ def test_a_rate_is_the_median_over_blocks() -> None:
 
 
 def test_each_of_the_trainers_blocks_counts() -> None:
-    sample = found(trainer=[block(1), block(1)], trainer_again=[block(4), block(4)])
+    sample = found(trainer=[block(1), block(1)], trainer_aa=[block(4), block(4)])
     assert sample.rates("trainer") == [20, 20, 5, 5]
     assert sample.noise() == pytest.approx(4)
 
@@ -40,7 +40,7 @@ def test_the_mode_with_more_blocks_is_no_slower_for_it() -> None:
     blocks would be disturbed more often than one block is."""
     alike = {
         "trainer": [block(4), block(1), block(1)],
-        "trainer_again": [block(1), block(4), block(1)],
+        "trainer_aa": [block(1), block(4), block(1)],
         "loop": [block(1), block(1), block(4)],
     }
     sample = found(**alike)
@@ -63,7 +63,7 @@ def test_a_ratio_of_loaders_is_per_core() -> None:
 def test_blocks_with_compilations_do_not_count() -> None:
     sample = found(
         trainer=[block(50, 3), block(1), block(2)],
-        trainer_again=[block(1), block(1), block(2)],
+        trainer_aa=[block(1), block(1), block(2)],
         loop=[block(1), block(70, 1), block(2)],
     )
     assert sample.rates("trainer") == [None, 20, 10, 20, 20, 10]
@@ -87,9 +87,9 @@ def test_the_share_of_waiting() -> None:
 
 def test_processes_are_the_samples_of_an_interval() -> None:
     several = [found(trainer=[block(second)], loop=[block(1)]) for second in (1, 1.1, 0.9)]
-    rates, ratios = samples.rates(several), samples.ratios(several)
-    assert rates["trainer"].median == pytest.approx(20)
+    rates, ratios = measurements.rates(several), measurements.ratios(several)
+    assert rates["trainer"].estimate == pytest.approx(20)
     assert rates["loop"].spread == pytest.approx(0)
     assert ratios.keys() == {"trainer_over_loop"}
     assert ratios["trainer_over_loop"].low < 1 < ratios["trainer_over_loop"].high
-    assert samples.noise_floor(several).median == 1
+    assert measurements.noise_floor(several).estimate == 1

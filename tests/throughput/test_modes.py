@@ -10,12 +10,21 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmark import accelerators, digests, efficiency, rig
-from benchmark.datamodule import Batch, ImageDataModule
-from benchmark.modes import Compute, Crew, Input, Lightning, Loop, Step, bare_trainer
-from benchmark.parameters import Parameters
-from benchmark.throughput import _execute
-from benchmark.train import fine_tuner, quieten
+from benchmark.common import digests
+from benchmark.common.parameters import Parameters
+from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.machine import accelerators
+from benchmark.throughput.modes import (
+    Compute,
+    LoaderWorkers,
+    Input,
+    Lightning,
+    Loop,
+    Step,
+    bare_trainer,
+)
+from benchmark.throughput.throughput import _execute, efficiency, timer
+from benchmark.training.train import fine_tuner, silence_lightning
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -25,7 +34,7 @@ def module(parameters: Parameters) -> ImageDataModule:
 
 
 def started(parameters: Parameters) -> tuple[Lightning, pl.LightningModule]:
-    quieten()
+    silence_lightning()
     model = fine_tuner(parameters, 3)
     mode = Lightning(model, module(parameters))
     mode.start(
@@ -34,7 +43,7 @@ def started(parameters: Parameters) -> tuple[Lightning, pl.LightningModule]:
             parameters.train.precision,
             mode,
             max_epochs=-1,
-            limit_train_batches=rig.steps_per_epoch(parameters),
+            limit_train_batches=timer.steps_per_epoch(parameters),
         )
     )
     return mode, model
@@ -66,7 +75,7 @@ def plain_loop(parameters: Parameters, steps: int) -> str:
     data.setup("fit")
     optimizer = model.configure_optimizers()
     step = Step("cpu", model.train(), optimizer, parameters.train.precision)
-    source = Input(data.train_dataloader(), rig.steps_per_epoch(parameters))
+    source = Input(data.train_dataloader(), timer.steps_per_epoch(parameters))
     Loop(
         step, source, torch.device("cpu"),
         lambda *tensors: data.on_after_batch_transfer(Batch(*tensors), 0),
@@ -107,10 +116,10 @@ def test_input_goes_on_from_epoch_to_epoch_with_whole_batches(parameters) -> Non
     data.setup("fit")
     source = Input(data.train_dataloader(), steps_per_epoch=3)
     batches = [source.next() for _ in range(6)]
-    assert [int(batch.tickets[0, 0]) for batch in batches] == [0, 0, 0, 1, 1, 1]
+    assert [int(batch.keys[0, 0]) for batch in batches] == [0, 0, 0, 1, 1, 1]
     assert all(len(batch.labels) == 4 for batch in batches)
     first, second = (
-        torch.cat([batch.tickets[:, 1] for batch in part]) for part in (batches[:3], batches[3:])
+        torch.cat([batch.keys[:, 1] for batch in part]) for part in (batches[:3], batches[3:])
     )
     assert not first.equal(second)
     assert source.waited > 0
@@ -139,13 +148,13 @@ class LazyDevice:
 def test_a_lazy_device_does_not_look_fast(parameters, monkeypatch, mode: str) -> None:
     """Three steps take three seconds, neither less nor what another mode has queued before."""
     device = LazyDevice()
-    with rig.Rig("cpu", parameters) as ready:
+    with timer.ModeTimer("cpu", parameters) as ready:
         monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
         monkeypatch.setattr(accelerators, "dispatch", device.enqueue)
         optimizer = ready.lightning.optimizer
         optimizer.register_step_post_hook(device.enqueue if mode == "trainer" else lambda *_: None)
         device.queue = 5  # another mode's
-        monkeypatch.setattr(rig, "time", device)
+        monkeypatch.setattr(timer, "time", device)
         assert ready.time(mode, 3).seconds == 3
         monkeypatch.undo()
 
@@ -166,60 +175,64 @@ class Numbers(torch.utils.data.Dataset[int]):
 
 
 @pytest.fixture
-def crews() -> Iterator[tuple[Crew, Crew]]:
-    two = Crew(), Crew()
+def crews() -> Iterator[tuple[LoaderWorkers, LoaderWorkers]]:
+    two = LoaderWorkers(), LoaderWorkers()
     yield two
     for crew in two:
-        crew.dismiss()
+        crew.release()
 
 
-def statuses(crew: Crew) -> set[str]:
+def statuses(crew: LoaderWorkers) -> set[str]:
     return {member.status() for member in crew._members}
 
 
-def test_a_crew_stands_still_in_the_pauses(crews: tuple[Crew, Crew]) -> None:
+def test_a_crew_stands_still_in_the_pauses(crews: tuple[LoaderWorkers, LoaderWorkers]) -> None:
     crew, _ = crews
     loader = DataLoader(Numbers(), batch_size=2, num_workers=2, persistent_workers=True)
-    with crew.at_work():
+    with crew.running():
         source = Input(loader, steps_per_epoch=5)
         source.run(1)
     workers = list(crew._members)
     assert len(workers) == 2
     assert statuses(crew) == {psutil.STATUS_STOPPED}
-    with crew.at_work():
+    with crew.running():
         source.run(20)  # four epochs
         assert psutil.STATUS_STOPPED not in statuses(crew)
     assert crew._members == workers
-    crew.dismiss()
+    crew.release()
     assert psutil.STATUS_STOPPED not in {worker.status() for worker in workers}
     del source, loader
     assert not any(worker.is_running() for worker in workers)
 
 
-def test_workers_that_end_with_their_epoch_leave_the_crew(crews: tuple[Crew, Crew]) -> None:
+def test_workers_that_end_with_their_epoch_leave_the_crew(
+    crews: tuple[LoaderWorkers, LoaderWorkers],
+) -> None:
     crew, _ = crews
-    with crew.at_work():
+    with crew.running():
         source = Input(DataLoader(Numbers(), num_workers=1), steps_per_epoch=2)
         source.run(1)
     (first,) = crew._members
-    with crew.at_work():
+    with crew.running():
         source.run(2)  # into the second epoch, whose worker is another
     assert first not in crew._members or not first.is_running()
     assert statuses(crew) <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
-    crew.dismiss()
+    crew.release()
 
 
-def test_crews_that_are_measured_in_turn_do_not_touch_each_other(crews: tuple[Crew, Crew]) -> None:
+def test_crews_that_are_measured_in_turn_do_not_touch_each_other(
+    crews: tuple[LoaderWorkers, LoaderWorkers],
+) -> None:
     sources = []
     for crew in crews:
-        with crew.at_work():
+        with crew.running():
             sources.append(Input(DataLoader(Numbers(), num_workers=1), 5))
             sources[-1].run(1)
         assert len(crew._members) == 1
-    with crews[0].at_work():
+    with crews[0].running():
         assert statuses(crews[1]) == {psutil.STATUS_STOPPED}
     for crew in crews:
-        crew.dismiss()
+        crew.release()
 
 
 def test_loader_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
@@ -227,9 +240,9 @@ def test_loader_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
     program = f"""
 import multiprocessing, os, pathlib, signal, sys
 from torch.utils.data import DataLoader
-from benchmark.modes import Crew, Input
-crew = Crew()
-with crew.at_work():
+from benchmark.throughput.modes import LoaderWorkers, Input
+crew = LoaderWorkers()
+with crew.running():
     source = Input(DataLoader(range(100), num_workers=2), 5)
     source.run(1)
 pids = [str(child.pid) for child in multiprocessing.active_children()]

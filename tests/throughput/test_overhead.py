@@ -1,7 +1,7 @@
 import pytest
 import pytorch_lightning as pl
 
-from benchmark import overhead
+from benchmark.throughput import overhead
 
 
 class Slow(pl.Trainer):

@@ -8,11 +8,11 @@ import psutil
 import pytest
 import torch
 
-from benchmark import worker
-from benchmark.datamodule import ImageDataModule
-from benchmark.errors import UserError
-from benchmark.files import read_json
-from benchmark.parameters import Parameters
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json
+from benchmark.common.parameters import Parameters
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.throughput import process
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -25,13 +25,13 @@ def prepared(parameters: Parameters) -> Parameters:
 def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
     task = {"accelerator": "cpu", "number": 1, "parameters": parameters.model_dump(mode="json")}
     (tmp_path / "task").write_text(json.dumps(task))
-    monkeypatch.setattr(worker, "end_with_parent", lambda pipe: None)
+    monkeypatch.setattr(process, "end_with_parent", lambda pipe: None)
     with (tmp_path / "task").open() as file:
         monkeypatch.setattr("sys.stdin", file)
-        worker.main([str(tmp_path / "result.json")])
+        process.main([str(tmp_path / "result.json")])
     found = read_json(tmp_path / "result.json")
     assert found["status"] == "ok"
-    modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_again"}
+    modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa"}
     assert found["steps"].keys() == modes
     assert len(found["rounds"]) == 2
     assert all(turn.keys() == modes for turn in found["rounds"])
@@ -50,15 +50,15 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
 
 def test_rounds_have_orders_of_their_own(parameters, monkeypatch) -> None:
     order: list[str] = []
-    original = worker.Rig.time
+    original = process.ModeTimer.time
 
-    def time(rig: worker.Rig, name: str, steps: int) -> worker.Block:
+    def time(mode_timer: process.ModeTimer, name: str, steps: int) -> process.Block:
         order.append(name)
-        return original(rig, name, steps)
+        return original(mode_timer, name, steps)
 
-    monkeypatch.setattr(worker.Rig, "time", time)
-    monkeypatch.setattr(worker, "_singles", lambda *_: [])
-    worker.measure("cpu", parameters, 0)
+    monkeypatch.setattr(process.ModeTimer, "time", time)
+    monkeypatch.setattr(process, "_singles", lambda *_: [])
+    process.measure("cpu", parameters, 0)
     first, second = order[-14:-7], order[-7:]
     assert sorted(first) == sorted(second)
     assert first.count("trainer") == 2
@@ -70,7 +70,7 @@ def test_a_process_ends_with_whoever_waits_for_it() -> None:
     those that stand still."""
     program = """
 import os, signal, threading
-from benchmark.worker import end_with_parent
+from benchmark.throughput.process import end_with_parent
 child = os.fork()
 if not child:
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -91,7 +91,7 @@ signal.pause()
 
 def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:
     data = prepared(change(data={"cache_gib": 0})).data
-    assert worker.decoding_rate(data, Path(".cache")) is None
+    assert process.decoding_rate(data, Path(".cache")) is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:
     ],
 )
 def test_want_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
-    assert worker.is_out_of_memory(error) == expected
+    assert process.is_out_of_memory(error) == expected
 
 
 def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> None:
@@ -114,8 +114,8 @@ def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> Non
         def measure(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(worker, "measure", measure)
-        return worker.attempt("cpu", parameters, 0)
+        monkeypatch.setattr(process, "measure", measure)
+        return process.attempt("cpu", parameters, 0)
 
     lacking = fail(RuntimeError("out of memory\nmore words"))
     assert lacking == {"status": "out of memory", "reason": "out of memory"}
@@ -128,4 +128,4 @@ def test_memory_that_cannot_be_had_is_recognised(parameters) -> None:
     """A real refusal of the allocator's, not a made up text."""
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
-    assert worker.is_out_of_memory(refused.value)
+    assert process.is_out_of_memory(refused.value)

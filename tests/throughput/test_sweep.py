@@ -1,4 +1,4 @@
-from benchmark.sweep import points
+from benchmark.throughput.sweep import points
 
 
 def test_without_a_sweep_there_are_no_points(change) -> None:

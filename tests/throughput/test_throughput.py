@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from benchmark import machine, throughput
-from benchmark.accelerators import find
-from benchmark.errors import UserError
-from benchmark.files import read_json
-from benchmark.results import Results
-from benchmark.samples import Sample
-from benchmark.statistics import Interval
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json
+from benchmark.common.results import Results
+from benchmark.common.statistics import Interval
+from benchmark.machine import lock
+from benchmark.machine.accelerators import find
+from benchmark.throughput import throughput
+from benchmark.throughput.measurements import Sample
 
 CPU = find("cpu")
 STABLE = Interval(50.0, 49.0, 51.0)
@@ -20,14 +21,14 @@ EVEN = Interval(1.0, 0.99, 1.01)
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch) -> None:
-    monkeypatch.setattr(machine, "warn_if_busy", lambda: None)
+    monkeypatch.setattr(lock, "warn_if_busy", lambda: None)
 
 
 @pytest.fixture
 def small_worker(monkeypatch) -> None:
     """Measuring processes with the small network."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    monkeypatch.setattr(throughput, "WORKER", "tests.small_worker")
+    monkeypatch.setattr(throughput, "WORKER", "tests.throughput.small_process")
 
 
 @pytest.mark.slow
@@ -46,7 +47,7 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
     }  # fmt: skip
     intervals = [mode["images_per_second"] for mode in result["modes"].values()]
     for found in (*intervals, *result["ratios"].values(), result["noise_floor"]):
-        assert 0 < found["low"] <= found["median"] <= found["high"]
+        assert 0 < found["low"] <= found["estimate"] <= found["high"]
     assert result["verdict"].split(":")[0] in ("stable", "unstable")
     assert result["workload"]["batch_size"] == 4
     assert result["workload"]["network"] == "resnet50"
@@ -54,9 +55,9 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
     assert len(result["samples"]) == 2
     assert "sweep" not in result
     efficiency = result["efficiency"]
-    rate, flops = intervals[0]["median"], efficiency["flops_per_image"]
-    assert efficiency["flops_per_second"]["median"] == pytest.approx(rate * flops)
-    assert efficiency["utilisation"]["median"] > 0
+    rate, flops = intervals[0]["estimate"], efficiency["flops_per_image"]
+    assert efficiency["flops_per_second"]["estimate"] == pytest.approx(rate * flops)
+    assert efficiency["utilisation"]["estimate"] > 0
     assert efficiency["cost_per_million_images"]["low"] > 0
     assert efficiency["data_wait_share"].keys() == {"loop", "baseline"}
     assert efficiency["energy"]["status"] in ("ok", "unavailable")
@@ -88,11 +89,11 @@ def blocks(seconds: float) -> dict[str, Any]:
     block = {"seconds": seconds, "compilations": 0}
     return {
         "status": "ok",
-        "steps": {"trainer": 1, "trainer_again": 1},
-        "rounds": [{"trainer": block, "trainer_again": block}] * 2,
+        "steps": {"trainer": 1, "trainer_aa": 1},
+        "rounds": [{"trainer": block, "trainer_aa": block}] * 2,
         "step_seconds": [seconds] * 4,
         "cores": {}, "waited_seconds": {},
-        "warmup": {"trainer": {"steps": 3, "level": True}},
+        "warmup": {"trainer": {"steps": 3, "steady": True}},
         "first_step_seconds": 1.0, "compile_seconds": 0.0,
         "memory": {"host_bytes": 10, "device_bytes": "unavailable: x"},
         "peak": {"flops_per_second": 1e12, "of": "a product"},
@@ -124,7 +125,7 @@ def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
     throughput.run(CPU, change(throughput={"sweep": sweep}))
     result = read_json(Results("cpu").throughput)
     points = {(p["batch_size"], p["precision"]): p for p in result["sweep"]}
-    assert points[2, "32-true"]["images_per_second"]["median"] == pytest.approx(10)
+    assert points[2, "32-true"]["images_per_second"]["estimate"] == pytest.approx(10)
     assert points[12, "32-true"]["status"] == "out of memory"
     assert points[12, "32-true"]["reason"] == "can't allocate memory"
     assert points[99, "32-true"]["status"] == "unavailable"
@@ -160,9 +161,9 @@ def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None
 
 def test_a_warm_up_that_was_not_level_is_named(change, workspace, monkeypatch) -> None:
     found = [Sample(blocks(1.0), 1), Sample(blocks(1.0), 1)]
-    assert throughput._moving(found) == []
-    found[1].found["warmup"]["trainer"]["level"] = False
-    assert throughput._moving(found) == ["trainer"]
+    assert throughput._unsteady(found) == []
+    found[1].found["warmup"]["trainer"]["steady"] = False
+    assert throughput._unsteady(found) == ["trainer"]
 
 
 def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:
@@ -173,8 +174,8 @@ def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> N
 def test_joules_and_cost_are_those_of_an_image(change, workspace, planned) -> None:
     throughput.run(CPU, change(throughput={"price_per_hour": {"cpu": 36.0}}))
     efficiency = read_json(Results("cpu").throughput)["efficiency"]
-    assert efficiency["energy"]["joules_per_image"]["median"] == pytest.approx(80 / (2 * 2 * 4))
-    assert efficiency["cost_per_million_images"]["median"] == pytest.approx(0.01 * 1e6 / 10)
+    assert efficiency["energy"]["joules_per_image"]["estimate"] == pytest.approx(80 / (2 * 2 * 4))
+    assert efficiency["cost_per_million_images"]["estimate"] == pytest.approx(0.01 * 1e6 / 10)
     assert efficiency["peak_memory"] == {"host_bytes": 10, "device_bytes": "unavailable: x"}
 
 

@@ -3,15 +3,15 @@ import multiprocessing
 import psutil
 import pytest
 
-from benchmark import accelerators
-from benchmark.errors import UserError
-from benchmark.rig import Block, Rig, Warmup, steps_per_epoch
+from benchmark.common.errors import UserError
+from benchmark.machine import accelerators
+from benchmark.throughput.timer import Block, ModeTimer, Warmup, steps_per_epoch
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "compiled", "level"),
+    ("seconds", "compiled", "steady"),
     [
         ((1.0,), (False,), False),  # too few to tell
         ((9.0, 1.0, 1.2, 1.1), (True, False, False, False), True),
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
     ],
 )
 def test_a_warm_up_is_over_when_steps_are_level(seconds, compiled, level: bool) -> None:
-    assert Warmup(seconds, compiled).level == level
+    assert Warmup(seconds, compiled).steady == level
 
 
 def test_compiling_costs_what_its_steps_took_beyond_a_warm_one() -> None:
@@ -35,49 +35,49 @@ def states() -> set[str]:
 
 
 def test_every_mode_runs_and_is_timed(parameters) -> None:
-    with Rig("cpu", parameters) as rig:
-        names = set(rig.modes)
-        assert rig.seconds_to_first_step > rig.first_step.seconds > 0
-        assert all(rig.time(name, 2).seconds > 0 for name in names)
+    with ModeTimer("cpu", parameters) as mode_timer:
+        names = set(mode_timer.modes)
+        assert mode_timer.seconds_to_first_step > mode_timer.first_step.seconds > 0
+        assert all(mode_timer.time(name, 2).seconds > 0 for name in names)
     assert names == {"input", "compute", "loop", "trainer", "baseline", "baseline_input"}
     assert psutil.STATUS_STOPPED not in states()
 
 
 def test_only_the_modes_that_are_asked_for(change, workspace) -> None:
-    with Rig("cpu", change(throughput={"modes": ["trainer", "baseline"]})) as rig:
-        assert set(rig.modes) == {"trainer", "baseline"}
+    with ModeTimer("cpu", change(throughput={"modes": ["trainer", "baseline"]})) as mode_timer:
+        assert set(mode_timer.modes) == {"trainer", "baseline"}
 
 
-def timed(seconds: list[float]) -> Rig:
-    rig = Rig.__new__(Rig)
-    rig.time = lambda name, steps: Block(seconds.pop(0), 0)  # type: ignore[method-assign]
-    return rig
+def timed(seconds: list[float]) -> ModeTimer:
+    mode_timer = ModeTimer.__new__(ModeTimer)
+    mode_timer.time = lambda name, steps: Block(seconds.pop(0), 0)  # type: ignore[method-assign]
+    return mode_timer
 
 
 def test_a_warm_up_has_a_cap_and_says_so(change) -> None:
-    rig = timed([1.0, 2.0] * 10)
-    rig.parameters = change(throughput={"warmup_steps": 6})
-    warmup = rig.warm_up("trainer")
+    mode_timer = timed([1.0, 2.0] * 10)
+    mode_timer.parameters = change(throughput={"warmup_steps": 6})
+    warmup = mode_timer.warm_up("trainer")
     assert len(warmup.seconds) == 6
-    assert not warmup.level
+    assert not warmup.steady
 
 
 def test_a_warm_up_uses_up_what_workers_have_prefetched(change) -> None:
-    rig = timed([1.0] * 20)
-    rig.parameters = change(data={"num_workers": 3})
-    assert len(rig.warm_up("loop").seconds) == 2 * 3 + 1
-    assert len(rig.warm_up("compute").seconds) == 2
+    mode_timer = timed([1.0] * 20)
+    mode_timer.parameters = change(data={"num_workers": 3})
+    assert len(mode_timer.warm_up("loop").seconds) == 2 * 3 + 1
+    assert len(mode_timer.warm_up("compute").seconds) == 2
 
 
 def test_an_error_leaves_no_process_that_stands_still(change, workspace, monkeypatch) -> None:
     parameters = change(data={"num_workers": 1})
-    monkeypatch.setattr(Rig, "warm_up", lambda *_: 1 / 0)
+    monkeypatch.setattr(ModeTimer, "warm_up", lambda *_: 1 / 0)
 
     def fail() -> None:
-        with Rig("cpu", parameters) as rig:
-            rig.time("baseline_input", 1)
+        with ModeTimer("cpu", parameters) as mode_timer:
+            mode_timer.time("baseline_input", 1)
             assert states() == {psutil.STATUS_STOPPED}
-            rig.warm_up("input")
+            mode_timer.warm_up("input")
 
     with pytest.raises(ZeroDivisionError):
         fail()
@@ -86,9 +86,9 @@ def test_an_error_leaves_no_process_that_stands_still(change, workspace, monkeyp
 
 def test_loader_processes_end_with_the_rig(change, workspace) -> None:
     before = set(multiprocessing.active_children())
-    with Rig("cpu", change(data={"num_workers": 1})) as rig:
-        for name in rig.modes:
-            rig.time(name, 1)
+    with ModeTimer("cpu", change(data={"num_workers": 1})) as mode_timer:
+        for name in mode_timer.modes:
+            mode_timer.time(name, 1)
         assert set(multiprocessing.active_children()) > before
     assert set(multiprocessing.active_children()) <= before
 
@@ -100,9 +100,9 @@ def test_whole_batches_only(change, workspace) -> None:
 
 
 def test_every_block_is_synchronised_at_both_ends(parameters, monkeypatch) -> None:
-    with Rig("cpu", parameters) as rig:
+    with ModeTimer("cpu", parameters) as mode_timer:
         events: list[str] = []
         monkeypatch.setattr(accelerators, "synchronise", lambda name: events.append("wait"))
-        monkeypatch.setattr(rig.modes["compute"], "run", lambda steps: events.append("run"))
-        rig.time("compute", 1)
+        monkeypatch.setattr(mode_timer.modes["compute"], "run", lambda steps: events.append("run"))
+        mode_timer.time("compute", 1)
     assert events[:3] == ["wait", "run", "wait"]

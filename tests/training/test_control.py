@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from benchmark import control, train
-from benchmark.accelerators import find
-from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
-from benchmark.parameters import Parameters
-from benchmark.results import Results
-from tests.test_model import tuner
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json, write_json
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import Results
+from benchmark.machine.accelerators import find
+from benchmark.training import control, train
+from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")

@@ -8,10 +8,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from benchmark.datamodule import ImageDataModule
-from benchmark.features import FeatureDataModule
-from benchmark.train import quieten
-from tests.test_model import tuner
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.training.features import FeatureDataModule
+from benchmark.training.train import silence_lightning
+from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 OPTIONS = {"image_size": 32, "batch_size": 4, "seed": 7}
@@ -44,7 +44,7 @@ def by_index(loader: Any) -> dict[int, torch.Tensor]:
     return {
         int(index): feature
         for batch in loader
-        for index, feature in zip(batch.tickets[:, 1], batch.features, strict=True)
+        for index, feature in zip(batch.keys[:, 1], batch.features, strict=True)
     }
 
 
@@ -70,7 +70,7 @@ def test_features_are_those_of_the_images_as_evaluation_shows_them(
 
 
 def test_only_pixels_of_training_are_recorded(data: FeatureDataModule) -> None:
-    assert data.ledger.pixel_batches == 4  # 15 images in batches of 4
+    assert data.digest_log.pixel_batches == 4  # 15 images in batches of 4
 
 
 def test_they_come_in_the_order_of_the_images(data: FeatureDataModule, images: Path) -> None:
@@ -81,14 +81,14 @@ def test_they_come_in_the_order_of_the_images(data: FeatureDataModule, images: P
         for loader in (data.train_dataloader(), module.train_dataloader()):
             loader.sampler.set_epoch(epoch)
             batches = list(loader)
-            orders.append(torch.cat([batch.tickets for batch in batches]))
+            orders.append(torch.cat([batch.keys for batch in batches]))
             labels = torch.cat([batch.labels for batch in batches])
             assert torch.equal(labels, orders[-1][:, 1] // 5)
         assert torch.equal(*orders)
 
 
 def test_each_image_goes_through_the_backbone_once(images: Path, tmp_path: Path) -> None:
-    quieten()
+    silence_lightning()
     model, seen = tuner(freeze_backbone=True), []
     model.network.conv1.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     module = FeatureDataModule(root=str(images), cache_dir=str(tmp_path), **OPTIONS)

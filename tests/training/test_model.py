@@ -5,9 +5,9 @@ import pytorch_lightning as pl
 import torch
 from torchvision.models import resnet50
 
-from benchmark import digests
-from benchmark.model import FineTuner, build
-from benchmark.parameters import ModelParameters
+from benchmark.common import digests
+from benchmark.common.parameters import ModelParameters
+from benchmark.training.model import FineTuner, build
 
 PLAIN = {"weights": "random", "freeze_backbone": False, "channels_last": False, "compile": False}
 RANDOM = ModelParameters(**PLAIN)

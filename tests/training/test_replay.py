@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from benchmark import control, replay, train
-from benchmark.accelerators import find
-from benchmark.errors import UserError
-from benchmark.files import read_json, write_json
-from benchmark.parameters import Parameters
-from benchmark.results import Results
-from tests.test_model import tuner
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json, write_json
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import Results
+from benchmark.machine.accelerators import find
+from benchmark.training import control, replay, train
+from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
@@ -33,7 +33,7 @@ def test_a_training_can_be_repeated(change, workspace: Path, changed: dict[str, 
     train.run(find("cpu"), parameters)
     before = {path: path.read_bytes() for path in Path("reports/train").iterdir()}
     assert replayed(parameters) == {
-        "status": "ok", "accelerator": "cpu", "steps": 10, "bitwise": True, "parted_at": None
+        "status": "ok", "accelerator": "cpu", "steps": 10, "bitwise": True, "first_different_step": None
     }  # fmt: skip
     assert before == {path: path.read_bytes() for path in Path("reports/train").iterdir()}
 
@@ -56,7 +56,7 @@ def test_each_further_training_is_repeated_as_it_was(
     assert not CPU.replay.exists()
     results.steps.write_bytes(other.steps.read_bytes())
     replay.run(find("cpu"), parameters, **which)
-    assert read_json(results.replay)["parted_at"] == 1
+    assert read_json(results.replay)["first_different_step"] == 1
 
 
 def test_a_control_of_other_inputs_is_not_repeated(change, workspace: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_loss_that_differs_is_where_the_two_part(parameters: Parameters) -> No
     lines[6] = f"{step},{epoch},{float(loss) * (1 + 1e-7):.9g}"
     CPU.steps.write_text("\n".join(lines) + "\n")
     result = replayed(parameters)
-    assert (result["bitwise"], result["parted_at"]) == (False, 6)
+    assert (result["bitwise"], result["first_different_step"]) == (False, 6)
 
 
 def test_other_weights_after_equal_losses_are_no_repetition(parameters: Parameters) -> None:
@@ -99,7 +99,7 @@ def test_other_weights_after_equal_losses_are_no_repetition(parameters: Paramete
     training["digests"]["first_steps"]["weights"] = "0" * 64
     write_json(CPU.training, training)
     result = replayed(parameters)
-    assert (result["bitwise"], result["parted_at"]) == (False, 10)
+    assert (result["bitwise"], result["first_different_step"]) == (False, 10)
 
 
 def test_a_training_of_other_inputs_is_not_repeated(change: Callable[..., Parameters], workspace):

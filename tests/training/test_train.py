@@ -15,13 +15,14 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from benchmark import digests, train
-from benchmark.accelerators import find
-from benchmark.errors import UserError
-from benchmark.files import read_json
-from benchmark.model import FineTuner
-from benchmark.parameters import Parameters
-from benchmark.results import Results
+from benchmark.common import digests
+from benchmark.common.errors import UserError
+from benchmark.common.files import read_json
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import Results
+from benchmark.machine.accelerators import find
+from benchmark.training import train
+from benchmark.training.model import FineTuner
 from tests.conftest import REPOSITORY, make_workspace
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -369,7 +370,7 @@ def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
 def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
     change, workspace: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
-    """Patience 1 ends by early stopping, patience 3 by the last epoch."""
+    """ResumableEarlyStopping 1 ends by early stopping, patience 3 by the last epoch."""
     parameters = change(train={"patience": patience, "max_epochs": 4})
     add_callback(monkeypatch, Ruin(1))
     whole = trained(parameters)

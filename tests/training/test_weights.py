@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import ResNet, ResNet50_Weights
 
-from benchmark.errors import UserError
-from benchmark.model import build
-from benchmark.parameters import ModelParameters
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import ModelParameters
+from benchmark.training.model import build
 
 
 def network(classes: int, seed: int, weights: str) -> ResNet:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.files import read_json
-from benchmark.results import Results
-from benchmark.samples import Sample
+from benchmark.common.files import read_json
+from benchmark.common.results import Results
+from benchmark.throughput.measurements import Sample
 from tests.conftest import REPOSITORY, make_workspace
 
 pytestmark = pytest.mark.skipif(
@@ -81,7 +81,7 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
 
 
 def blocks(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [turn[name] for turn in found["rounds"] for name in ("trainer", "trainer_again")]
+    return [turn[name] for turn in found["rounds"] for name in ("trainer", "trainer_aa")]
 
 
 def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, random_split
 
-from benchmark.sampling import EpochSampler, Ticket
-from tests.datamodules.pictures import SIZES, Pictures, PicturesModule
+from benchmark.data.sampling import EpochSampler, SampleKey
+from tests.conformance.datamodules.pictures import SIZES, Pictures, PicturesModule
 
 
 class StateSetInPrepareData(PicturesModule):
@@ -112,7 +112,7 @@ class _Counting(EpochSampler):
     def set_epoch(self, epoch: int) -> None:
         """Counts by itself instead."""
 
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[SampleKey]:
         self.epoch += 1
         return super().__iter__()
 
@@ -177,8 +177,8 @@ class EveryRankTheWhole(PicturesModule):
 
 
 class _Uneven(Pictures):
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(ticket)
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(key)
         return pixels if self.seed is not None else pixels[:, 1:, 1:], label
 
 
@@ -202,7 +202,7 @@ class _Bins:
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
-    def __iter__(self) -> Iterator[list[Ticket]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         rest = list(self.sampler)
         for size in (1, 3, *[4] * len(rest)):
             batch, rest = rest[:size], rest[size:]
@@ -219,8 +219,8 @@ class BatchesOfAnySize(PicturesModule):
 
 
 class _Raw(Pictures):
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(ticket)
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(key)
         return pixels * 255, label
 
 
@@ -231,9 +231,9 @@ class RawPixels(PicturesModule):
 class _Blank(Pictures):
     """Normalised by its own deviation, which is 0 where an image is blank."""
 
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(ticket)
-        pixels = torch.ones(3, 8, 8) if ticket[1] == 0 else pixels
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        pixels, label = super().__getitem__(key)
+        pixels = torch.ones(3, 8, 8) if key[1] == 0 else pixels
         return (pixels - pixels.mean()) / pixels.std(), label
 
 
@@ -258,9 +258,9 @@ class DropLastLosesAClass(PicturesModule):
 
 
 class _WithReplacement(EpochSampler):
-    def __iter__(self) -> Iterator[Ticket]:
-        tickets = list(super().__iter__())
-        return iter([*tickets[:-1], tickets[0]])
+    def __iter__(self) -> Iterator[SampleKey]:
+        keys = list(super().__iter__())
+        return iter([*keys[:-1], keys[0]])
 
 
 class SampledWithReplacement(PicturesModule):
@@ -295,22 +295,22 @@ class SameAugmentationEachEpoch(PicturesModule):
 
 class ValidationShuffles(PicturesModule):
     def val_dataloader(self) -> Any:
-        tickets = [(0, index) for index in range(len(self.splits["val"]))]
-        return DataLoader(_Listed(self.splits["val"], tickets), 4, shuffle=True)
+        keys = [(0, index) for index in range(len(self.splits["val"]))]
+        return DataLoader(_Listed(self.splits["val"], keys), 4, shuffle=True)
 
 
 class _Listed(Dataset[Any]):
     """By whole number, as most datasets are."""
 
-    def __init__(self, pictures: Pictures, tickets: list[Ticket]) -> None:
+    def __init__(self, pictures: Pictures, keys: list[SampleKey]) -> None:
         self.pictures = pictures
-        self.tickets = tickets
+        self.keys = keys
 
     def __len__(self) -> int:
-        return len(self.tickets)
+        return len(self.keys)
 
     def __getitem__(self, index: int) -> Any:
-        return self.pictures[self.tickets[index]]
+        return self.pictures[self.keys[index]]
 
 
 class _Global(Pictures):
@@ -328,16 +328,16 @@ class ShuffledWithWorkerAugmentation(PicturesModule):
     dataset = _Global
 
     def train_dataloader(self) -> Any:
-        tickets = [(0, index) for index in range(len(self.splits["train"]))]
-        return DataLoader(_Listed(self.splits["train"], tickets), 4, shuffle=True)
+        keys = [(0, index) for index in range(len(self.splits["train"]))]
+        return DataLoader(_Listed(self.splits["train"], keys), 4, shuffle=True)
 
 
 class _Worn(Pictures):
     """Each access makes the sample a little darker, in the process that reads it."""
 
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
-        self.pixels[ticket[1]] //= 2
-        return super().__getitem__(ticket)
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        self.pixels[key[1]] //= 2
+        return super().__getitem__(key)
 
 
 class ChangedByReading(PicturesModule):

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.sampling import EpochSampler, Ticket
+from benchmark.data.sampling import EpochSampler, SampleKey
 
 CLASSES = 3
 SIZES = {"train": 15, "val": 9, "test": 9}
@@ -25,8 +25,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, int]:
-        epoch, index = ticket
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        epoch, index = key
         pixels = self.pixels[index] / np.float32(255)
         if self.seed is not None:
             pixels = pixels + self.noise(epoch, index)

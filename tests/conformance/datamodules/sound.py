@@ -126,8 +126,8 @@ def in_memory(seed: int = 0) -> LightningDataModule:
             return DataLoader(self.train, batch_size=4, sampler=sampler, collate_fn=augmented)
 
         def val_dataloader(self) -> DataLoader[Any]:
-            tickets = [(0, index) for index in range(15)]
-            return DataLoader(tickets, batch_size=8, collate_fn=plain)
+            keys = [(0, index) for index in range(15)]
+            return DataLoader(keys, batch_size=8, collate_fn=plain)
 
         def transfer_batch_to_device(self, batch: Item, device: Any, dataloader_idx: int) -> Item:
             return Item(*(tensor.to(device) for tensor in batch))
@@ -135,13 +135,13 @@ def in_memory(seed: int = 0) -> LightningDataModule:
         def __reduce__(self) -> Any:
             return in_memory, (seed,)
 
-    def plain(tickets: list[tuple[int, int]]) -> Item:
-        numbers = torch.tensor([index for _, index in tickets])
+    def plain(keys: list[tuple[int, int]]) -> Item:
+        numbers = torch.tensor([index for _, index in keys])
         return Item(pixels[numbers], numbers % 3, numbers)
 
-    def augmented(tickets: list[tuple[int, int]]) -> Item:
-        item = plain(tickets)
-        moved = [np.random.default_rng((seed, *ticket)).integers(8) for ticket in tickets]
+    def augmented(keys: list[tuple[int, int]]) -> Item:
+        item = plain(keys)
+        moved = [np.random.default_rng((seed, *key)).integers(8) for key in keys]
         images = [torch.roll(x, int(by), 2) for x, by in zip(item.image, moved, strict=True)]
         return item._replace(image=torch.stack(images))
 
@@ -152,8 +152,8 @@ class _Tickets(Dataset[Any]):
     def __len__(self) -> int:
         return 15
 
-    def __getitem__(self, ticket: Any) -> Any:
-        return ticket
+    def __getitem__(self, key: Any) -> Any:
+        return key
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):

@@ -1,4 +1,4 @@
-"""`python -m tests.golden`: write anew what every form of the report must look like.
+"""`python -m tests.report.golden`: write anew what every form of the report must look like.
 
 Look at the difference before you commit it.
 """
@@ -10,11 +10,11 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-from benchmark import comparison, page, summary
-from benchmark.charts import losses
-from benchmark.pictures import Confusion, Picture, Sheets
-from benchmark.record import Record, Training
-from tests.made import DATASET, absent, record, training
+from benchmark.report import comparison, markdown, page
+from benchmark.report.charts import losses
+from benchmark.report.pictures import Confusion, Picture, Sheets
+from benchmark.report.record import Record, Training
+from tests.report.made import DATASET, absent, record, training
 
 HERE = Path(__file__).parent
 FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
@@ -25,7 +25,10 @@ Case = tuple[list[Record], list[Record], dict[str, Training], Sheets | None]
 
 def one() -> Case:
     """One accelerator with a control and further seeds."""
-    seeds = {8: training(correct="1010" * 10), 9: training(correct="1" * 40, parted_at=2)}
+    seeds = {
+        8: training(correct="1010" * 10),
+        9: training(correct="1" * 40, first_different_step=2),
+    }
     control = training(correct="0001" * 10).model_copy(update={"accuracies": (0.1, 0.1, 0.2)})
     return [record(seeds=seeds)], [], {"cpu": control}, None
 
@@ -58,7 +61,7 @@ def mixed() -> Case:
 
 def unstable() -> Case:
     """A measurement that was disturbed."""
-    found = record(spread=0.2, parted_at=4)
+    found = record(spread=0.2, first_different_step=4)
     verdict = "unstable: other work took 40% of the processors, end it and repeat"
     measured = {**found.throughput, "verdict": verdict}
     return [found.model_copy(update={"throughput": measured})], [], {}, None
@@ -123,6 +126,6 @@ def forms(name: str) -> dict[str, str]:
     charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)
     return {
         "json": json.dumps(compared, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        "md": summary.render(compared, FACTS),
+        "md": markdown.render(compared, FACTS),
         "html": page.render(compared, FACTS, charts, sheets),
     }

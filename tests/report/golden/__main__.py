@@ -1,4 +1,4 @@
-from tests.golden import CASES, HERE, forms
+from tests.report.golden import CASES, HERE, forms
 
 for name in CASES:
     for suffix, text in forms(name).items():

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from benchmark import accelerators, digests, environment, machine, weights
-from benchmark.files import write_text
-from benchmark.markdown import table
-from benchmark.parameters import Parameters, load_parameters
-from benchmark.results import REPORTS
-from benchmark.rig import Rig
-from benchmark.throughput import workload
-from benchmark.train import check
+from benchmark.common import digests
+from benchmark.common.files import write_text
+from benchmark.common.parameters import Parameters, load_parameters
+from benchmark.common.results import REPORTS
+from benchmark.machine import accelerators, environment, lock
+from benchmark.common.formatting import table
+from benchmark.throughput.throughput import workload
+from benchmark.throughput.timer import ModeTimer
+from benchmark.training import weights
+from benchmark.training.train import check
 
 PARAMETERS = load_parameters()
 HEADER = ("Accelerator", "Device", "Mode", "Images/s (quartiles)", "Rounds of steps")
@@ -32,7 +34,7 @@ def parameters() -> Parameters:
 
 @pytest.fixture(scope="session")
 def rows() -> Iterator[list[tuple[str, ...]]]:
-    """Lines of reports/benchmark.md, which is written at the end if there are any."""
+    """EpochPrinter of reports/benchmark.md, which is written at the end if there are any."""
     lines: list[tuple[str, ...]] = []
     yield lines
     if lines:
@@ -50,8 +52,8 @@ def alone() -> Iterator[None]:
     """No other measurement runs on this machine. XLA's runtime must be up before anything else is
     computed in this process."""
     names = sorted(PARAMETERS.accelerators, key=lambda name: name not in ("tpu", "xla"))
-    with machine.alone():
-        machine.warn_if_busy()
+    with measuring_lock():
+        processors.warn_if_busy()
         for name in names:
             if accelerators.find(name).available:
                 accelerators.prepare(name)
@@ -59,20 +61,22 @@ def alone() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", params=PARAMETERS.accelerators)
-def rig(request: pytest.FixtureRequest, alone: None, parameters: Parameters) -> Iterator[Rig]:
+def mode_timer(
+    request: pytest.FixtureRequest, alone: None, parameters: Parameters
+) -> Iterator[ModeTimer]:
     """The modes on one accelerator; skips with the reason where it is absent."""
     found = accelerators.find(request.param)
     if not found.available:
         pytest.skip(f"{found.label} is unavailable: {found.reason}")
     check(found.name, parameters.train)
-    with Rig(found.name, parameters) as ready:
+    with ModeTimer(found.name, parameters) as ready:
         yield ready
 
 
 @pytest.fixture
-def facts(rig: Rig, parameters: Parameters) -> dict[str, Any]:
+def facts(mode_timer: ModeTimer, parameters: Parameters) -> dict[str, Any]:
     """What is saved beside the times: what was measured, and on what."""
-    found = accelerators.find(rig.accelerator)
+    found = accelerators.find(mode_timer.accelerator)
     return {
         "accelerator": found.label,
         "device": found.device,

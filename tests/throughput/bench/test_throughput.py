@@ -5,27 +5,27 @@ from typing import Any
 
 import pytest
 
-from benchmark.parameters import Parameters
-from benchmark.rig import Rig
-from tests.throughput.conftest import PARAMETERS, images_per_second
+from benchmark.common.parameters import Parameters
+from benchmark.throughput.timer import ModeTimer
+from tests.throughput.bench.conftest import PARAMETERS, images_per_second
 
 
 @pytest.mark.parametrize("mode", PARAMETERS.throughput.modes)
 def test_throughput(
     benchmark: Any,
     mode: str,
-    rig: Rig,
+    mode_timer: ModeTimer,
     facts: dict[str, Any],
     rows: list[tuple[str, ...]],
     parameters: Parameters,
 ) -> None:
     """A round is a block of steps between two synchronised readings of the clock."""
-    warmup = rig.warm_up(mode)
+    warmup = mode_timer.warm_up(mode)
     steps = ceil(parameters.throughput.block_seconds / warmup.step_seconds)
     benchmark.group = facts["accelerator"]
     benchmark.extra_info.update(facts, mode=mode, steps=steps)
     rounds = max(3, parameters.throughput.rounds)
-    block = benchmark.pedantic(rig.time, args=(mode, steps), rounds=rounds, iterations=1)
+    block = benchmark.pedantic(mode_timer.time, args=(mode, steps), rounds=rounds, iterations=1)
     assert block.seconds > 0
     if benchmark.stats is None:  # --benchmark-disable
         return

@@ -1,0 +1,44 @@
+"""What the environment stage writes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from benchmark.common.results import Result, Unavailable
+
+
+class Environment(Result):
+    """Hardware and software behind an accelerator."""
+
+    status: Literal["ok"] = "ok"
+    accelerator: str
+    """The accelerator as reports call it."""
+    device: str
+    """What the accelerator calls itself."""
+    machine: str
+    """Opaque id of the hardware, 16 hex digits."""
+    cpu: str
+    """Model name of the processor."""
+    cores: int
+    """Physical cores."""
+    threads: int
+    """Threads that torch computes with."""
+    memory_gib: int
+    """Of the machine, in GiB."""
+    system: str
+    """Operating system and architecture."""
+    python: str
+    """Version of Python."""
+    packages: dict[str, str]
+    """Versions of the packages that compute."""
+    gpu: str | None = None
+    """Opaque id of the CUDA device."""
+    cuda: str | None = None
+    """Version of CUDA."""
+    cudnn: str | None = None
+    """Version of cuDNN."""
+
+
+ENVIRONMENT: TypeAdapter[Environment | Unavailable] = TypeAdapter(
+    Annotated[Environment | Unavailable, Field(discriminator="status")]
+)

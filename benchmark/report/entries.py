@@ -1,0 +1,225 @@
+"""A record as an entry of the comparison: its speed against the reference, and its trainings."""
+
+from collections.abc import Mapping
+from itertools import accumulate
+from math import hypot, isfinite
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmark.common.statistics import Interval, detectable, proportion
+from benchmark.report import parity
+from benchmark.report.schema import (
+    Absent,
+    Accuracy,
+    Alike,
+    ControlEntry,
+    Entry,
+    Record,
+    SeedsEntry,
+    Speed,
+    StepShares,
+    ToTarget,
+    TrainingEntry,
+    TrainingRecord,
+    TrainLoss,
+)
+from benchmark.throughput.schema import SweepPoint, Throughput
+
+CONTROL = "random weights (control)"
+
+
+def title(label: str, machine: str) -> str:
+    """What an accelerator of another machine is called."""
+    return f"{label} on {machine}"
+
+
+def trainings(name: str, entry: Entry) -> dict[str, TrainingEntry]:
+    """Everything that was trained on an accelerator that is called `name`."""
+    found = {name: entry.training}
+    if entry.control:
+        found[f"{name}, {CONTROL}"] = entry.control
+    if entry.seeds:
+        further = zip(entry.seeds.further, entry.seeds.runs[1:], strict=True)
+        found |= {f"{name}, seed {seed}": run for seed, run in further}
+    return found
+
+
+def absent_or_entry(
+    record: Record | Absent,
+    reference: Record | None,
+    controls: Mapping[str, TrainingRecord],
+    target: float,
+) -> Entry | Absent:
+    """The entry of one of this machine's accelerators."""
+    if isinstance(record, Absent):
+        return record
+    assert reference
+    return entry(record, reference, controls.get(record.name), target)
+
+
+def entry(
+    record: Record, reference: Record, control: TrainingRecord | None, target: float
+) -> Entry:
+    """The entry of an accelerator that is there."""
+    efficiency = record.throughput.efficiency
+    return Entry(
+        name=record.name,
+        label=record.label,
+        machine=record.machine,
+        device=record.training.result.device,
+        software=software(record),
+        code=record.training.result.inputs.code,
+        throughput=_speed(record, reference),
+        utilisation=efficiency.utilisation,
+        peak_memory=efficiency.peak_memory,
+        energy=efficiency.energy,
+        cost_per_million_images=efficiency.cost_per_million_images,
+        training=TrainingEntry(**_training(record.training, record.train_images, target)),
+        control=_controlled(record, control, target) if control else None,
+        seeds=_seeds(record, target),
+        digests=record.training.result.digests,
+    )
+
+
+def software(record: Record) -> dict[str, str]:
+    """Versions of what computes."""
+    return {"python": record.environment.python, **record.environment.packages}
+
+
+def incomparable(one: Record, other: Record) -> str | None:
+    """Why there is no ratio of the two's speeds; None where there is one. Of the parameters only
+    those of the workload matter to a speed."""
+    differences = parity.input_differences(one.training, other.training)
+    named = [name for name in differences if name != "parameters"]
+    if named:
+        return f"other {' and '.join(named)}"
+    ours, theirs = one.throughput.workload, other.throughput.workload
+    names = sorted(name for name, value in ours if getattr(theirs, name) != value)
+    return f"other {', '.join(names)}" if names else None
+
+
+def elapsed(training: TrainingRecord) -> list[float]:
+    """Wall time from the start to the end of each epoch, that of features included, in seconds."""
+    timing = training.timing
+    return list(accumulate(timing.epoch_seconds, initial=timing.features_seconds))[1:]
+
+
+def _speed(record: Record, reference: Record) -> Speed:
+    found = record.throughput
+    return Speed(
+        images_per_second=record.rate,
+        **_against(record, reference),
+        noise_floor=found.noise_floor,
+        verdict=found.verdict,
+        ratios=found.ratios,
+        step_shares=_step_shares(found.ratios),
+        step_seconds=found.trainer.step_seconds,
+        sweep=_sweep(found),
+    )
+
+
+def _against(record: Record, reference: Record) -> dict[str, Any]:
+    """The rate's ratio to the reference's, or why there is none."""
+    why = None if record is reference else incomparable(record, reference)
+    if record is reference or why:
+        return {"ratio_to_reference": None, "not_compared": why, "detectable": None}
+    ratio = record.rate.over(reference.rate)
+    floors = [each.throughput.noise_floor for each in (record, reference)]
+    return {
+        "ratio_to_reference": ratio,
+        "not_compared": None,
+        "detectable": detectable(ratio, floors),
+    }
+
+
+def _sweep(found: Throughput) -> tuple[SweepPoint, ...]:
+    """Its points, each with its batch size."""
+    size = {"batch_size": found.workload.batch_size}
+    return tuple(
+        point.model_copy(update={"changes": {**size, **point.changes}, "processes": ()})
+        for point in found.sweep
+    )
+
+
+def _step_shares(ratios: Mapping[str, Interval]) -> StepShares | None:
+    """Shares of the Trainer's time; None where the modes that tell them were not measured.
+
+    The rate of the trainer over that of another mode is the other's part of the trainer's time.
+    """
+    if not {"trainer_over_loop", "trainer_over_compute"} <= ratios.keys():
+        return None
+    loop, compute = (ratios[f"trainer_over_{mode}"] for mode in ("loop", "compute"))
+    down = hypot(loop.estimate - loop.low, compute.high - compute.estimate)
+    up = hypot(loop.high - loop.estimate, compute.estimate - compute.low)
+    between = loop.estimate - compute.estimate
+    return StepShares(
+        compute=compute,
+        input=Interval(between, between - down, between + up),
+        lightning=Interval(1 - loop.estimate, 1 - loop.high, 1 - loop.low),
+    )
+
+
+def _training(training: TrainingRecord, images: int, target: float) -> dict[str, Any]:
+    result = training.result
+    return {
+        "test_accuracy": _accuracy(training.correct),
+        "test_top5": result.test.top5,
+        "val_accuracy": result.val.accuracy,
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "steps": result.steps,
+        "train_loss": TrainLoss(
+            first=_finite(training.losses[0]), last=_finite(training.losses[-1])
+        ),
+        "seconds": training.timing.total_seconds,
+        "to_target": _to_target(training, images, target),
+        "replay": training.replay,
+    }
+
+
+def _accuracy(correct: str) -> Accuracy:
+    right, images = correct.count("1"), len(correct)
+    share = proportion(right, images)
+    return Accuracy(
+        estimate=share.estimate, low=share.low, high=share.high, right=right, images=images
+    )
+
+
+def _finite(loss: float) -> float | None:
+    """None in place of what JSON cannot hold."""
+    return loss if isfinite(loss) else None
+
+
+def _controlled(record: Record, control: TrainingRecord, target: float) -> ControlEntry:
+    one, other = record.training.result, control.result
+    alike = Alike(
+        sample_order=one.digests.order == other.digests.order,
+        first_pixels=one.digests.pixels == other.digests.pixels,
+        number_of_steps=one.steps == other.steps,
+    )
+    return ControlEntry(**_training(control, record.train_images, target), alike=alike)
+
+
+def _to_target(training: TrainingRecord, images: int, target: float) -> ToTarget | None:
+    """Up to the end of the first epoch that reaches `target`."""
+    seconds = elapsed(training)
+    for epoch, accuracy in enumerate(training.accuracies, start=1):
+        if accuracy >= target:
+            return ToTarget(epochs=epoch, seconds=seconds[epoch - 1], images=epoch * images)
+    return None
+
+
+def _seeds(record: Record, target: float) -> SeedsEntry | None:
+    """All runs, the first among them; one that misses the target counts in `reached`."""
+    if not record.seeds:
+        return None
+    trained = [record.training, *record.seeds.values()]
+    runs = [TrainingEntry(**_training(each, record.train_images, target)) for each in trained]
+    accuracies = [run.test_accuracy.estimate for run in runs]
+    return SeedsEntry(
+        further=tuple(record.seeds),
+        runs=tuple(runs),
+        mean=fmean(accuracies),
+        std=stdev(accuracies),
+        reached=sum(run.to_target is not None for run in runs),
+    )

@@ -1,0 +1,105 @@
+"""What a reader sees first: the comparison in one sentence, and what must be known before it."""
+
+from collections.abc import Mapping, Sequence
+
+from benchmark.common.statistics import Interval
+from benchmark.report.entries import software, trainings
+from benchmark.report.schema import Absent, Entry, Pair, Record
+
+SHOWN = 3
+"""Names in a line that is about many."""
+NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
+
+
+def summary(accelerators: Sequence[Entry | Absent], pairs: Sequence[Pair]) -> str:
+    """The comparison in one sentence."""
+    present = [entry for entry in accelerators if isinstance(entry, Entry)]
+    if not present:
+        return NOTHING
+    absent = [entry.label for entry in accelerators if isinstance(entry, Absent)]
+    sentence = _alone(present[0]) if len(present) == 1 else _among(present, pairs)
+    return f"{sentence}; {' and '.join(absent)} not measured." if absent else f"{sentence}."
+
+
+def flags(entries: Mapping[str, Entry], reference: Record | None) -> list[str]:
+    """What must be known before a speed is read, a line for each kind of doubt."""
+    kinds: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        assert reference
+        for kind, names in _doubts(name, entry, reference).items():
+            kinds.setdefault(kind, []).extend(names)
+    return [f"{kind}: {few(names)}." for kind, names in kinds.items()]
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many; their entries say the rest."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
+    """By what they are, the names of those that have them."""
+    doubts: dict[str, list[str]] = {}
+    if entry.throughput.not_compared:
+        doubts[f"Not comparable, {entry.throughput.not_compared}"] = [name]
+    known = software(reference)
+    if others := [f"{n} {v}" for n, v in entry.software.items() if known.get(n) != v]:
+        doubts[f"Other software, {', '.join(others)}"] = [name]
+    if entry.code != reference.training.result.inputs.code:
+        doubts["Other training code"] = [name]
+    if not entry.throughput.verdict.stable:
+        doubts["Unstable speed"] = [name]
+    if entry.control and (unlike := entry.control.alike.differences()):
+        doubts[f"A control of other {', '.join(unlike)}"] = [name]
+    parted = [n for n, run in trainings(name, entry).items() if not run.replay.bitwise]
+    return {**doubts, "Not reproduced": parted} if parted else doubts
+
+
+def _alone(entry: Entry) -> str:
+    rate, accuracy = entry.throughput.images_per_second, entry.training.test_accuracy
+    return (
+        f"{entry.label} trains {rate.estimate:.3g} images/s and reaches "
+        f"{accuracy.estimate:.1%} test accuracy{_control(entry)}"
+    )
+
+
+def _control(entry: Entry) -> str:
+    """What the control reached, if there is one."""
+    if not entry.control:
+        return ""
+    return f" ({entry.control.test_accuracy.estimate:.1%} from random weights)"
+
+
+def _among(present: Sequence[Entry], pairs: Sequence[Pair]) -> str:
+    """The fastest of those that may be compared with the reference, and how equal they are."""
+    first = present[0]
+    compared = {e.label: e for e in present[1:] if e.throughput.ratio_to_reference}
+    apart = [e.label for e in present[1:] if e.label not in compared]
+    sentence = _alone(first)
+    if compared:
+        sentence = _lead(first, max(compared.values(), key=lambda e: _ratio(e).estimate))
+    if apart:
+        sentence += (
+            f"; the speed of {' and '.join(apart)} cannot be compared with that of {first.label}"
+        )
+    labels = {entry.label for entry in present}
+    kinds = {pair.kind for pair in pairs if labels >= {pair.one, pair.other}}
+    return f"{sentence}; results: {' and '.join(sorted(kinds))}"
+
+
+def _lead(reference: Entry, best: Entry) -> str:
+    """The faster of the reference and the best of the others, against the other one."""
+    ratio = _ratio(best)
+    fast, slow = (best, reference) if ratio.estimate > 1 else (reference, best)
+    if not best.throughput.detectable:
+        return f"{_alone(fast)}, no difference to {slow.label} detectable"
+    times = ratio if ratio.estimate > 1 else Interval(1, 1, 1).over(ratio)
+    return (
+        f"{_alone(fast)}, {times.estimate:.2f} times the rate of {slow.label} "
+        f"({times.low:.2f} to {times.high:.2f})"
+    )
+
+
+def _ratio(entry: Entry) -> Interval:
+    assert entry.throughput.ratio_to_reference
+    return entry.throughput.ratio_to_reference

@@ -1,0 +1,375 @@
+"""What the report is made of: records of accelerators, and their comparison.
+
+`python -m benchmark.report.schema` prints the keys of reports/comparison.json as Markdown.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from benchmark.common.formatting import table
+from benchmark.common.results import Result
+from benchmark.common.statistics import Interval
+from benchmark.data.schema import Dataset
+from benchmark.machine.schema import Environment
+from benchmark.throughput.schema import Energy, Memory, SweepPoint, Throughput, Verdict
+from benchmark.training.schema import Digests, Replay, Timing, Training
+
+RECORD_VERSION: Literal[3] = 3
+Kind = Literal[
+    "bit-equal", "equal within tolerance", "statistically equal", "different", "not compared",
+    "unavailable",
+]  # fmt: skip
+
+
+class TrainingRecord(Result):
+    """All that is known of one training."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    result: Training
+    """As the stage wrote it."""
+    timing: Timing
+    """Wall times."""
+    losses: tuple[float, ...]
+    """Of each step."""
+    accuracies: tuple[float, ...]
+    """On validation, after each epoch."""
+    correct: str
+    """A digit for each test image, in the order of the files: 1 where its class was found."""
+    replay: Replay
+    """Of its first steps, in a process of its own."""
+
+
+class Record(Result):
+    """All that is known of one accelerator of one machine."""
+
+    schema_version: Literal[3] = RECORD_VERSION
+    """Grows whenever a key changes its meaning."""
+    name: str
+    """As in params.yaml."""
+    environment: Environment
+    """Hardware and software."""
+    training: TrainingRecord
+    """With the run's own seed."""
+    seeds: dict[int, TrainingRecord]
+    """With further seeds."""
+    throughput: Throughput
+    """Without the single processes."""
+    train_images: int
+    """Of the dataset that it trained on."""
+
+    @property
+    def label(self) -> str:
+        """What reports call the accelerator."""
+        return self.training.result.accelerator
+
+    @property
+    def machine(self) -> str:
+        """The machine's opaque id."""
+        return self.environment.machine
+
+    @property
+    def rate(self) -> Interval:
+        """Training images per second."""
+        return self.throughput.modes["trainer"].images_per_second
+
+
+class Absent(Result):
+    """An accelerator that is not there."""
+
+    name: str
+    """As in params.yaml."""
+    label: str
+    """As in reports (`xla:cpu`)."""
+    status: Literal["unavailable"] = "unavailable"
+    reason: str
+    """Why it cannot be used."""
+
+
+class Accuracy(Result):
+    """A share of test images with Wilson's interval of 95 %, for the one model that was trained."""
+
+    estimate: float
+    """The share."""
+    low: float
+    """The interval's lower end."""
+    high: float
+    """The interval's upper end."""
+    right: int
+    """Images whose class was found."""
+    images: int
+    """Images in all."""
+
+
+class TrainLoss(Result):
+    """The training loss at both ends; null where it is no finite number."""
+
+    first: float | None
+    """Of the first step."""
+    last: float | None
+    """Of the last step."""
+
+
+class ToTarget(Result):
+    """What it took to reach the target accuracy on validation, up to the end of that epoch."""
+
+    epochs: int
+    """Epochs."""
+    seconds: float
+    """Wall time."""
+    images: int
+    """Training images shown."""
+
+
+class TrainingEntry(Result):
+    """One training in the comparison."""
+
+    test_accuracy: Accuracy
+    """On the test split."""
+    test_top5: float
+    """Share of test images whose class is among the five most probable."""
+    val_accuracy: float
+    """On the validation split."""
+    epochs: int
+    """Epochs that were trained."""
+    best_epoch: int
+    """The epoch of the lowest validation loss, from 0."""
+    steps: int
+    """Optimizer steps."""
+    train_loss: TrainLoss
+    """Of the first and the last step."""
+    seconds: float
+    """Wall time."""
+    to_target: ToTarget | None
+    """Null if the target accuracy was missed."""
+    replay: Replay
+    """The first steps, repeated in a fresh process."""
+
+
+class Alike(Result):
+    """What a control had in common with the training."""
+
+    sample_order: bool
+    """Whether digests of the order are equal."""
+    first_pixels: bool
+    """Whether digests of the first batches' pixels are equal."""
+    number_of_steps: bool
+    """Whether both made as many steps."""
+
+    def differences(self) -> list[str]:
+        """The names of what was not alike."""
+        return [name.replace("_", " ") for name, same in self if not same]
+
+
+class ControlEntry(TrainingEntry):
+    """The same training from random weights."""
+
+    alike: Alike
+    """What it had in common with the training."""
+
+
+class SeedsEntry(Result):
+    """The same training with several seeds."""
+
+    further: tuple[int, ...]
+    """Seeds besides the run's own."""
+    runs: tuple[TrainingEntry, ...]
+    """All of them, that of the run's own seed first."""
+    mean: float
+    """Of test accuracies."""
+    std: float
+    """Standard deviation of test accuracies."""
+    reached: int
+    """Runs that reached the target accuracy."""
+
+
+class StepShares(Result):
+    """Shares of a training step. A share that is small beside its interval may be below 0."""
+
+    compute: Interval
+    """Training on a batch that is on the device."""
+    input: Interval
+    """Bringing batches."""
+    lightning: Interval
+    """The Trainer's loop."""
+
+
+class Speed(Result):
+    """The speed of Lightning's Trainer."""
+
+    images_per_second: Interval
+    """Training images per second, over processes."""
+    ratio_to_reference: Interval | None
+    """Null for the reference itself, and where there is none."""
+    not_compared: str | None
+    """Why there is no ratio; null where there is one."""
+    detectable: bool | None
+    """Whether the ratio's interval does not hold 1 and the ratio exceeds both noise floors."""
+    noise_floor: Interval
+    """The Trainer against itself."""
+    verdict: Verdict
+    """Whether the measurement can be relied on."""
+    ratios: dict[str, Interval]
+    """Of modes measured in turn."""
+    step_shares: StepShares | None
+    """Where a step's time goes; null if the modes that tell it were not measured."""
+    step_seconds: dict[str, float]
+    """Percentiles of single steps."""
+    sweep: tuple[SweepPoint, ...]
+    """One for each point of `throughput.sweep`; `changes` always has the batch size."""
+
+
+class Entry(Result):
+    """One accelerator that is there."""
+
+    name: str
+    """As in params.yaml."""
+    label: str
+    """As in reports (`xla:cpu`)."""
+    status: Literal["ok"] = "ok"
+    machine: str
+    """Opaque id of the hardware."""
+    device: str
+    """What the accelerator calls itself."""
+    software: dict[str, str]
+    """Versions of Python and of the packages that compute."""
+    code: str
+    """Digest of the training's code."""
+    throughput: Speed
+    """The speed of Lightning's Trainer."""
+    utilisation: Interval
+    """Achieved FLOP/s over the best that convolutions and matrix products reach."""
+    peak_memory: Memory
+    """Most memory in use."""
+    energy: Energy
+    """Of a training image."""
+    cost_per_million_images: Interval | None
+    """Null where `throughput.price_per_hour` does not name the accelerator."""
+    training: TrainingEntry
+    """With the run's own seed."""
+    control: ControlEntry | None
+    """From random weights; null where none ran."""
+    seeds: SeedsEntry | None
+    """With further seeds; null where there are none."""
+    digests: Digests
+    """sha256 of the weights and of what the model was shown."""
+
+
+class Parity(Result):
+    """Whether two trainings came to the same result."""
+
+    kind: Kind
+    """The strongest claim that holds."""
+    claim: str
+    """The same in words."""
+    equal_through_step: int | None = None
+    """Losses are equal within the tolerance up to this step, counted from 1."""
+    first_different_step: int | None = None
+    """The first step whose losses differ in any bit; null if there is none."""
+    p_value: float | None = None
+    """Of McNemar's exact test on the two answers to each test image."""
+
+
+class Pair(Parity):
+    """The parity of two named accelerators."""
+
+    one: str
+    """`<label>`, or `<label> on <machine>` if it is another machine's."""
+    other: str
+    """The other one, named alike."""
+
+
+AnyEntry = Annotated[Entry | Absent, Field(discriminator="status")]
+
+
+class Comparison(Result):
+    """reports/comparison.json."""
+
+    schema_version: Literal[3] = 3
+    """Grows whenever a key changes its meaning or goes; new keys may come without."""
+    summary: str
+    """The comparison in one sentence."""
+    flags: tuple[str, ...]
+    """What must be known before a speed is read: who did other work than the reference or had
+    other software or training code, whose speed is unstable, which control was shown something
+    else, which training was not reproduced."""
+    reference: str | None
+    """The accelerator that the others are compared with: the first that is there."""
+    target_accuracy: float
+    """Validation accuracy to which time and images are counted."""
+    dataset: Dataset
+    """This machine's."""
+    accelerators: tuple[AnyEntry, ...]
+    """This machine's, in the order of params.yaml."""
+    parity: tuple[Pair, ...]
+    """For each pair of accelerators, other machines' included."""
+    machines: tuple[Entry, ...]
+    """Other machines', as they exported them."""
+
+    @property
+    def present(self) -> list[Entry]:
+        """This machine's accelerators that are there."""
+        return [entry for entry in self.accelerators if isinstance(entry, Entry)]
+
+
+RECORD = TypeAdapter(Record)
+PLAIN_TYPES: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    type(None): "null",
+    Any: "any",
+    Interval: "interval",
+}
+
+
+def documentation() -> str:
+    """The keys of a comparison and of all that it holds, a table for each model."""
+    parts = []
+    for model in _models(Comparison):
+        rows = [
+            [f"`{name}`", _type(field.annotation), " ".join((field.description or "").split())]
+            for name, field in model.model_fields.items()
+        ]
+        about = " ".join((model.__doc__ or "").split())
+        parts.append(f"### {model.__name__}\n\n{about}\n\n{table(['Key', 'Type', 'Holds'], rows)}")
+    return "\n\n".join(parts)
+
+
+def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """`model` and those that it holds, each once, in the order in which a reader meets them."""
+    found = [model]
+    for each in found:
+        for field in each.model_fields.values():
+            found += [inner for inner in _inner(field.annotation) if inner not in found]
+    return found
+
+
+def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _inner(argument)
+
+
+def _type(annotation: Any) -> str:
+    """A type in the words of JSON."""
+    if annotation in PLAIN_TYPES:
+        return PLAIN_TYPES[annotation]
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _type(inner[0])
+    if get_origin(annotation) is tuple:
+        return f"list: {_type(inner[0])}"
+    if get_origin(annotation) is dict:
+        return f"by name: {_type(inner[1])}"
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    return " or ".join(map(_type, inner)) if inner else f"[{annotation.__name__}]"
+
+
+if __name__ == "__main__":
+    print(documentation())

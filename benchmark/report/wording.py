@@ -1,0 +1,158 @@
+"""Figures in words, the same in Markdown and on the page."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from benchmark.common.formatting import duration
+from benchmark.common.statistics import Interval
+from benchmark.report.entries import title
+from benchmark.report.headline import few
+from benchmark.report.schema import Accuracy, Comparison, Entry, Pair, Speed, TrainingEntry
+from benchmark.throughput.schema import Energy, Memory, Verdict
+from benchmark.training.schema import Replay
+
+INTERVALS = (
+    "Intervals are of 95 %: those of rates over the processes of one measurement, those of "
+    "accuracies over the test images, for the one model that was trained."
+)
+PAIRS = (
+    "One training of each is compared, so that `different` and `statistically equal` are said of "
+    "two trained models."
+)
+RATIOS = {
+    "trainer_over_loop": "Trainer / plain loop",
+    "trainer_over_compute": "Trainer / resident batch",
+    "trainer_over_baseline": "Trainer / ImageFolder loop",
+    "input_over_baseline_input": "Loader / ImageFolder loader, per core (bytes / finished floats)",
+}
+
+
+def goal(target: float) -> str:
+    """An accuracy without digits that it does not have."""
+    return f"{100 * target:g}%"
+
+
+def against(speed: Speed) -> str:
+    """A rate's ratio to the reference's, in words where there is none."""
+    if speed.not_compared:
+        return f"not compared: {speed.not_compared}"
+    if speed.ratio_to_reference is None:
+        return "the reference"
+    found = ratio(speed.ratio_to_reference)
+    return found if speed.detectable else f"no difference detectable: {found}"
+
+
+def ratio(found: Interval) -> str:
+    """An interval: ratios near 1 to three places, others to fewer."""
+    places = 3 if found.estimate < 2 else 2 if found.estimate < 10 else 0
+    low, middle, high = (f"{each:.{places}f}" for each in (found.low, found.estimate, found.high))
+    return f"{middle} ({low} to {high})"
+
+
+def speed(found: Speed) -> str:
+    """Images per second with their interval, and a warning if they are not stable."""
+    said = rate(found.images_per_second)
+    return said if found.verdict.stable else f"{said}, unstable"
+
+
+def rate(found: Interval) -> str:
+    """Images per second with their interval."""
+    return f"{found.estimate:.1f} ({found.low:.1f} to {found.high:.1f})"
+
+
+def share(found: Interval | Accuracy) -> str:
+    """A share with its interval."""
+    return f"{found.estimate:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def verdict(found: Verdict) -> str:
+    """Whether a measurement can be relied on."""
+    return str(found)
+
+
+def to_target(training: TrainingEntry) -> str:
+    """Time and images until the target was reached."""
+    found = training.to_target
+    if found is None:
+        return f"not reached in {duration(training.seconds)}"
+    return f"{duration(found.seconds)}, {found.images:,} images"
+
+
+def memory(found: Memory) -> str:
+    """Peak memory of the device, or why it is not known, and of the host."""
+    size = found.device_bytes
+    device = f"unavailable: {found.device_reason}" if size is None else f"{size / 2**30:.1f} GiB"
+    return f"host {found.host_bytes / 2**30:.1f} GiB, device {device}"
+
+
+def energy(found: Energy) -> str:
+    """Of one image, or why it is not known."""
+    joules = found.joules_per_image
+    if joules is None:
+        return f"unavailable: {found.reason}"
+    return f"{joules.estimate:.2g} ({joules.low:.2g} to {joules.high:.2g}) J an image"
+
+
+def cost(found: Interval | None) -> str:
+    """Of a million images, in the unit of the price."""
+    if found is None:
+        return "no price given"
+    return f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str]]:
+    """Accelerator, point and outcome of everything in the sweeps."""
+    for entry in present:
+        for point in entry.throughput.sweep:
+            what = ", ".join(f"{name} {value}" for name, value in point.changes.items())
+            if point.images_per_second:
+                yield entry.label, what, rate(point.images_per_second)
+            else:
+                yield entry.label, what, f"{point.status}: {point.reason}"
+
+
+def replayed(found: Replay) -> str:
+    """Whether the replay was equal, and if not, where it differs."""
+    if found.bitwise:
+        return f"reproduced bitwise over {found.steps} steps"
+    return f"not reproduced: differs at step {found.first_different_step} of {found.steps}"
+
+
+def here(comparison: Comparison) -> list[Pair]:
+    """The pairs of this machine's accelerators that are there."""
+    labels = {entry.label for entry in comparison.present}
+    return [pair for pair in comparison.parity if labels >= {pair.one, pair.other}]
+
+
+def results(comparison: Comparison) -> list[str]:
+    """For each entry of another machine, how its results compare with the reference's, in short."""
+    one = comparison.reference
+    pairs = {pair.other: _short(pair) for pair in comparison.parity if pair.one == one}
+    names = [title(entry.label, entry.machine) for entry in comparison.machines]
+    return [pairs.get(name, "the reference") for name in names]
+
+
+def _short(pair: Pair) -> str:
+    if pair.kind == "not compared":
+        return pair.claim
+    p = f" (p = {pair.p_value:.2g})" if pair.p_value is not None else ""
+    step = pair.first_different_step
+    differs = f", bits differ from step {step} on" if step else ""
+    return f"{pair.kind}{p}{differs}"
+
+
+def elsewhere(comparison: Comparison) -> str:
+    """Every pair with another machine that is not the reference's, counted; empty if none is."""
+    one, near = comparison.reference, here(comparison)
+    pairs = [
+        pair
+        for pair in comparison.parity
+        if pair.kind != "unavailable" and pair.one != one and pair not in near
+    ]
+    if not pairs:
+        return ""
+    kinds = Counter(pair.kind for pair in pairs)
+    said = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    unlike = [f"{pair.one} and {pair.other}" for pair in pairs if pair.kind == "different"]
+    named = f" (different: {few(unlike)})" if unlike else ""
+    return f"Of {len(pairs)} pairs without {one}: {said}{named}."

@@ -1,0 +1,76 @@
+"""Lightning's Trainer as a mode: a fit that pauses between blocks of steps."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from greenlet import greenlet
+
+from benchmark.common.parameters import Precision
+from benchmark.machine import accelerators
+
+
+class PausableFit(pl.Callback):
+    """Trainer.fit as a coroutine: it goes on for so many steps and then waits.
+
+    A greenlet is a second stack in the same thread. So the modes can take turns while Lightning
+    keeps its own loop, and its steps run on the same OpenMP threads as those of the others.
+    """
+
+    def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
+        self._module = module
+        self._data = data
+        self._left = 0
+
+    def start(self, trainer: pl.Trainer) -> None:
+        """Begin to fit, up to the first step. `trainer` has this as its last callback."""
+        self._trainer = trainer
+        self._fit = greenlet(lambda: trainer.fit(self._module, datamodule=self._data))
+        self._fit.switch()
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The one that the Trainer steps."""
+        return self._trainer.optimizers[0]
+
+    def run(self, steps: int) -> None:
+        """Go on with the fit."""
+        self._left = steps
+        self._fit.switch()
+        assert not self._fit.dead, "the fit ended before it was told to"
+
+    def stop(self) -> None:
+        """Let the fit end as a fit does: its loop asks after each step whether it should."""
+        self._trainer.should_stop = True
+        while not self._fit.dead:
+            self._left = 1
+            self._fit.switch()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Wait for the first `run`."""
+        self._fit.parent.switch()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Wait for the next `run`, if this one is done."""
+        self._left -= 1
+        if not self._left:
+            self._fit.parent.switch()
+
+
+def bare_trainer(
+    accelerator: str, precision: Precision, callback: pl.Callback, **limits: Any
+) -> pl.Trainer:
+    """The training stage's Trainer without whatever is not training: no validation, no
+    checkpoints, nothing logged or shown."""
+    return pl.Trainer(
+        **accelerators.trainer_arguments(accelerator),
+        **limits,
+        precision=precision,
+        limit_val_batches=0,
+        deterministic=True,
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )

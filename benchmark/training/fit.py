@@ -1,0 +1,172 @@
+"""One seeded, resumable Lightning fit, and a test of its best epoch."""
+
+import logging
+import math
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from benchmark.common import digests
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import Parameters
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.machine import accelerators
+from benchmark.machine.accelerators import Accelerator
+from benchmark.training.callbacks import (
+    ResumableBackboneFinetuning,
+    ResumableEarlyStopping,
+    XLAGraphs,
+)
+from benchmark.training.features import FeatureDataModule
+from benchmark.training.history import (
+    EpochPrinter,
+    EpochTimer,
+    FirstStepsDigest,
+    History,
+    Predictions,
+)
+from benchmark.training.model import FineTuner
+
+SCRATCH = Path(".checkpoints")
+
+
+class Run:
+    """One fit, and a test of its best epoch, on an accelerator that is here."""
+
+    def __init__(
+        self, accelerator: Accelerator, parameters: Parameters, scratch: Path, *extras: Callback
+    ) -> None:
+        silence_lightning()
+        # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
+        pl.seed_everything(parameters.seed, verbose=False)
+        self.accelerator = accelerator
+        self.parameters = parameters
+        self.data = data_module(parameters)
+        self.model = fine_tuner(parameters, len(self.data.classes))
+        self.initial = digests.of_state(self.model.network.state_dict())
+        self.features_seconds = 0.0
+        self.history, self.first_steps = History(), FirstStepsDigest()
+        self.predictions = Predictions()
+        self.epoch_timer = EpochTimer(accelerator.name)
+        self.best = ModelCheckpoint(
+            scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )  # fmt: skip
+        self.last = scratch / "last.ckpt"
+        self.trainer = self._trainer(extras)
+
+    def execute(self) -> "Run":
+        """Fit, from the last whole epoch if the run was interrupted, then test."""
+        resumed = str(self.last) if self.last.exists() else None
+        if resumed:
+            print(f"{self.accelerator.label}: resuming after an interruption", flush=True)
+        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
+        if isinstance(self.data, FeatureDataModule):
+            self.features_seconds = self.data.seconds
+        self._restore_best()
+        start = time.perf_counter()
+        self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
+        self.test_seconds = time.perf_counter() - start
+        self._require_finite(self.test["test/loss"], "test")
+        return self
+
+    def _restore_best(self) -> None:
+        """The weights alone: test(ckpt_path=...) would take the recordings back too."""
+        score = self.best.best_model_score
+        self._require_finite(math.inf if score is None else score.item(), "validation")
+        checkpoint = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(checkpoint["state_dict"])
+
+    def _require_finite(self, loss: float, split: str) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{self.accelerator.label}: the {split} loss is not a finite number.",
+                "Lower train.learning_rate, or choose a finer train.precision.",
+            )
+
+    def _trainer(self, extras: Sequence[Callback]) -> pl.Trainer:
+        train, terminal = self.parameters.train, sys.stderr.isatty()
+        recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
+        callbacks = [*recording, *self._checkpoints(), *self._extras(terminal), *extras]
+        return pl.Trainer(
+            **accelerators.trainer_arguments(self.accelerator.name),
+            precision=train.precision,
+            max_epochs=train.max_epochs,
+            deterministic=True,
+            callbacks=callbacks,
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=terminal,
+        )
+
+    def _checkpoints(self) -> list[Callback]:
+        last = ModelCheckpoint(
+            self.last.parent, self.last.stem, save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )  # fmt: skip
+        train = self.parameters.train
+        stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
+        return [stopping, self.best, last]
+
+    def _extras(self, terminal: bool) -> list[Callback]:
+        extras: list[Callback] = []
+        if not terminal:
+            extras.append(EpochPrinter(self.accelerator.label, self.history))
+        train = self.parameters.train
+        if train.unfreeze_epoch:
+            extras.append(
+                ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
+            )
+        if self.accelerator.name in ("tpu", "xla"):
+            extras.append(XLAGraphs(self.accelerator.name))
+        return extras
+
+
+def data_module(parameters: Parameters) -> ImageDataModule:
+    """The DataModule that `parameters` describe."""
+    kind = FeatureDataModule if parameters.model.freeze_backbone else ImageDataModule
+    return kind(**parameters.data.model_dump(), seed=parameters.seed)
+
+
+def fine_tuner(parameters: Parameters, classes: int) -> FineTuner:
+    """The model that `parameters` describe, for `classes` classes."""
+    train = parameters.train
+    return FineTuner(classes, parameters.seed, parameters.model, train.learning_rate, train.fused)
+
+
+def silence_lightning() -> None:
+    """Silence what Lightning says to everybody: nothing of it is about this suite's runs."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
+    warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a frozen backbone is
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+
+
+@contextmanager
+def scratch(name: str, key: str) -> Iterator[Path]:
+    """A directory that outlives an interruption, for one process at a time; gone on success."""
+    home = SCRATCH / name
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "lock", timeout=0):
+            for stale in home.iterdir():
+                if stale.is_dir() and stale.name != key:
+                    shutil.rmtree(stale)
+            (home / key).mkdir(exist_ok=True)
+            yield home / key
+            shutil.rmtree(home / key)
+    except Timeout:
+        raise UserError(
+            f"Another process is training on {name} here.", "Wait for it, or end it."
+        ) from None

@@ -1,0 +1,126 @@
+"""What the training and replay stages write."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from benchmark.common.results import Result, Unavailable
+
+
+class Metrics(Result):
+    """Of the best epoch on one split."""
+
+    loss: float
+    """Mean cross-entropy."""
+    accuracy: float
+    """Share of images whose class is found."""
+    top5: float
+    """Share of images whose class is among the five most probable."""
+
+
+class Inputs(Result):
+    """Digests of what a training depends on, taken when it starts."""
+
+    parameters: str
+    """Of the parameters that change its results."""
+    code: str
+    """Of the code that it runs."""
+    dataset: str
+    """md5 of the dataset's pin."""
+    weights: str
+    """sha256 of the file of weights, or the name of weights without a file."""
+    environment: str
+    """Of the environment stage's result."""
+
+
+class FirstSteps(Result):
+    """What a replay must reproduce."""
+
+    steps: int
+    """Number of steps."""
+    weights: str
+    """sha256 of the weights after them."""
+
+
+class Digests(Result):
+    """sha256 of the weights and of what the model was shown."""
+
+    weights: str
+    """Of the best epoch's weights."""
+    initial_weights: str
+    """Of the weights before the first step."""
+    order: str
+    """Of the order of samples over all epochs."""
+    pixels: str
+    """Of the first batches' bytes, labels, windows and flips."""
+    first_steps: FirstSteps
+    """Of the weights after the first steps."""
+    order_by_epoch: tuple[str, ...]
+    """Of the order of samples up to the end of each epoch."""
+
+
+class Training(Result):
+    """One training: the same bytes whenever it is repeated on the same machine."""
+
+    status: Literal["ok"] = "ok"
+    accelerator: str
+    """The accelerator as reports call it."""
+    device: str
+    """What the accelerator calls itself."""
+    test: Metrics
+    """On the test split."""
+    val: Metrics
+    """On the validation split."""
+    epochs: int
+    """Number of epochs that were trained."""
+    best_epoch: int
+    """The epoch of the lowest validation loss, from 0."""
+    steps: int
+    """Optimizer steps."""
+    classes: int
+    """Number of classes."""
+    digests: Digests
+    """Of the weights and of what was shown."""
+    inputs: Inputs
+    """What it depends on."""
+
+
+class Timing(Result):
+    """Wall times of a training, in seconds."""
+
+    status: Literal["ok"] = "ok"
+    accelerator: str
+    """The accelerator as reports call it."""
+    total_seconds: float
+    """All that is below together."""
+    features_seconds: float
+    """Computing a frozen backbone's features; 0 without."""
+    epoch_seconds: tuple[float, ...]
+    """Each epoch, validation included."""
+    test_seconds: float
+    """The test of the best epoch."""
+
+
+class Replay(Result):
+    """A training's first steps, repeated in a fresh process."""
+
+    status: Literal["ok"] = "ok"
+    accelerator: str
+    """The accelerator as reports call it."""
+    steps: int
+    """Number of steps that were repeated."""
+    bitwise: bool
+    """Whether losses and weights are equal bit for bit."""
+    first_different_step: int | None = None
+    """The first step, from 1, whose loss or weights differ; null if none does."""
+
+
+TRAINING: TypeAdapter[Training | Unavailable] = TypeAdapter(
+    Annotated[Training | Unavailable, Field(discriminator="status")]
+)
+TIMING: TypeAdapter[Timing | Unavailable] = TypeAdapter(
+    Annotated[Timing | Unavailable, Field(discriminator="status")]
+)
+REPLAY: TypeAdapter[Replay | Unavailable] = TypeAdapter(
+    Annotated[Replay | Unavailable, Field(discriminator="status")]
+)

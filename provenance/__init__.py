@@ -1,0 +1,1 @@
+"""How the bundled images and weights were made. No stage of the pipeline imports this."""

@@ -1,0 +1,48 @@
+"""`python -m provenance images DIRECTORY` and `python -m provenance weights ACCELERATOR`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import ACCELERATORS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "images":
+            from provenance.synthetic import synthesise
+
+            synthesise(options.directory, options.seed)
+        else:
+            _make_weights(options.accelerator)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make_weights(name: str) -> None:
+    from benchmark.machine.accelerators import find
+    from provenance.pretrain import pretrain
+    from provenance.recipe import load_recipe
+
+    pretrain(find(name), load_recipe())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m provenance", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    images = commands.add_parser("images", help="draw the bundled dataset anew")
+    images.add_argument("directory", type=Path, help="where to write it; must not exist")
+    images.add_argument("--seed", type=int, default=0, help="of every picture")
+    weights = commands.add_parser("weights", help="train the source weights; takes hours")
+    weights.add_argument("accelerator", choices=ACCELERATORS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""provenance/recipe.yaml, validated: how the source weights are made."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from benchmark.common.parameters import Precision, Section, Seed
+
+RECIPE_FILE = Path(__file__).with_name("recipe.yaml")
+
+
+class Recipe(Section):
+    """How source weights are made."""
+
+    seed: Seed
+    """Of images, weights and order."""
+
+    species: int = Field(ge=2)
+    """Drawn species to tell apart, none of them in the bundled dataset."""
+    images_per_species: int = Field(ge=1)
+    """For training; 5 more each for validation and test."""
+    drawn_size: int = Field(ge=48)
+    """Height and width of the drawn images, in pixels."""
+    image_sizes: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)]
+    """Height and width of what the network sees, in pixels, each for an equal part of the epochs;
+    the last is that of the evaluation."""
+    batch_size: int = Field(ge=2)
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    """AdamW's, at the cycle's peak."""
+    precision: Precision
+
+
+def load_recipe(path: Path = RECIPE_FILE) -> Recipe:
+    """The recipe in `path`."""
+    return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -124,20 +124,3 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the machine's GPU, if it has one."""
     absent = accelerators.Accelerator("gpu", "", "no CUDA or MPS device found")
     monkeypatch.setattr(accelerators, "_find_gpu", lambda: absent)
-
-
-@pytest.fixture
-def pages(workspace: Path, parameters) -> Callable[..., str]:
-    """Writes the report for the accelerators that results were written for; its Markdown."""
-    from benchmark.common import results
-    from benchmark.common.files import write_json
-    from benchmark.report import report
-    from tests import made
-
-    write_json(results.DATASET, made.DATASET)
-
-    def render(*names: str, **changes: Any) -> str:
-        report.run(parameters.model_copy(update={"accelerators": names, **changes}))
-        return Path("reports/report.md").read_text(encoding="utf-8")
-
-    return render

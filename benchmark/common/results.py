@@ -33,6 +33,7 @@ class Unavailable(Result):
     """What every stage writes where its accelerator is not."""
 
     status: Literal["unavailable"] = "unavailable"
+    """As opposed to `ok`."""
     accelerator: str
     """The accelerator as reports call it."""
     reason: str

@@ -11,6 +11,7 @@ class Environment(Result):
     """Hardware and software behind an accelerator."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     accelerator: str
     """The accelerator as reports call it."""
     device: str

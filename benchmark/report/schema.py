@@ -84,6 +84,7 @@ class Absent(Result):
     label: str
     """As in reports (`xla:cpu`)."""
     status: Literal["unavailable"] = "unavailable"
+    """As opposed to `ok`."""
     reason: str
     """Why it cannot be used."""
 
@@ -229,6 +230,7 @@ class Entry(Result):
     label: str
     """As in reports (`xla:cpu`)."""
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     machine: str
     """Opaque id of the hardware."""
     device: str
@@ -368,7 +370,11 @@ def _type(annotation: Any) -> str:
         return f"by name: {_type(inner[1])}"
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in inner)
-    return " or ".join(map(_type, inner)) if inner else f"[{annotation.__name__}]"
+    return (
+        " or ".join(map(_type, inner))
+        if inner
+        else f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    )
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ class Measurement(Result):
     """Everything that one process measured."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     first_step_seconds: float
     """From the making of the model to the end of the Trainer's first step."""
     compile_seconds: float
@@ -221,6 +222,7 @@ class Throughput(Result):
     """The speed of one accelerator."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     accelerator: str
     """The accelerator as reports call it."""
     device: str

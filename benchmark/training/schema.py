@@ -63,6 +63,7 @@ class Training(Result):
     """One training: the same bytes whenever it is repeated on the same machine."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     accelerator: str
     """The accelerator as reports call it."""
     device: str
@@ -89,6 +90,7 @@ class Timing(Result):
     """Wall times of a training, in seconds."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     accelerator: str
     """The accelerator as reports call it."""
     total_seconds: float
@@ -105,6 +107,7 @@ class Replay(Result):
     """A training's first steps, repeated in a fresh process."""
 
     status: Literal["ok"] = "ok"
+    """As opposed to `unavailable`."""
     accelerator: str
     """The accelerator as reports call it."""
     steps: int

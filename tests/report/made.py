@@ -1,38 +1,72 @@
 """Made-up results, from which every form of the report can be drawn."""
 
 from math import exp
+from pathlib import Path
 from typing import Any
 
 from benchmark.common.files import write_csv, write_json
-from benchmark.common.results import EPOCH_HEADER, PREDICTION_HEADER, STEP_HEADER, Results
-from benchmark.report.record import Record, Training
+from benchmark.common.results import (
+    EPOCH_HEADER,
+    PREDICTION_HEADER,
+    STEP_HEADER,
+    Results,
+    TrainingResults,
+    Unavailable,
+    write_result,
+)
+from benchmark.common.statistics import Interval
+from benchmark.data.schema import Dataset
+from benchmark.machine.schema import Environment
+from benchmark.report.schema import Absent, Record, TrainingRecord
+from benchmark.throughput.schema import Throughput, Verdict
+from benchmark.training.schema import Replay, Timing, Training
 
 IMAGES = {"train": 1000, "val": 250, "test": 40}
-DATASET = {"md5": "ab" * 16 + ".dir", "classes": 3, "images": IMAGES}
+DATASET = Dataset(md5="ab" * 16 + ".dir", nfiles=1290, size=10**6, classes=3, images=IMAGES)
+DISTURBED = Verdict(
+    stable=False, reason="other work took 40% of the processors", advice="end it and repeat"
+)
+WORKLOAD = {
+    "network": "resnet50", "weights": "s", "freeze_backbone": False, "channels_last": True,
+    "compile": False, "image_size": 64, "batch_size": 32, "num_workers": 0, "cache_gib": 8.0,
+    "precision": "32-true", "fused": False, "code": "c",
+}  # fmt: skip
+INPUTS = {"dataset": "d", "parameters": "q", "code": "c", "weights": "s", "environment": "e"}
 
 
-def around(middle: float, part: float) -> dict[str, float]:
-    """An interval that reaches `part` of its median to each side."""
-    return {"estimate": middle, "low": middle * (1 - part), "high": middle * (1 + part)}
+def around(middle: float, part: float) -> Interval:
+    """An interval that reaches `part` of its estimate to each side."""
+    return Interval(middle, middle * (1 - part), middle * (1 + part))
+
+
+def replay(label: str = "cpu", first_different_step: int | None = None) -> Replay:
+    """Bitwise unless a step differs."""
+    return Replay(
+        accelerator=label,
+        steps=10,
+        bitwise=first_different_step is None,
+        first_different_step=first_different_step,
+    )
 
 
 def training(
     label: str = "cpu",
     *,
+    device: str | None = None,
     correct: str = "1110" * 10,
     losses: tuple[float, ...] = (),
+    accuracies: tuple[float, ...] = (0.3, 0.7, 0.8),
     weights: str = "w",
     seconds: float = 20.0,
     first_different_step: int | None = None,
     inputs: dict[str, str] | None = None,
     **digests: Any,
-) -> Training:
-    """Three epochs of four steps each, the second of which reaches 60 %; its replay is bitwise
-    unless it `first_different_step` a step."""
+) -> TrainingRecord:
+    """Three epochs of four steps each, the second of which reaches 60 %."""
     right = correct.count("1") / len(correct)
     result = {
-        "status": "ok", "accelerator": label, "device": f"a {label}", "epochs": 3,
-        "best_epoch": 2, "classes": 3, "steps": 12,
+        "accelerator": label, "device": device or f"a {label}", "epochs": 3, "best_epoch": 2,
+        "classes": 3, "steps": 12,
         "test": {"loss": 1.0, "accuracy": right, "top5": 0.95},
         "val": {"loss": 1.0, "accuracy": 0.8, "top5": 1.0},
         "digests": {
@@ -40,53 +74,68 @@ def training(
             "first_steps": {"steps": 10, "weights": "f" * 64},
             "order_by_epoch": ["o0", "o1", "o2"], **digests,
         },
-        "inputs": {"dataset": "d", "parameters": "q", "code": "c", "weights": "s"} | (inputs or {}),
+        "inputs": INPUTS | (inputs or {}),
     }  # fmt: skip
-    times = {"total_seconds": 3 * seconds + 2, "features_seconds": 0.0}
-    return Training(
-        result=result,
-        timing={"status": "ok", **times, "epoch_seconds": [seconds] * 3, "test_seconds": 2.0},
+    return TrainingRecord(
+        result=Training.model_validate(result),
+        timing=Timing(
+            accelerator=label,
+            total_seconds=3 * seconds + 2,
+            features_seconds=0.0,
+            epoch_seconds=(seconds,) * 3,
+            test_seconds=2.0,
+        ),
         losses=losses or tuple(4 * exp(-step / 6) for step in range(12)),
-        accuracies=(0.3, 0.7, 0.8),
+        accuracies=accuracies,
         correct=correct,
-        replay={
-            "status": "ok", "accelerator": label, "steps": 10, "bitwise": first_different_step is None,
-            "first_different_step": first_different_step,
-        },
+        replay=replay(label, first_different_step),
+    )
+
+
+def environment(
+    label: str = "cpu", machine: str = "a" * 16, packages: dict[str, str] | None = None
+) -> Environment:
+    """Hardware and software."""
+    return Environment(
+        accelerator=label, device=f"a {label}", machine=machine, cpu="a cpu", cores=2, threads=2,
+        memory_gib=16, system="Linux x86_64", python="3.11.7",
+        packages={"torch": "2.9.1", **(packages or {})},
     )  # fmt: skip
 
 
-def throughput(
-    label: str, rate: float, floor: float, spread: float, **workload: Any
-) -> dict[str, Any]:
+def throughput(label: str, rate: float, floor: float, spread: float, **workload: Any) -> Throughput:
     """A measurement whose trainer makes `rate` images per second."""
-    ratios = {
-        "trainer_over_loop": around(0.995, floor),
-        "trainer_over_compute": around(0.975, floor),
-        "trainer_over_baseline": around(1.06, floor),
-        "input_over_baseline_input": around(95.0, 0.1),
-    }
-    return {
-        "status": "ok", "accelerator": label, "device": f"a {label}", "verdict": "stable",
-        "workload": {"network": "resnet50", "batch_size": 32, "code": "c", **workload},
+    seconds = {f"p{percent}": (0.9 + percent / 500) * 32 / rate for percent in (5, 25, 50, 75, 95)}
+    content = {
+        "accelerator": label, "device": f"a {label}", "verdict": Verdict(stable=True),
+        "workload": WORKLOAD | workload,
         "dataset": "d",
         "modes": {
             "trainer": {"images_per_second": around(rate, spread)},
             "compute": {"images_per_second": around(rate / 0.975, spread)},
         },
-        "ratios": ratios,
+        "ratios": {
+            "trainer_over_loop": around(0.995, floor),
+            "trainer_over_compute": around(0.975, floor),
+            "trainer_over_baseline": around(1.06, floor),
+            "input_over_baseline_input": around(95.0, 0.1),
+        },
         "noise_floor": around(1.0, floor),
         "trainer": {
-            "step_seconds": {
-                f"p{percent}": (0.9 + percent / 500) * 32 / rate for percent in (5, 25, 50, 75, 95)
-            }
+            "step_seconds": seconds, "first_step_seconds": around(1.0, 0.1), "compile_seconds": 0.0,
+            "lightning_seconds_per_step": around(3e-4, 0.1),
+            "lightning_seconds_per_epoch": around(3e-3, 0.1),
         },
+        "other_work": 0.01,
         "efficiency": {
-            "utilisation": around(0.5, 0.02),
-            "peak_memory": {"host_bytes": 2**31, "device_bytes": "unavailable: it is the host"},
-            "energy": {"status": "unavailable", "reason": "no counter"},
+            "flops_per_image": 10**9, "flops_per_second": around(1e9 * rate, 0.02),
+            "peak_flops_per_second": around(2e9 * rate, 0.02), "peak_of": "matrix product",
+            "utilisation": around(0.5, 0.02), "data_wait_share": {},
+            "peak_memory": {"host_bytes": 2**31, "device_reason": "it is the host"},
+            "energy": {"reason": "no counter"},
         },
     }  # fmt: skip
+    return Throughput.model_validate(content)
 
 
 def record(
@@ -98,43 +147,46 @@ def record(
     floor: float = 0.01,
     spread: float = 0.005,
     workload: dict[str, Any] | None = None,
-    seeds: dict[int, Training] | None = None,
+    seeds: dict[int, TrainingRecord] | None = None,
     train_images: int = IMAGES["train"],
     packages: dict[str, str] | None = None,
+    measured: dict[str, Any] | None = None,
     **trained: Any,
 ) -> Record:
-    """All of one accelerator."""
+    """All of one accelerator; `measured` replaces parts of its throughput."""
     label = label or name
+    found = throughput(label, rate, floor, spread, **(workload or {}))
     return Record(
         name=name,
-        environment={
-            "status": "ok", "machine": machine, "python": "3.11.7",
-            "packages": {"torch": "2.9.1", **(packages or {})},
-        },
+        environment=environment(label, machine, packages),
         training=training(label, **trained),
         seeds=seeds or {},
-        throughput=throughput(label, rate, floor, spread, **(workload or {})),
+        throughput=found.model_copy(update=measured or {}),
         train_images=train_images,
-    )  # fmt: skip
-
-
-def absent(name: str, reason: str = "no CUDA or MPS device found") -> Record:
-    """An accelerator that is not there."""
-    status = {"status": "unavailable", "accelerator": name, "reason": reason}
-    nothing = Training(
-        result=status, timing=status, losses=(), accuracies=(), correct="", replay=status
     )
-    return Record(
-        name=name, environment=status, training=nothing, seeds={}, throughput=status,
-        train_images=IMAGES["train"],
-    )  # fmt: skip
 
 
-def write_training(results: Results, training: Training) -> None:
+def absent(name: str, reason: str = "no CUDA or MPS device found") -> Absent:
+    """An accelerator that is not there."""
+    return Absent(name=name, label=name, reason=reason)
+
+
+def exported(found: Record) -> dict[str, Any]:
+    """A record as the export writes it."""
+    content: dict[str, Any] = found.model_dump(mode="json", exclude_none=True)
+    return content
+
+
+def write_exported(path: Path, found: Record) -> None:
+    """The file that another machine's export would be."""
+    write_json(path, exported(found))
+
+
+def write_training(results: TrainingResults, training: TrainingRecord) -> None:
     """The files that a training stage leaves; two classes, in turn."""
-    write_json(results.training, training.result)
-    write_json(results.timing, training.timing)
-    write_json(results.replay, training.replay)
+    write_result(results.result, training.result)
+    write_result(results.timing, training.timing)
+    write_result(results.replay, training.replay)
     write_csv(results.steps, STEP_HEADER, [(k, 0, x) for k, x in enumerate(training.losses)])
     epochs = [(k, 1.0, 1.0, a, 1.0) for k, a in enumerate(training.accuracies)]
     write_csv(results.epochs, EPOCH_HEADER, epochs)
@@ -153,20 +205,22 @@ def write_training(results: Results, training: Training) -> None:
 def write_results(name: str, **options: Any) -> Record:
     """The files that all stages leave of one accelerator."""
     found = record(name, **options)
-    write_found(found)
+    results = Results(name)
+    write_training(results.own, found.training)
+    for seed, further in found.seeds.items():
+        write_training(results.training(str(seed)), further)
+    write_result(results.environment, found.environment)
+    write_result(results.throughput, found.throughput)
     return found
 
 
-def write_absent(name: str) -> None:
+def write_absent(name: str, reason: str = "no CUDA or MPS device found") -> None:
     """The files that all stages leave of an absent accelerator."""
-    write_found(absent(name))
-
-
-def write_found(found: Record) -> None:
-    """The files that all stages leave of `found`."""
-    results = Results(found.name)
-    write_training(results, found.training)
-    for seed, training in found.seeds.items():
-        write_training(results.seed(seed), training)
-    write_json(results.environment, found.environment)
-    write_json(results.throughput, {**found.throughput, "samples": [{"rounds": []}]})
+    results, result = Results(name), Unavailable(accelerator=name, reason=reason)
+    own = results.own
+    for path in (results.environment, results.throughput, own.result, own.timing, own.replay):
+        write_result(path, result)
+    for path, header in (
+        (own.steps, STEP_HEADER), (own.epochs, EPOCH_HEADER), (own.predictions, PREDICTION_HEADER)
+    ):  # fmt: skip
+        write_csv(path, header, [])

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from benchmark.__main__ import main
-from benchmark.common.files import write_json
 from benchmark.report import gate
-from benchmark.report.record import Record
-from tests.report.made import record, write_results
+from benchmark.report.schema import Record
+from tests.report.made import DISTURBED, record, write_exported, write_results
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def sides(tmp_path: Path):
     def compare(before: Record, after: Record, *options: str) -> int:
         paths = [tmp_path / "before.json", tmp_path / "after.json"]
         for path, found in zip(paths, (before, after), strict=True):
-            write_json(path, found.model_dump(mode="json"))
+            write_exported(path, found)
         return main(["compare", *map(str, paths), *options])
 
     return compare
@@ -59,9 +58,8 @@ def test_lost_accuracy_is_a_regression_too(sides, capsys) -> None:
 
 def test_another_mode_alone_is_no_regression(sides) -> None:
     after = record()
-    modes = {**after.throughput["modes"], "compute": record(rate=20).throughput["modes"]["compute"]}
-    slower = after.model_copy(update={"throughput": {**after.throughput, "modes": modes}})
-    assert sides(record(), slower) == 0
+    modes = {**after.throughput.modes, "compute": record(rate=20).throughput.modes["compute"]}
+    assert sides(record(), record(measured={"modes": modes})) == 0
 
 
 @pytest.mark.parametrize(
@@ -81,17 +79,15 @@ def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, w
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
 def test_an_unstable_rate_neither_fails_nor_passes(sides, capsys, first, second) -> None:
     """Accuracy does not depend on what else ran."""
-    verdict = "unstable: other work took 40% of the processors, end it and repeat"
 
     def measured(rate: float, unstable: bool, **trained: Any) -> Record:
-        found = record(rate=rate, **trained)
-        update = {"verdict": verdict} if unstable else {}
-        return found.model_copy(update={"throughput": {**found.throughput, **update}})
+        return record(rate=rate, measured={"verdict": DISTURBED} if unstable else None, **trained)
 
     assert sides(measured(100, first), measured(50, second)) == 2
     side = "first" if first else "second"
     assert capsys.readouterr().out.splitlines() == [
-        f"cpu: rates not compared: the {side} is {verdict}",
+        f"cpu: rates not compared: the {side} is unstable: other work took 40% of the processors; "
+        "end it and repeat",
         "cpu accuracy: no difference detectable: 75.0% to 75.0% (McNemar's exact test, p = 1)",
     ]
     assert sides(measured(100, first), measured(100, second, correct="0" * 40)) == 1
@@ -134,8 +130,8 @@ def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace,
 
 def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
     for machine, rate in (("m1", 100.0), ("m2", 90.0)):
-        found = record(machine=machine, rate=rate).model_dump(mode="json")
-        write_json(Path(f"reports/machines/{machine}/cpu.json"), found)
+        path = Path(f"reports/machines/{machine}/cpu.json")
+        write_exported(path, record(machine=machine, rate=rate))
     assert main(["compare", "m1", "reports/machines/m2"]) == 1
     assert "-10.0%" in capsys.readouterr().out
     write_results("cpu", rate=80.0)

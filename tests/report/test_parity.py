@@ -4,7 +4,7 @@ from math import exp, nan, sqrt
 
 import pytest
 
-from benchmark.report.parity import compare, difference, mcnemar, unlike
+from benchmark.report.parity import compare, difference, input_differences, mcnemar
 from tests.report.made import absent, record, training
 
 LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
@@ -24,7 +24,7 @@ def test_a_rounding_is_within_the_tolerance() -> None:
     other = record("gpu", weights="v", losses=moved(3, 1e-5))
     found = compare(record(), other)
     assert found.kind == "equal within tolerance"
-    assert found.claim == "equal within 0.001 through step 12, the last; bits part at step 3"
+    assert found.claim == "equal within 0.001 through step 12, the last; bits differ from step 3 on"
 
 
 def test_losses_may_part_later_if_the_answers_do_not_differ() -> None:
@@ -58,20 +58,22 @@ def test_losses_that_are_no_numbers_do_not_part() -> None:
 def test_losses_that_part_at_once_leave_the_answers() -> None:
     found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
     assert (found.kind, found.equal_through_step) == ("statistically equal", 0)
-    assert found.p == 1
+    assert found.p_value == 1
 
 
 def test_other_answers_are_a_difference() -> None:
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(5, 0.1))
     found = compare(record(correct="1" * 20 + "0" * 20), other)
     assert found.kind == "different"
-    assert found.claim.endswith("though equal within 0.001 through step 4; bits part at step 5")
+    assert found.claim.endswith(
+        "though equal within 0.001 through step 4; bits differ from step 5 on"
+    )
 
 
 def test_of_many_tests_one_finds_less_easily() -> None:
     one = record(correct="1" * 7 + "0" * 33)
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
-    assert compare(one, other).p == pytest.approx(2 / 2**7)
+    assert compare(one, other).p_value == pytest.approx(2 / 2**7)
     assert "p = 0.016, different below 0.05; -17.5 points, " in compare(one, other).claim
     assert "p = 0.016, different below 0.013; -17.5 points, " in compare(one, other, tests=4).claim
     assert compare(one, other).kind == "different"
@@ -91,7 +93,7 @@ def test_of_many_tests_one_finds_less_easily() -> None:
 def test_what_was_shown_something_else_is_not_compared(changed, named: str) -> None:
     found = compare(record(), record("gpu", **changed))
     assert (found.kind, found.claim) == ("not compared", f"not compared: {named} differ")
-    assert (found.p, found.equal_through_step) == (None, None)
+    assert (found.p_value, found.equal_through_step) == (None, None)
 
 
 def test_other_code_may_come_to_the_same() -> None:
@@ -100,8 +102,8 @@ def test_other_code_may_come_to_the_same() -> None:
 
 def test_orders_are_compared_over_the_epochs_that_both_ran() -> None:
     shorter = training(order_by_epoch=["o0", "o1"])
-    assert unlike(training(), shorter) == []
-    assert unlike(training(), training(order_by_epoch=["o0", "x"])) == ["sample orders"]
+    assert input_differences(training(), shorter) == []
+    assert input_differences(training(), training(order_by_epoch=["o0", "x"])) == ["sample orders"]
 
 
 def test_an_absent_accelerator_is_not_compared() -> None:

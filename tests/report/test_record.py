@@ -10,8 +10,8 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
 from benchmark.common.results import Results
 from benchmark.report import record
-from benchmark.report.record import MACHINES, Record
-from tests import made
+from benchmark.report.record import MACHINES
+from tests.report import made
 from tests.report.made import write_absent, write_results
 
 
@@ -24,7 +24,7 @@ def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path
 
 def test_a_stage_that_has_not_run_is_named(workspace: Path) -> None:
     write_results("cpu")
-    for path in (Results("cpu").replay, Results("cpu").predictions):
+    for path in (Results("cpu").own.replay, Results("cpu").own.predictions):
         path.unlink()
         with pytest.raises(UserError, match=rf"{path} is not here.*dvc repro"):
             record.read("cpu")
@@ -58,9 +58,9 @@ def test_nothing_to_export_is_said(change, workspace: Path) -> None:
     ("content", "message"),
     [
         ("{", "is no exported result: Expecting"),
-        ("[]", "is no exported result: its schema version is None, not 2. Export it anew"),
-        ('{"schema_version": 1}', "its schema version is 1, not 2. Export it anew"),
-        ('{"schema_version": 2, "name": "cpu"}', "is no exported result: "),
+        ("[]", "is no exported result: its schema version is None, not 3. Export it anew"),
+        ('{"schema_version": 1}', "its schema version is 1, not 3. Export it anew"),
+        ('{"schema_version": 3, "name": "cpu"}', "result: environment: field required. Exp"),
     ],
 )
 def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:
@@ -72,22 +72,31 @@ def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("found", "lacking"),
-    [(made.absent("gpu"), "environment.machine"), (made.record(), "throughput.efficiency")],
-)
-def test_what_reports_need_must_be_there(tmp_path: Path, found: Record, lacking: str) -> None:
-    content = json.loads(found.model_dump_json())
-    content["throughput"].pop("efficiency", None)
-    (tmp_path / "x.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=f"it lacks {lacking}"):
+@pytest.mark.parametrize("path", ["environment.machine", "throughput.efficiency"])
+def test_what_reports_need_must_be_there(tmp_path: Path, path: str) -> None:
+    content = made.exported(made.record())
+    parent, key = path.split(".")
+    del content[parent][key]
+    write_json(tmp_path / "x.json", content)
+    with pytest.raises(UserError, match=f"result: {path}: field required. Export it anew"):
         record.load(tmp_path / "x.json")
+
+
+def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> None:
+    write_results("cpu")
+    path = Results("cpu").throughput
+    content = json.loads(path.read_text()) | {"verdict": "stable"}
+    write_json(path, content)
+    said = rf"{path} is not what this version writes: ok\.verdict: input should be .* dvc repro"
+    with pytest.raises(UserError, match=said) as refused:
+        record.read("cpu")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["m2/cpu.json", "m1/gpu.json"])
 def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
     """Else one machine would stand in the report twice."""
-    write_json(MACHINES / name, made.record(machine="m1").model_dump(mode="json"))
+    made.write_exported(MACHINES / name, made.record(machine="m1"))
     with pytest.raises(UserError, match=rf"{name} holds what belongs in {MACHINES}/m1/cpu\.json"):
         record.read_others("")
 
@@ -99,7 +108,7 @@ def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> No
 
 
 def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
-    content = json.loads(made.record().model_dump_json()) | {"extra": 1}
+    content = made.exported(made.record()) | {"extra": 1}
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="is no exported result"):
         record.load(tmp_path / "x.json")

@@ -10,9 +10,19 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
-from benchmark.common.results import WEIGHTS, Results
+from benchmark.common.results import WEIGHTS, Results, write_result
 from benchmark.report.record import MACHINES
-from tests.report.made import around, record, training, write_absent, write_results, write_training
+from benchmark.throughput.schema import SweepPoint
+from tests.report import made
+from tests.report.made import (
+    around,
+    record,
+    training,
+    write_absent,
+    write_exported,
+    write_results,
+    write_training,
+)
 
 CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep")
 
@@ -39,7 +49,7 @@ def test_a_row_with_figures_and_rows_with_reasons(pages) -> None:
     assert "**cpu trains 50 images/s and reaches 75.0% test accuracy; gpu not measured.**" in lines
     assert "3 classes, 1,000 train, 250 val, 40 test images" in "\n".join(lines)
     assert compared().keys() >= {
-        "schema_version", "verdict", "accelerators", "parity", "machines"
+        "schema_version", "summary", "accelerators", "parity", "machines"
     }  # fmt: skip
 
 
@@ -52,8 +62,8 @@ def test_time_counts_to_the_end_of_the_first_epoch_that_reaches_the_target(pages
 
 def test_features_count_in_the_time(pages) -> None:
     write_results("cpu")
-    timing = json.loads(Results("cpu").timing.read_text()) | {"features_seconds": 7.0}
-    write_json(Results("cpu").timing, timing)
+    timing = json.loads(Results("cpu").own.timing.read_text()) | {"features_seconds": 7.0}
+    write_json(Results("cpu").own.timing, timing)
     pages("cpu")
     assert compared()["accelerators"][0]["training"]["to_target"]["seconds"] == 47.0
 
@@ -68,7 +78,7 @@ def test_a_step_is_shared_out_with_intervals(pages) -> None:
 
 def test_a_control_stands_beside_its_training(pages) -> None:
     write_results("cpu")
-    missed = training(correct="0001" * 10, pixels="x").model_copy(update={"accuracies": (0.1,) * 3})
+    missed = training(correct="0001" * 10, pixels="x", accuracies=(0.1,) * 3)
     write_training(Results("cpu").control, missed)
     page = pages("cpu", controls=("cpu",))
     row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 95.0% | not reached in 1 min"
@@ -86,7 +96,7 @@ def test_without_a_control_nothing_is_said_of_one(pages) -> None:
 
 
 def test_every_run_of_several_seeds_is_shown_and_a_miss_counts(pages) -> None:
-    missed = training(correct="10" * 20).model_copy(update={"accuracies": (0.1, 0.2, 0.3)})
+    missed = training(correct="10" * 20, accuracies=(0.1, 0.2, 0.3))
     write_results("cpu", seeds={8: missed, 9: training(correct="1" * 40)})
     page = pages("cpu", seeds=(8, 9))
     assert "| cpu, seed 8 | 50.0% (35.2% to 64.8%) | not reached in 1 min 2 s |" in page
@@ -162,11 +172,10 @@ def test_what_saw_other_samples_is_flagged_and_has_no_ratio(pages) -> None:
 
 
 def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
-    found = write_results("cpu")
+    write_results("cpu")
     assert compared_flags(pages) == []
-    verdict = "unstable: other work took 40% of the processors, end it and repeat"
-    write_json(Results("cpu").throughput, {**found.throughput, "verdict": verdict})
-    write_json(Results("cpu").replay, training(first_different_step=4).replay)
+    write_results("cpu", measured={"verdict": made.DISTURBED})
+    write_result(Results("cpu").own.replay, made.replay(first_different_step=4))
     assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
     lines = Path("reports/report.md").read_text().splitlines()
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
@@ -185,26 +194,22 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
 def test_what_else_a_difference_may_come_from_is_said(pages, options, flag: str) -> None:
     write_results("cpu")
     found = record(machine="m1", **options)
-    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    write_exported(MACHINES / "m1/cpu.json", found)
     assert compared_flags(pages) == [flag]
 
 
 def test_a_speed_does_not_depend_on_how_long_one_trains(pages) -> None:
     write_results("cpu")
     found = record(machine="m1", inputs={"parameters": "x"})
-    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    write_exported(MACHINES / "m1/cpu.json", found)
     assert "| no difference detectable: 1.000 (0.993 to 1.007) |" in pages("cpu")
     assert compared()["parity"][0]["claim"] == "not compared: parameters differ"
 
 
 def test_what_others_wrote_is_no_markdown(pages) -> None:
     write_results("cpu")
-    found = record(machine="m1")
-    result = {**found.training.result, "device": "[a](http://b) `c` *d* _e_ \\"}
-    named = found.model_copy(
-        update={"training": found.training.model_copy(update={"result": result})}
-    )
-    write_json(MACHINES / "m1/cpu.json", named.model_dump(mode="json"))
+    found = record(machine="m1", device="[a](http://b) `c` *d* _e_ \\")
+    write_exported(MACHINES / "m1/cpu.json", found)
     shown = r"| \[a\](http://b) \`c\` \*d\* \_e\_ \\ |"
     assert shown in pages("cpu")
 
@@ -226,7 +231,7 @@ def test_of_many_only_some_are_named_in_a_flag(pages) -> None:
     write_results("cpu")
     for number in range(5):
         found = record(machine=f"m{number}", workload={"code": "x"})
-        write_json(MACHINES / f"m{number}/cpu.json", found.model_dump(mode="json"))
+        write_exported(MACHINES / f"m{number}/cpu.json", found)
     names = "cpu on m0, cpu on m1, cpu on m2 and 2 more"
     assert compared_flags(pages) == [f"Not comparable, other code: {names}."]
 
@@ -244,8 +249,8 @@ def next_row(lines: list[str]) -> str:
 def test_replays_are_told(pages) -> None:
     write_results("cpu")
     assert "- cpu: reproduced bitwise over 10 steps." in pages("cpu")
-    write_json(Results("cpu").replay, training(first_different_step=4).replay)
-    assert "- cpu: not reproduced: parted at step 4 of 10." in pages("cpu")
+    write_result(Results("cpu").own.replay, made.replay(first_different_step=4))
+    assert "- cpu: not reproduced: differs at step 4 of 10." in pages("cpu")
 
 
 def test_the_replay_of_every_training_is_told(pages) -> None:
@@ -254,8 +259,8 @@ def test_the_replay_of_every_training_is_told(pages) -> None:
     page = pages("cpu", seeds=(8, 9), controls=("cpu",))
     lines = [
         "cpu: reproduced bitwise over 10 steps.",
-        "cpu, random weights (control): not reproduced: parted at step 3 of 10.",
-        "cpu, seed 8: not reproduced: parted at step 2 of 10.",
+        "cpu, random weights (control): not reproduced: differs at step 3 of 10.",
+        "cpu, seed 8: not reproduced: differs at step 2 of 10.",
         "cpu, seed 9: reproduced bitwise over 10 steps.",
     ]
     assert "\n".join(f"- {line}" for line in lines) in page
@@ -270,7 +275,7 @@ def test_results_of_other_machines_appear(pages) -> None:
     write_results("cpu")
     for machine, options in {"m1": {"rate": 60.0}, "m2": {"workload": {"code": "x"}}}.items():
         found = record(machine=machine, **options)
-        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+        write_exported(MACHINES / machine / "cpu.json", found)
     page = pages("cpu")
     assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.192 to 1.209) |" in page
     assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
@@ -291,7 +296,7 @@ def test_other_machines_are_compared_with_one_another(pages) -> None:
     lost = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
     for machine, trained in {"m1": {}, "m2": {}, "m3": lost}.items():
         found = record(machine=machine, **trained)
-        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+        write_exported(MACHINES / machine / "cpu.json", found)
     page = pages("cpu", "xla")
     pairs = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
     names = ["cpu", "xla:cpu", "cpu on m1", "cpu on m2", "cpu on m3"]
@@ -301,7 +306,7 @@ def test_other_machines_are_compared_with_one_another(pages) -> None:
     assert pairs["cpu on m1", "cpu on m2"] == "bit-equal"
     assert pairs["cpu on m2", "cpu on m3"] == "different"
     [row] = [line for line in page.splitlines() if line.startswith("| `m3`")]
-    assert "| different (p = 1.9e-09), bits part at step 1 |" in row
+    assert "| different (p = 1.9e-09), bits differ from step 1 on |" in row
     said = (
         "Of 6 pairs without cpu: 3 bit-equal, 3 different (different: xla:cpu and cpu on m3, "
         "cpu on m1 and cpu on m3, cpu on m2 and cpu on m3)."
@@ -316,7 +321,7 @@ def test_other_machines_are_compared_with_one_another(pages) -> None:
 def test_a_pair_of_machines_needs_no_further_line(pages) -> None:
     write_results("cpu")
     write_absent("gpu")
-    write_json(MACHINES / "m1/cpu.json", record(machine="m1").model_dump(mode="json"))
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1"))
     assert "pairs without" not in pages("cpu", "gpu")
     assert [pair["other"] for pair in compared()["parity"]] == ["gpu", "cpu on m1"]
 
@@ -327,11 +332,11 @@ def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
     other = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
     for machine in ("m1", "m2"):
         found = record(machine=machine, **other)
-        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+        write_exported(MACHINES / machine / "cpu.json", found)
     for number in range(5):  # not compared with any
         machine = f"m{number + 3}"
         found = record(machine=machine, weights=f"{number}", pixels=f"{number}")
-        write_json(MACHINES / machine / "cpu.json", found.model_dump(mode="json"))
+        write_exported(MACHINES / machine / "cpu.json", found)
     pages("cpu")
     kinds = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
     assert kinds["cpu", "cpu on m1"] == kinds["cpu", "cpu on m2"] == "different"
@@ -342,7 +347,7 @@ def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
 def test_images_to_the_target_are_those_of_the_machines_own_dataset(pages) -> None:
     write_results("cpu")
     found = record(machine="m1", train_images=500, inputs={"dataset": "x"})
-    write_json(MACHINES / "m1/cpu.json", found.model_dump(mode="json"))
+    write_exported(MACHINES / "m1/cpu.json", found)
     pages("cpu")
     [entry] = compared()["machines"]
     assert entry["training"]["to_target"]["images"] == 1000
@@ -350,13 +355,13 @@ def test_images_to_the_target_are_those_of_the_machines_own_dataset(pages) -> No
 
 def test_this_machines_own_export_does_not_stand_beside_it(pages) -> None:
     found = write_results("cpu")
-    write_json(MACHINES / found.machine / "cpu.json", found.model_dump(mode="json"))
+    write_exported(MACHINES / found.machine / "cpu.json", found)
     assert "Other machines" not in pages("cpu")
 
 
 def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
     write_absent("gpu")
-    write_json(MACHINES / "m1/cpu.json", record(machine="m1").model_dump(mode="json"))
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1"))
     page = pages("gpu")
     assert "nothing was measured" in page
     assert compared()["parity"] == []
@@ -373,10 +378,7 @@ def test_nothing_present_is_said_and_no_figure_invented(pages) -> None:
 
 
 def test_a_reason_cannot_break_the_table(pages) -> None:
-    write_absent("tpu")
-    for path in (Results("tpu").training, Results("tpu").throughput):
-        status = json.loads(path.read_text())
-        write_json(path, status | {"reason": "a | b\nc"})
+    write_absent("tpu", "a | b\nc")
     assert "unavailable: a \\| b c |" in pages("tpu")
 
 
@@ -392,32 +394,34 @@ def test_charts_are_whole_and_the_same_each_time(pages) -> None:
     assert b"50.0" in drawings[0][0]
 
 
+def measured_point(rate: float, **changes: Any) -> SweepPoint:
+    return SweepPoint(changes=changes, status="ok", images_per_second=around(rate, 0.01))
+
+
+def failed_point(**changes: Any) -> SweepPoint:
+    return SweepPoint(changes=changes, status="out of memory", reason="much")
+
+
 def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
-    found = write_results("cpu")
+    write_results("cpu")
     pages("cpu")
     assert "sweep-" not in html()
     points = [
-        {"batch_size": size, "precision": precision, "status": "ok",
-         "images_per_second": around(40.0 + size, 0.01), "samples": []}
+        measured_point(40.0 + size, batch_size=size, precision=precision)
         for size in (16, 32)
         for precision in ("32-true", "bf16-mixed")
-    ]  # fmt: skip
-    points.append({"batch_size": 64, "status": "out of memory", "reason": "much"})
-    write_json(Results("cpu").throughput, {**found.throughput, "sweep": points})
+    ]
+    write_results("cpu", measured={"sweep": (*points, failed_point(batch_size=64))})
     pages("cpu")
     assert "cpu, precision bf16-mixed" in Path("reports/sweep.svg").read_text()
     assert "sweep-" in html()
-    assert "samples" not in compared()["accelerators"][0]["throughput"]["sweep"][0]
+    assert not compared()["accelerators"][0]["throughput"]["sweep"][0]["processes"]
 
 
 def test_every_point_of_a_sweep_is_told(pages) -> None:
     """One without a batch size has the run's; one that failed says why."""
-    found = write_results("cpu")
-    points = [
-        {"num_workers": 2, "status": "ok", "images_per_second": around(40.0, 0.01)},
-        {"num_workers": 4, "status": "out of memory", "reason": "much"},
-    ]
-    write_json(Results("cpu").throughput, {**found.throughput, "sweep": points})
+    points = (measured_point(40.0, num_workers=2), failed_point(num_workers=4))
+    write_results("cpu", measured={"sweep": points})
     page = pages("cpu")
     assert "| cpu | batch_size 32, num_workers 2 | 40.0 (39.6 to 40.4) |" in page
     assert "| cpu | batch_size 32, num_workers 4 | out of memory: much |" in page
@@ -460,5 +464,5 @@ def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
 
 
 def test_a_stage_that_has_not_run_is_named(pages) -> None:
-    with pytest.raises(UserError, match=r"none\.json is not here.*dvc repro"):
+    with pytest.raises(UserError, match=r"none/own\.json is not here.*dvc repro"):
         pages("none")

@@ -13,14 +13,14 @@ from typing import Any
 from benchmark.report import comparison, markdown, page
 from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
-from benchmark.report.record import Record, Training
-from tests.report.made import DATASET, absent, record, training
+from benchmark.report.schema import Absent, Record, TrainingRecord
+from tests.report.made import DATASET, DISTURBED, absent, record, training
 
 HERE = Path(__file__).parent
 FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
 NAMES = ("<script>alert('x')</script>", "a \"quoted\" & 'other' one", "فراشة الملك", "Monarch")
 
-Case = tuple[list[Record], list[Record], dict[str, Training], Sheets | None]
+Case = tuple[list[Record | Absent], list[Record], dict[str, TrainingRecord], Sheets | None]
 
 
 def one() -> Case:
@@ -29,7 +29,7 @@ def one() -> Case:
         8: training(correct="1010" * 10),
         9: training(correct="1" * 40, first_different_step=2),
     }
-    control = training(correct="0001" * 10).model_copy(update={"accuracies": (0.1, 0.1, 0.2)})
+    control = training(correct="0001" * 10, accuracies=(0.1, 0.1, 0.2))
     return [record(seeds=seeds)], [], {"cpu": control}, None
 
 
@@ -61,10 +61,8 @@ def mixed() -> Case:
 
 def unstable() -> Case:
     """A measurement that was disturbed."""
-    found = record(spread=0.2, first_different_step=4)
-    verdict = "unstable: other work took 40% of the processors, end it and repeat"
-    measured = {**found.throughput, "verdict": verdict}
-    return [found.model_copy(update={"throughput": measured})], [], {}, None
+    found = record(spread=0.2, first_different_step=4, measured={"verdict": DISTURBED})
+    return [found], [], {}, None
 
 
 def machines(count: int) -> Callable[[], Case]:
@@ -98,10 +96,7 @@ def names() -> Case:
     mixed = [
         Confusion(a, b, 2, 5, picture(a, b), picture(b, b)) for a, b in itertools.pairwise(NAMES)
     ]
-    found = record()
-    result = {**found.training.result, "device": "<i>CPU|</i> [x](y)"}
-    named = found.training.model_copy(update={"result": result})
-    return [found.model_copy(update={"training": named})], [], {}, Sheets(contact, mixed)
+    return [record(device="<i>CPU|</i> [x](y)")], [], {}, Sheets(contact, mixed)
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -125,7 +120,11 @@ def forms(name: str) -> dict[str, str]:
     empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
     charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)
     return {
-        "json": json.dumps(compared, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "json": _json(compared.model_dump(mode="json")),
         "md": markdown.render(compared, FACTS),
         "html": page.render(compared, FACTS, charts, sheets),
     }
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,102 @@
+"""Who may import whom: data flows one way between rooms."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from benchmark.common import code
+from tests.conftest import REPOSITORY
+
+ALLOWED: dict[str, set[str]] = {
+    "common": set(),
+    "machine": {"common"},
+    "data": {"common", "machine"},
+    "training": {"common", "machine", "data"},
+    "throughput": {"common", "machine", "data", "training"},
+    "report": {"common", "machine", "data", "training", "throughput"},
+    "conformance": {"common"},
+    "provenance": {"common", "machine", "data", "training"},
+}
+"""Each room with the rooms that it may import."""
+LIGHT = {"record", "schema", "comparison", "parity", "gate", "markdown", "page"}
+"""Modules of the report that must not load torch: a report takes a second without it."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module with its room."""
+    for room in ALLOWED:
+        folder = REPOSITORY / (room if room == "provenance" else f"benchmark/{room}")
+        yield from ((room, path) for path in sorted(folder.glob("*.py")))
+
+
+def imports(path: Path) -> set[str]:
+    """Names of the modules and packages that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def rooms(path: Path) -> set[str]:
+    """The rooms that a file imports."""
+    parts = [name.split(".") for name in imports(path)]
+    inside = {p[1] for p in parts if p[0] == "benchmark" and len(p) > 1}
+    return inside | {p[0] for p in parts if p[0] == "provenance"}
+
+
+def test_imports_go_one_way_between_rooms() -> None:
+    for room, path in modules():
+        wrong = rooms(path) - ALLOWED[room] - {room}
+        assert not wrong, f"{path.name} of {room} imports {', '.join(sorted(wrong))}"
+
+
+def test_the_table_has_no_circle_and_no_arrow_that_nobody_needs() -> None:
+    TopologicalSorter(ALLOWED).prepare()
+    used: dict[str, set[str]] = {room: set() for room in ALLOWED}
+    for room, path in modules():
+        used[room] |= rooms(path) - {room}
+    assert used == ALLOWED
+
+
+def test_the_table_names_every_room() -> None:
+    folders = {path.parent.name for path in (REPOSITORY / "benchmark").glob("*/__init__.py")}
+    assert folders | {"provenance"} == set(ALLOWED)
+    assert {path.name for path in (REPOSITORY / "benchmark").glob("*.py")} == {
+        "__init__.py", "__main__.py"
+    }  # fmt: skip
+
+
+def test_modules_of_a_room_form_no_circle() -> None:
+    """Imports within functions count too."""
+    names = {path: f"benchmark.{room}.{path.stem}" for room, path in modules()}
+    known = set(names.values())
+    TopologicalSorter({name: imports(path) & known for path, name in names.items()}).prepare()
+
+
+@pytest.mark.parametrize("room", [room for room in ALLOWED if room != "provenance"])
+def test_a_room_says_what_it_is_for(room: str) -> None:
+    text = ast.get_docstring(ast.parse((REPOSITORY / f"benchmark/{room}/__init__.py").read_text()))
+    assert text
+    assert len(text.splitlines()) >= 3
+
+
+@pytest.mark.parametrize("name", sorted(LIGHT))
+def test_the_report_needs_no_torch(name: str) -> None:
+    paths = [
+        code.ROOT.joinpath(*module.split("."))
+        for module in code.modules(f"benchmark.report.{name}")
+    ]
+    files = [path.with_suffix(".py") for path in paths if path.with_suffix(".py").is_file()]
+    heavy = [path.name for path in files if {"torch", "pytorch_lightning"} & imports(path)]
+    assert heavy == []
+
+
+def test_tests_stand_in_the_same_rooms() -> None:
+    folders = {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
+    assert folders <= set(ALLOWED)

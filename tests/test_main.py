@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from benchmark.__main__ import main
+from benchmark.machine import accelerators
 from tests.conftest import REPOSITORY
 
 
@@ -38,13 +39,11 @@ def edit(**changes: object) -> None:
         ),
         (["throughput", "cpu"], {"throughput": {"modes": ["loop"]}}, "lacks trainer, with which"),
         (["throughput", "cpu"], {"data": {"batch_size": 99}}, "is more than the 15 images"),
-        (["throughput", "xla"], {"train": {"fused": True}}, "there is no fused Adam on xla. Set"),
-        (["train", "xla"], {"train": {"fused": True}}, "there is no fused Adam on xla. Set"),
-        (["control", "cpu"], {}, "reports/train/cpu.json is not here."),
-        (["replay", "cpu"], {}, "reports/train/cpu.json is not here."),
-        (["replay", "cpu", "--control"], {}, "reports/train/cpu.json is not here."),
-        (["replay", "cpu", "--seed", "0"], {"seeds": [0]}, "train/cpu.seed0.json is not here."),
-        (["report"], {}, "reports/train/cpu.json is not here."),
+        (["train", "cpu", "--training", "control"], {}, "reports/train/cpu/own.json is not here."),
+        (["replay", "cpu"], {}, "reports/train/cpu/own.json is not here."),
+        (["replay", "cpu", "--training", "control"], {}, "train/cpu/control.json is not here."),
+        (["replay", "cpu", "--training", "0"], {"seeds": [0]}, "train/cpu/0.json is not here."),
+        (["report"], {}, "reports/train/cpu/own.json is not here."),
         (["dataset"], {}, "data.dvc is not here. Pin the directory: dvc add data."),
     ],
 )
@@ -60,6 +59,18 @@ def test_bad_input_is_one_line_and_overwrites_nothing(
     assert output.err.count("\n") == 1
     after = {name: content for name, content in files(workspace).items() if "/.check" not in name}
     assert after == before
+
+
+@pytest.mark.parametrize("stage", ["train", "throughput"])
+def test_a_fused_optimizer_is_refused_where_there_is_none(
+    workspace: Path, capsys, monkeypatch, stage: str
+) -> None:
+    """Nothing of XLA is needed to know it."""
+    xla = accelerators.Accelerator("xla", "XLA on a cpu")
+    monkeypatch.setattr(accelerators, "_find_xla", lambda: xla)
+    edit(train={"fused": True})
+    assert main([stage, "xla"]) == 1
+    assert "there is no fused Adam on xla. Set" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:
@@ -81,16 +92,9 @@ def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path) -> None
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
 
 
-@pytest.mark.parametrize("stage", ["train", "replay"])
-def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys, stage: str) -> None:
-    assert main([stage, "cpu", "--seed", "5"]) == 1
+def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys) -> None:
+    assert main(["train", "cpu", "--training", "5"]) == 1
     assert capsys.readouterr().err.startswith("error: params.yaml: seeds does not hold 5. Add it")
-
-
-def test_a_replay_is_of_one_training(capsys) -> None:
-    with pytest.raises(SystemExit):
-        main(["replay", "cpu", "--seed", "8", "--control"])
-    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_a_command_is_required(capsys) -> None:

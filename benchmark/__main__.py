@@ -90,22 +90,32 @@ def fraction(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, (_, summary) in PLAIN_STAGES.items():
-        commands.add_parser(name, help=summary)
-    for name, (_, summary) in ACCELERATOR_STAGES.items():
-        stage = commands.add_parser(name, help=summary)
-        stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
-        if name in ("train", "replay"):
-            stage.add_argument(
-                "--training", default=OWN, metavar="NAME",
-                help=f"{OWN} (default), {CONTROL} (from random weights), or a further seed",
-            )  # fmt: skip
+    for name, (_, about) in PLAIN_STAGES.items():
+        commands.add_parser(name, help=about)
+    for name, (_, about) in ACCELERATOR_STAGES.items():
+        _add_arguments(name, commands.add_parser(name, help=about))
     commands.add_parser("export", help="write this machine's results for the report of another")
     compare = commands.add_parser(
         "compare",
         help="what changed beyond the noise",
         description="Exits with 1 after a regression, with 2 if something cannot be compared.",
     )
+    _add_sides(compare)
+    return parser
+
+
+def _add_arguments(name: str, stage: argparse.ArgumentParser) -> None:
+    stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
+    if name in ("train", "replay"):
+        stage.add_argument(
+            "--training",
+            default=OWN,
+            metavar="NAME",
+            help=f"{OWN} (default), {CONTROL} (from random weights), or a further seed",
+        )
+
+
+def _add_sides(compare: argparse.ArgumentParser) -> None:
     for side in ("before", "after"):
         compare.add_argument(side, help="git revision, directory, exported file, or machine id")
     compare.add_argument(
@@ -115,7 +125,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART",
         help="largest part of throughput or accuracy that may be lost (default: 0.05)",
     )
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 
 class UserError(ValueError):
-    """Something the user can mend: says what is wrong, where, and what to do about it.
+    """Something the user can correct: says what is wrong, where, and what to do about it.
 
     The command line prints it as one line without a traceback and exits with 1.
     """

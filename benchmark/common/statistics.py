@@ -1,6 +1,6 @@
 """Statistics of repeated measurements: the middle, and how sure it is.
 
-A sample is what one independent process came to. Blocks within a process share its memory
+A sample is the result of one independent process. Blocks within a process share its memory
 layout and its moment, so they are no samples of their own.
 """
 

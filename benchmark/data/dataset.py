@@ -20,7 +20,7 @@ def run(parameters: Parameters) -> None:
     """The stage: `dvc pull` images and weights; write reports/dataset.json and weights.json.
 
     Raises:
-        UserError: they differ from their pins, cannot be had, or are not complete.
+        UserError: they differ from their pins, cannot be fetched, or are not complete.
     """
     root = Path(parameters.data.root)
     pin = root.with_name(f"{root.name}.dvc")

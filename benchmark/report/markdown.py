@@ -29,6 +29,10 @@ COLUMNS = (
     "Accelerator", "Device", "Images/s", "Against {reference}", "Test accuracy",
     "To {goal} validation accuracy", "Epochs", "Training time", "Weights",
 )  # fmt: skip
+EFFICIENCY_COLUMNS = (
+    "Accelerator", "Compute", "Input", "Lightning", "Of its peak", "Peak memory", "Energy",
+    "Cost of a million images",
+)  # fmt: skip
 
 
 def render(comparison: Comparison, facts: Sequence[str]) -> str:
@@ -92,38 +96,31 @@ def _speed(present: Sequence[Entry]) -> Iterable[str]:
     """How sure the speed is, and where the time goes."""
     if not present:
         return
-    found = [entry.throughput for entry in present]
-    names = [name for name in RATIOS if any(name in each.ratios for each in found)]
     yield "## How sure is the speed, and where does the time go?"
     yield "\n".join(f"- {entry.label}: {entry.throughput.verdict}." for entry in present)
-    header = ("Accelerator", *(RATIOS[name] for name in names), "Noise floor")
-    yield table(header, [_ratios(entry, names) for entry in present])
+    yield _ratio_table(present)
     yield (
         "Ratios of images per second, from blocks that took turns; the noise floor is the Trainer "
         "against itself. The plain loop is PyTorch without Lightning, the resident batch training "
         "without input, ImageFolder what most people write."
     )
-    yield table(
-        (
-            "Accelerator",
-            "Compute",
-            "Input",
-            "Lightning",
-            "Of its peak",
-            "Peak memory",
-            "Energy",
-            "Cost of a million images",
-        ),
-        [_efficiency(entry) for entry in present],
-    )
+    yield table(EFFICIENCY_COLUMNS, [_efficiency(entry) for entry in present])
     yield (
         "Shares of a training step; the peak is the best rate of convolutions and matrix products "
         "in the same process and precision."
     )
     yield "![Times of single training steps](steps.svg)"
-    if any(each.sweep for each in found):
+    if any(entry.throughput.sweep for entry in present):
         yield "![Training images per second against the batch size](sweep.svg)"
         yield table(("Accelerator", "Point of the sweep", "Images/s"), list(swept(present)))
+
+
+def _ratio_table(present: Sequence[Entry]) -> str:
+    """A column for each ratio that some accelerator has."""
+    measured = [entry.throughput.ratios for entry in present]
+    names = [name for name in RATIOS if any(name in ratios for ratios in measured)]
+    header = ("Accelerator", *(RATIOS[name] for name in names), "Noise floor")
+    return table(header, [_ratios(entry, names) for entry in present])
 
 
 def _ratios(entry: Entry, names: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ def summarise(
         parameters: with which.
         inputs: digests of the data, the weights and the code.
         processes: the speeds of each measuring process.
-        sweep: what its points came to.
+        sweep: the results of its points.
         other_work: part of the processors' time that other work took.
         classes: of the dataset.
 

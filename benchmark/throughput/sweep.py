@@ -24,7 +24,7 @@ class Point:
 
 
 def points(parameters: Parameters) -> list[Point]:
-    """Every combination of the sweep's values, the trainer alone being measured; none without a
+    """Every combination of the sweep's values, only the trainer being measured; none without a
     sweep.
 
     Raises:

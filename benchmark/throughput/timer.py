@@ -122,8 +122,8 @@ class ModeTimer:
 
     def _release(self) -> None:
         """A process that stands still could not be ended, nor its parent."""
-        for crew in self._workers.values():
-            crew.release()
+        for workers in self._workers.values():
+            workers.release()
 
     def _start_fit(self) -> PausableFit:
         parameters = self.parameters

@@ -24,7 +24,7 @@ class FineTuner(LightningModule):
     starts from the same bits.
 
     Raises:
-        UserError: the weights named in `model` cannot be had.
+        UserError: the weights named in `model` are not available.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.conformance.rules import rules
 from benchmark.common.formatting import table
+from benchmark.conformance.rules import rules
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
 from tests.conftest import REPOSITORY

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmark.report.schema import documentation
+from benchmark.report.documentation import documentation
 from tests.conftest import REPOSITORY
 from tests.report.golden import CASES, HERE, NAMES, forms
 
@@ -74,7 +74,7 @@ def test_speeds_of_unlike_things_have_no_ratio(name: str) -> None:
 
 
 def test_every_key_is_explained() -> None:
-    """If it changed: python -m benchmark.report.schema prints the tables."""
+    """If it changed: python -m benchmark.report.documentation prints the tables."""
     text = (REPOSITORY / "docs/comparison.md").read_text(encoding="utf-8")
     assert text.endswith(f"\n{documentation()}\n")
     assert "|  |" not in documentation()

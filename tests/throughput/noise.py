@@ -9,7 +9,6 @@ import sys
 
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.statistics import Interval
-from benchmark.machine import lock
 from benchmark.machine.accelerators import find
 from benchmark.throughput.measurements import Sample
 from benchmark.throughput.throughput import measurements, sample

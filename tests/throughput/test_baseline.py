@@ -3,7 +3,6 @@ from pathlib import Path
 import torch
 
 from benchmark.common.parameters import DataParameters
-from benchmark.machine import lock
 from benchmark.throughput import baseline
 
 

@@ -16,9 +16,9 @@ from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.machine import accelerators
 from benchmark.throughput.modes import (
     Compute,
-    LoaderWorkers,
     Input,
     Lightning,
+    LoaderWorkers,
     Loop,
     Step,
     bare_trainer,

@@ -8,10 +8,10 @@ import pytest
 
 from benchmark.common import digests
 from benchmark.common.files import write_text
+from benchmark.common.formatting import table
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
-from benchmark.machine import accelerators, environment, lock
-from benchmark.common.formatting import table
+from benchmark.machine import accelerators, environment
 from benchmark.throughput.throughput import workload
 from benchmark.throughput.timer import ModeTimer
 from benchmark.training import weights

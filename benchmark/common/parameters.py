@@ -114,7 +114,7 @@ class ThroughputParameters(Section):
     block_seconds: float = Field(gt=0)
     """About the length of a block; it holds as many warm steps as that takes, and one at least."""
     warmup_steps: int = Field(ge=4)
-    """Most steps of a warm-up, which ends when step times are level; a loader's workers add as
+    """Most steps of a warm-up, which ends when step times are steady; a loader's workers add as
     many as they had batches ready."""
     price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
     """Of a machine with the accelerator, in any currency; gives the cost of a million images."""

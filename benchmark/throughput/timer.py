@@ -107,7 +107,7 @@ class ModeTimer:
         return Block(seconds=seconds, compilations=compilations)
 
     def warm_up(self, name: str) -> Warmup:
-        """Run steps of a mode until they are level, at most warmup_steps after those whose
+        """Run steps of a mode until they are steady, at most warmup_steps after those whose
         batches its loader's workers had ready."""
         warmup = Warmup((), ())
         prefetched = self._prefetched(name)

@@ -40,7 +40,7 @@ class DataParameters(Section):
     image_size: int = Field(ge=32, le=1024)
     """Height and width of what the model sees, in pixels."""
     batch_size: int = Field(ge=1)
-    """SplitDataset per step and process."""
+    """Samples per step and process."""
     num_workers: int = Field(ge=0)
     """Loader processes; 0 loads in the training process. Results do not depend on it."""
     cache_gib: float = Field(ge=0)

@@ -79,7 +79,7 @@ class Trials:
 
 
 def counts(epochs: list[list[Step]]) -> list[int]:
-    """SplitDataset of each epoch."""
+    """Samples of each epoch."""
     return [len(epoch) for epoch in samples(epochs)]
 
 

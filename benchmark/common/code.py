@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,32 @@ def modules(name: str) -> list[str]:
 
 def digest(name: str) -> str:
     """sha256 of the syntax trees of `modules(name)` and of the templates beside them."""
-    content = [[module, _structure(_tree(module)), _template(module)] for module in modules(name)]
+    content = [[module, _canonical(_source(module)), _template(module)] for module in modules(name)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _imports(module: str) -> Iterator[str]:
     """Every module that an import statement of `module` executes, packages included."""
-    for node in ast.walk(_tree(module)):
+    for name in _imported(_source(module)):
+        yield from _executed(name)
+
+
+@cache
+def _imported(source: str) -> list[str]:
+    """What the import statements of a source text name; modules and what is taken from them."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield from _executed(node.module)
-            for alias in node.names:
-                yield from _executed(f"{node.module}.{alias.name}")
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _executed(alias.name)
+            found += [alias.name for alias in node.names]
+    return found
+
+
+@cache
+def _canonical(source: str) -> str:
+    """The syntax tree of a source text, as JSON; cached, for each DataModule asks for it."""
+    return json.dumps(_structure(ast.parse(source)))
 
 
 def _executed(name: str) -> Iterator[str]:
@@ -78,8 +91,8 @@ def _executed(name: str) -> Iterator[str]:
         yield from (each for each in names if _path(each).is_file())
 
 
-def _tree(module: str) -> ast.Module:
-    return ast.parse(_path(module).read_text(encoding="utf-8"))
+def _source(module: str) -> str:
+    return _path(module).read_text(encoding="utf-8")
 
 
 def _path(module: str) -> Path:
@@ -102,8 +115,16 @@ def _structure(node: Any) -> Any:
         return [_structure(item) for item in node if not _is_docstring(item)]
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = ((name, _structure(value)) for name, value in ast.iter_fields(node) if value != [])
+    fields = ((name, _structure(value)) for name, value in _fields(node))
     return [type(node).__name__, *(list(field) for field in fields if field[1] not in ("None", []))]
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    """Python 3.12 ends an f-string's format with an empty text where it holds a value."""
+    for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.JoinedStr):
+            value = [part for part in value if getattr(part, "value", None) != ""]
+        yield name, value
 
 
 def _is_docstring(node: Any) -> bool:

@@ -1,18 +1,29 @@
 """Small datasets and workspaces: every test makes its own, none needs data/ or a network."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import settings
 from PIL import Image
 
-from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
-from benchmark.machine import accelerators, lock
+from benchmark.common import results
+from benchmark.common.parameters import (
+    ACCELERATORS,
+    Parameters,
+    load_parameters,
+    parse_parameters,
+)
+from benchmark.common.results import Results, write_result
+from benchmark.machine import accelerators
+from tests import made_results
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -20,8 +31,20 @@ REPOSITORY = Path(__file__).parents[1]
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("suite")
 
+torch.set_num_threads(1)  # the networks are small: more threads would wait for one another
+
 # Lightning looks for a TPU whenever a Trainer is made; the runtime is told that there is none.
 os.environ["PJRT_DEVICE"] = "CPU"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A temporary directory for this session and its processes, before anything reads where it is.
+
+    The measuring lock lies in it, so that no test waits for a measurement that runs elsewhere.
+    """
+    directory = tempfile.mkdtemp(prefix="b-")
+    os.environ["TMPDIR"] = tempfile.tempdir = directory
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 def write_images(
@@ -41,12 +64,6 @@ def write_images(
                 noise = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
                 Image.fromarray(noise).save(folder / f"{number:03}.png")
     return root
-
-
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for a measurement that runs elsewhere on this machine."""
-    monkeypatch.setattr(lock, "LOCK", tmp_path / "measurement.lock")
 
 
 @pytest.fixture
@@ -80,14 +97,10 @@ def make_workspace(root: Path, content: dict[str, Any], monkeypatch: pytest.Monk
     """Images, params.yaml and the results of the first stages, with `root` as the directory."""
     write_images(root / "data")
     (root / "params.yaml").write_text(yaml.safe_dump(content))
-    for folder in ("reports", "reports/environment"):
-        (root / folder).mkdir()
-    (root / "reports/dataset.json").write_text(
-        '{"md5": "0123.dir", "classes": 3, "images": {"train": 15, "val": 6, "test": 6}}'
-    )
-    (root / "reports/weights.json").write_text('{"weights": "random"}')
-    for name in ("cpu", "gpu", "tpu", "xla"):
-        (root / f"reports/environment/{name}.json").write_text('{"status": "ok"}')
+    write_result(root / results.DATASET, made_results.DATASET)
+    write_result(root / results.WEIGHTS, made_results.WEIGHTS)
+    for name in ACCELERATORS:
+        write_result(root / Results(name).environment, made_results.environment(name))
     monkeypatch.chdir(root)
     return root
 

@@ -25,11 +25,11 @@ def main(arguments: list[str]) -> Any:
 def pytest_configure() -> None:
     """As a plugin of pytest's (`-p tests.small`): the small network for this process, and for
     those that it measures with."""
-    import benchmark.throughput.throughput
+    import benchmark.throughput.launch
     import benchmark.training.model
 
     benchmark.training.model.resnet50 = resnet
-    benchmark.throughput.throughput.WORKER = "tests.throughput.small_process"
+    benchmark.throughput.launch.PROCESS_MODULE = "tests.throughput.small_process"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 import torch
 
-from benchmark.common.digests import chain, of_code, of_json, of_state, of_text
+from benchmark.common.digests import chain, of_json, of_state, of_text
 
 
 def test_state_digest_is_sha256_of_names_types_shapes_and_bytes() -> None:
@@ -45,7 +45,3 @@ def test_chain_depends_on_all_that_went_before() -> None:
 def test_texts_are_told_apart() -> None:
     assert of_text("ab", "c") != of_text("a", "bc")
     assert of_json({"a": 1, "b": 2}) == of_json({"b": 2, "a": 1})
-
-
-def test_stages_have_code_digests_of_their_own() -> None:
-    assert len({of_code("train"), of_code("throughput"), of_code("report")}) == 3

@@ -38,7 +38,6 @@ def test_the_repositorys_own_file_is_valid() -> None:
         (None, "seeds", [-1], r"seeds\.0 = -1"),
         ("train", "unfreeze_epoch", 3, r"train: unfreeze_epoch is not below max_epochs"),
         ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
-        ("pretrain", "image_sizes", [], r"pretrain\.image_sizes = \[\]: .*at least 1 item"),
         ("throughput", "repeats", 1, r"throughput\.repeats = 1"),
         ("throughput", "sweep", {"depth": [1]}, r"throughput\.sweep\.depth = "),
         ("throughput", "price_per_hour", {"npu": 1.0}, r"throughput\.price_per_hour"),

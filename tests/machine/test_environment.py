@@ -1,5 +1,4 @@
 import getpass
-import json
 import platform
 import uuid
 
@@ -23,14 +22,20 @@ def test_the_same_machine_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
 
 
 def test_it_holds_what_results_depend_on() -> None:
-    fingerprint = environment.fingerprint(find("cpu"))
-    assert fingerprint["threads"] == torch.get_num_threads()
-    assert fingerprint["packages"]["torch"] == torch.__version__.split("+")[0]
-    assert {"device", "machine", "cpu", "cores", "memory_gib", "python"} <= fingerprint.keys()
+    cpu = find("cpu")
+    found = environment.fingerprint(cpu)
+    assert found.threads == torch.get_num_threads()
+    assert found.packages["torch"] == torch.__version__.split("+")[0]
+    assert found.device == cpu.device
+    assert found.machine == environment.machine_id()
+    assert found.cpu
+    assert found.cores > 0
+    assert found.memory_gib > 0
+    assert found.python == platform.python_version()
 
 
 def test_it_names_nobody() -> None:
-    text = json.dumps(environment.fingerprint(find("cpu"))).lower()
+    text = environment.fingerprint(find("cpu")).model_dump_json().lower()
     private = [platform.node(), getpass.getuser(), str(uuid.getnode()), environment._identity()]
     assert not [word for word in private if word and len(word) > 3 and word.lower() in text]
 
@@ -40,9 +45,9 @@ def test_it_names_nobody() -> None:
     [("_identity", "another"), ("cpu_name", "another"), ("_memory_gib", 7)],
 )
 def test_another_machine_has_another_id(monkeypatch, name: str, value: object) -> None:
-    here = environment.machine()
+    here = environment.machine_id()
     monkeypatch.setattr(environment, name, lambda: value)
-    assert environment.machine() != here
+    assert environment.machine_id() != here
     assert len(here) == 16
 
 

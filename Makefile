@@ -11,7 +11,7 @@ repro: setup
 	dvc repro
 
 test: setup
-	python -m pytest
+	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 bench: setup
 	python -m benchmark dataset

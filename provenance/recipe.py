@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from benchmark.common.errors import UserError
 from benchmark.common.parameters import Precision, Section, Seed
+from benchmark.common.results import complaint
 
 RECIPE_FILE = Path(__file__).with_name("recipe.yaml")
 
@@ -34,5 +36,14 @@ class Recipe(Section):
 
 
 def load_recipe(path: Path = RECIPE_FILE) -> Recipe:
-    """The recipe in `path`."""
-    return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    """The recipe in `path`.
+
+    Raises:
+        UserError: it holds a value that is not allowed.
+    """
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: {complaint(error)}.", "provenance/recipe.py says what each key may hold."
+        ) from None

@@ -5,7 +5,6 @@ import itertools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from provenance.noise import stream
 from provenance.species import SPECIES, draw_species
 from provenance.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
 from provenance.wings import textures
+from tests.conftest import REPOSITORY
 
 
 def photograph(species: str = "monarch", seed: int = 0, number: int = 0) -> bytes:
@@ -24,12 +24,13 @@ def photograph(species: str = "monarch", seed: int = 0, number: int = 0) -> byte
 
 def test_same_arguments_give_same_bytes_also_in_a_fresh_process():
     script = (
-        "import test_synthetic as t, hashlib; print(hashlib.sha256(t.photograph()).hexdigest())"
+        "from tests.provenance.test_synthetic import photograph; import hashlib; "
+        "print(hashlib.sha256(photograph()).hexdigest())"
     )
     fresh = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parent,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONHASHSEED": "1"},
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
         capture_output=True,
         text=True,
         check=True,

@@ -49,7 +49,7 @@ def test_a_wrong_value_is_named(raw_parameters, section, key, value, message) ->
         parse_parameters(raw_parameters, "params.yaml")
 
 
-def test_a_backbone_that_thaws_is_not_frozen(raw_parameters: dict[str, Any]) -> None:
+def test_a_backbone_that_unfreezes_is_not_frozen_throughout(raw_parameters: dict[str, Any]) -> None:
     raw_parameters["model"]["freeze_backbone"] = True
     raw_parameters["train"]["unfreeze_epoch"] = 1
     with pytest.raises(UserError, match=r"unfreeze_epoch is set, but model\.freeze_backbone"):

@@ -72,7 +72,7 @@ def test_classes_come_from_the_folders(tmp_path: Path) -> None:
     assert module(tmp_path / "data").classes == tuple(f"class {label}" for label in range(4))
 
 
-def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_tickets(images: Path) -> None:
+def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_keys(images: Path) -> None:
     batch = batches(ready(images), epoch=2)[0]
     assert (batch.images.shape, batch.images.dtype) == ((4, 40, 40, 3), torch.uint8)
     assert (batch.labels.shape, batch.labels.dtype) == ((4,), torch.int64)
@@ -82,7 +82,7 @@ def test_a_loaders_batch_is_bytes_with_labels_windows_flips_and_tickets(images: 
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_pixels_and_labels_belong_to_the_ticket(images: Path, split: str) -> None:
+def test_pixels_and_labels_belong_to_the_key(images: Path, split: str) -> None:
     paths = sorted((images / split).glob("*/*.png"))
     for batch in getattr(ready(images, None), f"{split}_dataloader")():
         for image, label, key in zip(batch.images, batch.labels, batch.keys, strict=True):
@@ -184,13 +184,13 @@ def test_augmentation_differs_between_epochs_in_a_real_fit(images: Path, tmp_pat
     assert not set(sums[0]) & set(sums[1])
 
 
-def test_the_ledger_chains_order_by_epoch_and_the_first_pixels(images, tmp_path) -> None:
-    ledgers = []
+def test_the_log_chains_order_by_epoch_and_the_first_pixels(images, tmp_path) -> None:
+    logs = []
     for options in ({}, {"num_workers": 2}, {"seed": 8}):
         data = module(images, **options)
         trainer(tmp_path, max_epochs=3).fit(Probe(), datamodule=data)
-        ledgers.append(data.digest_log.state_dict())
-    one, workers, other = ledgers
+        logs.append(data.digest_log.state_dict())
+    one, workers, other = logs
     assert one == workers
     assert list(one["order"]) == [0, 1, 2]
     assert one["pixel_batches"] == 8
@@ -217,7 +217,7 @@ def test_validation_and_sanity_checks_leave_the_evidence_alone(images, tmp_path)
     assert states[0] == states[1]
 
 
-def test_a_second_fit_starts_a_new_ledger(images: Path, tmp_path: Path) -> None:
+def test_a_second_fit_starts_a_new_log(images: Path, tmp_path: Path) -> None:
     data = module(images)
     trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
     once = data.digest_log.state_dict()

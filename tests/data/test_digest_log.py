@@ -5,7 +5,7 @@ import torch
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 
 
-def test_a_resumed_ledger_continues_its_chains() -> None:
+def test_a_resumed_log_continues_its_chains() -> None:
     whole, first, second = DigestLog(), DigestLog(), DigestLog()
     for epoch in range(4):
         for digest_log in (whole, first if epoch < 2 else second):

@@ -7,12 +7,12 @@ import pytest
 from safetensors.torch import save_file
 
 from benchmark.common.errors import UserError
-from benchmark.common.files import read_json, write_json
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results
+from benchmark.common.results import Results, Unavailable, write_result
 from benchmark.machine.accelerators import find
 from benchmark.training import control, train
 from tests.training.test_model import tuner
+from tests.training.test_train import training
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
@@ -28,31 +28,31 @@ def learned(workspace: Path) -> str:
 def test_it_differs_in_its_weights_alone(change: Callable[..., Parameters], learned: str) -> None:
     parameters = change(model={"weights": learned})
     train.run(find("cpu"), parameters)
-    before = CPU.training.read_bytes()
+    before = CPU.own.result.read_bytes()
     control.run(find("cpu"), parameters)
-    assert CPU.training.read_bytes() == before
-    trained, controlled = read_json(CPU.training), read_json(CPU.control.training)
-    assert controlled["steps"] == trained["steps"]
-    for name in ("order", "pixels"):
-        assert controlled["digests"][name] == trained["digests"][name]
-    for name in ("initial_weights", "weights"):
-        assert controlled["digests"][name] != trained["digests"][name]
+    assert CPU.own.result.read_bytes() == before
+    trained, controlled = training(CPU.own), training(CPU.control)
+    assert controlled.steps == trained.steps
+    assert controlled.digests.order == trained.digests.order
+    assert controlled.digests.pixels == trained.digests.pixels
+    assert controlled.digests.initial_weights != trained.digests.initial_weights
+    assert controlled.digests.weights != trained.digests.weights
 
 
 def test_from_random_weights_it_is_the_training_itself(change, workspace: Path) -> None:
     train.run(find("cpu"), change())
     control.run(find("cpu"), change())
-    trained, controlled = read_json(CPU.training), read_json(CPU.control.training)
-    assert controlled["digests"] == trained["digests"]
-    assert controlled["test"] == trained["test"]
+    trained, controlled = training(CPU.own), training(CPU.control)
+    assert controlled.digests == trained.digests
+    assert controlled.test == trained.test
 
 
 def test_it_takes_as_many_epochs_as_the_training_did(change, workspace: Path) -> None:
     """However early that one stopped, and however long the control does not improve."""
     train.run(find("cpu"), change())
-    write_json(CPU.training, read_json(CPU.training) | {"epochs": 5})
+    write_result(CPU.own.result, training(CPU.own).model_copy(update={"epochs": 5}))
     control.run(find("cpu"), change(train={"patience": 1, "learning_rate": 10}))
-    assert read_json(CPU.control.training)["epochs"] == 5
+    assert training(CPU.control).epochs == 5
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_all_of_its_layers_train_from_the_start(change, changed) -> None:
 
 
 def test_without_the_training_there_is_nothing_to_control(change, workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"reports/train/cpu\.json is not here"):
+    with pytest.raises(UserError, match=r"reports/train/cpu/own\.json is not here"):
         control.run(find("cpu"), change())
-    write_json(CPU.training, {"status": "unavailable"})
-    with pytest.raises(UserError, match=r"train/cpu\.json is of an absent acc"):
+    write_result(CPU.own.result, Unavailable(accelerator="cpu", reason="gone"))
+    with pytest.raises(UserError, match=r"train/cpu/own\.json is of an absent acc"):
         control.run(find("cpu"), change())

@@ -10,7 +10,7 @@ import torch
 
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.training.features import FeatureDataModule
-from benchmark.training.train import silence_lightning
+from benchmark.training.fit import silence_lightning
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")

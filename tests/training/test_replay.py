@@ -8,20 +8,40 @@ import pytest
 from safetensors.torch import save_file
 
 from benchmark.common.errors import UserError
-from benchmark.common.files import read_json, write_json
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results
+from benchmark.common.results import (
+    CONTROL,
+    Results,
+    TrainingResults,
+    Unavailable,
+    read_result,
+    write_result,
+)
 from benchmark.machine.accelerators import find
 from benchmark.training import control, replay, train
+from benchmark.training.model import FineTuner
+from benchmark.training.schema import REPLAY, Replay
 from tests.training.test_model import tuner
+from tests.training.test_train import training
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
 
 
-def replayed(parameters: Parameters) -> dict[str, Any]:
+def replayed(parameters: Parameters) -> Replay:
     replay.run(find("cpu"), parameters)
-    return read_json(CPU.replay)
+    return read_replay(CPU.own)
+
+
+def read_replay(results: TrainingResults) -> Replay:
+    written = read_result(results.replay, REPLAY)
+    assert isinstance(written, Replay)
+    return written
+
+
+def reports() -> dict[Path, bytes]:
+    """All files of trainings."""
+    return {path: path.read_bytes() for path in Path("reports/train").rglob("*.*")}
 
 
 @pytest.mark.parametrize(
@@ -31,84 +51,83 @@ def replayed(parameters: Parameters) -> dict[str, Any]:
 def test_a_training_can_be_repeated(change, workspace: Path, changed: dict[str, Any]) -> None:
     parameters = change(**changed)
     train.run(find("cpu"), parameters)
-    before = {path: path.read_bytes() for path in Path("reports/train").iterdir()}
-    assert replayed(parameters) == {
-        "status": "ok", "accelerator": "cpu", "steps": 10, "bitwise": True, "first_different_step": None
-    }  # fmt: skip
-    assert before == {path: path.read_bytes() for path in Path("reports/train").iterdir()}
+    before = reports()
+    assert replayed(parameters) == Replay(accelerator="cpu", steps=10, bitwise=True)
+    assert before == reports()
+    assert before.keys() >= {CPU.own.result, CPU.own.steps}
 
 
 @pytest.mark.parametrize(
-    ("which", "results", "other"),
-    [({"seed": 8}, CPU.seed(8), CPU), ({"control": True}, CPU.control, CPU.seed(8))],
+    ("results", "other"), [(CPU.training("8"), CPU.own), (CPU.control, CPU.training("8"))]
 )
 def test_each_further_training_is_repeated_as_it_was(
-    change, workspace: Path, which: dict[str, Any], results: Results, other: Results
+    change, workspace: Path, results: TrainingResults, other: TrainingResults
 ) -> None:
     """Its own losses are those that count, and no other training's."""
     save_file(tuner(3, seed=1).network.state_dict(), "learned.safetensors")
     parameters = change(seeds=[8], model={"weights": "learned.safetensors"})
     train.run(find("cpu"), parameters)
-    train.run(find("cpu"), parameters, seed=8)
+    train.run(find("cpu"), parameters, "8")
     control.run(find("cpu"), parameters)
-    replay.run(find("cpu"), parameters, **which)
-    assert read_json(results.replay)["bitwise"]
-    assert not CPU.replay.exists()
+    replay.run(find("cpu"), parameters, results.name)
+    assert read_replay(results).bitwise
+    assert not CPU.own.replay.exists()
     results.steps.write_bytes(other.steps.read_bytes())
-    replay.run(find("cpu"), parameters, **which)
-    assert read_json(results.replay)["first_different_step"] == 1
+    replay.run(find("cpu"), parameters, results.name)
+    assert read_replay(results).first_different_step == 1
 
 
 def test_a_control_of_other_inputs_is_not_repeated(change, workspace: Path) -> None:
     train.run(find("cpu"), change())
     control.run(find("cpu"), change())
-    with pytest.raises(UserError, match=r"train/cpu\.control\.json is of other code"):
-        replay.run(find("cpu"), change(train={"learning_rate": 0.1}), control=True)
+    with pytest.raises(UserError, match=r"train/cpu/control\.json is of other code"):
+        replay.run(find("cpu"), change(train={"learning_rate": 0.1}), CONTROL)
 
 
 def test_a_shorter_training_is_repeated_whole(change, workspace: Path) -> None:
     parameters = change(train={"max_epochs": 1})
     train.run(find("cpu"), parameters)
-    assert replayed(parameters)["steps"] == 4
+    assert replayed(parameters).steps == 4
 
 
 def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> None:
     train.run(find("cpu"), parameters)
     steps: list[int] = []
-    step = train.FineTuner.training_step
-    monkeypatch.setattr(
-        train.FineTuner, "training_step", lambda *all: steps.append(1) or step(*all)
-    )
+    step = FineTuner.training_step
+    monkeypatch.setattr(FineTuner, "training_step", lambda *all: steps.append(1) or step(*all))
     replayed(parameters)
     assert len(steps) == 10
 
 
-def test_a_loss_that_differs_is_where_the_two_part(parameters: Parameters) -> None:
+def test_a_loss_that_differs_is_where_the_two_differ(parameters: Parameters) -> None:
     train.run(find("cpu"), parameters)
-    lines = CPU.steps.read_text().splitlines()
+    lines = CPU.own.steps.read_text().splitlines()
     step, epoch, loss = lines[6].split(",")
     lines[6] = f"{step},{epoch},{float(loss) * (1 + 1e-7):.9g}"
-    CPU.steps.write_text("\n".join(lines) + "\n")
+    CPU.own.steps.write_text("\n".join(lines) + "\n")
     result = replayed(parameters)
-    assert (result["bitwise"], result["first_different_step"]) == (False, 6)
+    assert (result.bitwise, result.first_different_step) == (False, 6)
 
 
 def test_other_weights_after_equal_losses_are_no_repetition(parameters: Parameters) -> None:
     train.run(find("cpu"), parameters)
-    training = read_json(CPU.training)
-    training["digests"]["first_steps"]["weights"] = "0" * 64
-    write_json(CPU.training, training)
+    trained = training(CPU.own)
+    first = trained.digests.first_steps.model_copy(update={"weights": "0" * 64})
+    others = trained.digests.model_copy(update={"first_steps": first})
+    write_result(CPU.own.result, trained.model_copy(update={"digests": others}))
     result = replayed(parameters)
-    assert (result["bitwise"], result["first_different_step"]) == (False, 10)
+    assert (result.bitwise, result.first_different_step) == (False, 10)
 
 
 def test_a_training_of_other_inputs_is_not_repeated(change: Callable[..., Parameters], workspace):
     train.run(find("cpu"), change())
-    with pytest.raises(UserError, match=r"train/cpu\.json is of other code, data or parameters"):
+    with pytest.raises(
+        UserError, match=r"train/cpu/own\.json is of other code, data or parameters"
+    ):
         replay.run(find("cpu"), change(train={"learning_rate": 0.1}))
 
 
 def test_an_accelerator_that_has_come_since_needs_a_training(parameters: Parameters) -> None:
-    write_json(CPU.training, {"status": "unavailable", "accelerator": "cpu", "reason": "gone"})
-    with pytest.raises(UserError, match=r"train/cpu\.json is of an absent acc"):
+    write_result(CPU.own.result, Unavailable(accelerator="cpu", reason="gone"))
+    with pytest.raises(UserError, match=r"train/cpu/own\.json is of an absent acc"):
         replay.run(find("cpu"), parameters)

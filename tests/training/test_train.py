@@ -19,38 +19,55 @@ from benchmark.common import digests
 from benchmark.common.errors import UserError
 from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results
+from benchmark.common.results import Results, TrainingResults, read_result
 from benchmark.machine.accelerators import find
-from benchmark.training import train
+from benchmark.training import fit, train
+from benchmark.training.fit import Run
 from benchmark.training.model import FineTuner
+from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
 from tests.conftest import REPOSITORY, make_workspace
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
+SCRATCH = Path(".checkpoints/cpu.own")
+DIGESTS = ("weights", "initial_weights", "order", "pixels")
 
 
-def trained(parameters: Parameters) -> dict[str, Any]:
+def trained(parameters: Parameters) -> Training:
     train.run(find("cpu"), parameters)
-    return read_json(CPU.training)
+    return training(CPU.own)
 
 
-def without_inputs(result: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in result.items() if name != "inputs"}
+def training(results: TrainingResults) -> Training:
+    """What was written; it is no other kind of result."""
+    written = read_result(results.result, TRAINING)
+    assert isinstance(written, Training)
+    return written
+
+
+def timing() -> Timing:
+    written = read_result(CPU.own.timing, TIMING)
+    assert isinstance(written, Timing)
+    return written
+
+
+def without_inputs(result: Training) -> dict[str, Any]:
+    return result.model_dump(exclude={"inputs"})
 
 
 def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> None:
     result = trained(parameters)
-    assert result["status"] == "ok"
-    assert result["accelerator"] == "cpu"
-    assert result["classes"] == 3
-    assert result["epochs"] == len(result["digests"]["order_by_epoch"]) == 3
-    assert result["steps"] == 3 * 4
-    for split in ("test", "val"):
-        assert 0 <= result[split]["accuracy"] <= result[split]["top5"] <= 1
-    for name in ("weights", "initial_weights", "order", "pixels"):
-        assert len(result["digests"][name]) == 64
-    assert result["digests"]["weights"] != result["digests"]["initial_weights"]
-    assert result["digests"]["order"] == result["digests"]["order_by_epoch"][-1]
+    assert result.status == "ok"
+    assert result.accelerator == "cpu"
+    assert result.classes == 3
+    found = result.digests
+    assert result.epochs == len(found.order_by_epoch) == 3
+    assert result.steps == 3 * 4
+    for metrics in (result.test, result.val):
+        assert 0 <= metrics.accuracy <= metrics.top5 <= 1
+    assert all(len(getattr(found, name)) == 64 for name in DIGESTS)
+    assert found.weights != found.initial_weights
+    assert found.order == found.order_by_epoch[-1]
 
 
 def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
@@ -61,9 +78,9 @@ def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
 
 def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Parameters) -> None:
     result = trained(parameters)
-    with CPU.steps.open(newline="") as file:
+    with CPU.own.steps.open(newline="") as file:
         steps = list(csv.DictReader(file))
-    with CPU.epochs.open(newline="") as file:
+    with CPU.own.epochs.open(newline="") as file:
         epochs = list(csv.DictReader(file))
     assert [int(row["step"]) for row in steps] == list(range(12))
     assert [int(row["epoch"]) for row in epochs] == [0, 1, 2]
@@ -71,24 +88,24 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
         losses = [float(s["train_loss"]) for s in steps if s["epoch"] == row["epoch"]]
         assert float(row["train_loss"]) == pytest.approx(sum(losses) / len(losses))
     best = min(epochs, key=lambda row: float(row["val_loss"]))
-    assert int(best["epoch"]) == result["best_epoch"]
-    assert result["val"]["loss"] == pytest.approx(float(best["val_loss"]), abs=1e-6)
+    assert int(best["epoch"]) == result.best_epoch
+    assert result.val.loss == pytest.approx(float(best["val_loss"]), abs=1e-6)
 
 
 def test_what_each_test_image_was_taken_for_is_written(parameters: Parameters) -> None:
     """As the weights say that were kept, in the order of the files."""
     result = trained(parameters)
-    with CPU.predictions.open(newline="") as file:
+    with CPU.own.predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == [
         f"class {label}/{number:03}.png" for label in range(3) for number in range(2)
     ]
     assert all(row["image"].startswith(row["label"] + "/") for row in rows)
     right = sum(row["label"] == row["prediction"] for row in rows)
-    assert right / len(rows) == pytest.approx(result["test"]["accuracy"], abs=1e-6)
-    model = train.fine_tuner(parameters, 3).eval()
-    model.network.load_state_dict(load_file(CPU.model / "weights.safetensors"))
-    data = train.data_module(parameters)
+    assert right / len(rows) == pytest.approx(result.test.accuracy, abs=1e-6)
+    model = fit.fine_tuner(parameters, 3).eval()
+    model.network.load_state_dict(load_file(CPU.own.model / "weights.safetensors"))
+    data = fit.data_module(parameters)
     data.setup("test")
     with torch.no_grad():
         found = [
@@ -118,8 +135,8 @@ def test_the_first_steps_leave_a_digest(change, workspace, monkeypatch, epochs, 
     after = After(steps)
     add_callback(monkeypatch, after)
     result = trained(change(train={"max_epochs": epochs}))
-    assert result["digests"]["first_steps"] == {"steps": steps, "weights": after.weights}
-    assert (after.weights == result["digests"]["weights"]) == (epochs == 2)
+    assert result.digests.first_steps == FirstSteps(steps=steps, weights=after.weights)
+    assert (after.weights == result.digests.weights) == (epochs == 2)
 
 
 def test_losses_are_written_exactly() -> None:
@@ -129,26 +146,26 @@ def test_losses_are_written_exactly() -> None:
 
 def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:
     parameters = change(train={"precision": "bf16-mixed"})
-    assert train.Run(find("cpu"), parameters, workspace).trainer.precision == "bf16-mixed"
+    assert Run(find("cpu"), parameters, workspace).trainer.precision == "bf16-mixed"
 
 
 def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) -> None:
     """Recomputed without Lightning: the pinned order, pixels and weights, and cross-entropy."""
     trained(parameters)
-    data = train.data_module(parameters)
+    data = fit.data_module(parameters)
     data.setup("fit")
-    model = train.fine_tuner(parameters, 3).train()
+    model = fit.fine_tuner(parameters, 3).train()
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    with CPU.steps.open(newline="") as file:
+    with CPU.own.steps.open(newline="") as file:
         first = float(next(csv.DictReader(file))["train_loss"])
     assert first == pytest.approx(model.training_step(batch, 0).item(), rel=1e-5)
 
 
 def test_the_model_directory_holds_the_weights_that_were_digested(parameters: Parameters) -> None:
     result = trained(parameters)
-    state = load_file(CPU.model / "weights.safetensors")
-    assert digests.of_state(state) == result["digests"]["weights"]
-    assert read_json(CPU.model / "status.json")["classes"] == ["class 0", "class 1", "class 2"]
+    state = load_file(CPU.own.model / "weights.safetensors")
+    assert digests.of_state(state) == result.digests.weights
+    assert read_json(CPU.own.model / "status.json")["classes"] == ["class 0", "class 1", "class 2"]
 
 
 class Ruin(pl.Callback):
@@ -163,74 +180,72 @@ class Ruin(pl.Callback):
 
 
 def add_callback(monkeypatch: pytest.MonkeyPatch, callback: pl.Callback) -> None:
-    extras = train.Run._extras
-    monkeypatch.setattr(
-        train.Run, "_extras", lambda run, terminal: [*extras(run, terminal), callback]
-    )
+    extras = Run._extras
+    monkeypatch.setattr(Run, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
 
 
 def test_the_test_is_of_the_best_epoch(change, workspace: Path, monkeypatch) -> None:
     parameters = change()
     add_callback(monkeypatch, Ruin(2))
     result = trained(parameters)
-    assert result["best_epoch"] < 2 == result["epochs"] - 1
-    model = train.fine_tuner(parameters, 3)
-    model.network.load_state_dict(load_file(CPU.model / "weights.safetensors"))
+    assert result.best_epoch < 2 == result.epochs - 1
+    model = fit.fine_tuner(parameters, 3)
+    model.network.load_state_dict(load_file(CPU.own.model / "weights.safetensors"))
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
         use_distributed_sampler=False,
     )  # fmt: skip
-    data = train.data_module(parameters)
+    data = fit.data_module(parameters)
     tested = trainer.test(model, data, verbose=False)[0]
     validated = trainer.validate(model, data, verbose=False)[0]
-    assert result["test"]["loss"] == pytest.approx(tested["test/loss"], rel=1e-5)
-    assert result["val"]["loss"] == pytest.approx(validated["val/loss"], rel=1e-5)
+    assert result.test.loss == pytest.approx(tested["test/loss"], rel=1e-5)
+    assert result.val.loss == pytest.approx(validated["val/loss"], rel=1e-5)
 
 
 def test_training_stops_when_validation_no_longer_improves(change, workspace, monkeypatch) -> None:
     add_callback(monkeypatch, Ruin(1))
     result = trained(change(train={"max_epochs": 20, "patience": 1}))
-    assert (result["best_epoch"], result["epochs"]) == (0, 2)
+    assert (result.best_epoch, result.epochs) == (0, 2)
 
 
 def test_wall_times_are_apart_from_the_result(parameters: Parameters) -> None:
     result = trained(parameters)
-    timing = read_json(CPU.timing)
-    assert len(timing["epoch_seconds"]) == 3
-    assert timing["total_seconds"] > sum(timing["epoch_seconds"]) > 0
-    assert not any("second" in key for key in result)
+    times = timing()
+    assert len(times.epoch_seconds) == 3
+    assert times.total_seconds > sum(times.epoch_seconds) > 0
+    assert not any("second" in key for key in result.model_dump())
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, workspace) -> None:
     one, again, other = trained(change()), trained(change()), trained(change(seed=8))
     assert one == again
-    for name in ("weights", "initial_weights", "order", "pixels"):
-        assert one["digests"][name] != other["digests"][name], name
+    for name in DIGESTS:
+        assert getattr(one.digests, name) != getattr(other.digests, name), name
 
 
 def test_a_further_seed_is_another_run_beside_the_first(change, workspace: Path) -> None:
     parameters = change(seeds=[8])
     first = trained(parameters)
-    train.run(find("cpu"), parameters, seed=8)
-    assert read_json(CPU.training) == first
-    further = read_json(CPU.seed(8).training)
+    train.run(find("cpu"), parameters, "8")
+    assert training(CPU.own) == first
+    further = training(CPU.training("8"))
     assert without_inputs(further) == without_inputs(trained(change(seed=8)))
 
 
 def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) -> None:
     parameters = change(model={"freeze_backbone": True}, train={"learning_rate": 0.01})
     result = trained(parameters)
-    initial = train.fine_tuner(parameters, 3).network.state_dict()
-    for name, value in load_file(CPU.model / "weights.safetensors").items():
+    initial = fit.fine_tuner(parameters, 3).network.state_dict()
+    for name, value in load_file(CPU.own.model / "weights.safetensors").items():
         assert torch.equal(value, initial[name]) != name.startswith("fc."), name
-    timing = read_json(CPU.timing)
-    assert timing["features_seconds"] > 0
-    parts = [timing["features_seconds"], *timing["epoch_seconds"], timing["test_seconds"]]
-    assert timing["total_seconds"] == pytest.approx(sum(parts), abs=0.01)
+    times = timing()
+    assert times.features_seconds > 0
+    parts = [times.features_seconds, *times.epoch_seconds, times.test_seconds]
+    assert times.total_seconds == pytest.approx(sum(parts), abs=0.01)
     plain = trained(change())
-    assert read_json(CPU.timing)["features_seconds"] == 0
-    assert result["digests"]["order"] == plain["digests"]["order"]
-    assert len(result["digests"]["pixels"]) == 64
+    assert timing().features_seconds == 0
+    assert result.digests.order == plain.digests.order
+    assert len(result.digests.pixels) == 64
 
 
 class Watch(pl.Callback):
@@ -246,18 +261,18 @@ class Watch(pl.Callback):
 
 
 @pytest.mark.parametrize("rate", [3e-5, 3e-4])
-def test_a_backbone_thaws_at_its_epoch_and_rate(change, workspace, monkeypatch, rate) -> None:
+def test_a_backbone_unfreezes_at_its_epoch_and_rate(change, workspace, monkeypatch, rate) -> None:
     parameters = change(train={"unfreeze_epoch": 1, "backbone_learning_rate": rate})
     watch = Watch()
     add_callback(monkeypatch, watch)
     trained(parameters)
-    initial = digests.of_state(train.fine_tuner(parameters, 3).backbone.state_dict())
+    initial = digests.of_state(fit.fine_tuner(parameters, 3).backbone.state_dict())
     assert watch.backbones[0] == initial
     assert len({initial, *watch.backbones}) == 3
     assert watch.rates == [[1e-4], [1e-4, rate], [1e-4, rate]]
 
 
-def test_until_the_thaw_the_head_sees_the_features_that_evaluation_sees(
+def test_while_it_is_frozen_the_head_sees_the_features_that_evaluation_sees(
     change, workspace: Path, monkeypatch
 ) -> None:
     """Batch norm by the source's statistics, not by the batch's."""
@@ -286,11 +301,11 @@ def log_instead(
     monkeypatch.setattr(FineTuner, step, logging_step)
 
 
-def test_patience_begins_with_the_thaw(change, workspace: Path, monkeypatch) -> None:
+def test_patience_begins_with_the_unfreezing(change, workspace: Path, monkeypatch) -> None:
     """The loss grows with each epoch: that of epoch 3 is the first to count, 4 is worse."""
     log_instead(monkeypatch, "validation_step", "val", lambda module: module.current_epoch)
     parameters = change(train={"max_epochs": 6, "patience": 1, "unfreeze_epoch": 3})
-    assert trained(parameters)["epochs"] == 5
+    assert trained(parameters).epochs == 5
 
 
 def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None:
@@ -309,7 +324,7 @@ def test_fresh_processes_in_two_directories_agree(tmp_path, raw_parameters, monk
             command, cwd=root, env=environment, capture_output=True, text=True, check=True
         )
         assert done.stdout.startswith("cpu epoch 1/3: train loss ")
-        results.append(read_json(root / CPU.training))
+        results.append((root / CPU.own.result).read_bytes())
     assert results[0] == results[1]
 
 
@@ -339,18 +354,18 @@ def test_an_interrupted_run_resumes_to_the_same_result(
 ) -> None:
     parameters = change(**changed)
     whole = trained(parameters)
-    steps, epochs = CPU.steps.read_bytes(), CPU.epochs.read_bytes()
+    steps, epochs = CPU.own.steps.read_bytes(), CPU.own.epochs.read_bytes()
     with monkeypatch.context() as patch:
         add_callback(patch, Interrupt(epoch))
         with pytest.raises(RuntimeError, match="power cut"):
             train.run(find("cpu"), parameters)
-    assert len(list(Path(".checkpoints/cpu").glob("*/last.ckpt"))) == 1
+    assert len(list(SCRATCH.glob("*/last.ckpt"))) == 1
     resumed = []
     monkeypatch.setattr(pl.Trainer, "fit", _spy(pl.Trainer.fit, resumed))
     assert trained(parameters) == whole
     assert resumed[0]["ckpt_path"].endswith("last.ckpt")
-    assert (CPU.steps.read_bytes(), CPU.epochs.read_bytes()) == (steps, epochs)
-    assert len(read_json(CPU.timing)["epoch_seconds"]) == whole["epochs"]
+    assert (CPU.own.steps.read_bytes(), CPU.own.epochs.read_bytes()) == (steps, epochs)
+    assert len(timing().epoch_seconds) == whole.epochs
 
 
 def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
@@ -370,16 +385,20 @@ def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
 def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
     change, workspace: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
-    """ResumableEarlyStopping 1 ends by early stopping, patience 3 by the last epoch."""
+    """Patience 1 ends by early stopping, patience 3 by the last epoch."""
     parameters = change(train={"patience": patience, "max_epochs": 4})
     add_callback(monkeypatch, Ruin(1))
     whole = trained(parameters)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Run, "_restore_best", None)
+        patch.setattr(Run, "_restore_best", None)
         with pytest.raises(TypeError):
             train.run(find("cpu"), parameters)
     assert trained(parameters) == whole
-    assert whole["epochs"] == (2 if patience == 1 else 4)
+    assert whole.epochs == (2 if patience == 1 else 4)
+
+
+def scratch_key(parameters: Parameters) -> str:
+    return train.scratch_key(train.gather_inputs("cpu", parameters, "train"))
 
 
 def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[..., Any]:
@@ -391,16 +410,16 @@ def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[
 
 
 def test_a_checkpoint_of_other_inputs_is_not_resumed(change, workspace: Path) -> None:
-    stale = Path(".checkpoints/cpu") / train.gather_inputs("cpu", change(seed=8), "train").key()
+    stale = SCRATCH / scratch_key(change(seed=8))
     stale.mkdir(parents=True)
     (stale / "last.ckpt").write_bytes(b"of another run")
-    assert trained(change())["status"] == "ok"
+    assert trained(change()).status == "ok"
     assert not stale.exists()
 
 
 def test_a_successful_run_leaves_no_checkpoint(parameters: Parameters) -> None:
     trained(parameters)
-    assert [path.name for path in Path(".checkpoints/cpu").iterdir()] in ([], ["lock"])
+    assert [path.name for path in SCRATCH.iterdir()] in ([], ["lock"])
 
 
 @pytest.mark.parametrize(
@@ -411,7 +430,7 @@ def test_a_successful_run_leaves_no_checkpoint(parameters: Parameters) -> None:
     ],
 )  # fmt: skip
 def test_whatever_matters_has_a_scratch_directory_of_its_own(change, workspace, changed) -> None:
-    keys = {train.gather_inputs("cpu", change(**c), "train").key() for c in ({}, changed)}
+    keys = {scratch_key(change(**c)) for c in ({}, changed)}
     assert len(keys) == 2
 
 
@@ -421,7 +440,7 @@ def test_weights_changed_under_their_name_have_a_scratch_directory_of_their_own(
     keys = set()
     for content in (b"one", b"other"):
         Path("my.pt").write_bytes(content)
-        keys.add(train.gather_inputs("cpu", change(model={"weights": "my.pt"}), "train").key())
+        keys.add(scratch_key(change(model={"weights": "my.pt"})))
     assert len(keys) == 2
 
 
@@ -433,9 +452,9 @@ def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path
 
 
 def test_a_second_process_is_told_to_wait(parameters: Parameters) -> None:
-    lock = Path(".checkpoints/cpu/lock")
+    lock = SCRATCH / "lock"
     lock.parent.mkdir(parents=True)
-    with FileLock(lock), pytest.raises(UserError, match="Another process is training on cpu"):
+    with FileLock(lock), pytest.raises(UserError, match=r"is training on cpu\.own here"):
         train.run(find("cpu"), parameters)
 
 
@@ -444,7 +463,7 @@ def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
     (workspace / "data/val/class 1/001.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"class 1/001\.png is not an image"):
         train.run(find("cpu"), change())
-    assert read_json(CPU.training) == before
+    assert training(CPU.own) == before
 
 
 def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmark.common.files import read_json
-from benchmark.common.results import Results
-from benchmark.throughput.measurements import Sample
+from benchmark.common.results import Results, read_result
+from benchmark.throughput.measurements import ProcessRates
+from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughput
+from benchmark.training.schema import TRAINING, Training
 from tests.conftest import REPOSITORY, make_workspace
 
 pytestmark = pytest.mark.skipif(
@@ -30,32 +31,33 @@ def stage(root: Path, *arguments: str) -> None:
 
 
 @pytest.fixture
-def trained(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Any]:
+def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
     """Trains in a directory and a process of its own: trained("xla", data={"num_workers": 2})."""
 
-    def train(name: str, **changes: dict[str, Any]) -> Any:
+    def train(name: str, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
         root = make_workspace(tmp_path / f"{name} {changes}", changed, monkeypatch)
         stage(root, "train", name)
-        return read_json(root / Results(name).training)
+        written = read_result(root / Results(name).own.result, TRAINING)
+        assert isinstance(written, Training)
+        return written
 
     return train
 
 
-def assert_shown_the_same(cpu: dict[str, Any], xla: dict[str, Any]) -> None:
-    assert xla["status"] == "ok"
-    assert xla["accelerator"] == "xla:cpu"
+def assert_shown_the_same(cpu: Training, xla: Training) -> None:
+    assert xla.accelerator == "xla:cpu"
     for name in ("initial_weights", "pixels", "order", "order_by_epoch"):
-        assert xla["digests"][name] == cpu["digests"][name], name
-    assert xla["test"]["loss"] == pytest.approx(cpu["test"]["loss"], rel=0.1)
+        assert getattr(xla.digests, name) == getattr(cpu.digests, name), name
+    assert xla.test.loss == pytest.approx(cpu.test.loss, rel=0.1)
 
 
 def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
     """From the same weights; the second time with the loader's workers."""
     cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
     assert_shown_the_same(cpu, xla)
-    assert xla["digests"]["weights"] != xla["digests"]["initial_weights"]
-    assert again["digests"] == xla["digests"]
+    assert xla.digests.weights != xla.digests.initial_weights
+    assert again.digests == xla.digests
 
 
 def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
@@ -68,27 +70,29 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
     raw_parameters["throughput"]["modes"] = ["compute", "loop", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     stage(root, "throughput", "xla")
-    result = read_json(root / Results("xla").throughput)
-    assert result["accelerator"] == "xla:cpu"
-    assert result["trainer"]["compile_seconds"] > 0
-    assert result["ratios"].keys() == {"trainer_over_loop", "trainer_over_compute"}
-    for found in result["samples"]:
-        clean = [block["seconds"] for block in blocks(found) if not block["compilations"]]
-        images = 4 * found["steps"]["trainer"]
-        assert images / max(clean) <= Sample(found, 4).rate("trainer") <= images / min(clean)
-    memory = result["efficiency"]["peak_memory"]
-    assert memory["device_bytes"] == "unavailable: this XLA backend does not say"
+    result = read_result(root / Results("xla").throughput, THROUGHPUT)
+    assert isinstance(result, Throughput)
+    assert result.accelerator == "xla:cpu"
+    assert result.trainer.compile_seconds > 0
+    assert result.ratios.keys() == {"trainer_over_loop", "trainer_over_compute"}
+    for found in result.processes:
+        clean = [block.seconds for block in blocks(found) if not block.compilations]
+        images = 4 * found.steps["trainer"]
+        assert images / max(clean) <= ProcessRates(found, 4).rate("trainer") <= images / min(clean)
+    memory = result.efficiency.peak_memory
+    assert memory.device_bytes is None
+    assert memory.device_reason == "this XLA backend does not say"
 
 
-def blocks(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [turn[name] for turn in found["rounds"] for name in ("trainer", "trainer_aa")]
+def blocks(found: Measurement) -> list[Block]:
+    return [turn[name] for turn in found.rounds for name in ("trainer", "trainer_aa")]
 
 
 def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:
     """After it, fetching the result of a long chain of products takes no time worth naming."""
     program = """
 import time, torch
-from benchmark import accelerators
+from benchmark.machine import accelerators
 accelerators.prepare("xla")
 device = accelerators.device("xla")
 

@@ -1,4 +1,4 @@
-"""Does the noise floor tell the truth? `python -m tests.throughput.noise [REPETITIONS]`, 20 if not said.
+"""Does the noise floor tell the truth? `python -m tests.throughput.noise [REPETITIONS]`, else 20.
 
 Each repetition measures the trainer against itself as the throughput stage does, with as many
 processes as params.yaml says, at 32 px to save time. Of 20 intervals of 95 % that hold 1, 17 or
@@ -10,8 +10,10 @@ import sys
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.statistics import Interval
 from benchmark.machine.accelerators import find
-from benchmark.throughput.measurements import Sample
-from benchmark.throughput.throughput import measurements, sample
+from benchmark.machine.lock import measuring_lock
+from benchmark.throughput import launch, measurements
+from benchmark.throughput.measurements import ProcessRates
+from benchmark.throughput.schema import Measurement
 
 SMALLER = {"data": {"image_size": 32}, "throughput": {"modes": ["trainer"], "sweep": {}}}
 
@@ -40,11 +42,13 @@ def main(arguments: list[str]) -> int:
 def noise_floor(parameters: Parameters, repetition: int) -> Interval:
     """One measurement, of several processes; each has an order of blocks of its own."""
     count = parameters.throughput.repeats
-    found = [
-        Sample(sample(find("cpu"), parameters, number), parameters.data.batch_size)
-        for number in range(repetition * count, (repetition + 1) * count)
-    ]
-    return measurements.noise_floor(found)
+    numbers = range(repetition * count, (repetition + 1) * count)
+    found = [launch.measure(find("cpu"), parameters, number) for number in numbers]
+    measured = [each for each in found if isinstance(each, Measurement)]
+    assert len(measured) == count, found
+    return measurements.noise_floor(
+        [ProcessRates(each, parameters.data.batch_size) for each in measured]
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tests.throughput.small_process RESULT`: a measuring process with a ResNet of four blocks."""
+"""`python -m tests.throughput.small_process RESULT`: a measuring process with a small ResNet."""
 
 import sys
 

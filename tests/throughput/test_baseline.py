@@ -3,6 +3,7 @@ from pathlib import Path
 import torch
 
 from benchmark.common.parameters import DataParameters
+from benchmark.machine import processors
 from benchmark.throughput import baseline
 
 

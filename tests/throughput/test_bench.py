@@ -16,17 +16,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def bench(tmp_path: Path, raw_parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs tests/throughput with options, in a workspace with a CPU and without a GPU."""
+    """Runs tests/throughput/bench with options, in a workspace with a CPU and without a GPU."""
     raw_parameters["accelerators"] = ["cpu", "tpu"]
     raw_parameters["throughput"]["modes"] = ["compute", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # and so a lock of its own
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pytest", "-p", "tests.small", "-rs", *options]
         place = ["--rootdir", str(REPOSITORY), "-c", str(REPOSITORY / "pyproject.toml")]
-        tests = str(REPOSITORY / "tests/throughput")
+        tests = str(REPOSITORY / "tests/throughput/bench")
         store = f"--benchmark-storage=file://{root}/saved"
         return subprocess.run(
             [*command, *place, store, tests], cwd=root, capture_output=True, text=True,
@@ -76,5 +75,5 @@ def test_it_is_left_out_of_the_correctness_run() -> None:
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests", "-k", "test_throughput"],
         cwd=REPOSITORY, capture_output=True, text=True,
     )  # fmt: skip
-    assert "tests/test_throughput.py" in listed.stdout
-    assert "tests/throughput/" not in listed.stdout
+    assert "tests/throughput/test_throughput.py" in listed.stdout
+    assert "tests/throughput/bench/" not in listed.stdout

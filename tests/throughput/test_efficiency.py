@@ -30,16 +30,17 @@ def test_a_peak_is_above_any_product_of_matrices(precision: str) -> None:
     peak = efficiency.peak("cpu", precision)
     side = torch.ones(256, 256, dtype=efficiency.DTYPES[precision])
     seconds = efficiency._seconds("cpu", lambda: side @ side)
-    assert peak["flops_per_second"] > 0.5 * 2 * 256**3 / seconds
-    assert "matrix product" in peak["of"] or "convolution" in peak["of"]
+    assert peak.flops_per_second > 0.5 * 2 * 256**3 / seconds
+    assert "matrix product" in peak.of or "convolution" in peak.of
 
 
 def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:
-    before = efficiency.peak_memory("cpu")["host_bytes"]
+    before = efficiency.peak_memory("cpu").host_bytes
     ballast = torch.ones(before // 4)  # four bytes each
     after = efficiency.peak_memory("cpu")
-    assert after["host_bytes"] > before  # a peak: what was resident before may be gone
-    assert after["device_bytes"] == "unavailable: the host's memory is the device's"
+    assert after.host_bytes > before  # a peak: what was resident before may be gone
+    assert after.device_bytes is None
+    assert after.device_reason == "the host's memory is the device's"
     del ballast
 
 

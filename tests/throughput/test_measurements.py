@@ -1,38 +1,33 @@
-from typing import Any
-
 import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.throughput import measurements
-from benchmark.throughput.measurements import Sample
+from benchmark.throughput.measurements import ProcessRates
+from benchmark.throughput.schema import Block
+from tests.made_results import measurement
 
 
-def block(seconds: float, compilations: int = 0) -> dict[str, Any]:
-    return {"seconds": seconds, "compilations": compilations}
+def block(seconds: float, compilations: int = 0) -> Block:
+    return Block(seconds=seconds, compilations=compilations)
 
 
-def found(**modes: list[dict[str, Any]]) -> Sample:
-    """A sample of batches of 10 with blocks of two steps: 20 images a block."""
-    modes.setdefault("trainer_aa", modes["trainer"])
-    rounds = [dict(zip(modes, turn, strict=True)) for turn in zip(*modes.values(), strict=True)]
-    content = {
-        "steps": dict.fromkeys(modes, 2), "rounds": rounds,
-        "cores": {"input": 1, "baseline_input": 4}, "waited_seconds": {"loop": 0.6},
-    }  # fmt: skip
-    return Sample(content, 10)
+def found(**modes: list[Block]) -> ProcessRates:
+    """The rates of batches of 10 with blocks of two steps: 20 images a block."""
+    facts = {"cores": {"input": 1, "baseline_input": 4}, "waited_seconds": {"loop": 0.6}}
+    return ProcessRates(measurement(modes, steps=2, **facts), 10)
 
 
 def test_a_rate_is_the_median_over_blocks() -> None:
-    sample = found(trainer=[block(1), block(2), block(4)])
-    assert sample.rate("trainer") == 10
-    assert sample.modes == ["trainer"]
-    assert sample.trainer_images == 120
+    process = found(trainer=[block(1), block(2), block(4)])
+    assert process.rate("trainer") == 10
+    assert process.modes == ["trainer"]
+    assert process.trainer_images == 120
 
 
 def test_each_of_the_trainers_blocks_counts() -> None:
-    sample = found(trainer=[block(1), block(1)], trainer_aa=[block(4), block(4)])
-    assert sample.rates("trainer") == [20, 20, 5, 5]
-    assert sample.noise() == pytest.approx(4)
+    process = found(trainer=[block(1), block(1)], trainer_aa=[block(4), block(4)])
+    assert process.rates("trainer") == [20, 20, 5, 5]
+    assert process.noise() == pytest.approx(4)
 
 
 def test_the_mode_with_more_blocks_is_no_slower_for_it() -> None:
@@ -43,16 +38,16 @@ def test_the_mode_with_more_blocks_is_no_slower_for_it() -> None:
         "trainer_aa": [block(1), block(4), block(1)],
         "loop": [block(1), block(1), block(4)],
     }
-    sample = found(**alike)
-    assert sample.ratio("trainer", "loop") == sample.ratio("loop", "trainer") == 1
-    assert sample.rate("trainer") == sample.rate("loop")
+    process = found(**alike)
+    assert process.ratio("trainer", "loop") == process.ratio("loop", "trainer") == 1
+    assert process.rate("trainer") == process.rate("loop")
 
 
 def test_a_ratio_is_that_of_blocks_of_one_round() -> None:
     """The machine slows down tenfold in the second round, for both alike."""
-    sample = found(trainer=[block(1), block(10)], loop=[block(2), block(20)])
-    assert sample.ratio("trainer", "loop") == pytest.approx(2)
-    assert sample.ratio("loop", "trainer") == pytest.approx(0.5)
+    process = found(trainer=[block(1), block(10)], loop=[block(2), block(20)])
+    assert process.ratio("trainer", "loop") == pytest.approx(2)
+    assert process.ratio("loop", "trainer") == pytest.approx(0.5)
 
 
 def test_a_ratio_of_loaders_is_per_core() -> None:
@@ -61,28 +56,28 @@ def test_a_ratio_of_loaders_is_per_core() -> None:
 
 
 def test_blocks_with_compilations_do_not_count() -> None:
-    sample = found(
+    process = found(
         trainer=[block(50, 3), block(1), block(2)],
         trainer_aa=[block(1), block(1), block(2)],
         loop=[block(1), block(70, 1), block(2)],
     )
-    assert sample.rates("trainer") == [None, 20, 10, 20, 20, 10]
-    assert sample.rate("loop") == pytest.approx(15)
-    assert sample.ratio("trainer", "loop") == pytest.approx(1)
-    assert sample.noise() == 1
+    assert process.rates("trainer") == [None, 20, 10, 20, 20, 10]
+    assert process.rate("loop") == pytest.approx(15)
+    assert process.ratio("trainer", "loop") == pytest.approx(1)
+    assert process.noise() == 1
 
 
 def test_nothing_but_compilations_is_an_error() -> None:
-    sample = found(trainer=[block(1, 1), block(1, 2)])
+    process = found(trainer=[block(1, 1), block(1, 2)])
     with pytest.raises(
         UserError, match=r"trainer: a graph was compiled in each of 4 blocks.*Raise"
     ):
-        sample.rate("trainer")
+        process.rate("trainer")
 
 
 def test_the_share_of_waiting() -> None:
-    sample = found(trainer=[block(1), block(1)], loop=[block(1), block(2)])
-    assert sample.share_waited("loop") == pytest.approx(0.2)
+    process = found(trainer=[block(1), block(1)], loop=[block(1), block(2)])
+    assert process.share_waited("loop") == pytest.approx(0.2)
 
 
 def test_processes_are_the_samples_of_an_interval() -> None:

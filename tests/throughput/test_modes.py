@@ -1,30 +1,18 @@
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from benchmark.common import digests
 from benchmark.common.parameters import Parameters
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.machine import accelerators
-from benchmark.throughput.modes import (
-    Compute,
-    Input,
-    Lightning,
-    LoaderWorkers,
-    Loop,
-    Step,
-    bare_trainer,
-)
-from benchmark.throughput.throughput import _execute, efficiency, timer
-from benchmark.training.train import fine_tuner, silence_lightning
+from benchmark.throughput import efficiency, timer
+from benchmark.throughput.modes import Compute, Input, Loop, Step
+from benchmark.throughput.trainer import PausableFit, bare_trainer
+from benchmark.training.fit import fine_tuner, silence_lightning
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -33,10 +21,10 @@ def module(parameters: Parameters) -> ImageDataModule:
     return ImageDataModule(**parameters.data.model_dump(), seed=parameters.seed)
 
 
-def started(parameters: Parameters) -> tuple[Lightning, pl.LightningModule]:
+def started(parameters: Parameters) -> tuple[PausableFit, pl.LightningModule]:
     silence_lightning()
     model = fine_tuner(parameters, 3)
-    mode = Lightning(model, module(parameters))
+    mode = PausableFit(model, module(parameters))
     mode.start(
         bare_trainer(
             "cpu",
@@ -164,94 +152,3 @@ def test_a_lazy_device_has_no_better_peak(monkeypatch) -> None:
     monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
     monkeypatch.setattr(efficiency, "time", device)
     assert efficiency._block("cpu", device.enqueue, 4) == 1  # type: ignore[arg-type]
-
-
-class Numbers(torch.utils.data.Dataset[int]):
-    def __len__(self) -> int:
-        return 1000
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-@pytest.fixture
-def crews() -> Iterator[tuple[LoaderWorkers, LoaderWorkers]]:
-    two = LoaderWorkers(), LoaderWorkers()
-    yield two
-    for crew in two:
-        crew.release()
-
-
-def statuses(crew: LoaderWorkers) -> set[str]:
-    return {member.status() for member in crew._members}
-
-
-def test_a_crew_stands_still_in_the_pauses(crews: tuple[LoaderWorkers, LoaderWorkers]) -> None:
-    crew, _ = crews
-    loader = DataLoader(Numbers(), batch_size=2, num_workers=2, persistent_workers=True)
-    with crew.running():
-        source = Input(loader, steps_per_epoch=5)
-        source.run(1)
-    workers = list(crew._members)
-    assert len(workers) == 2
-    assert statuses(crew) == {psutil.STATUS_STOPPED}
-    with crew.running():
-        source.run(20)  # four epochs
-        assert psutil.STATUS_STOPPED not in statuses(crew)
-    assert crew._members == workers
-    crew.release()
-    assert psutil.STATUS_STOPPED not in {worker.status() for worker in workers}
-    del source, loader
-    assert not any(worker.is_running() for worker in workers)
-
-
-def test_workers_that_end_with_their_epoch_leave_the_crew(
-    crews: tuple[LoaderWorkers, LoaderWorkers],
-) -> None:
-    crew, _ = crews
-    with crew.running():
-        source = Input(DataLoader(Numbers(), num_workers=1), steps_per_epoch=2)
-        source.run(1)
-    (first,) = crew._members
-    with crew.running():
-        source.run(2)  # into the second epoch, whose worker is another
-    assert first not in crew._members or not first.is_running()
-    assert statuses(crew) <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
-    crew.release()
-
-
-def test_crews_that_are_measured_in_turn_do_not_touch_each_other(
-    crews: tuple[LoaderWorkers, LoaderWorkers],
-) -> None:
-    sources = []
-    for crew in crews:
-        with crew.running():
-            sources.append(Input(DataLoader(Numbers(), num_workers=1), 5))
-            sources[-1].run(1)
-        assert len(crew._members) == 1
-    with crews[0].running():
-        assert statuses(crews[1]) == {psutil.STATUS_STOPPED}
-    for crew in crews:
-        crew.release()
-
-
-def test_loader_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
-    """They stand still and could not notice; the system wakes an orphaned process group."""
-    program = f"""
-import multiprocessing, os, pathlib, signal, sys
-from torch.utils.data import DataLoader
-from benchmark.throughput.modes import LoaderWorkers, Input
-crew = LoaderWorkers()
-with crew.running():
-    source = Input(DataLoader(range(100), num_workers=2), 5)
-    source.run(1)
-pids = [str(child.pid) for child in multiprocessing.active_children()]
-pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert _execute([sys.executable, "-c", program], "") == -9
-    pids = (tmp_path / "pids").read_text().split()
-    assert len(pids) == 2
-    left = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]
-    _, alive = psutil.wait_procs(left, timeout=60)
-    assert not alive

@@ -33,12 +33,12 @@ def test_what_is_added_to_steps_and_to_epochs_is_told_apart(monkeypatch) -> None
     plain = overhead.measure("cpu", "32-true")
     monkeypatch.setattr(overhead.pl, "Trainer", Slow)
     slow = overhead.measure("cpu", "32-true")
-    assert plain["seconds_per_step"] < slow["seconds_per_step"] / 2
-    assert plain["seconds_per_epoch"] < slow["seconds_per_epoch"] / 2
-    assert slow["seconds_per_epoch"] > 3 * slow["seconds_per_step"]
+    assert plain.seconds_per_step < slow.seconds_per_step / 2
+    assert plain.seconds_per_epoch < slow.seconds_per_epoch / 2
+    assert slow.seconds_per_epoch > 3 * slow.seconds_per_step
 
 
 def test_lightning_costs_something() -> None:
     found = overhead.measure("cpu", "32-true")
-    assert found["seconds_per_step"] > 0
-    assert found["seconds_per_epoch"] >= 0
+    assert found.seconds_per_step > 0
+    assert found.seconds_per_epoch >= 0

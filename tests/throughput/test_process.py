@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from benchmark.common.errors import UserError
-from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
+from benchmark.common.results import read_result
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.throughput import process
+from benchmark.throughput.schema import PROCESS, Block, Measurement, NotMeasured
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -29,22 +30,22 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
     with (tmp_path / "task").open() as file:
         monkeypatch.setattr("sys.stdin", file)
         process.main([str(tmp_path / "result.json")])
-    found = read_json(tmp_path / "result.json")
-    assert found["status"] == "ok"
+    found = read_result(tmp_path / "result.json", PROCESS)
+    assert isinstance(found, Measurement)
     modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa"}
-    assert found["steps"].keys() == modes
-    assert len(found["rounds"]) == 2
-    assert all(turn.keys() == modes for turn in found["rounds"])
-    assert all(block["seconds"] > 0 for turn in found["rounds"] for block in turn.values())
+    assert found.steps.keys() == modes
+    assert len(found.rounds) == 2
+    assert all(turn.keys() == modes for turn in found.rounds)
+    assert all(block.seconds > 0 for turn in found.rounds for block in turn.values())
     trains = modes - {"input", "baseline_input"}
-    assert len({found["steps"][mode] for mode in trains}) == 1
-    assert found["warmup"]["trainer"]["steps"] >= 2
-    assert found["first_step_seconds"] > 0
-    assert found["waited_seconds"].keys() == {"loop", "baseline"}
-    assert found["peak"]["flops_per_second"] > 0
-    assert found["decoded_per_second"] > 0
-    assert found["overhead"]["seconds_per_step"] > 0
-    assert len(found["step_seconds"]) >= 2 * found["steps"]["trainer"]
+    assert len({found.steps[mode] for mode in trains}) == 1
+    assert found.warmup["trainer"].steps >= 2
+    assert found.first_step_seconds > 0
+    assert found.waited_seconds.keys() == {"loop", "baseline"}
+    assert found.peak.flops_per_second > 0
+    assert found.decoded_per_second
+    assert found.overhead.seconds_per_step > 0
+    assert len(found.step_seconds) >= 2 * found.steps["trainer"]
     assert not list(Path(".cache").glob("tmp*"))
 
 
@@ -52,12 +53,12 @@ def test_rounds_have_orders_of_their_own(parameters, monkeypatch) -> None:
     order: list[str] = []
     original = process.ModeTimer.time
 
-    def time(mode_timer: process.ModeTimer, name: str, steps: int) -> process.Block:
+    def time(mode_timer: process.ModeTimer, name: str, steps: int) -> Block:
         order.append(name)
         return original(mode_timer, name, steps)
 
     monkeypatch.setattr(process.ModeTimer, "time", time)
-    monkeypatch.setattr(process, "_singles", lambda *_: [])
+    monkeypatch.setattr(process, "_single_steps", lambda *_: [])
     process.measure("cpu", parameters, 0)
     first, second = order[-14:-7], order[-7:]
     assert sorted(first) == sorted(second)
@@ -105,7 +106,7 @@ def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_want_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+def test_a_lack_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
     assert process.is_out_of_memory(error) == expected
 
 
@@ -118,8 +119,9 @@ def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> Non
         return process.attempt("cpu", parameters, 0)
 
     lacking = fail(RuntimeError("out of memory\nmore words"))
-    assert lacking == {"status": "out of memory", "reason": "out of memory"}
-    assert fail(UserError("No.", "Do.")) == {"status": "refused", "reason": "No. Do."}
+    assert lacking == NotMeasured(status="out of memory", reason="out of memory")
+    refused = NotMeasured(status="refused", reason="No. Do.")
+    assert fail(UserError("No.", "Do.")) == refused
     with pytest.raises(ZeroDivisionError):
         fail(ZeroDivisionError())
 

@@ -5,7 +5,8 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.machine import accelerators
-from benchmark.throughput.timer import Block, ModeTimer, Warmup, steps_per_epoch
+from benchmark.throughput.schema import Block
+from benchmark.throughput.timer import ModeTimer, Warmup, steps_per_epoch
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("small_network")
         ((9.0, 1.0, 1.0), (True, True, False), False),  # compiled a moment ago
     ],
 )
-def test_a_warm_up_is_over_when_steps_are_level(seconds, compiled, level: bool) -> None:
-    assert Warmup(seconds, compiled).steady == level
+def test_a_warm_up_is_over_when_steps_are_steady(seconds, compiled, steady: bool) -> None:
+    assert Warmup(seconds, compiled).steady == steady
 
 
 def test_compiling_costs_what_its_steps_took_beyond_a_warm_one() -> None:
@@ -50,7 +51,7 @@ def test_only_the_modes_that_are_asked_for(change, workspace) -> None:
 
 def timed(seconds: list[float]) -> ModeTimer:
     mode_timer = ModeTimer.__new__(ModeTimer)
-    mode_timer.time = lambda name, steps: Block(seconds.pop(0), 0)  # type: ignore[method-assign]
+    mode_timer.time = lambda name, steps: Block(seconds=seconds.pop(0), compilations=0)  # type: ignore[method-assign]
     return mode_timer
 
 
@@ -84,7 +85,7 @@ def test_an_error_leaves_no_process_that_stands_still(change, workspace, monkeyp
     assert psutil.STATUS_STOPPED not in states()
 
 
-def test_loader_processes_end_with_the_rig(change, workspace) -> None:
+def test_loader_processes_end_with_the_timer(change, workspace) -> None:
     before = set(multiprocessing.active_children())
     with ModeTimer("cpu", change(data={"num_workers": 1})) as mode_timer:
         for name in mode_timer.modes:

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from benchmark.common import digests
+from benchmark.common import code
 from benchmark.common.files import write_text
 from benchmark.common.formatting import table
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
 from benchmark.machine import accelerators, environment
-from benchmark.throughput.throughput import workload
+from benchmark.machine.lock import measuring_lock
+from benchmark.machine.processors import warn_if_busy
+from benchmark.throughput.summary import workload
 from benchmark.throughput.timer import ModeTimer
 from benchmark.training import weights
 from benchmark.training.train import check
@@ -34,7 +36,7 @@ def parameters() -> Parameters:
 
 @pytest.fixture(scope="session")
 def rows() -> Iterator[list[tuple[str, ...]]]:
-    """EpochPrinter of reports/benchmark.md, which is written at the end if there are any."""
+    """Lines of reports/benchmark.md, which is written at the end if there are any."""
     lines: list[tuple[str, ...]] = []
     yield lines
     if lines:
@@ -48,12 +50,12 @@ def rows() -> Iterator[list[tuple[str, ...]]]:
 
 
 @pytest.fixture(scope="session")
-def alone() -> Iterator[None]:
+def measuring() -> Iterator[None]:
     """No other measurement runs on this machine. XLA's runtime must be up before anything else is
     computed in this process."""
     names = sorted(PARAMETERS.accelerators, key=lambda name: name not in ("tpu", "xla"))
     with measuring_lock():
-        processors.warn_if_busy()
+        warn_if_busy()
         for name in names:
             if accelerators.find(name).available:
                 accelerators.prepare(name)
@@ -62,7 +64,7 @@ def alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=PARAMETERS.accelerators)
 def mode_timer(
-    request: pytest.FixtureRequest, alone: None, parameters: Parameters
+    request: pytest.FixtureRequest, measuring: None, parameters: Parameters
 ) -> Iterator[ModeTimer]:
     """The modes on one accelerator; skips with the reason where it is absent."""
     found = accelerators.find(request.param)
@@ -81,9 +83,11 @@ def facts(mode_timer: ModeTimer, parameters: Parameters) -> dict[str, Any]:
         "accelerator": found.label,
         "device": found.device,
         "workload": workload(
-            parameters, digests.of_code("throughput"), weights.fingerprint(parameters.model)
-        ),
-        "environment": environment.fingerprint(found),
+            parameters,
+            code.digest(code.STAGES["throughput"]),
+            weights.fingerprint(parameters.model),
+        ).model_dump(mode="json"),
+        "environment": environment.fingerprint(found).model_dump(mode="json", exclude_none=True),
     }
 
 

@@ -1,24 +1,34 @@
-"""The mutants themselves, without running any: a mistake that does not apply proves nothing."""
+"""The table of mutants, without running any: a mistake that does not apply proves nothing."""
+
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
-from tests.mutants import MUTANTS, Mutant
+from tests import mutants
+from tests.mutants import Mutant, faults, load
 
 
-def test_names_are_unique() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 50
+def test_every_row_applies_and_names_its_tests() -> None:
+    rows = load()
+    assert faults(rows) == []
+    assert len(rows) > 150
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_each_applies_in_one_place_and_compiles(mutant: Mutant) -> None:
-    source = (REPOSITORY / mutant.path).read_text("utf-8")
-    assert source.count(mutant.old) == 1
-    assert mutant.old != mutant.new
-    compile(mutant.applied(source), mutant.path, "exec")
-
-
-@pytest.mark.parametrize("test", sorted({test for mutant in MUTANTS for test in mutant.tests}))
-def test_each_named_test_is_there(test: str) -> None:
-    file, _, function = test.partition("::")
-    assert f"def {function}" in (REPOSITORY / file).read_text("utf-8")
+def test_each_fault_of_a_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutants, "REPOSITORY", tmp_path)
+    (tmp_path / "sum.py").write_text("x = 1\ny = x + 1\n")
+    (tmp_path / "test_sum.py").write_text("def test_x(): ...\n")
+    sound = Mutant("sum.py", "m", "x + 1", "x - 1", ("test_sum.py", "test_sum.py::test_x"))
+    broken = {
+        "'z' occurs 0 times": {"old": "z"},
+        "'x' occurs 2 times": {"old": "x"},
+        "does not compile: invalid syntax": {"new": "= 1"},
+        "changes nothing": {"new": "(x + 1)  # of x"},
+        "names no test": {"tests": ()},
+        "there is no test_sum.py::test": {"tests": ("test_sum.py", "test_sum.py::test")},
+        "there is no test_mean.py": {"tests": ("test_mean.py",)},
+    }
+    for fault, changed in broken.items():
+        assert faults([sound._replace(**changed)]) == [f"sum.py: m: {fault}"]
+    assert faults([sound]) == []
+    assert faults([sound, sound]) == ["sum.py: m: 2 rows of one name"]

@@ -164,3 +164,9 @@ def test_normalisation_is_torchvisions() -> None:
     preset = ResNet50_Weights.IMAGENET1K_V2.transforms()
     expected = v2.functional.normalize(floats(image) / 255, preset.mean, preset.std)
     torch.testing.assert_close(normalise(floats(image)[None])[0], expected)
+
+
+def test_an_image_too_tall_for_any_attempt_shows_its_middle() -> None:
+    windows, _ = training((2000, 20), 50)
+    assert (windows[:, 0, :2] // UNIT).tolist() == [[(2000 - 27) // 2, 27]] * 50
+    assert (windows[:, 1, :2] // UNIT).tolist() == [[0, 20]] * 50

@@ -130,3 +130,10 @@ def test_mapped_images_travel_to_a_worker_as_a_path(images: Path) -> None:
     np.testing.assert_array_equal(
         pickle.loads(message).take(np.arange(3)), opened.take(np.arange(3))
     )
+
+
+def test_other_code_has_a_cache_of_its_own(images: Path, monkeypatch) -> None:
+    """Such as one that resizes otherwise."""
+    here = cached(images).directory
+    monkeypatch.setattr(cache.code, "digest", lambda module: f"another of {module}")
+    assert cached(images).directory != here

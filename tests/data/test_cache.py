@@ -137,3 +137,20 @@ def test_other_code_has_a_cache_of_its_own(images: Path, monkeypatch) -> None:
     here = cached(images).directory
     monkeypatch.setattr(cache.code, "digest", lambda module: f"another of {module}")
     assert cached(images).directory != here
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, monkeypatch):
+    size, usage = 27 * 40 * 40 * 3, cache.shutil.disk_usage(images)
+
+    def leave(free: int) -> None:
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=free))
+
+    leave(size - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.folder, "pixels", None)
+        with pytest.raises(UserError, match=r"decode cache needs 0\.0 GiB .* 0\.0 GiB left"):
+            cached(images).prepare()
+    assert not cached(images).directory.exists()
+    leave(size)
+    cached(images).prepare()
+    assert isinstance(cached(images).open(), CachedImages)

@@ -267,3 +267,12 @@ def test_a_run_resumed_after_any_step_sees_the_samples_that_remain(
         pairs = zip(rest.seen, whole.seen[step:], strict=True)
         assert all(torch.equal(a[0], b[0]) for a, b in pairs), step
         assert again.digest_log.state_dict() == data.digest_log.state_dict()
+
+
+@pytest.mark.parametrize("wanted", [0, 3])
+def test_the_pixels_of_as_many_batches_as_are_asked_for_are_digested(
+    images: Path, tmp_path: Path, wanted: int
+) -> None:
+    data = module(images, pixel_batches=wanted)
+    trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
+    assert data.digest_log.pixel_batches == wanted

@@ -141,3 +141,10 @@ def test_losses_that_come_together_again_have_parted() -> None:
     losses = tuple(x * 1.1 if k == 4 else x for k, x in enumerate(LOSSES, start=1))
     found = compare(record(), record("gpu", weights="v", losses=losses))
     assert (found.equal_through_step, found.first_different_step) == (3, 4)
+
+
+@pytest.mark.parametrize(("loss", "other", "steps"), [(100.0, 100.05, 12), (0.01, 0.0105, 0)])
+def test_the_tolerance_is_a_part_of_the_loss(loss: float, other: float, steps: int) -> None:
+    one = record(losses=(loss,) * 12)
+    found = compare(one, record("gpu", weights="v", losses=(other,) * 12))
+    assert found.equal_through_step == steps

@@ -160,3 +160,10 @@ def test_nothing_measured_before_cannot_be_compared(capsys, monkeypatch) -> None
     monkeypatch.setattr(gate, "read", lambda source: gate.Side({}, False))
     assert gate.run("a", "b", 0.05) == 2
     assert capsys.readouterr().out == "nothing was measured in the first\n"
+
+
+def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
+    """20.0 % to 16.0 %: four points, which are a fifth."""
+    before, after = (record(correct="1" * right + "0" * (200 - right)) for right in (40, 32))
+    assert sides(before, after, "--max-regression", "0.19") == 1
+    assert sides(before, after, "--max-regression", "0.21") == 0

@@ -167,3 +167,9 @@ def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
     before, after = (record(correct="1" * right + "0" * (200 - right)) for right in (40, 32))
     assert sides(before, after, "--max-regression", "0.19") == 1
     assert sides(before, after, "--max-regression", "0.21") == 0
+
+
+def test_rates_on_other_data_are_not_compared(sides, capsys) -> None:
+    """Even where both trained on the same."""
+    assert sides(record(), record(measured={"dataset": "x"})) == 2
+    assert capsys.readouterr().out == "cpu: not compared: other dataset\n"

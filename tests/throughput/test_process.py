@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -131,3 +132,19 @@ def test_memory_that_cannot_be_had_is_recognised(parameters) -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     assert process.is_out_of_memory(refused.value)
+
+
+def test_energy_is_that_of_the_trainers_blocks_alone(parameters) -> None:
+    """A step of any mode takes a joule, and the trainer's single steps are timed besides."""
+    meter, spent = process.EnergyMeter("cpu"), []
+    meter.reason, meter._read = "", lambda: float(sum(spent))
+
+    def time(name: str, steps: int) -> process.Block:
+        spent.append(steps)
+        return process.Block(seconds=1.0, compilations=0)
+
+    timer = SimpleNamespace(parameters=parameters, modes={}, time=time)
+    found = process._rounds(timer, {"loop": 3, "trainer": 3, "input": 50}, 0, meter)
+    rounds = parameters.throughput.rounds
+    assert found["energy"].joules == rounds * 2 * 3
+    assert len(found["step_seconds"]) == rounds * 3

@@ -1,6 +1,7 @@
 """A model that learns nothing and notes what it is shown."""
 
 import hashlib
+import pickle
 import random
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def _labels(batch: Any) -> Tensor | None:
 def _generators() -> dict[str, str]:
     states = {
         "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": repr(np.random.get_state(legacy=False)).encode(),
-        "random": repr(random.getstate()).encode(),
+        "numpy": pickle.dumps(np.random.get_state(legacy=False)),
+        "random": pickle.dumps(random.getstate()),
     }
     return {name: hashlib.sha256(state).hexdigest() for name, state in states.items()}

@@ -14,7 +14,12 @@ from tests.conftest import REPOSITORY
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-KIT = ["--pyargs", "benchmark.conformance", "-p", "no:cacheprovider", "-W", QUIET]
+# The outer pytest looks after unraisable exceptions; each inner one would also collect garbage
+# twice, which takes as long as the rules do.
+KIT = [
+    "--pyargs", "benchmark.conformance", "-p", "no:cacheprovider",
+    "-p", "no:unraisableexception", "-W", QUIET,
+]  # fmt: skip
 AGAIN = {"a_second_fit_sees_what_the_first_saw", "it_works_again_after_an_error"}
 EPOCH = "each_epoch_has_its_own_order"
 RESUME = "a_resumed_run_goes_on_in_its_epoch"

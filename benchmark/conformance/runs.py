@@ -2,9 +2,6 @@
 
 import contextlib
 import os
-import pickle
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,8 +20,6 @@ from benchmark.conformance.probe import Probe, Step
 from benchmark.conformance.subject import Subject
 
 EPOCHS = 2
-TIMEOUT = 600
-"""Seconds after which processes count as hanging."""
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 
@@ -150,29 +145,6 @@ def conduct(subject: Subject, run: Run) -> Seen:
         return _Conduct(subject, run, folder).go()
 
 
-def conduct_apart(subject: Subject, run: Run) -> list[Seen]:
-    """Run it in a process of its own per rank, where texts hash differently; what each rank saw.
-
-    Raises:
-        RuntimeError: a process failed, with the last line that it wrote, or hangs.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "run").write_bytes(pickle.dumps((subject, run)))
-        hashing = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": hashing,
-            "GLOO_SOCKET_IFNAME": "lo",
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmark.conformance.rank", folder],
-            env=environment, capture_output=True, text=True, timeout=TIMEOUT,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(_last_error(done.stderr))
-        paths = sorted(Path(folder).glob("seen-*"))
-        return [pickle.loads(path.read_bytes()) for path in paths]
-
-
 def with_workers(loaders: Any, count: int) -> Any:
     """The same loaders with `count` worker processes; what is no DataLoader stays as it is."""
 
@@ -219,9 +191,3 @@ def _seeded(seed: int) -> Iterator[None]:
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
-
-
-def _last_error(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "Error: " in line]
-    return (errors or lines or ["no message"])[-1].strip()

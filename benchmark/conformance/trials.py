@@ -8,7 +8,8 @@ from pytorch_lightning import LightningDataModule
 
 from benchmark.conformance.journal import has
 from benchmark.conformance.probe import Step
-from benchmark.conformance.runs import LOADERS, Run, Seen, conduct, conduct_apart
+from benchmark.conformance.processes import conduct_apart
+from benchmark.conformance.runs import LOADERS, Run, Seen, conduct
 from benchmark.conformance.subject import Subject
 
 PREPARED = 2

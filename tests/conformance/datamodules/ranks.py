@@ -1,0 +1,70 @@
+"""DataModules that report the process they are in, or fail in it."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from tests.conformance.datamodules.pictures import PicturesModule
+
+IMPORTED_BY = os.getpid()
+
+
+class Reporting(PicturesModule):
+    """Writes FOLDER/report-<rank>.json in setup."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        assert self.trainer is not None
+        report = {
+            "hash": hash("a text"),
+            "hash_seed": os.environ["PYTHONHASHSEED"],
+            "own_import": os.getpid() == IMPORTED_BY,
+            "directory": os.getcwd(),
+            "path": sys.path,
+            "variable": os.environ.get("VARIABLE"),
+            "ranks": [os.environ.get("LOCAL_RANK"), os.environ.get("WORLD_SIZE")],
+        }
+        path = self.file.parent / f"report-{self.trainer.global_rank}.json"
+        path.write_text(json.dumps(report))
+
+
+class RankBeforeTheTrainer(PicturesModule):
+    """Writes FOLDER/made-<rank> when it is made."""
+
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        (Path(folder) / f"made-{rank_zero_only.rank}").touch()
+
+
+class Raises(PicturesModule):
+    """On rank 1, while rank 0 waits for it."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if self.trainer is not None and self.trainer.global_rank == 1:
+            print("this is printed", "and so is this", sep="\n")
+            raise ValueError("this rank has no data")
+
+
+class Dies(PicturesModule):
+    """On rank 1, without a word, and rank 0 does not notice."""
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.trainer is not None and self.trainer.global_rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(3600)
+
+
+class Hangs(PicturesModule):
+    """On rank 1, after it wrote FOLDER/process."""
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.trainer is not None and self.trainer.global_rank == 1:
+            (self.file.parent / "process").write_text(str(os.getpid()))
+            time.sleep(3600)
+        super().setup(stage)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.conformance.subject import Subject
 
 pytestmark = pytest.mark.slow
 TWO = Run(ranks=2)
+LIMIT = 3.0 if sys.platform == "linux" else 60.0  # elsewhere each rank imports torch first
 
 
 def run(name: str, folder: Path, run: Run = TWO) -> list[Seen]:
@@ -77,14 +79,14 @@ def test_what_a_rank_raises_is_in_the_message_and_the_next_run_works(tmp_path: P
 
 
 def test_a_rank_that_dies_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "TIMEOUT", 20.0)
+    monkeypatch.setattr(processes, "TIMEOUT", 60.0)
     with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code -9: "):
         run("Dies", tmp_path)
 
 
 def test_ranks_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "TIMEOUT", 3.0)
-    with pytest.raises(RuntimeError, match=r"no end after 3 s"):
+    monkeypatch.setattr(processes, "TIMEOUT", LIMIT)
+    with pytest.raises(RuntimeError, match=f"no end after {LIMIT:g} s"):
         run("Hangs", tmp_path)
     assert not psutil.pid_exists(int((tmp_path / "process").read_text()))
 

@@ -42,9 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The measuring lock lies in it, so that no test waits for a measurement that runs elsewhere.
     """
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = tempfile.mkdtemp(prefix="b-")
     os.environ["TMPDIR"] = tempfile.tempdir = directory
-    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+    def restore() -> None:
+        """A session may be a part of another: the kit's tests run the kit in their own process."""
+        os.environ.pop("TMPDIR")
+        os.environ |= {"TMPDIR": before[0]} if before[0] is not None else {}
+        tempfile.tempdir = before[1]
+        shutil.rmtree(directory, ignore_errors=True)
+
+    config.add_cleanup(restore)
 
 
 def write_images(

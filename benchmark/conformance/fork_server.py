@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import tempfile
 import time
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -70,6 +71,7 @@ def _take_over(job: Job, number: int) -> None:
     hash_seed = os.environ["PYTHONHASHSEED"]
     os.environ.clear()
     os.environ.update(job.environment, PYTHONHASHSEED=hash_seed)
+    tempfile.tempdir = None  # to be found anew: the server has kept its own
     if job.run.ranks > 1:
         os.environ["LOCAL_RANK"] = str(number)
         # Lightning reads it from the environment when it is imported, which the server did.

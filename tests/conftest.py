@@ -23,15 +23,15 @@ from benchmark.common.parameters import (
 )
 from benchmark.common.results import Results, write_result
 from benchmark.machine import accelerators
-from tests import made_results
-
-REPOSITORY = Path(__file__).parents[1]
+from tests import REPOSITORY, made_results
 
 # The same examples on each run, and no clock: the machine may be busy.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("suite")
 
-torch.set_num_threads(1)  # the networks are small: more threads would wait for one another
+# The networks are small: more threads would wait for one another, here and in other processes.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Lightning looks for a TPU whenever a Trainer is made; the runtime is told that there is none.
 os.environ["PJRT_DEVICE"] = "CPU"
@@ -81,8 +81,7 @@ def images(tmp_path: Path) -> Path:
     return write_images(tmp_path / "data")
 
 
-@pytest.fixture
-def raw_parameters() -> dict[str, Any]:
+def small_content() -> dict[str, Any]:
     """params.yaml as it is in the repository, made small."""
     content: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     content["accelerators"] = ["cpu"]
@@ -92,6 +91,12 @@ def raw_parameters() -> dict[str, Any]:
     content["train"] |= {"max_epochs": 3, "patience": 3}
     content["throughput"] |= {"repeats": 2, "rounds": 2, "block_seconds": 0.02}
     return content
+
+
+@pytest.fixture
+def raw_parameters() -> dict[str, Any]:
+    """What `small_content` gives, to be changed."""
+    return small_content()
 
 
 @pytest.fixture
@@ -135,7 +140,7 @@ def change(raw_parameters: dict[str, Any]) -> Callable[..., Parameters]:
 
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts a ResNet of four blocks in ResNet50's place."""
+    """Puts a small ResNet in ResNet50's place."""
     from tests import small
 
     monkeypatch.setattr("benchmark.training.model.resnet50", small.resnet)

@@ -1,6 +1,7 @@
-"""`python -m tests.data.ranks ROOT OPTIONS`: a fit in real processes, which write what they saw.
+"""`python -m tests.data.ranks ROOT OPTIONS`: fits in real processes, which write what they saw.
 
-OPTIONS is JSON: devices, nodes, batch_size, per_node, and `broken`, the rank whose setup fails.
+OPTIONS is JSON: devices, nodes, and `fits`, a list of the keyword arguments of `fit`. A script
+with several fits starts its ranks once, with the first.
 """
 
 import json
@@ -15,6 +16,7 @@ from torch import Tensor
 from benchmark.conformance.journal import Call, journalled
 from benchmark.data.datamodule import Batch, ImageDataModule
 from tests.mean import Mean
+from tests.small import hide_torch_xla
 
 
 class Noting(ImageDataModule):
@@ -37,16 +39,22 @@ class Noting(ImageDataModule):
         return super().on_after_batch_transfer(batch, dataloader_idx)
 
 
-def main(root: Path, options: dict[str, Any]) -> None:
-    """Fit, and write ROOT/<rank>.json whatever happens."""
-    warnings.simplefilter("ignore")
+def fit(
+    root: Path,
+    devices: int = 1,
+    nodes: int = 1,
+    name: str = "fit",
+    batch_size: int = 4,
+    per_node: bool = True,
+    broken: int | None = None,
+) -> None:
+    """Fit, and write ROOT/<name>.<rank>.json whatever happens; setup fails on rank `broken`."""
     journal: list[Call] = []
     data = journalled(Noting, journal)(
-        str(root / "data"), 32, options["batch_size"], seed=7, cache_dir=str(root)
+        str(root / "data"), 32, batch_size, seed=7, cache_dir=str(root)
     )
-    data.broken = options.get("broken")
-    data.prepare_data_per_node = options.get("per_node", True)
-    devices, nodes = options.get("devices", 1), options.get("nodes", 1)
+    data.broken = broken
+    data.prepare_data_per_node = per_node
     trainer = pl.Trainer(
         accelerator="cpu", strategy="ddp" if devices * nodes > 1 else "auto", devices=devices,
         num_nodes=nodes, max_epochs=2, num_sanity_val_steps=0, enable_checkpointing=False,
@@ -55,11 +63,16 @@ def main(root: Path, options: dict[str, Any]) -> None:
     try:
         trainer.fit(Mean(), datamodule=data)
     finally:
-        seen = {
-            "rank": trainer.global_rank, "node": trainer.node_rank, "journal": journal,
-            "keys": data.keys,
-        }  # fmt: skip
-        (root / f"{trainer.global_rank}.json").write_text(json.dumps(seen))
+        seen = {"node": trainer.node_rank, "journal": journal, "keys": data.keys}
+        (root / f"{name}.{trainer.global_rank}.json").write_text(json.dumps(seen))
+
+
+def main(root: Path, options: dict[str, Any]) -> None:
+    """One fit after another."""
+    hide_torch_xla()
+    warnings.simplefilter("ignore")
+    for keywords in options.pop("fits"):
+        fit(root, **options, **keywords)
 
 
 if __name__ == "__main__":

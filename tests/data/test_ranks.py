@@ -5,15 +5,35 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
+from tests.conftest import write_images
+from tests.data import ranks
 
 TIMEOUT = 300
 """Seconds after which a fit counts as hanging."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A script that has ended."""
+
+    root: Path
+    status: int
+    errors: str
+
+    def seen(self, name: str) -> list[dict[str, Any]]:
+        """What each rank saw in the fit `name`, by rank."""
+        return read(self.root, name)
+
+
+def read(root: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(root.glob(f"{name}.[0-9].json"))]
 
 
 def launch(root: Path, options: dict[str, Any], **variables: str) -> subprocess.Popen[str]:
@@ -25,12 +45,9 @@ def launch(root: Path, options: dict[str, Any], **variables: str) -> subprocess.
     )  # fmt: skip
 
 
-def finish(root: Path, *processes: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """What each rank saw, by rank."""
-    for process in processes:
-        _, errors = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0, errors
-    return [json.loads(path.read_text()) for path in sorted(root.glob("[0-9].json"))]
+def end(root: Path, process: subprocess.Popen[str]) -> Ended:
+    _, errors = process.communicate(timeout=TIMEOUT)
+    return Ended(root, process.returncode, errors)
 
 
 def names(seen: dict[str, Any]) -> list[str]:
@@ -41,10 +58,37 @@ def names(seen: dict[str, Any]) -> list[str]:
 HOOKS = ["setup", "train_dataloader", "val_dataloader", "teardown"]
 
 
-def test_two_ranks_prepare_once_and_set_up_twice(images: Path) -> None:
-    one, other = finish(images.parent, launch(images.parent, {"devices": 2, "batch_size": 4}))
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """One script whose ranks Lightning starts: a whole fit, and one that fails on a rank."""
+    root = write_images(tmp_path_factory.mktemp("ranks") / "data").parent
+    fits = [{"name": "whole"}, {"name": "broken", "broken": 1}]
+    return end(root, launch(root, {"devices": 2, "fits": fits}))
+
+
+def test_two_ranks_prepare_once_and_set_up_twice(script: Ended) -> None:
+    one, other = script.seen("whole")
     assert names(one) == ["prepare_data", *HOOKS]
     assert names(other) == HOOKS
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_ranks_see_at_each_step_what_one_process_sees(script: Ended) -> None:
+    """15 samples: the two ranks' last step has the epoch's first sample once more."""
+    ranks.fit(script.root, name="alone", batch_size=8)
+    (alone,) = script.seen("alone")
+    one, other = (seen["keys"] for seen in script.seen("whole"))
+    assert len(one) == len(other) == len(alone["keys"]) == 2 * 2
+    for step, expected in enumerate(alone["keys"]):
+        again = [alone["keys"][step - 1][0]] if step % 2 else []
+        assert sorted(one[step] + other[step]) == sorted(expected + again), step
+
+
+def test_an_error_on_one_rank_ends_all(script: Ended) -> None:
+    assert script.status != 0
+    assert "broken setup on rank 1" in script.errors
+    seen = json.loads((script.root / "broken.1.json").read_text())
+    assert names(seen) == ["setup", "on_exception"]
 
 
 def free_port() -> str:
@@ -53,41 +97,25 @@ def free_port() -> str:
         return str(unused.getsockname()[1])
 
 
-@pytest.mark.parametrize("per_node", [True, False])
-def test_two_nodes_prepare_once_each_or_once_together(images: Path, per_node: bool) -> None:
-    """Two nodes of one process each, as a cluster's launcher would start them."""
-    port, options = free_port(), {"nodes": 2, "batch_size": 4, "per_node": per_node}
-    nodes = [
-        launch(
-            images.parent, options, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2",
-            NODE_RANK=str(node), LOCAL_RANK="0",
-        )
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two nodes of one process each, as a cluster's launcher would start them: a fit that prepares
+    on each node and one that prepares once."""
+    root = write_images(tmp_path_factory.mktemp("nodes") / "data").parent
+    fits = [{"name": str(per_node), "per_node": per_node} for per_node in (True, False)]
+    cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
+    started = [
+        launch(root, {"nodes": 2, "fits": fits}, **cluster, NODE_RANK=str(node), LOCAL_RANK="0")
         for node in (0, 1)
-    ]  # fmt: skip
-    one, other = finish(images.parent, *nodes)
+    ]
+    for ended in [end(root, process) for process in started]:
+        assert ended.status == 0, ended.errors
+    return root
+
+
+@pytest.mark.parametrize("per_node", [True, False])
+def test_two_nodes_prepare_once_each_or_once_together(nodes: Path, per_node: bool) -> None:
+    one, other = read(nodes, str(per_node))
     assert [seen["node"] for seen in (one, other)] == [0, 1]
     assert names(one) == ["prepare_data", *HOOKS]
     assert names(other) == [*["prepare_data"] * per_node, *HOOKS]
-
-
-def test_two_ranks_see_at_each_step_what_one_process_sees(images: Path) -> None:
-    """15 samples: the two ranks' last step has the epoch's first sample once more."""
-    together = finish(images.parent, launch(images.parent, {"devices": 2, "batch_size": 4}))
-    for path in images.parent.glob("[0-9].json"):
-        path.unlink()
-    (alone,) = finish(images.parent, launch(images.parent, {"batch_size": 8}))
-    one, other = (seen["keys"] for seen in together)
-    assert len(one) == len(other) == len(alone["keys"]) == 2 * 2
-    for step, expected in enumerate(alone["keys"]):
-        again = [alone["keys"][step - 1][0]] if step % 2 else []
-        assert sorted(one[step] + other[step]) == sorted(expected + again), step
-
-
-def test_an_error_on_one_rank_ends_all(images: Path) -> None:
-    options = {"devices": 2, "batch_size": 4, "broken": 1}
-    process = launch(images.parent, options)
-    _, errors = process.communicate(timeout=TIMEOUT)
-    assert process.returncode != 0
-    assert "broken setup on rank 1" in errors
-    seen = json.loads((images.parent / "1.json").read_text())
-    assert names(seen) == ["setup", "on_exception"]

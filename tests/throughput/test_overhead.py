@@ -30,6 +30,8 @@ def burn(seconds: float) -> None:
 
 @pytest.mark.slow
 def test_what_is_added_to_steps_and_to_epochs_is_told_apart(monkeypatch) -> None:
+    monkeypatch.setattr(overhead, "EPOCHS", 4)
+    monkeypatch.setattr(overhead, "STEPS", 10)
     plain = overhead.measure("cpu", "32-true")
     monkeypatch.setattr(overhead.pl, "Trainer", Slow)
     slow = overhead.measure("cpu", "32-true")

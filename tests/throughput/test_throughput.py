@@ -15,7 +15,7 @@ from benchmark.throughput.schema import (
     NotMeasured,
     Throughput,
 )
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
 from tests.made_results import measurement
 
 CPU = find("cpu")

@@ -14,7 +14,7 @@ from provenance.noise import stream
 from provenance.species import SPECIES, draw_species
 from provenance.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
 from provenance.wings import textures
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
 
 
 def photograph(species: str = "monarch", seed: int = 0, number: int = 0) -> bytes:

@@ -18,6 +18,8 @@ from benchmark.common.errors import UserError
 from benchmark.common.parameters import ModelParameters
 from benchmark.training.model import build
 
+pytestmark = pytest.mark.usefixtures("small_network")
+
 
 def network(classes: int, seed: int, weights: str) -> ResNet:
     options = {"freeze_backbone": False, "channels_last": False, "compile": False}
@@ -122,7 +124,7 @@ class Silent(SimpleHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub = Hub(tmp_path, monkeypatch)
-    thread = threading.Thread(target=hub.server.serve_forever)
+    thread = threading.Thread(target=hub.server.serve_forever, args=[0.01])
     thread.start()
     yield hub
     hub.server.shutdown()

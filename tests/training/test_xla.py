@@ -1,5 +1,5 @@
 """The TPU's code on XLA's CPU backend, each in a process of its own: its runtime must be up
-before the first backward pass."""
+before the first backward pass. What it is compared with runs here, on the CPU."""
 
 import os
 import subprocess
@@ -11,33 +11,47 @@ from typing import Any
 
 import pytest
 
+from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, read_result
+from benchmark.machine.accelerators import find
+from benchmark.throughput import launch, throughput
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughput
+from benchmark.training import train as training
 from benchmark.training.schema import TRAINING, Training
-from tests.conftest import REPOSITORY, make_workspace
+from tests import REPOSITORY
+from tests.conftest import make_workspace
 
-pytestmark = pytest.mark.skipif(
-    find_spec("torch_xla") is None, reason="torch_xla is not installed (Linux x86_64 only)"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("torch_xla") is None, reason="torch_xla is not installed (Linux x86_64 only)"
+    ),
+    pytest.mark.usefixtures("small_network"),
+]
+QUICK = "--xla_backend_optimization_level=0"
+"""XLA compiles without optimising: compiling is most of what these tests take."""
 
 
-def stage(root: Path, *arguments: str) -> None:
+def stage(root: Path, *arguments: str, flags: str = QUICK) -> None:
     """Run a stage with the small network."""
     command = [sys.executable, "-m", "tests.small", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": flags}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
 def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
-    """Trains in a directory and a process of its own: trained("xla", data={"num_workers": 2})."""
+    """Trains in a directory of its own, XLA in a process of its own:
+    trained("xla", data={"num_workers": 2})."""
 
-    def train(name: str, **changes: dict[str, Any]) -> Training:
+    def train(name: str, flags: str = QUICK, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
         root = make_workspace(tmp_path / f"{name} {changes}", changed, monkeypatch)
-        stage(root, "train", name)
+        if name == "cpu":
+            training.run(find("cpu"), load_parameters())
+        else:
+            stage(root, "train", name, flags=flags)
         written = read_result(root / Results(name).own.result, TRAINING)
         assert isinstance(written, Training)
         return written
@@ -53,8 +67,9 @@ def assert_shown_the_same(cpu: Training, xla: Training) -> None:
 
 
 def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
-    """From the same weights; the second time with the loader's workers."""
-    cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
+    """From the same weights; the second time with the loader's workers. XLA optimises here."""
+    cpu, xla = trained("cpu"), trained("xla", flags="")
+    again = trained("xla", flags="", data={"num_workers": 2})
     assert_shown_the_same(cpu, xla)
     assert xla.digests.weights != xla.digests.initial_weights
     assert again.digests == xla.digests
@@ -66,10 +81,15 @@ def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
 
 
 def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:
-    """In the warm-up; whatever is compiled later is in no rate."""
+    """In the warm-up; whatever is compiled later is in no rate. Only the measuring processes need
+    XLA."""
     raw_parameters["throughput"]["modes"] = ["compute", "loop", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
-    stage(root, "throughput", "xla")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("XLA_FLAGS", QUICK)
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+    monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
+    throughput.run(find("xla"), load_parameters())
     result = read_result(root / Results("xla").throughput, THROUGHPUT)
     assert isinstance(result, Throughput)
     assert result.accelerator == "xla:cpu"

@@ -29,13 +29,14 @@ pytestmark = [
     pytest.mark.usefixtures("small_network"),
 ]
 QUICK = "--xla_backend_optimization_level=0"
-"""XLA compiles without optimising: compiling is most of what these tests take."""
+"""XLA makes the same graphs, and machine code of them without LLVM's optimising, which would be
+most of what these tests take."""
 
 
-def stage(root: Path, *arguments: str, flags: str = QUICK) -> None:
+def stage(root: Path, *arguments: str) -> None:
     """Run a stage with the small network."""
     command = [sys.executable, "-m", "tests.small", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": flags}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": QUICK}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -45,13 +46,13 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
     """Trains in a directory of its own, XLA in a process of its own:
     trained("xla", data={"num_workers": 2})."""
 
-    def train(name: str, flags: str = QUICK, **changes: dict[str, Any]) -> Training:
+    def train(name: str, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
         root = make_workspace(tmp_path / f"{name} {changes}", changed, monkeypatch)
         if name == "cpu":
             training.run(find("cpu"), load_parameters())
         else:
-            stage(root, "train", name, flags=flags)
+            stage(root, "train", name)
         written = read_result(root / Results(name).own.result, TRAINING)
         assert isinstance(written, Training)
         return written
@@ -67,9 +68,8 @@ def assert_shown_the_same(cpu: Training, xla: Training) -> None:
 
 
 def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
-    """From the same weights; the second time with the loader's workers. XLA optimises here."""
-    cpu, xla = trained("cpu"), trained("xla", flags="")
-    again = trained("xla", flags="", data={"num_workers": 2})
+    """From the same weights; the second time with the loader's workers."""
+    cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
     assert_shown_the_same(cpu, xla)
     assert xla.digests.weights != xla.digests.initial_weights
     assert again.digests == xla.digests

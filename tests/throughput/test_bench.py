@@ -20,10 +20,12 @@ TESTS = REPOSITORY / "tests/throughput"
 def run_pytest(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, with the repository's settings and `root` as the directory."""
     place = ["--rootdir", str(REPOSITORY), "-c", str(REPOSITORY / "pyproject.toml")]
+    # A pytest of its own, also where this one is one of several: pytest-benchmark asks xdist.
+    outer = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *place, *arguments],
         cwd=root, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        env=outer | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
 
 

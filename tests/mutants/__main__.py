@@ -44,7 +44,7 @@ def try_all(mutants: Sequence[Mutant]) -> int:
         copy_repository(copy)
         failure = first_failure(copy, {test for mutant in mutants for test in mutant.tests})
         if failure:
-            return _refused(f"{failure} fails without a mutant. Mend that first.")
+            return _refused(f"{failure} fails without a mutant. Correct that first.")
         killed = [is_killed(copy, mutant) for mutant in mutants].count(True)
     print(f"{killed} of {len(mutants)} killed ({killed / len(mutants):.1%})")
     return int(killed < REQUIRED * len(mutants))

@@ -1,4 +1,4 @@
-"""A DataModule's journal: every call of every public method, in order, extra ones included."""
+"""A log of every call of a DataModule's public methods, in order, extra ones included."""
 
 import inspect
 from collections.abc import Callable
@@ -17,13 +17,13 @@ HOOKS = sorted(
 )
 
 
-def journalled(kind: type[LightningDataModule], journal: list[Call]) -> type[Any]:
-    """`kind` with each of its hooks noting its calls in `journal` before it does its work.
+def with_call_log(kind: type[LightningDataModule], calls: list[Call]) -> type[Any]:
+    """`kind` with each of its hooks recording its calls in `calls` before it does its work.
 
     Loaders that `kind` lacks stay as they are: Lightning asks for those that are overridden.
     """
     names = [name for name in HOOKS if has(kind, name) or not name.endswith("_dataloader")]
-    hooks = {name: _noted(kind, name, journal) for name in names}
+    hooks = {name: _recorded(kind, name, calls) for name in names}
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, **hooks})
 
 
@@ -32,13 +32,13 @@ def has(kind: type[LightningDataModule], hook: str) -> bool:
     return getattr(kind, hook) is not getattr(LightningDataModule, hook)
 
 
-def _noted(kind: type[LightningDataModule], name: str, journal: list[Call]) -> Callable[..., Any]:
+def _recorded(kind: type[LightningDataModule], name: str, calls: list[Call]) -> Callable[..., Any]:
     hook = getattr(kind, name)
 
     # Not functools.wraps: Lightning looks through it and would find the hook not overridden.
-    def noted(self: LightningDataModule, *arguments: Any, **named: Any) -> Any:
+    def recorded(self: LightningDataModule, *arguments: Any, **named: Any) -> Any:
         plain = [value for value in (*arguments, *named.values()) if isinstance(value, (str, int))]
-        journal.append((name, *(getattr(value, "value", value) for value in plain)))
+        calls.append((name, *(getattr(value, "value", value) for value in plain)))
         return hook(self, *arguments, **named)
 
-    return noted
+    return recorded

@@ -2,19 +2,19 @@
 
 import pytest
 
-from benchmark.conformance.plugin import subject
-from benchmark.conformance.trials import Trials
+from benchmark.conformance.observations import Observations
+from benchmark.conformance.plugin import datamodule_source
 
 
 @pytest.fixture(scope="session")
-def trials(request: pytest.FixtureRequest) -> Trials:
-    """The DataModule's runs."""
-    return Trials(subject(request.config))
+def observations(request: pytest.FixtureRequest) -> Observations:
+    """What the DataModule does in each scenario."""
+    return Observations(datamodule_source(request.config))
 
 
 @pytest.fixture
-def sound(trials: Trials) -> Trials:
-    """The runs of a DataModule that can be judged at all; other rules say what is wrong."""
-    if trials.unsound:
-        pytest.skip(f"not judged: {trials.unsound}")
-    return trials
+def judgeable(observations: Observations) -> Observations:
+    """The same, if the DataModule can be judged at all; other rules say what is wrong."""
+    if observations.obstacle:
+        pytest.skip(f"not judged: {observations.obstacle}")
+    return observations

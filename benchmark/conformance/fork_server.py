@@ -20,7 +20,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from benchmark.conformance.processes import Job
-from benchmark.conformance.runs import conduct
+from benchmark.conformance.scenario import observe
 
 with contextlib.suppress(ImportError):
     import torch_xla  # noqa: F401  Lightning imports it where it is installed, for any Trainer.
@@ -41,7 +41,7 @@ def do(folder: Path) -> str | None:
     """Do the job in `folder`, a process for each rank, and leave none running; what failed."""
     job = Job.load(folder)
     context: Any = multiprocessing.get_context(START_METHOD)
-    ranks = [context.Process(target=rank, args=(n, folder)) for n in range(job.run.ranks)]
+    ranks = [context.Process(target=rank, args=(n, folder)) for n in range(job.scenario.ranks)]
     for process in ranks:
         process.start()
     try:
@@ -57,14 +57,14 @@ def do(folder: Path) -> str | None:
 
 
 def rank(number: int, folder: Path) -> None:
-    """One process of the job in `folder`: it writes what was seen and what was printed there."""
+    """One process of the job in `folder`: it writes its observation and what was printed there."""
     printed = os.open(folder / f"printed-{number}", os.O_WRONLY | os.O_CREAT)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     job = Job.load(folder)
     _take_over(job, number)
-    seen = conduct(job.subject, job.run)
-    (folder / f"seen-{number}").write_bytes(pickle.dumps(seen))
+    observation = observe(job.source, job.scenario)
+    (folder / f"observation-{number}").write_bytes(pickle.dumps(observation))
 
 
 def _take_over(job: Job, number: int) -> None:
@@ -72,7 +72,7 @@ def _take_over(job: Job, number: int) -> None:
     os.environ.clear()
     os.environ.update(job.environment, PYTHONHASHSEED=hash_seed)
     tempfile.tempdir = None  # to be found anew: the server has kept its own
-    if job.run.ranks > 1:
+    if job.scenario.ranks > 1:
         os.environ["LOCAL_RANK"] = str(number)
         # Lightning reads it from the environment when it is imported, which the server did.
         rank_zero_only.rank = number  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The runs that the rules ask for, each done once."""
+"""The observations that the rules ask for, each made once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pytorch_lightning import LightningDataModule
 
-from benchmark.conformance.journal import has
+from benchmark.conformance.call_log import has
 from benchmark.conformance.probe import Step
-from benchmark.conformance.processes import conduct_apart
-from benchmark.conformance.runs import LOADERS, Run, Seen, conduct
-from benchmark.conformance.subject import Subject
+from benchmark.conformance.processes import observe_in_processes
+from benchmark.conformance.scenario import LOADERS, Observation, Scenario, observe
+from benchmark.conformance.source import DataModuleSource
 
 PREPARED = 2
 FAILS = "a plain fit fails"
@@ -18,60 +18,60 @@ UNREPEATABLE = "prepare_data can not run again"
 UNSTEADY = "the same seed does not give the same batches"
 
 
-class Trials:
-    """What a DataModule does in one Run after another."""
+class Observations:
+    """What a DataModule does in one scenario after another."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, source: DataModuleSource) -> None:
+        self.source = source
         kind = type(self.make())
         self.stages = tuple(stage for stage, name in LOADERS.items() if has(kind, _hook(name)))
-        self._done: dict[tuple[str, Run], Any] = {}
-        # First of all, before other runs leave their files: what any other rule presumes.
-        self.unsound = self._unsound()
+        self._done: dict[tuple[str, Scenario], Any] = {}
+        # First of all, before other scenarios leave their files: what any other rule presumes.
+        self.obstacle = self._obstacle()
 
     def make(self) -> LightningDataModule:
         """A new DataModule."""
-        return self.subject.make(Run().seed)
+        return self.source.make(Scenario().seed)
 
-    def see(self, **changes: Any) -> Seen:
-        """A Run with `changes` in this process. What the DataModule raises is raised each time."""
-        return self._once(conduct, Run(**changes))
+    def observe(self, **changes: Any) -> Observation:
+        """Of Scenario(**changes) in this process; its errors are raised each time."""
+        return self._once(observe, Scenario(**changes))
 
-    def see_apart(self, **changes: Any) -> list[Seen]:
-        """A Run with `changes` in processes of its own, by rank."""
-        return self._once(conduct_apart, Run(**changes))
+    def observe_in_processes(self, **changes: Any) -> list[Observation]:
+        """Of Scenario(**changes) in processes of its own, by rank."""
+        return self._once(observe_in_processes, Scenario(**changes))
 
-    def alone(self, stage: str) -> Seen:
+    def alone(self, stage: str) -> Observation:
         """A new object's `stage`, nothing before it; whether that runs is a rule of its own."""
         try:
-            return self.see(stages=(stage,))
+            return self.observe(stages=(stage,))
         except Exception:
             pytest.skip(f"not judged: {stage} does not run alone")
 
     @property
-    def plain(self) -> Seen:
+    def plain(self) -> Observation:
         """The plain fit."""
-        return self.see()
+        return self.observe()
 
-    def _once(self, way: Callable[[Subject, Run], Any], run: Run) -> Any:
-        key = way.__name__, run
+    def _once(self, way: Callable[[DataModuleSource, Scenario], Any], scenario: Scenario) -> Any:
+        key = way.__name__, scenario
         if key not in self._done:
             try:
-                self._done[key] = way(self.subject, run)
+                self._done[key] = way(self.source, scenario)
             except Exception as error:
                 self._done[key] = error
         if isinstance(self._done[key], Exception):
             raise self._done[key]
         return self._done[key]
 
-    def _unsound(self) -> str | None:
+    def _obstacle(self) -> str | None:
         """Why most rules can't be judged, if so."""
         try:
             plain = self.plain
         except Exception:
             return FAILS
         try:
-            again = self.see(prepared=PREPARED)
+            again = self.observe(prepared=PREPARED)
         except Exception:
             return UNREPEATABLE
         if counts(plain.train) != counts(again.train):

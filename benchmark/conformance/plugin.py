@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from benchmark.common.errors import UserError
 
     try:
-        made = subject(config)
+        made = datamodule_source(config)
         made.make(0)
     except UserError as error:
         raise pytest.UsageError(str(error)) from error
@@ -65,13 +65,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     )
 
 
-def subject(config: pytest.Config) -> Any:
+def datamodule_source(config: pytest.Config) -> Any:
     """The DataModule that the options name."""
-    from benchmark.conformance.subject import Subject, parse_arguments
+    from benchmark.conformance.source import DataModuleSource, parse_arguments
 
     arguments = parse_arguments(config.getoption("--datamodule-arg"))
     augmented = not config.getoption("--datamodule-unaugmented")
-    return Subject(config.getoption("--datamodule"), arguments, augmented)
+    return DataModuleSource(config.getoption("--datamodule"), arguments, augmented)
 
 
 def _is_rule(item: pytest.Item) -> bool:

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, one for each rank, that a fork server starts."""
+"""Scenarios in processes of their own, one for each rank, that a fork server starts."""
 
 import atexit
 import contextlib
@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.conformance.runs import Run, Seen
-from benchmark.conformance.subject import Subject
+from benchmark.conformance.scenario import Observation, Scenario
+from benchmark.conformance.source import DataModuleSource
 
 TIMEOUT = 600.0
 """Seconds after which processes count as hanging."""
@@ -23,10 +23,10 @@ LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 @dataclass(frozen=True)
 class Job:
-    """A run, and what its processes take over from this one."""
+    """A scenario, and what its processes take over from this one."""
 
-    subject: Subject
-    run: Run
+    source: DataModuleSource
+    scenario: Scenario
     timeout: float
     environment: dict[str, str]
     directory: str = field(default_factory=os.getcwd)
@@ -44,7 +44,7 @@ class Job:
 
 
 class ForkServer:
-    """A process that imports torch and Lightning once, and forks the processes of each run.
+    """A process that imports torch and Lightning once, and forks the processes of each scenario.
 
     Python decides when it starts how it hashes texts. The server starts with another
     PYTHONHASHSEED than this process, so what it forks hashes them differently too.
@@ -94,19 +94,19 @@ class ForkServer:
         _server.cache_clear()
 
 
-def conduct_apart(subject: Subject, run: Run) -> list[Seen]:
-    """Run it in a process of its own per rank, where texts hash differently; what each rank saw.
+def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[Observation]:
+    """What each rank observes, in a process of its own where texts hash differently.
 
     Raises:
         RuntimeError: a process failed, with the last line that it wrote, or hangs.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        Job(subject, run, TIMEOUT, os.environ | _ddp(run.ranks)).save(folder)
+        Job(source, scenario, TIMEOUT, os.environ | _ddp(scenario.ranks)).save(folder)
         failure = _server().run(folder)
         if failure:
             raise RuntimeError(failure)
-        paths = [folder / f"seen-{rank}" for rank in range(run.ranks)]
+        paths = [folder / f"observation-{rank}" for rank in range(scenario.ranks)]
         return [pickle.loads(path.read_bytes()) for path in paths]
 
 

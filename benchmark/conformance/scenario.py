@@ -1,4 +1,4 @@
-"""Real runs of a DataModule under a real Trainer on the CPU, and what was seen in them."""
+"""Scenarios: a DataModule under a real Trainer on the CPU, and what is observed there."""
 
 import contextlib
 import os
@@ -15,9 +15,9 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmark.conformance.journal import Call, has, journalled
+from benchmark.conformance.call_log import Call, has, with_call_log
 from benchmark.conformance.probe import Probe, Step
-from benchmark.conformance.subject import Subject
+from benchmark.conformance.source import DataModuleSource
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
@@ -25,7 +25,7 @@ SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 
 
 @dataclass(frozen=True)
-class Run:
+class Scenario:
     """One way of running a DataModule; the defaults are the plain fit that others are held to."""
 
     stages: tuple[str, ...] = ("fit",)
@@ -47,16 +47,16 @@ class Run:
 
 
 @dataclass
-class Seen:
-    """What came of a run."""
+class Observation:
+    """What a scenario shows."""
 
     passes: dict[str, list[list[Step]]]
     """By stage: each epoch of training, or each pass over evaluation data, step by step."""
-    journal: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     """By stage: samples of the datasets behind its loaders, where they have a length."""
     order: list[Any] | None = None
-    """What the training loader's sampler deals, once more, if it has one."""
+    """One more epoch's order by the training loader's sampler, if it has one."""
 
     @property
     def train(self) -> list[list[Step]]:
@@ -64,30 +64,30 @@ class Seen:
         return self.passes["fit"]
 
 
-class _Conduct:
-    """A run in this process."""
+class _ScenarioRun:
+    """A scenario in this process."""
 
-    def __init__(self, subject: Subject, run: Run, folder: str) -> None:
-        self.subject = subject
-        self.run = run
+    def __init__(self, source: DataModuleSource, scenario: Scenario, folder: str) -> None:
+        self.source = source
+        self.scenario = scenario
         self.folder = folder
-        self.seen = Seen({})
+        self.observation = Observation({})
         self.data = self._watched()
-        self.probe = Probe(run.draws)
+        self.probe = Probe(scenario.draws)
         self.trainer = self._trainer()
 
-    def go(self) -> Seen:
-        for stage in self.run.stages:
+    def go(self) -> Observation:
+        for stage in self.scenario.stages:
             getattr(self, stage)()
-        self.seen.passes = self.probe.passes
-        return self.seen
+        self.observation.passes = self.probe.passes
+        return self.observation
 
     def fit(self, **options: Any) -> None:
         self.trainer.fit(self.probe, datamodule=self.data, **options)
         loader = self.trainer.train_dataloader
-        self.seen.sizes |= sizes("fit", loader)
-        self.seen.sizes |= sizes("validate", self.trainer.val_dataloaders)
-        self.seen.order = dealt(loader)
+        self.observation.sizes |= sizes("fit", loader)
+        self.observation.sizes |= sizes("validate", self.trainer.val_dataloaders)
+        self.observation.order = sampler_order(loader)
 
     def refit(self) -> None:
         self.trainer = self._trainer()
@@ -107,42 +107,43 @@ class _Conduct:
 
     def validate(self) -> None:
         self.trainer.validate(self.probe, datamodule=self.data, verbose=False)
-        self.seen.sizes |= sizes("validate", self.trainer.val_dataloaders)
+        self.observation.sizes |= sizes("validate", self.trainer.val_dataloaders)
 
     def test(self) -> None:
         self.trainer.test(self.probe, datamodule=self.data, verbose=False)
-        self.seen.sizes |= sizes("test", self.trainer.test_dataloaders)
+        self.observation.sizes |= sizes("test", self.trainer.test_dataloaders)
 
     def predict(self) -> None:
         self.trainer.predict(self.probe, datamodule=self.data)
-        self.seen.sizes |= sizes("predict", self.trainer.predict_dataloaders)
+        self.observation.sizes |= sizes("predict", self.trainer.predict_dataloaders)
 
     def _watched(self) -> LightningDataModule:
-        data = self.subject.make(self.run.seed)
-        for _ in range(self.run.prepared):
-            self.subject.make(self.run.seed).prepare_data()
-        data.__class__ = journalled(type(data), self.seen.journal)
-        if not self.run.prepares:
+        data = self.source.make(self.scenario.seed)
+        for _ in range(self.scenario.prepared):
+            self.source.make(self.scenario.seed).prepare_data()
+        data.__class__ = with_call_log(type(data), self.observation.calls)
+        if not self.scenario.prepares:
             data.prepare_data = lambda: None  # type: ignore[method-assign]
         if has(type(data), "train_dataloader"):
             loader = data.train_dataloader
-            data.train_dataloader = lambda: with_workers(loader(), self.run.workers)  # type: ignore[method-assign]
+            data.train_dataloader = lambda: with_workers(loader(), self.scenario.workers)  # type: ignore[method-assign]
         return data
 
     def _trainer(self, **options: Any) -> pl.Trainer:
         plain = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
             "enable_checkpointing": False, "enable_progress_bar": False,
-            "enable_model_summary": False, "devices": self.run.ranks,
-            "strategy": "ddp" if self.run.ranks > 1 else "auto", "default_root_dir": self.folder,
+            "enable_model_summary": False, "default_root_dir": self.folder,
+            "devices": self.scenario.ranks,
+            "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
-        return pl.Trainer(accelerator="cpu", **plain | dict(self.run.trainer) | options)
+        return pl.Trainer(accelerator="cpu", **plain | dict(self.scenario.trainer) | options)
 
 
-def conduct(subject: Subject, run: Run) -> Seen:
+def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
     """Run it in this process, from seeded generators that are put back afterwards."""
-    with tempfile.TemporaryDirectory() as folder, _seeded(run.seed):
-        return _Conduct(subject, run, folder).go()
+    with tempfile.TemporaryDirectory() as folder, _seeded(scenario.seed):
+        return _ScenarioRun(source, scenario, folder).go()
 
 
 def with_workers(loaders: Any, count: int) -> Any:
@@ -169,7 +170,7 @@ def sizes(stage: str, loaders: Any) -> dict[str, int]:
     return {stage: sum(len(dataset) for dataset in datasets)}
 
 
-def dealt(loader: Any) -> list[Any] | None:
+def sampler_order(loader: Any) -> list[Any] | None:
     """The samples of one more epoch by the names that the loader's own sampler gives them."""
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return None

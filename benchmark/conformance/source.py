@@ -13,7 +13,7 @@ from benchmark.common.errors import UserError
 
 
 @dataclass(frozen=True)
-class Subject:
+class DataModuleSource:
     """A class or function, by "module:name", that makes the DataModule, and its arguments."""
 
     path: str

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from benchmark.conformance.probe import Step
-from benchmark.conformance.rules import expect, rule
-from benchmark.conformance.trials import (
+from benchmark.conformance.observations import (
     FAILS,
     PREPARED,
     UNREPEATABLE,
-    Trials,
+    Observations,
     counts,
     difference,
     samples,
 )
+from benchmark.conformance.probe import Step
+from benchmark.conformance.rules import expect, rule
 
 ORDER = (
     "Let the order be a function of (seed, epoch): a sampler with set_epoch, such as "
@@ -24,8 +24,8 @@ ORDER = (
 AUGMENTATION = "Draw augmentation from a generator made of (seed, epoch, index) for each sample."
 
 
-def _same(trials: Trials, what: str, **changes: Any) -> None:
-    parted = difference(trials.plain.train, trials.see(**changes).train)
+def _same(observations: Observations, what: str, **changes: Any) -> None:
+    parted = difference(observations.plain.train, observations.observe(**changes).train)
     expect(parted is None, f"{what}: {parted}")
 
 
@@ -33,10 +33,10 @@ def _same(trials: Trials, what: str, **changes: Any) -> None:
     why="A result that can't be had again is an anecdote.",
     fix=f"{ORDER} {AUGMENTATION}",
 )
-def test_the_same_seed_gives_the_same_batches(trials: Trials) -> None:
-    if trials.unsound in (FAILS, UNREPEATABLE):
-        pytest.skip(f"not judged: {trials.unsound}")
-    _same(trials, "two fits of one seed", prepared=PREPARED)
+def test_the_same_seed_gives_the_same_batches(observations: Observations) -> None:
+    if observations.obstacle in (FAILS, UNREPEATABLE):
+        pytest.skip(f"not judged: {observations.obstacle}")
+    _same(observations, "two fits of one seed", prepared=PREPARED)
 
 
 @pytest.mark.slow
@@ -45,9 +45,9 @@ def test_the_same_seed_gives_the_same_batches(trials: Trials) -> None:
     "from a set() or from os.listdir() are others tomorrow.",
     fix="sorted(...) around names and paths.",
 )
-def test_a_fresh_process_sees_the_same(sound: Trials) -> None:
-    (seen,) = sound.see_apart()
-    parted = difference(sound.plain.train, seen.train)
+def test_a_fresh_process_sees_the_same(judgeable: Observations) -> None:
+    (seen,) = judgeable.observe_in_processes()
+    parted = difference(judgeable.plain.train, seen.train)
     expect(parted is None, f"a fit in another process: {parted}")
 
 
@@ -56,8 +56,8 @@ def test_a_fresh_process_sees_the_same(sound: Trials) -> None:
     "data they agree too well.",
     fix="Take a seed in __init__ and use it for the order and the augmentation.",
 )
-def test_another_seed_gives_another_order(sound: Trials) -> None:
-    parted = difference(sound.plain.train, sound.see(seed=2).train)
+def test_another_seed_gives_another_order(judgeable: Observations) -> None:
+    parted = difference(judgeable.plain.train, judgeable.observe(seed=2).train)
     expect(parted is not None, "seeds 1 and 2 give the same batches")
 
 
@@ -66,8 +66,8 @@ def test_another_seed_gives_another_order(sound: Trials) -> None:
     "worse.",
     fix=f"{ORDER} Lightning calls set_epoch only on the sampler of the loader that it was given.",
 )
-def test_each_epoch_has_its_own_order(sound: Trials) -> None:
-    one, other = (_order(epoch) for epoch in sound.plain.train)
+def test_each_epoch_has_its_own_order(judgeable: Observations) -> None:
+    one, other = (_order(epoch) for epoch in judgeable.plain.train)
     expect(one != other, f"epochs 0 and 1 have their {len(one)} labels in the same order")
 
 
@@ -76,9 +76,9 @@ def test_each_epoch_has_its_own_order(sound: Trials) -> None:
     "that start from one seed in each epoch do it unnoticed.",
     fix=f"{AUGMENTATION} If none is meant: --datamodule-unaugmented.",
 )
-def test_augmentation_differs_between_epochs(sound: Trials) -> None:
-    one, other = (set(epoch) for epoch in samples(sound.plain.train))
-    if sound.subject.augmented:
+def test_augmentation_differs_between_epochs(judgeable: Observations) -> None:
+    one, other = (set(epoch) for epoch in samples(judgeable.plain.train))
+    if judgeable.source.augmented:
         expect(one != other, f"all {len(one)} samples are the same bit for bit in epochs 0 and 1")
     else:
         expect(one == other, f"{len(one - other)} samples of epoch 0 look otherwise in epoch 1")
@@ -89,10 +89,10 @@ def test_augmentation_differs_between_epochs(sound: Trials) -> None:
     "can't be put beside their files.",
     fix="No shuffle and no random transforms in the loaders of evaluation.",
 )
-def test_evaluation_repeats(sound: Trials) -> None:
-    if "validate" not in sound.stages:
+def test_evaluation_repeats(judgeable: Observations) -> None:
+    if "validate" not in judgeable.stages:
         pytest.skip("it has no val_dataloader")
-    passes = sound.see(stages=sound.stages).passes["validate"]
+    passes = judgeable.observe(stages=judgeable.stages).passes["validate"]
     for number, steps in enumerate(passes[1:], 1):
         parted = difference(passes[:1], [steps])
         expect(parted is None, f"validations 0 and {number}: {parted}")
@@ -102,40 +102,40 @@ def test_evaluation_repeats(sound: Trials) -> None:
     why="The number of workers is a matter of the machine's cores, never of the result.",
     fix=f"{AUGMENTATION} {ORDER}",
 )
-def test_workers_change_nothing(sound: Trials) -> None:
-    _same(sound, "0 workers and 2", workers=2)
+def test_workers_change_nothing(judgeable: Observations) -> None:
+    _same(judgeable, "0 workers and 2", workers=2)
 
 
 @rule(
     why="A fit with fewer validations, or none, is not comparable with the others.",
     fix=f"{ORDER} {AUGMENTATION}",
 )
-def test_validation_changes_nothing(sound: Trials) -> None:
-    _same(sound, "with validation and without", trainer=(("limit_val_batches", 0),))
+def test_validation_changes_nothing(judgeable: Observations) -> None:
+    _same(judgeable, "with validation and without", trainer=(("limit_val_batches", 0),))
 
 
 @rule(
     why="The sanity check is a matter of convenience.",
     fix="Keep no count of batches or epochs in the dataset.",
 )
-def test_the_sanity_check_changes_nothing(sound: Trials) -> None:
-    _same(sound, "with a sanity check and without", trainer=(("num_sanity_val_steps", 2),))
+def test_the_sanity_check_changes_nothing(judgeable: Observations) -> None:
+    _same(judgeable, "with a sanity check and without", trainer=(("num_sanity_val_steps", 2),))
 
 
 @rule(
     why="Two models, one with dropout and one without, would be compared on other batches.",
     fix=f"{ORDER} {AUGMENTATION}",
 )
-def test_draws_of_the_model_change_nothing(sound: Trials) -> None:
-    _same(sound, "with a model that draws random numbers and without", draws=True)
+def test_draws_of_the_model_change_nothing(judgeable: Observations) -> None:
+    _same(judgeable, "with a model that draws random numbers and without", draws=True)
 
 
 @rule(
     why="What the data draws from the global generators changes the model's dropout.",
     fix=AUGMENTATION,
 )
-def test_loading_leaves_the_global_generators_alone(sound: Trials) -> None:
-    pairs = [pair for epoch in sound.plain.train for pair in itertools.pairwise(epoch)]
+def test_loading_leaves_the_global_generators_alone(judgeable: Observations) -> None:
+    pairs = [pair for epoch in judgeable.plain.train for pair in itertools.pairwise(epoch)]
     if not pairs:
         pytest.skip("an epoch has one step only")
     for before, after in pairs:
@@ -147,22 +147,22 @@ def test_loading_leaves_the_global_generators_alone(sound: Trials) -> None:
     why="A preempted run must end where an uninterrupted one does, not train on epoch 0 again.",
     fix=f"{ORDER} A generator that runs on must be kept in state_dict.",
 )
-def test_a_resumed_run_goes_on_in_its_epoch(sound: Trials) -> None:
-    _same(sound, "a fit resumed after epoch 0 and a whole one", stages=("resume",))
+def test_a_resumed_run_goes_on_in_its_epoch(judgeable: Observations) -> None:
+    _same(judgeable, "a fit resumed after epoch 0 and a whole one", stages=("resume",))
 
 
 @pytest.mark.slow
 @rule(
     why="Ranks that see the same samples do the same work twice, and an epoch on two GPUs is "
     "not the epoch of one.",
-    fix="Leave sampling to Lightning's DistributedSampler, or deal by trainer.global_rank and "
+    fix="Leave sampling to Lightning's DistributedSampler, or split by trainer.global_rank and "
     "trainer.world_size.",
 )
-def test_two_ranks_share_an_epoch(sound: Trials) -> None:
-    whole, batch = counts(sound.plain.train)[0], len(sound.plain.train[0][0].samples)
-    one, other = (samples(seen.train)[0] for seen in sound.see_apart(ranks=2))
+def test_two_ranks_share_an_epoch(judgeable: Observations) -> None:
+    whole, batch = counts(judgeable.plain.train)[0], len(judgeable.plain.train[0][0].samples)
+    one, other = (samples(seen.train)[0] for seen in judgeable.observe_in_processes(ranks=2))
     together = len(one) + len(other)
-    # drop_last drops on each rank; without it the last samples are dealt twice.
+    # drop_last drops on each rank; without it the last samples are drawn twice.
     expect(
         len(one) == len(other) and whole - 2 * batch < together <= whole + 2,
         f"{len(one)} and {len(other)} samples on two ranks, {whole} on one",

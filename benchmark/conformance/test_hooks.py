@@ -9,11 +9,18 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from benchmark.conformance.journal import Call
+from benchmark.conformance.call_log import Call
+from benchmark.conformance.observations import (
+    FAILS,
+    PREPARED,
+    Observations,
+    counts,
+    difference,
+    samples,
+)
 from benchmark.conformance.probe import Step
 from benchmark.conformance.rules import expect, rule
-from benchmark.conformance.runs import LOADERS
-from benchmark.conformance.trials import FAILS, PREPARED, Trials, counts, difference, samples
+from benchmark.conformance.scenario import LOADERS
 
 BATCH = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
@@ -22,8 +29,8 @@ BATCH = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch
     why="Lightning calls setup(stage=...) and teardown(stage=...) by keyword.",
     fix="def setup(self, stage: str | None = None), and teardown alike.",
 )
-def test_setup_and_teardown_take_the_stage(trials: Trials) -> None:
-    data = trials.make()
+def test_setup_and_teardown_take_the_stage(observations: Observations) -> None:
+    data = observations.make()
     for name in ("setup", "teardown"):
         signature = inspect.signature(getattr(data, name))
         try:
@@ -36,10 +43,10 @@ def test_setup_and_teardown_take_the_stage(trials: Trials) -> None:
     why="Nothing else can be judged, and nobody can train with it.",
     fix="Run trainer.fit(model, datamodule=...) and follow the traceback.",
 )
-def test_a_plain_fit_runs(trials: Trials) -> None:
-    if "fit" not in trials.stages:
+def test_a_plain_fit_runs(observations: Observations) -> None:
+    if "fit" not in observations.stages:
         pytest.skip("it has no train_dataloader")
-    seen = trials.plain
+    seen = observations.plain
     expect(all(epoch for epoch in seen.train) and seen.train != [], "an epoch without a step")
 
 
@@ -48,10 +55,13 @@ def test_a_plain_fit_runs(trials: Trials) -> None:
     "each of them on a machine that has the data already.",
     fix="Look for the finished data first; write to a temporary name and rename it.",
 )
-def test_prepare_data_can_run_again(trials: Trials) -> None:
-    if trials.unsound == FAILS:
+def test_prepare_data_can_run_again(observations: Observations) -> None:
+    if observations.obstacle == FAILS:
         pytest.skip(f"not judged: {FAILS}")
-    first, again = counts(trials.plain.train), counts(trials.see(prepared=PREPARED).train)
+    first, again = (
+        counts(observations.plain.train),
+        counts(observations.observe(prepared=PREPARED).train),
+    )
     expect(
         first == again,
         f"epochs of {first} samples, and of {again} after prepare_data ran {PREPARED} times more",
@@ -63,8 +73,8 @@ def test_prepare_data_can_run_again(trials: Trials) -> None:
     "prepare_data is missing, or still the default, on every other rank.",
     fix="Write to disk in prepare_data, read it in setup, and set attributes there.",
 )
-def test_setup_needs_nothing_that_prepare_data_left_on_the_object(sound: Trials) -> None:
-    parted = difference(sound.plain.train, sound.see(prepared=1, prepares=False).train)
+def test_setup_needs_nothing_that_prepare_data_left_on_the_object(judgeable: Observations) -> None:
+    parted = difference(judgeable.plain.train, judgeable.observe(prepared=1, prepares=False).train)
     expect(parted is None, f"an object that never ran prepare_data: {parted}")
 
 
@@ -72,9 +82,9 @@ def test_setup_needs_nothing_that_prepare_data_left_on_the_object(sound: Trials)
     why="A stage may run in a process of its own, as a test of last week's checkpoint does.",
     fix="Let setup(stage) make what that stage's loaders need, whatever ran before.",
 )
-def test_each_stage_runs_alone(sound: Trials) -> None:
-    for stage in sound.stages:
-        passes = sound.see(stages=(stage,)).passes
+def test_each_stage_runs_alone(judgeable: Observations) -> None:
+    for stage in judgeable.stages:
+        passes = judgeable.observe(stages=(stage,)).passes
         expect(bool(passes.get(stage)), f"{stage} alone is shown no batch")
 
 
@@ -83,10 +93,10 @@ def test_each_stage_runs_alone(sound: Trials) -> None:
     "time and memory in each, and a split made again may be another one.",
     fix='if stage in ("fit", None): ... train and val ...; if stage in ("test", None): ...',
 )
-def test_setup_prepares_only_what_its_stage_needs(sound: Trials) -> None:
-    if not {"fit", "test"} <= set(sound.stages):
+def test_setup_prepares_only_what_its_stage_needs(judgeable: Observations) -> None:
+    if not {"fit", "test"} <= set(judgeable.stages):
         pytest.skip("it has no fit or no test")
-    data: Any = sound.make()
+    data: Any = judgeable.make()
     data.trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False)
     if _train_loader_works(data):
         pytest.skip("its train_dataloader works without setup")
@@ -100,9 +110,9 @@ def test_setup_prepares_only_what_its_stage_needs(sound: Trials) -> None:
     "were trained on into the test.",
     fix="random_split(..., generator=torch.Generator().manual_seed(seed)), or fixed indices.",
 )
-def test_each_setup_makes_the_same_split(sound: Trials) -> None:
-    together = sound.see(stages=sound.stages).passes
-    compared = [(stage, sound.alone(stage).passes) for stage in sound.stages[1:]]
+def test_each_setup_makes_the_same_split(judgeable: Observations) -> None:
+    together = judgeable.observe(stages=judgeable.stages).passes
+    compared = [(stage, judgeable.alone(stage).passes) for stage in judgeable.stages[1:]]
     for stage, alone in compared:
         one, other = (set(samples(passes[stage])[-1]) for passes in (together, alone))
         expect(
@@ -120,10 +130,12 @@ def test_each_setup_makes_the_same_split(sound: Trials) -> None:
     "in setup downloads on every rank at once.",
     fix="Leave the calling to Lightning; share code in a method that is no hook.",
 )
-def test_lightning_alone_calls_the_hooks(sound: Trials) -> None:
-    seen = sound.see(stages=sound.stages)
-    expected = [call for stage in sound.stages for call in _cycle(stage, seen.passes, sound)]
-    pairs = zip([*seen.journal, ("the end",)], [*expected, ("the end",)], strict=False)
+def test_lightning_alone_calls_the_hooks(judgeable: Observations) -> None:
+    seen = judgeable.observe(stages=judgeable.stages)
+    expected = [
+        call for stage in judgeable.stages for call in _cycle(stage, seen.passes, judgeable)
+    ]
+    pairs = zip([*seen.calls, ("the end",)], [*expected, ("the end",)], strict=False)
     for number, (one, other) in enumerate(pairs):
         expect(one == other, f"call {number} was {_call(one)} instead of {_call(other)}")
 
@@ -132,10 +144,10 @@ def test_lightning_alone_calls_the_hooks(sound: Trials) -> None:
     why="Trainer(reload_dataloaders_every_n_epochs=1) and a second stage ask for a loader anew.",
     fix="Make datasets and splits in setup; let the loader hooks only wrap them.",
 )
-def test_loaders_can_be_asked_for_again(sound: Trials) -> None:
-    seen = sound.see(trainer=(("reload_dataloaders_every_n_epochs", 1),)).passes
+def test_loaders_can_be_asked_for_again(judgeable: Observations) -> None:
+    seen = judgeable.observe(trainer=(("reload_dataloaders_every_n_epochs", 1),)).passes
     for stage in ("fit", "validate"):
-        plain = sound.plain.passes.get(stage, [])
+        plain = judgeable.plain.passes.get(stage, [])
         parted = difference(plain, seen.get(stage, []))
         expect(parted is None, f"{LOADERS[stage]} with loaders made in each epoch: {parted}")
 
@@ -145,8 +157,8 @@ def test_loaders_can_be_asked_for_again(sound: Trials) -> None:
     "would be compared on other data.",
     fix="Start counters and generators afresh in setup.",
 )
-def test_a_second_fit_sees_what_the_first_saw(sound: Trials) -> None:
-    seen = sound.see(stages=("fit", "refit")).train
+def test_a_second_fit_sees_what_the_first_saw(judgeable: Observations) -> None:
+    seen = judgeable.observe(stages=("fit", "refit")).train
     half = len(seen) // 2
     parted = difference(seen[:half], seen[half:])
     expect(parted is None, f"the first fit and a second: {parted}")
@@ -157,11 +169,11 @@ def test_a_second_fit_sees_what_the_first_saw(sound: Trials) -> None:
     "closed stays open, and the next fit stumbles over it.",
     fix="Let setup start from nothing; clean up in on_exception too.",
 )
-def test_it_works_again_after_an_error(sound: Trials) -> None:
-    seen = sound.see(stages=("fail", "fit"))
-    calls = [call[0] for call in seen.journal]
+def test_it_works_again_after_an_error(judgeable: Observations) -> None:
+    seen = judgeable.observe(stages=("fail", "fit"))
+    calls = [call[0] for call in seen.calls]
     expect(calls.count("on_exception") == 1, f"{calls.count('on_exception')} x on_exception")
-    parted = difference(sound.plain.train, seen.train)
+    parted = difference(judgeable.plain.train, seen.train)
     expect(parted is None, f"a fit after one that failed: {parted}")
 
 
@@ -169,8 +181,8 @@ def test_it_works_again_after_an_error(sound: Trials) -> None:
     why="Strategies that spawn processes (TPUs, notebooks, ddp_spawn) send it there pickled.",
     fix="Open files and connections in setup, not in __init__; no lambdas as attributes.",
 )
-def test_it_can_be_pickled(trials: Trials) -> None:
-    pickle.loads(pickle.dumps(trials.make()))
+def test_it_can_be_pickled(observations: Observations) -> None:
+    pickle.loads(pickle.dumps(observations.make()))
 
 
 @rule(
@@ -178,8 +190,8 @@ def test_it_can_be_pickled(trials: Trials) -> None:
     "only unless told to trust the file.",
     fix="Return tensors, numbers, texts, lists and dictionaries.",
 )
-def test_its_state_is_plain(sound: Trials) -> None:
-    data = sound.make()
+def test_its_state_is_plain(judgeable: Observations) -> None:
+    data = judgeable.make()
     file = io.BytesIO()
     torch.save(data.state_dict(), file)
     file.seek(0)
@@ -191,9 +203,9 @@ def test_its_state_is_plain(sound: Trials) -> None:
     why="Downloads must not collide, and every rank needs its datasets.",
     fix="Leave prepare_data to Lightning; see the rules about setup.",
 )
-def test_two_ranks_prepare_once_and_set_up_twice(sound: Trials) -> None:
-    for rank, seen in enumerate(sound.see_apart(ranks=2)):
-        calls = [call[0] for call in seen.journal]
+def test_two_ranks_prepare_once_and_set_up_twice(judgeable: Observations) -> None:
+    for rank, seen in enumerate(judgeable.observe_in_processes(ranks=2)):
+        calls = [call[0] for call in seen.calls]
         counts = {name: calls.count(name) for name in ("prepare_data", "setup", "teardown")}
         expected = {"prepare_data": int(rank == 0), "setup": 1, "teardown": 1}
         expect(counts == expected, f"rank {rank} called {counts} instead of {expected}")
@@ -206,11 +218,13 @@ def _train_loader_works(data: Any) -> bool:
         return False
 
 
-def _cycle(stage: str, passes: dict[str, list[list[Step]]], trials: Trials) -> list[Call]:
+def _cycle(
+    stage: str, passes: dict[str, list[list[Step]]], observations: Observations
+) -> list[Call]:
     """The hooks of one stage, from prepare_data to teardown."""
     loaders = [stage]
     shown = list(passes.get(stage, []))
-    if stage == "fit" and "validate" in trials.stages:
+    if stage == "fit" and "validate" in observations.stages:
         loaders.append("validate")
         epochs = zip(passes["fit"], passes["validate"], strict=False)
         shown = [steps for epoch in epochs for steps in epoch]

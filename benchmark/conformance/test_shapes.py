@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from benchmark.conformance.observations import Observations, samples
 from benchmark.conformance.probe import Step
 from benchmark.conformance.rules import expect, rule
-from benchmark.conformance.trials import Trials, samples
 
 SCALED = 20.0
 """Beyond this a float image was not scaled: normalised ones lie within 5, raw ones reach 255."""
@@ -19,8 +19,8 @@ SCALED = 20.0
     "fail in the first validation, hours in.",
     fix="End the training and evaluation transforms with the same size and dtype.",
 )
-def test_every_batch_has_the_same_layout(sound: Trials) -> None:
-    layouts = {step.layout: place for place, step in reversed(list(_steps(sound)))}
+def test_every_batch_has_the_same_layout(judgeable: Observations) -> None:
+    layouts = {step.layout: place for place, step in reversed(list(_steps(judgeable)))}
     parts = [f"{place} has {', '.join(layout)}" for layout, place in layouts.items()]
     expect(len(layouts) == 1, "; ".join(parts))
 
@@ -29,8 +29,8 @@ def test_every_batch_has_the_same_layout(sound: Trials) -> None:
     why="Images and labels of one batch belong together by position.",
     fix="Return them from one __getitem__, and let collate_fn stack them alike.",
 )
-def test_the_tensors_of_a_batch_have_one_length(sound: Trials) -> None:
-    for place, step in _steps(sound):
+def test_the_tensors_of_a_batch_have_one_length(judgeable: Observations) -> None:
+    for place, step in _steps(judgeable):
         expect(len(set(step.lengths)) == 1, f"{place} has lengths {step.lengths}")
 
 
@@ -38,8 +38,8 @@ def test_the_tensors_of_a_batch_have_one_length(sound: Trials) -> None:
     why="Throughput, batch norm and the learning rate are those of the batch size.",
     fix="Let one loader fill its batches; only the last of an epoch may be smaller.",
 )
-def test_only_the_last_batch_is_smaller(sound: Trials) -> None:
-    for stage, passes in _passes(sound):
+def test_only_the_last_batch_is_smaller(judgeable: Observations) -> None:
+    for stage, passes in _passes(judgeable):
         for steps in passes:
             lengths = [len(step.samples) for step in steps if step.loader == 0]
             full = all(length == lengths[0] for length in lengths[:-1])
@@ -51,10 +51,10 @@ def test_only_the_last_batch_is_smaller(sound: Trials) -> None:
     "pre-trained weights know.",
     fix="ToDtype(torch.float32, scale=True), then Normalize(mean, std).",
 )
-def test_images_are_finite_and_scaled(sound: Trials) -> None:
-    if not any(step.images for _, step in _steps(sound)):
+def test_images_are_finite_and_scaled(judgeable: Observations) -> None:
+    if not any(step.images for _, step in _steps(judgeable)):
         pytest.skip("no batch has a float tensor of four dimensions")
-    for place, step in _steps(sound):
+    for place, step in _steps(judgeable):
         for least, most in step.images:
             inside = math.isfinite(least) and -SCALED < least <= most < SCALED
             expect(inside, f"{place} has values from {least:.6g} to {most:.6g}")
@@ -65,10 +65,10 @@ def test_images_are_finite_and_scaled(sound: Trials) -> None:
     "a label of k fails, on a GPU without a usable message.",
     fix="Number the sorted class names with enumerate, from 0.",
 )
-def test_labels_count_from_zero(sound: Trials) -> None:
-    found = set(_labels(sound.plain.train))
+def test_labels_count_from_zero(judgeable: Observations) -> None:
+    found = set(_labels(judgeable.plain.train))
     expect(found == set(range(len(found))), f"{_list(found)} in training")
-    dtypes = {str(step.labels.dtype) for _, step in _steps(sound) if step.labels is not None}
+    dtypes = {str(step.labels.dtype) for _, step in _steps(judgeable) if step.labels is not None}
     expect(dtypes == {"torch.int64"}, f"labels of {', '.join(sorted(dtypes))}")
 
 
@@ -76,8 +76,8 @@ def test_labels_count_from_zero(sound: Trials) -> None:
     why="A class that is never shown is never learned, and one that is never tested hides it.",
     fix="Shuffle or stratify before cutting; no drop_last where samples come class by class.",
 )
-def test_every_pass_shows_every_class(sound: Trials) -> None:
-    stages = dict(_passes(sound))
+def test_every_pass_shows_every_class(judgeable: Observations) -> None:
+    stages = dict(_passes(judgeable))
     classes = set().union(*(_labels(passes) for passes in stages.values()))
     for stage, passes in stages.items():
         for number, steps in enumerate(passes):
@@ -89,10 +89,10 @@ def test_every_pass_shows_every_class(sound: Trials) -> None:
     why="A metric over a part of the test set is another metric.",
     fix="drop_last=False in the loaders of validation, test and prediction.",
 )
-def test_evaluation_sees_every_sample(sound: Trials) -> None:
+def test_evaluation_sees_every_sample(judgeable: Observations) -> None:
     judged = 0
-    for stage in sound.stages[1:]:
-        seen = sound.alone(stage)
+    for stage in judgeable.stages[1:]:
+        seen = judgeable.alone(stage)
         expected = seen.sizes.get(stage)
         judged += expected is not None
         found = len(samples(seen.passes[stage])[0])
@@ -105,27 +105,27 @@ def test_evaluation_sees_every_sample(sound: Trials) -> None:
     why="An epoch is one pass over the data: comparisons by epoch count on it.",
     fix="Sample without replacement; let drop_last drop less than one batch.",
 )
-def test_training_sees_every_sample_once(sound: Trials) -> None:
-    order, size = sound.plain.order, sound.plain.sizes.get("fit")
+def test_training_sees_every_sample_once(judgeable: Observations) -> None:
+    order, size = judgeable.plain.order, judgeable.plain.sizes.get("fit")
     if order is None or size is None:
         pytest.skip("the training dataset has no length or the loader no sampler")
-    epochs = [len(epoch) for epoch in samples(sound.plain.train)]
-    batch = len(sound.plain.train[0][0].samples)
+    epochs = [len(epoch) for epoch in samples(judgeable.plain.train)]
+    batch = len(judgeable.plain.train[0][0].samples)
     short = [count for count in epochs if not size - batch < count <= size]
     expect(not short, f"epochs of {epochs} samples, in batches of {batch}, from {size}")
     again = len(order) - len(set(order))
     expect(again == 0, f"{again} of {len(order)} samples of an epoch are repetitions")
 
 
-def _passes(trials: Trials) -> Iterator[tuple[str, list[list[Step]]]]:
+def _passes(observations: Observations) -> Iterator[tuple[str, list[list[Step]]]]:
     """Each stage with its passes, evaluation alone."""
-    for stage in trials.stages:
-        yield stage, trials.alone(stage).passes[stage]
+    for stage in observations.stages:
+        yield stage, observations.alone(stage).passes[stage]
 
 
-def _steps(trials: Trials) -> Iterator[tuple[str, Step]]:
+def _steps(observations: Observations) -> Iterator[tuple[str, Step]]:
     """Each step with its place."""
-    for stage, passes in _passes(trials):
+    for stage, passes in _passes(observations):
         for epoch, steps in enumerate(passes):
             for number, step in enumerate(steps):
                 yield f"batch {number} of pass {epoch} of {stage}", step

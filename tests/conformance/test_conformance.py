@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with broken DataModules, and nothing with sound ones."""
+"""The conformance kit finds what is wrong with broken DataModules, nothing with good ones."""
 
 import subprocess
 import sys
@@ -133,29 +133,31 @@ def test_each_rule_is_broken_by_something_and_nothing_is_forgotten() -> None:
 
 
 # What does not apply to each style, and every other rule holds.
-SOUND = {
-    "tests.conformance.datamodules.sound:OnTheDevice": set(),
-    "tests.conformance.datamodules.sound:in_memory": {"setup_prepares_only_what_its_stage_needs"},
-    "tests.conformance.datamodules.sound:Stream": {
+CONFORMING = {
+    "tests.conformance.datamodules.conforming:OnTheDevice": set(),
+    "tests.conformance.datamodules.conforming:in_memory": {
+        "setup_prepares_only_what_its_stage_needs"
+    },
+    "tests.conformance.datamodules.conforming:Stream": {
         "setup_prepares_only_what_its_stage_needs", "evaluation_sees_every_sample",
         "training_sees_every_sample_once",
     },
 }  # fmt: skip
 
 
-def test_the_one_that_the_broken_ones_derive_from_is_sound(tmp_path: Path) -> None:
+def test_the_one_that_the_broken_ones_derive_from_conforms(tmp_path: Path) -> None:
     options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
     verdicts = judge("tests.conformance.datamodules.pictures:PicturesModule", *options)
     assert verdicts.outcomes["failed"] | verdicts.outcomes["skipped"] == set()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SOUND)
-def test_what_is_sound_in_another_style_stays_green(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize("path", CONFORMING)
+def test_what_conforms_in_another_style_stays_green(tmp_path: Path, path: str) -> None:
     files = ["--datamodule-arg", f"folder={tmp_path}"] if path.endswith("OnTheDevice") else []
     verdicts = judge(path, *files)
     assert verdicts.outcomes["failed"] == set(), verdicts.texts
-    assert verdicts.outcomes["skipped"] == SOUND[path]
+    assert verdicts.outcomes["skipped"] == CONFORMING[path]
 
 
 @pytest.mark.slow

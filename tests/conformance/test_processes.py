@@ -11,19 +11,19 @@ import psutil
 import pytest
 
 from benchmark.conformance import processes
-from benchmark.conformance.processes import conduct_apart
-from benchmark.conformance.runs import Run, Seen
-from benchmark.conformance.subject import Subject
+from benchmark.conformance.processes import observe_in_processes
+from benchmark.conformance.scenario import Observation, Scenario
+from benchmark.conformance.source import DataModuleSource
 
 pytestmark = pytest.mark.slow
-TWO = Run(ranks=2)
+TWO = Scenario(ranks=2)
 LIMIT = 3.0 if sys.platform == "linux" else 60.0  # elsewhere each rank imports torch first
 
 
-def run(name: str, folder: Path, run: Run = TWO) -> list[Seen]:
+def observe(name: str, folder: Path, scenario: Scenario = TWO) -> list[Observation]:
     """A run of one of the DataModules in ranks.py."""
     path = f"tests.conformance.datamodules.ranks:{name}"
-    return conduct_apart(Subject(path, (("folder", str(folder)),)), run)
+    return observe_in_processes(DataModuleSource(path, (("folder", str(folder)),)), scenario)
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def reports(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_ranks_hash_texts_alike_and_otherwise_than_this_process(tmp_path: Path) -> None:
-    run("Reporting", tmp_path)
+    observe("Reporting", tmp_path)
     one, other = reports(tmp_path)
     assert one["hash"] == other["hash"] != hash("a text")
     assert one["hash_seed"] != os.environ.get("PYTHONHASHSEED")
@@ -51,12 +51,12 @@ def test_the_server_never_hashes_as_this_process_does(
 def test_a_process_imports_the_datamodule_itself_and_is_where_this_one_is_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("Reporting", tmp_path, Run())
+    observe("Reporting", tmp_path, Scenario())
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
     monkeypatch.setenv("VARIABLE", "set after the server started")
-    run("Reporting", tmp_path, Run())
+    observe("Reporting", tmp_path, Scenario())
     (report,) = reports(tmp_path)
     assert report["own_import"]
     assert Path(report["directory"]) == tmp_path / "there"
@@ -66,43 +66,43 @@ def test_a_process_imports_the_datamodule_itself_and_is_where_this_one_is_now(
 
 
 def test_a_rank_knows_its_number_before_there_is_a_trainer(tmp_path: Path) -> None:
-    run("RankBeforeTheTrainer", tmp_path)
+    observe("RankBeforeTheTrainer", tmp_path)
     assert {path.name for path in tmp_path.glob("made-*")} == {"made-0", "made-1"}
-    run("Reporting", tmp_path)
+    observe("Reporting", tmp_path)
     assert [report["ranks"] for report in reports(tmp_path)] == [["0", "2"], ["1", "2"]]
 
 
 def test_what_a_rank_raises_is_in_the_message_and_the_next_run_works(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code 1: ValueError: this rank"):
-        run("Raises", tmp_path)
-    assert len(run("Reporting", tmp_path)) == 2
+        observe("Raises", tmp_path)
+    assert len(observe("Reporting", tmp_path)) == 2
 
 
 def test_a_rank_that_dies_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "TIMEOUT", 60.0)
     with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code -9: "):
-        run("Dies", tmp_path)
+        observe("Dies", tmp_path)
 
 
 def test_ranks_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "TIMEOUT", LIMIT)
     with pytest.raises(RuntimeError, match=f"no end after {LIMIT:g} s"):
-        run("Hangs", tmp_path)
+        observe("Hangs", tmp_path)
     assert not psutil.pid_exists(int((tmp_path / "process").read_text()))
 
 
 def test_a_server_that_died_is_one_clear_message_and_is_replaced(tmp_path: Path) -> None:
-    run("Reporting", tmp_path, Run())
+    observe("Reporting", tmp_path, Scenario())
     server = processes._server().process
     server.send_signal(signal.SIGKILL)
     server.wait()
     with pytest.raises(RuntimeError, match="the fork server ended with exit code -9"):
-        run("Reporting", tmp_path, Run())
-    assert len(run("Reporting", tmp_path, Run())) == 1
+        observe("Reporting", tmp_path, Scenario())
+    assert len(observe("Reporting", tmp_path, Scenario())) == 1
 
 
 def test_the_server_ends_with_its_pipe(tmp_path: Path) -> None:
-    run("Reporting", tmp_path, Run())
+    observe("Reporting", tmp_path, Scenario())
     server = processes._server()
     server.close()
     assert server.process.returncode == 0

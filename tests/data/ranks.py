@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from benchmark.conformance.journal import Call, journalled
+from benchmark.conformance.call_log import Call, with_call_log
 from benchmark.data.datamodule import Batch, ImageDataModule
 from tests.mean import Mean
 from tests.small import hide_torch_xla
@@ -49,8 +49,8 @@ def fit(
     broken: int | None = None,
 ) -> None:
     """Fit, and write ROOT/<name>.<rank>.json whatever happens; setup fails on rank `broken`."""
-    journal: list[Call] = []
-    data = journalled(Noting, journal)(
+    calls: list[Call] = []
+    data = with_call_log(Noting, calls)(
         str(root / "data"), 32, batch_size, seed=7, cache_dir=str(root)
     )
     data.broken = broken
@@ -63,7 +63,7 @@ def fit(
     try:
         trainer.fit(Mean(), datamodule=data)
     finally:
-        seen = {"node": trainer.node_rank, "journal": journal, "keys": data.keys}
+        seen = {"node": trainer.node_rank, "calls": calls, "keys": data.keys}
         (root / f"{name}.{trainer.global_rank}.json").write_text(json.dumps(seen))
 
 

@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
-from benchmark.conformance.journal import Call, journalled
+from benchmark.conformance.call_log import Call, with_call_log
 from benchmark.data.datamodule import ImageDataModule
 from tests.mean import Mean
 
@@ -26,16 +26,16 @@ TRAIN = BATCH * 2
 
 
 class Stage:
-    """A journalled ImageDataModule, and trainers to put it through."""
+    """An ImageDataModule with a call log, and trainers to put it through."""
 
     def __init__(self, root: Path, kind: type[LightningDataModule] = ImageDataModule) -> None:
-        self.journal: list[Call] = []
+        self.calls: list[Call] = []
         self.root = root
-        self.kind = journalled(kind, self.journal)
+        self.kind = with_call_log(kind, self.calls)
         self.data = self.make()
 
     def make(self) -> Any:
-        """Another DataModule with the same journal."""
+        """Another DataModule with the same call log."""
         return self.kind(str(self.root / "data"), 32, 8, cache_dir=str(self.root))
 
     def trainer(self, **options: Any) -> pl.Trainer:
@@ -67,47 +67,47 @@ LOADERS: list[Call] = [("train_dataloader",), ("val_dataloader",)]
 
 
 def test_making_one_calls_nothing(stage: Stage) -> None:
-    assert stage.journal == []
+    assert stage.calls == []
     assert stage.data.trainer is None
 
 
 def test_a_fit_prepares_and_sets_up_once_and_asks_for_each_loader_once(stage: Stage) -> None:
     stage.fit()
     epoch = TRAIN + BATCH
-    assert stage.journal == cycle("fit", *LOADERS, *epoch, *epoch)
+    assert stage.calls == cycle("fit", *LOADERS, *epoch, *epoch)
 
 
 def test_a_sanity_check_asks_for_the_validation_loader_first(stage: Stage) -> None:
     stage.fit(num_sanity_val_steps=2, max_epochs=1)
     sanity = [("val_dataloader",), *BATCH]
-    assert stage.journal == cycle("fit", *sanity, ("train_dataloader",), *TRAIN, *BATCH)
+    assert stage.calls == cycle("fit", *sanity, ("train_dataloader",), *TRAIN, *BATCH)
 
 
 def test_without_validation_its_loader_is_never_asked_for(stage: Stage) -> None:
     stage.fit(limit_val_batches=0, max_epochs=1)
-    assert stage.journal == cycle("fit", ("train_dataloader",), *TRAIN)
+    assert stage.calls == cycle("fit", ("train_dataloader",), *TRAIN)
 
 
 def test_no_epochs_still_prepare_set_up_check_and_tear_down(stage: Stage) -> None:
     stage.fit(max_epochs=0, num_sanity_val_steps=2)
-    assert stage.journal == cycle("fit", ("val_dataloader",), *BATCH, ("train_dataloader",))
+    assert stage.calls == cycle("fit", ("val_dataloader",), *BATCH, ("train_dataloader",))
 
 
 def test_a_fast_dev_run_checks_nothing_and_saves_nothing(stage: Stage) -> None:
     stage.fit(fast_dev_run=True, num_sanity_val_steps=2, enable_checkpointing=True)
-    assert stage.journal == cycle("fit", *LOADERS, *BATCH, *BATCH)
+    assert stage.calls == cycle("fit", *LOADERS, *BATCH, *BATCH)
 
 
 def test_loaders_are_reloaded_when_asked(stage: Stage) -> None:
     stage.fit(reload_dataloaders_every_n_epochs=1)
     second = [("train_dataloader",), *TRAIN, ("val_dataloader",), *BATCH]
-    assert stage.journal == cycle("fit", *LOADERS, *TRAIN, *BATCH, *second)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH, *second)
 
 
 def test_its_state_is_asked_for_once_for_each_file_that_is_saved(stage: Stage) -> None:
     stage.fit(enable_checkpointing=True)
     epoch = [*TRAIN, *BATCH, ("state_dict",)]
-    assert stage.journal == cycle("fit", *LOADERS, *epoch, *epoch)
+    assert stage.calls == cycle("fit", *LOADERS, *epoch, *epoch)
 
 
 def test_fit_validate_test_and_predict_are_four_whole_cycles(stage: Stage) -> None:
@@ -119,38 +119,38 @@ def test_fit_validate_test_and_predict_are_four_whole_cycles(stage: Stage) -> No
     expected = cycle("fit", *LOADERS, *TRAIN, *BATCH)
     for name, hook in (("validate", "val"), ("test", "test"), ("predict", "predict")):
         expected += cycle(name, (f"{hook}_dataloader",), *BATCH)
-    assert stage.journal == expected
+    assert stage.calls == expected
 
 
 def test_a_manual_setup_is_not_remembered(stage: Stage) -> None:
     stage.data.prepare_data()
     stage.data.setup("fit")
-    stage.journal.clear()
+    stage.calls.clear()
     stage.fit(max_epochs=1)
-    assert stage.journal == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_resumed_fit_loads_the_state_between_setup_and_the_loaders(stage: Stage) -> None:
     trainer = stage.fit(enable_checkpointing=True, max_epochs=1)
-    stage.journal.clear()
+    stage.calls.clear()
     stage.data = stage.make()
     saved = trainer.checkpoint_callback.best_model_path
     again = stage.trainer(enable_checkpointing=True)
     again.fit(Mean(), datamodule=stage.data, ckpt_path=saved)
     loaded = [("load_state_dict",), *LOADERS, *TRAIN, *BATCH, ("state_dict",)]
-    assert stage.journal == cycle("fit", *loaded)
+    assert stage.calls == cycle("fit", *loaded)
 
 
 @pytest.mark.parametrize("name", ["validate", "test", "predict"])
 def test_a_checkpoint_gives_its_state_to_every_kind_of_run(stage: Stage, name: str) -> None:
     trainer = stage.fit(enable_checkpointing=True, max_epochs=1)
-    stage.journal.clear()
+    stage.calls.clear()
     saved = trainer.checkpoint_callback.best_model_path
     again = stage.trainer(enable_checkpointing=True)
     getattr(again, name)(Mean(), datamodule=stage.data, ckpt_path=saved)
     loader = {"validate": "val"}.get(name, name)
-    assert stage.journal == cycle(name, ("load_state_dict",), (f"{loader}_dataloader",), *BATCH)
+    assert stage.calls == cycle(name, ("load_state_dict",), (f"{loader}_dataloader",), *BATCH)
 
 
 class Broken(ImageDataModule):
@@ -194,7 +194,7 @@ def test_after_an_error_on_exception_is_called_once_and_teardown_no_more(
     stage.data.place = place
     with pytest.raises(RuntimeError, match=f"^broken {place}$"):
         stage.fit()
-    names = [call[0] for call in stage.journal]
+    names = [call[0] for call in stage.calls]
     assert names[-2:] == [place, "on_exception"]
     assert names.count("on_exception") == 1
     assert names.count("teardown") == (place == "teardown")
@@ -218,7 +218,7 @@ def test_an_error_in_the_model_reaches_the_datamodule_unchanged(stage: Stage) ->
         stage.trainer().fit(Failing(error), datamodule=stage.data)
     assert raised.value is error
     assert caught == [error]
-    assert ("teardown", "fit") not in stage.journal
+    assert ("teardown", "fit") not in stage.calls
 
 
 def test_an_interrupt_reaches_the_datamodule_and_ends_the_process(stage: Stage) -> None:
@@ -249,26 +249,26 @@ def test_a_datamodule_stays_with_its_trainer(stage: Stage) -> None:
     leaves its batches alone."""
     trainer, model = stage.trainer(max_epochs=1), Mean()
     trainer.fit(model, datamodule=stage.data)
-    stage.journal.clear()
+    stage.calls.clear()
     trainer.test(model, dataloaders=DataLoader([0]), verbose=False)
-    assert stage.journal == cycle("test")
+    assert stage.calls == cycle("test")
 
 
 def test_the_last_trainer_is_the_one_that_it_knows(stage: Stage) -> None:
     first = stage.fit(max_epochs=1)
     assert stage.data.trainer is first
-    stage.journal.clear()
+    stage.calls.clear()
     second = stage.fit(max_epochs=1)
     assert stage.data.trainer is second
-    assert stage.journal == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
 
 
 def test_a_second_fit_of_one_trainer_asks_for_the_loaders_anew(stage: Stage) -> None:
     trainer = stage.fit(max_epochs=1)
-    stage.journal.clear()
+    stage.calls.clear()
     trainer.fit_loop.max_epochs = 2
     trainer.fit(Mean(), datamodule=stage.data)
-    assert stage.journal == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
 
 
 def test_loaders_and_a_datamodule_at_once_are_refused(stage: Stage) -> None:
@@ -276,7 +276,7 @@ def test_loaders_and_a_datamodule_at_once_are_refused(stage: Stage) -> None:
         MisconfigurationException, match=r"You cannot pass .*dataloader.*datamodule"
     ):
         stage.trainer().fit(Mean(), train_dataloaders=[1], datamodule=stage.data)
-    assert stage.journal == []
+    assert stage.calls == []
 
 
 def test_the_stage_is_a_text_whose_own_text_is_another(images: Path, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_several_loaders_have_their_numbers(images: Path, tmp_path: Path) -> Non
     stage = Stage(tmp_path, Two)
     stage.trainer().validate(Both(), stage.data, verbose=False)
     second = [(call[0], 1) for call in BATCH]
-    assert stage.journal == cycle("validate", ("val_dataloader",), *BATCH, *second)
+    assert stage.calls == cycle("validate", ("val_dataloader",), *BATCH, *second)
 
 
 def test_its_batch_hooks_win_over_the_models(stage: Stage) -> None:
@@ -344,7 +344,7 @@ def test_its_batch_hooks_win_over_the_models(stage: Stage) -> None:
 
     with pytest.warns(UserWarning, match="on_after_batch_transfer"):
         stage.trainer(max_epochs=1).fit(Rival(), datamodule=stage.data)
-    assert stage.journal == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
 
 
 def test_its_state_lies_under_its_name_in_a_checkpoint(stage: Stage) -> None:
@@ -399,4 +399,4 @@ def test_a_thousand_of_them_share_nothing(images: Path, tmp_path: Path) -> None:
     made[0].setup("fit")
     assert made[0]._samples
     assert not any(data._samples for data in made[1:])
-    assert stage.journal == [("prepare_data",), ("setup", "fit")]
+    assert stage.calls == [("prepare_data",), ("setup", "fit")]

@@ -52,7 +52,7 @@ def end(root: Path, process: subprocess.Popen[str]) -> Ended:
 
 def names(seen: dict[str, Any]) -> list[str]:
     """The hooks around the batches, in order."""
-    return [call[0] for call in seen["journal"] if "batch" not in call[0]]
+    return [call[0] for call in seen["calls"] if "batch" not in call[0]]
 
 
 HOOKS = ["setup", "train_dataloader", "val_dataloader", "teardown"]

@@ -130,7 +130,7 @@ class _ScenarioRun:
         return data
 
     def _trainer(self, **options: Any) -> pl.Trainer:
-        plain = {
+        plain: dict[str, Any] = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
             "enable_checkpointing": False, "enable_progress_bar": False,
             "enable_model_summary": False, "default_root_dir": self.folder,

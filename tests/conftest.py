@@ -22,6 +22,7 @@ from benchmark.common.parameters import (
     parse_parameters,
 )
 from benchmark.common.results import Results, write_result
+from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import accelerators
 from tests import REPOSITORY, made_results
 
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = tempfile.mkdtemp(prefix="b-")
     os.environ["TMPDIR"] = tempfile.tempdir = directory
+    make_room_for_sockets()
 
     def restore() -> None:
         """A session may be a part of another: the kit's tests run the kit in their own process."""

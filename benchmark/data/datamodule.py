@@ -23,6 +23,8 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 
+LOADER_TIMEOUT = 600.0
+"""Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
 STAGE_SPLITS = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -256,6 +258,7 @@ class ImageDataModule(LightningDataModule):
             collate_fn=as_is,
             pin_memory=self._on_cuda(),
             persistent_workers=self.num_workers > 0,
+            timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
 
     def _sampler(self, samples: Dataset[Any], shuffle: bool) -> EpochSampler:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmark.common.errors import UserError
+from benchmark.common.sockets import make_room_for_sockets
 
 GOOGLE_PCI_VENDOR = "0x1ae0"
 
@@ -65,7 +66,11 @@ def prepare(name: str) -> None:
     The XLA runtime must be up before the first backward pass of the process; one that starts
     later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning looks for a TPU in any case,
     and a runtime that is told to be the CPU's looks no further.
+
+    Raises:
+        UserError: loader processes would find no directory for their sockets.
     """
+    make_room_for_sockets()
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     if name in ("tpu", "xla"):

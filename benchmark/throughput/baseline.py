@@ -14,6 +14,7 @@ from torchvision.transforms import (
 )
 
 from benchmark.common.parameters import DataParameters
+from benchmark.data.datamodule import LOADER_TIMEOUT
 from benchmark.data.resampling import MEAN, STD
 from benchmark.machine import processors
 
@@ -39,4 +40,5 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
         num_workers=processors.cores(),
         pin_memory=pin_memory,
         persistent_workers=True,
+        timeout=LOADER_TIMEOUT,
     )

@@ -11,7 +11,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.cache import Images
-from benchmark.data.datamodule import STAGE_SPLITS, Batch, ImageDataModule, View, as_is
+from benchmark.data.datamodule import (
+    LOADER_TIMEOUT,
+    STAGE_SPLITS,
+    Batch,
+    ImageDataModule,
+    View,
+    as_is,
+)
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 from benchmark.training.model import FineTuner
@@ -93,6 +100,7 @@ class FeatureDataModule(ImageDataModule):
             sampler=EpochSampler(samples, rank=0, ranks=1, seed=self.seed, shuffle=False),
             num_workers=self.num_workers,
             collate_fn=as_is,
+            timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
 

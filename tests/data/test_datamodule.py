@@ -1,3 +1,4 @@
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.datamodule import LOADER_TIMEOUT, Batch, ImageDataModule, SplitDataset
 from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import decode
 from tests.conftest import write_images
@@ -276,3 +277,23 @@ def test_the_pixels_of_as_many_batches_as_are_asked_for_are_digested(
     data = module(images, pixel_batches=wanted)
     trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
     assert data.digest_log.pixel_batches == wanted
+
+
+@pytest.mark.slow
+def test_loader_processes_that_hang_are_an_error_after_a_stated_time(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.data.datamodule.LOADER_TIMEOUT", 0.5)
+    data = ready(images, num_workers=1)
+    monkeypatch.setattr(SplitDataset, "__getitems__", lambda *_: time.sleep(3))
+    with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.5 seconds"):
+        next(iter(data.train_dataloader()))
+
+
+@pytest.mark.parametrize("stage", ["fit", "test"])
+def test_no_loader_waits_for_ever(images: Path, stage: str) -> None:
+    data = ready(images, stage, num_workers=1)
+    for loader in (data.train_dataloader, data.val_dataloader) if stage == "fit" else (
+        data.test_dataloader, data.predict_dataloader
+    ):  # fmt: skip
+        assert loader().timeout == LOADER_TIMEOUT

@@ -3,6 +3,7 @@ from pathlib import Path
 import torch
 
 from benchmark.common.parameters import DataParameters
+from benchmark.data.datamodule import LOADER_TIMEOUT
 from benchmark.machine import processors
 from benchmark.throughput import baseline
 
@@ -11,6 +12,7 @@ def test_whole_batches_of_the_training_split(images: Path) -> None:
     data = DataParameters(root=str(images), image_size=32, batch_size=4, num_workers=0, cache_gib=8)
     loader = baseline.loader(data, pin_memory=False)
     assert loader.num_workers == processors.cores() >= 1
+    assert loader.timeout == LOADER_TIMEOUT
     batches = list(loader)
     assert len(batches) == 15 // 4
     for pixels, labels in batches:

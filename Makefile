@@ -1,14 +1,21 @@
-# `make repro` runs the pipeline, `make test` the tests, `make bench` pytest-benchmark; each sets up
-# .venv first.
+# `make repro` runs the pipeline, `make experiment` the same with other parameters, `make test` the
+# tests, `make bench` pytest-benchmark; each sets up .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: repro test bench lint setup lock
+.PHONY: repro experiment test bench lint setup lock
 
 repro: setup
 	dvc repro
+
+# make experiment S='train.fused=true train.max_epochs=3'
+# DVC writes the parameters into params.yaml, and would leave them there where the run fails.
+experiment: setup
+	@before=$$(mktemp) && cp params.yaml $$before && \
+	{ dvc exp run $(foreach change,$(S),-S '$(change)') || { cp $$before params.yaml; false; }; }; \
+	status=$$?; rm -f $$before; exit $$status
 
 test: setup
 	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile

@@ -15,6 +15,8 @@ import PIL
 import pytest
 import yaml
 from dvc.repo import Repo
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import modify_yaml
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -65,7 +67,7 @@ def test_declared_parameters_exist() -> None:
 def test_stages_run_once_for_each_accelerator(stage: str) -> None:
     declared = PIPELINE["stages"][stage]
     assert declared["matrix"] == {"accelerator": "${accelerators}"}
-    assert declared["cmd"] == f"python -m benchmark {stage} ${{item.accelerator}}"
+    assert declared["cmd"].endswith(f" -m benchmark {stage} ${{item.accelerator}}")
 
 
 def test_the_pipeline_fits_on_two_screens() -> None:
@@ -180,8 +182,12 @@ def _histograms(images: dict[str, Path], split: str) -> tuple[np.ndarray, list[s
 
 
 def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """DVC, with this Python first on the PATH for the stages' own commands."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """DVC from a shell in which `python` is another one."""
+    decoy = root.parent / "decoy/python"
+    decoy.parent.mkdir(exist_ok=True)
+    decoy.write_text("#!/bin/sh\necho another Python >&2\nexit 3\n")
+    decoy.chmod(0o755)
+    path = os.pathsep.join([str(decoy.parent), "/usr/bin", "/bin"])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
@@ -196,6 +202,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, root)
     shutil.copytree(REPOSITORY / "benchmark", root / "benchmark")
+    (root / ".venv").symlink_to(sys.prefix)
     (root / ".dvc").mkdir()
     shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc")
     write_images(root / "data")
@@ -350,12 +357,12 @@ def rerun(
     set_parameters(repository, accelerators=["cpu"], seeds=[8], controls=["cpu"])
     shutil.copytree(REPOSITORY / "tests", repository / "tests")
     (repository / "reports/machines").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    stand_in = tmp_path / "bin/python"
+    (repository / ".venv").unlink()
+    (repository / ".venv/bin").mkdir(parents=True)
+    stand_in = repository / ".venv/bin/python"
     script = f'#!/bin/sh\nshift 2\nexec {sys.executable} -m tests.stand_in "$@"\n'
     stand_in.write_text(script)
     stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", str(stand_in.parent), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(repository))
     monkeypatch.chdir(repository)
 
@@ -416,3 +423,28 @@ def test_nothing_in_the_repository_names_a_machine_or_an_index() -> None:
         path = REPOSITORY / name
         if not name.startswith(".dvc/remote") and path.is_file():
             assert not words.search(path.read_text(encoding="utf-8", errors="replace")), name
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "data.dvc", "weights.dvc"])
+def test_dvc_writes_a_file_as_it_is(name: str, tmp_path: Path) -> None:
+    """Else an experiment, even one that fails, would leave lines changed that nobody changed."""
+    copy = Path(shutil.copy(REPOSITORY / name, tmp_path))
+    if name == "params.yaml":
+        apply_overrides(copy, ["seed=7"])
+    else:
+        with modify_yaml(str(copy)):
+            pass
+    assert copy.read_text() == (REPOSITORY / name).read_text()
+
+
+def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) -> None:
+    shutil.copy(REPOSITORY / "Makefile", repository)
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "everything"], check=True)
+    before = (repository / "params.yaml").read_bytes()
+    command = ["make", "-o", "setup", "experiment", "S=train.max_epochs=0 controls=[]"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "train.max_epochs = 0: input should be greater" in done.stderr
+    assert (repository / "params.yaml").read_bytes() == before

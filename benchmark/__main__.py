@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from benchmark.common.errors import UserError
+from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
 
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return _dispatch(options)
+        with explain_system_errors():
+            return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if options.command == "compare" else 1

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -82,6 +83,25 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
     assert done.stderr.splitlines() == [
         "error: data/train/class 0/002.png is not an image. Replace or remove it."
     ]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatch, number) -> None:
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    assert main(["code"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: reports/code/")
+    assert f": {os.strerror(number)}. " in printed
+    assert printed.count("\n") == 1
+
+
+def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: os.stat("absent"))
+    with pytest.raises(FileNotFoundError):
+        main(["code"])
 
 
 @pytest.mark.usefixtures("no_gpu")

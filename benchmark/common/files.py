@@ -5,8 +5,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,9 +61,8 @@ def new_directory(path: Path) -> Iterator[Path]:
 
     A directory that is already at `path` is replaced; after an error it is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir(parents=True)  # not tempfile's, which no other user could read
     try:
         yield temporary
         if path.exists():

@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +24,13 @@ from benchmark.common.results import Results, write_result
 from benchmark.machine.accelerators import Accelerator, cpu_name
 from benchmark.machine.schema import Environment
 
+MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+HOST_IDS = (Path("/sys/class/dmi/id/product_uuid"), Path("/proc/sys/kernel/random/boot_id"))
+"""What the containers of one host have in common and no other host has: the board's number, which
+root can read; else a number that the host draws when it starts."""
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+LOCALLY_ADMINISTERED = 0b11
+"""Of an address's first byte: given by software, or (uuid.getnode without a card) by chance."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
@@ -77,13 +86,29 @@ def _memory_gib() -> int:
 
 def _identity() -> str:
     """What the system calls itself; the network card's address where it has no name."""
-    for source in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
-        if source.is_file() and source.read_text().strip():
-            return source.read_text().strip()
+    if _in_container():
+        return _first_text(HOST_IDS)
+    if found := _first_text(MACHINE_IDS):
+        return found
     if platform.system() == "Darwin":
         command = ["ioreg", "-rd1", "-c", "IOPlatformExpertDevice"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return next(line for line in lines.splitlines() if "IOPlatformUUID" in line)
     address = uuid.getnode()
-    made_up = bool(address >> 40 & 1)  # getnode draws a new one each time if it finds no card
+    made_up = bool(address >> 40 & LOCALLY_ADMINISTERED)
     return "" if made_up else str(address)
+
+
+def _in_container() -> bool:
+    """Whether the system's own name, if any, is that of an image."""
+    marks = any(mark.exists() for mark in CONTAINER_MARKS)
+    return marks or bool({"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys())
+
+
+def _first_text(sources: Sequence[Path]) -> str:
+    """What the first of `sources` holds that can be read and is not empty."""
+    for source in sources:
+        with suppress(OSError):
+            if text := source.read_text().strip():
+                return text
+    return ""

@@ -97,8 +97,9 @@ def export(parameters: Parameters) -> list[Path]:
     return [_path(record) for record in present]
 
 
-def read_others(own: str) -> list[Record]:
-    """The exported records of every machine but `own`, by machine and accelerator.
+def read_others(own: Sequence[Record]) -> list[Record]:
+    """The exported records, by machine and accelerator, but those of `own` accelerators on this
+    machine as it is now: with other hardware or software it was another one.
 
     Raises:
         UserError: a file is no such record, or lies under another's name.
@@ -109,7 +110,8 @@ def read_others(own: str) -> list[Record]:
             raise UserError(
                 f"{path} holds what belongs in {_path(record)}.", "Move it there, or remove it."
             )
-    return [record for record in records.values() if record.machine != own]
+    here = {(record.machine, record.name): record.environment for record in own}
+    return [r for r in records.values() if here.get((r.machine, r.name)) != r.environment]
 
 
 def load(path: Path) -> Record:

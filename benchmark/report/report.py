@@ -18,7 +18,7 @@ def run(parameters: Parameters) -> None:
     own = [record.read(name, parameters.seeds) for name in parameters.accelerators]
     present = [each for each in own if isinstance(each, Record)]
     controls = _controls(parameters)
-    others = record.read_others(present[0].machine if present else "")
+    others = record.read_others(present)
     dataset = read_result(DATASET, DATASET_RESULT)
     compared = comparison.build(own, others, controls, dataset, parameters.report.target_accuracy)
     drawn = charts.draw(present, controls, compared)

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmark.common.errors import UserError
+from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import DataParameters, Parameters, parse_parameters
 from benchmark.common.results import write_result
 from benchmark.data.cache import DecodeCache
@@ -59,7 +59,8 @@ def end_with_parent(pipe: int) -> None:
 def attempt(accelerator: str, parameters: Parameters, number: int) -> Measurement | NotMeasured:
     """`measure`; errors that a user can correct, and a lack of memory, are results too."""
     try:
-        return measure(accelerator, parameters, number)
+        with explain_system_errors():
+            return measure(accelerator, parameters, number)
     except UserError as error:
         return NotMeasured(status="refused", reason=str(error))
     except Exception as error:

@@ -1,3 +1,5 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,18 @@ def test_json_comes_back_and_ends_with_a_newline(tmp_path) -> None:
     write_json(path, {"b": [1, 2.5], "a": "é"})
     assert read_json(path) == {"b": [1, 2.5], "a": "é"}
     assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+@pytest.mark.parametrize(("umask", "modes"), [(0o022, (0o755, 0o644)), (0o027, (0o750, 0o640))])
+def test_files_and_directories_follow_the_umask(tmp_path, umask: int, modes) -> None:
+    before = os.umask(umask)
+    try:
+        with new_directory(tmp_path / "made") as directory:
+            write_bytes(directory / "file", b"")
+    finally:
+        os.umask(before)
+    made = tmp_path / "made", tmp_path / "made/file"
+    assert tuple(stat.S_IMODE(path.stat().st_mode) for path in made) == modes
 
 
 def test_a_value_that_json_lacks_overwrites_nothing(tmp_path) -> None:

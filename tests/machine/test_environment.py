@@ -51,11 +51,40 @@ def test_another_machine_has_another_id(monkeypatch, name: str, value: object) -
     assert len(here) == 16
 
 
-def test_a_made_up_network_address_is_no_identity(monkeypatch, tmp_path) -> None:
-    """uuid.getnode() draws a new one at each call where it finds no card, and says so in a bit."""
-    monkeypatch.setattr(environment.Path, "is_file", lambda path: False)
+@pytest.fixture
+def bare(monkeypatch) -> None:
+    """A machine that is no container and has no name."""
+    monkeypatch.setattr(environment, "MACHINE_IDS", ())
+    monkeypatch.setattr(environment, "CONTAINER_MARKS", ())
+    for name in ("container", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
-    monkeypatch.setattr(uuid, "getnode", lambda: 1 << 40 | 12345)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("bit", [0, 1], ids=["multicast", "locally administered"])
+def test_a_made_up_network_address_is_no_identity(monkeypatch, bit: int) -> None:
+    """uuid.getnode() draws a new one at each call where it finds no card, and says so in a bit;
+    containers' cards have addresses that software gave them."""
+    monkeypatch.setattr(uuid, "getnode", lambda: 1 << 40 + bit | 12345)
     assert environment._identity() == ""
     monkeypatch.setattr(uuid, "getnode", lambda: 12345)
     assert environment._identity() == "12345"
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("sign", ["mark", "container", "KUBERNETES_SERVICE_HOST"])
+def test_containers_of_one_host_are_one_machine_and_those_of_an_image_are_not(
+    monkeypatch, tmp_path, sign: str
+) -> None:
+    for name, text in (("image", "of the image"), ("board", ""), ("start", "of the host\n")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(environment, "MACHINE_IDS", (tmp_path / "image",))
+    hosts = tmp_path / "unreadable", tmp_path / "board", tmp_path / "start"
+    monkeypatch.setattr(environment, "HOST_IDS", hosts)
+    assert environment._identity() == "of the image"
+    if sign == "mark":
+        monkeypatch.setattr(environment, "CONTAINER_MARKS", (tmp_path / "image",))
+    else:
+        monkeypatch.setenv(sign, "1")
+    assert environment._identity() == "of the host"

@@ -3,6 +3,7 @@
 import json
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,20 @@ def test_an_export_can_be_read_back_on_another_machine(change, workspace: Path) 
     write_absent("gpu")
     paths = record.export(change(accelerators=["cpu", "gpu"]))
     assert paths == [MACHINES / ("b" * 16) / "cpu.json"]
-    assert record.read_others("a" * 16) == [written]
-    assert record.read_others("b" * 16) == []
+    assert record.read_others([]) == [written]
+    assert record.read_others([written]) == []
+
+
+@pytest.mark.parametrize("change_of", [{"python": "3.99.0"}, {"gpu": "0" * 16}, {"cores": 999}])
+def test_an_export_of_this_machine_with_other_hardware_or_software_is_shown(
+    change, workspace: Path, change_of: dict[str, Any]
+) -> None:
+    """An id is of the machine; what it had in it when it was measured may be another."""
+    old = write_results("cpu", machine="b" * 16, train_images=15)
+    record.export(change(accelerators=["cpu"]))
+    environment = old.environment.model_copy(update=change_of)
+    now = old.model_copy(update={"environment": environment})
+    assert record.read_others([now]) == [old]
 
 
 def test_an_export_names_no_person_host_or_path(change, workspace: Path, monkeypatch) -> None:
@@ -98,7 +111,7 @@ def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
     """Else one machine would stand in the report twice."""
     made.write_exported(MACHINES / name, made.record(machine="m1"))
     with pytest.raises(UserError, match=rf"{name} holds what belongs in {MACHINES}/m1/cpu\.json"):
-        record.read_others("")
+        record.read_others([])
 
 
 def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> None:

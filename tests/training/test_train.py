@@ -169,6 +169,8 @@ def test_the_model_directory_holds_the_weights_that_were_digested(parameters: Pa
     state = load_file(CPU.own.model / "weights.safetensors")
     assert digests.of_state(state) == result.digests.weights
     assert read_json(CPU.own.model / "status.json")["classes"] == ["class 0", "class 1", "class 2"]
+    mode = (CPU.own.model / "weights.safetensors").stat().st_mode
+    assert mode & 0o777 == (CPU.own.model / "status.json").stat().st_mode & 0o777
 
 
 class Ruin(pl.Callback):

@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
+# DVC asks for the user's name; a number without a name (`docker run --user`) has none.
+export USER ?= $(shell id -u)
 
 .PHONY: repro experiment test bench lint setup lock
 

@@ -21,8 +21,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from benchmark.common import code, digests
+from benchmark.common.errors import UserError
 from benchmark.common.files import read_json
 from benchmark.common.parameters import ModelParameters, load_parameters
+from benchmark.data import dataset
 from benchmark.data.dataset import read_pin
 from benchmark.training.model import build
 from provenance.noise import stream
@@ -331,7 +333,7 @@ def test_a_corrupt_remote_object_is_refused(repository: Path) -> None:
     victim.write_bytes(b"corrupt")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode != 0
-    assert "error: Not what data.dvc pins: " in done.stderr
+    assert "error: DVC could not bring what data.dvc pins: " in done.stderr
 
 
 def test_a_deleted_image_is_brought_back(repository: Path) -> None:
@@ -448,3 +450,58 @@ def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) 
     assert done.returncode != 0
     assert "train.max_epochs = 0: input should be greater" in done.stderr
     assert (repository / "params.yaml").read_bytes() == before
+
+
+@pytest.fixture
+def brought(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """What the dataset stage says if it is started in the repository, or in what a test made."""
+    monkeypatch.chdir(repository)
+
+    def words() -> str:
+        with pytest.raises(UserError) as refused:
+            dataset.run(load_parameters())
+        assert "\n" not in str(refused.value)
+        return str(refused.value)
+
+    return words
+
+
+def test_images_outside_the_repository_are_refused(repository: Path, brought) -> None:
+    """DVC checks nothing there, and succeeds."""
+    shutil.copytree("data", "../outside")
+    shutil.copy("data.dvc", "../outside.dvc")
+    set_parameters(repository, data={"root": "../outside"})
+    assert brought() == (
+        "data.root = '../outside' is outside this repository, where DVC pins nothing. Move the "
+        "images to a directory in here."
+    )
+
+
+def test_behind_a_link_no_command_is_advised_that_fails(repository: Path, brought) -> None:
+    shutil.move("data", "../linked")
+    Path("data").symlink_to("../linked")
+    Path("data/train/class 1/003.png").unlink()
+    Path("data/train/class 1/003.png").write_bytes(b"edited")
+    assert "pin it: put the directory in the place of the link, then dvc add data." in brought()
+    Path("data.dvc").unlink()
+    assert "Pin the directory: put the directory in the place of the link" in brought()
+
+
+def test_a_file_name_that_is_no_utf8_is_named(repository: Path, brought) -> None:
+    Path(os.fsdecode(b"data/train/class 1/caf\xe9.png")).write_bytes(b"")
+    assert brought().startswith(r"b'data/train/class 1/caf\xe9.png' is no UTF-8. Rename it")
+
+
+def test_an_archive_without_git_is_refused(repository: Path, brought) -> None:
+    shutil.rmtree(".git")
+    assert brought() == "This is no git repository. Clone it with git: DVC needs one."
+
+
+def test_the_cause_that_dvc_names_is_told(repository: Path, brought) -> None:
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree(".dvc/remote")
+    words = brought()
+    assert words.startswith("DVC could not bring what data.dvc pins: ")
+    assert "missing" in words.lower()
+    assert "dvc add" not in words

@@ -1,5 +1,6 @@
 """Images in folders: <root>/{train,val,test}/<class>/<image>, and how one becomes RGB."""
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ def _classes(root: Path) -> tuple[str, ...]:
     for name in every:
         absent = [split for split in SPLITS if name not in found[split]]
         if absent:
+            _check_spelling(name, found[absent[0]], root / absent[0])
             raise UserError(
                 f"Class {name!r} of {root} is not in {' and '.join(absent)}.",
                 "Each class needs a folder with images in every split.",
@@ -115,6 +117,20 @@ def _classes(root: Path) -> tuple[str, ...]:
             "Two at least are to be told apart.",
         )
     return tuple(every)
+
+
+def _check_spelling(name: str, others: set[str], folder: Path) -> None:
+    """One name may have two spellings in Unicode that look alike: NFC and NFD."""
+    alike = [each for each in others if _normal(each) == _normal(name)]
+    if alike:
+        raise UserError(
+            f"Class {name!r} is {alike[0]!a} in {folder} and {name!a} elsewhere, which look alike.",
+            "Rename one: copies from macOS are often in NFD, others in NFC.",
+        )
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _split(folder: Path, classes: tuple[str, ...]) -> SplitFiles:

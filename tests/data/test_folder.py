@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_a_truncated_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"cut\.jpg cannot be read: .*truncated"):
         decode(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize(("here", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_two_spellings_that_look_alike_are_told_apart(images: Path, here: str, there: str) -> None:
+    for split, form in (("train", here), ("val", there), ("test", there)):
+        name = unicodedata.normalize(form, "café")
+        (images / split / "class 0").rename(images / split / name)
+    with pytest.raises(UserError, match=r"'cafe\\u0301'.*look alike\. Rename one") as refused:
+        scan(images)
+    assert r"'caf\xe9'" in str(refused.value)

@@ -26,7 +26,7 @@ from benchmark.machine.accelerators import Accelerator
 from benchmark.training.callbacks import XLAGraphs
 from benchmark.training.fit import scratch, silence_lightning
 from benchmark.training.history import EpochPrinter, History
-from benchmark.training.model import FineTuner
+from benchmark.training.model import FineTuner, check_batches
 from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
 
@@ -74,13 +74,15 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
     """Train, and write weights/source.safetensors and its card.
 
     Raises:
-        UserError: the accelerator is absent or lacks the precision.
+        UserError: the accelerator is absent or lacks the precision, or as `check_batches`.
     """
     if not accelerator.available:
         raise UserError(
             f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
         )
     accelerators.check_precision(accelerator.name, recipe.precision)
+    images = recipe.species * recipe.images_per_species
+    check_batches(images, recipe.batch_size, min(recipe.image_sizes))
     accelerators.prepare(accelerator.name)
     silence_lightning()
     with scratch(f"pretrain-{accelerator.name}", _key(recipe)) as directory:

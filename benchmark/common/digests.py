@@ -39,7 +39,12 @@ def of_json(value: Any) -> str:
     return of_text(json.dumps(value, sort_keys=True))
 
 
+def element_bytes(tensor: Tensor) -> bytes:
+    """The bytes of a tensor's elements, in their order, whatever its strides or device."""
+    # contiguous() leaves a view of one element as it is, with strides that view(dtype) refuses.
+    packed = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return packed.view(-1).view(torch.uint8).numpy().tobytes()
+
+
 def _tensor(tensor: Tensor) -> bytes:
-    plain = tensor.detach().cpu().contiguous()
-    header = f"{plain.dtype} {tuple(plain.shape)}\n".encode()
-    return header + plain.view(-1).view(torch.uint8).numpy().tobytes()
+    return f"{tensor.dtype} {tuple(tensor.shape)}\n".encode() + element_bytes(tensor)

@@ -11,6 +11,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
+from benchmark.common.digests import element_bytes
+
 LABELS = ("labels", "label", "targets", "target", "y")
 
 
@@ -95,15 +97,10 @@ def seen(batch: Any, loader: int = 0) -> Step:
 
 def _samples(tensors: list[Tensor]) -> tuple[str, ...]:
     count = min((len(tensor) for tensor in tensors), default=0)
-    contents = [tensor.contiguous().flatten(1) if tensor.ndim > 1 else tensor for tensor in tensors]
     return tuple(
-        hashlib.sha256(b"".join(_bytes(content[index]) for content in contents)).hexdigest()
+        hashlib.sha256(b"".join(element_bytes(tensor[index]) for tensor in tensors)).hexdigest()
         for index in range(count)
     )
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _labels(batch: Any) -> Tensor | None:

@@ -19,6 +19,7 @@ from benchmark.throughput.schema import Block
 from benchmark.throughput.trainer import PausableFit, bare_trainer
 from benchmark.throughput.workers import LoaderWorkers
 from benchmark.training.fit import fine_tuner, silence_lightning
+from benchmark.training.model import check_batches
 
 STEADY_STEPS, STEADY_RATIO = 2, 1.25
 """A warm-up is over when so many steps in succession differ by no more than this factor."""
@@ -188,16 +189,20 @@ def steps_per_epoch(parameters: Parameters) -> int:
     """Whole batches in an epoch.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or as `check_batches`.
     """
-    samples = len(scan(Path(parameters.data.root)).splits["train"].labels)
-    if samples < parameters.data.batch_size:
+    data = parameters.data
+    samples = len(scan(Path(data.root)).splits["train"].labels)
+    if samples < data.batch_size:
         raise UserError(
-            f"data.batch_size = {parameters.data.batch_size} is more than the {samples} images "
-            "of the training split.",
+            f"data.batch_size = {data.batch_size} is more than the {samples} images of the "
+            "training split.",
             "Lower it.",
         )
-    return samples // parameters.data.batch_size
+    steps = samples // data.batch_size
+    if not parameters.model.freeze_backbone:
+        check_batches(steps * data.batch_size, data.batch_size, data.image_size)
+    return steps
 
 
 def _as_it_is(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

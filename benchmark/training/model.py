@@ -14,6 +14,8 @@ from benchmark.common.parameters import ModelParameters
 from benchmark.training import weights
 
 TOP = 5
+STRIDE = 32
+"""Pixels per side of an image for each pixel of ResNet50's last feature maps."""
 
 
 class FineTuner(LightningModule):
@@ -108,6 +110,27 @@ class FineTuner(LightningModule):
         self.log(f"{split}/loss", loss, batch_size=len(labels), sync_dist=True)
         self.log_dict(accuracy, batch_size=len(labels))
         return logits
+
+
+def check_batches(samples: int, batch_size: int, image_size: int) -> None:
+    """Refuse to train every layer where an epoch has a batch that gives batch norm one value per
+    channel: one image, whose last feature maps are single pixels.
+
+    Args:
+        samples: of an epoch.
+        batch_size: samples of each batch but the last, which holds what is left.
+        image_size: pixels per side.
+
+    Raises:
+        UserError: there is such a batch.
+    """
+    last = samples % batch_size or batch_size
+    if last == 1 and image_size <= STRIDE:
+        raise UserError(
+            f"batch_size = {batch_size}: of {samples} training images the last batch holds one, "
+            f"and at image_size = {image_size} batch norm cannot train on one image.",
+            f"Choose another batch_size, or an image_size above {STRIDE}.",
+        )
 
 
 def build(classes: int, seed: int, model: ModelParameters) -> ResNet:

@@ -28,6 +28,7 @@ from benchmark.machine.lock import measuring_lock
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.training import weights
 from benchmark.training.fit import Run, scratch
+from benchmark.training.model import check_batches
 from benchmark.training.schema import Digests, FirstSteps, Inputs, Metrics, Timing, Training
 
 
@@ -35,8 +36,8 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     """The stage: train on an accelerator that is here, with the run's own seed or a further one.
 
     Raises:
-        UserError: the data or the weights are not usable, another process is training, or
-            `training` is not among the parameters' seeds.
+        UserError: the data or the weights are not usable, another process is training, `training`
+            is not among the parameters' seeds, or as `check_batches`.
     """
     parameters = parameters.of_training(training)
     inputs = gather_inputs(accelerator.name, parameters, "train")
@@ -48,6 +49,9 @@ def fit_and_test(
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
     check(accelerator.name, parameters.train)
+    if not parameters.model.freeze_backbone:
+        data, images = parameters.data, scan(Path(parameters.data.root)).splits["train"].labels
+        check_batches(len(images), data.batch_size, data.image_size)
     accelerators.prepare(accelerator.name)
     name = f"{results.accelerator}.{results.name}"
     with scratch(name, scratch_key(inputs)) as directory, measuring_lock():

@@ -2,8 +2,11 @@ import hashlib
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
-from benchmark.common.digests import chain, of_json, of_state, of_text
+from benchmark.common.digests import chain, element_bytes, of_json, of_state, of_text
 
 
 def test_state_digest_is_sha256_of_names_types_shapes_and_bytes() -> None:
@@ -35,6 +38,36 @@ def test_state_digest_tells_states_apart(state: dict[str, torch.Tensor]) -> None
 
 def test_half_precision_can_be_digested() -> None:
     assert of_state({"a": torch.ones(2, dtype=torch.bfloat16)}) != of_state({"a": torch.ones(2)})
+
+
+@st.composite
+def views(draw: st.DrawFn) -> Tensor:
+    """A tensor of up to three dimensions, sliced, transposed and expanded."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    dtype = draw(st.sampled_from([torch.uint8, torch.int64, torch.bfloat16, torch.complex64]))
+    view = torch.arange(torch.Size(shape).numel()).reshape(shape).to(dtype)
+    for dim, size in enumerate(shape):
+        start, step = draw(st.integers(0, size)), draw(st.integers(1, 3))
+        length = draw(st.integers(0, size - start))
+        view = view.narrow(dim, start, length)[(slice(None),) * dim + (slice(None, None, step),)]
+    view = view.permute(draw(st.permutations(range(view.ndim))))
+    if draw(st.booleans()):
+        view = view.unsqueeze(0).expand(draw(st.integers(0, 3)), *view.shape)
+    return view.select(0, 0) if len(view) and draw(st.booleans()) else view
+
+
+@given(views())
+def test_a_view_has_the_digest_of_its_clone(view: Tensor) -> None:
+    """Torch counts a view of one element as contiguous, whatever its strides."""
+    packed = torch.empty(view.shape, dtype=view.dtype).copy_(view)
+    assert of_state({"a": view}) == of_state({"a": packed})
+    assert chain("", [view]) == chain("", [packed])
+
+
+def test_the_bytes_of_elements_are_in_their_order() -> None:
+    table = torch.arange(6, dtype=torch.uint8).reshape(2, 3)
+    assert element_bytes(table.t()) == bytes([0, 3, 1, 4, 2, 5])
+    assert element_bytes(torch.tensor([[1, 2]])[:, 1]) == (2).to_bytes(8, "little")
 
 
 def test_chain_depends_on_all_that_went_before() -> None:

@@ -66,6 +66,11 @@ def test_the_weights_can_be_fine_tuned() -> None:
     assert network.conv1.weight.dtype == torch.float32
 
 
+def test_a_last_batch_that_batch_norm_cannot_learn_from_is_refused() -> None:
+    with pytest.raises(UserError, match="of 24 training images the last batch holds one"):
+        pretrained(RECIPE.model_copy(update={"batch_size": 23}))
+
+
 def test_images_grow_with_the_epochs(monkeypatch) -> None:
     sizes: list[int] = []
 

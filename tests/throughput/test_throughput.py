@@ -105,7 +105,7 @@ MEMORY = Memory(host_bytes=10, device_reason="x")
 def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
     change, workspace, planned
 ) -> None:
-    sweep = {"batch_size": [2, 12, 99], "precision": ["32-true", "16-mixed"]}
+    sweep = {"batch_size": [1, 2, 12, 99], "precision": ["32-true", "16-mixed"]}
     result = measured(change(throughput={"sweep": sweep}))
     points = {(p.changes["batch_size"], p.changes["precision"]): p for p in result.sweep}
     assert points[2, "32-true"].images_per_second.estimate == pytest.approx(10)
@@ -113,6 +113,8 @@ def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
     assert points[12, "32-true"].reason == "can't allocate memory"
     assert points[99, "32-true"].status == "unavailable"
     assert "more than the 15 images" in points[99, "32-true"].reason
+    assert points[1, "32-true"].status == "unavailable"
+    assert "batch norm cannot train on one image" in points[1, "32-true"].reason
     assert points[2, "16-mixed"].status == "unavailable"
     assert "there is no 16-mixed on cpu" in points[2, "16-mixed"].reason
     own, fits, lacks = (0, 4, "32-true"), (0, 2, "32-true"), (0, 12, "32-true")

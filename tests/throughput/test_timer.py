@@ -1,4 +1,5 @@
 import multiprocessing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -98,6 +99,20 @@ def test_whole_batches_only(change, workspace) -> None:
     assert steps_per_epoch(change(data={"batch_size": 4})) == 15 // 4
     with pytest.raises(UserError, match=r"batch_size = 16 is more than the 15 images.*Lower it"):
         steps_per_epoch(change(data={"batch_size": 16}))
+
+
+def test_every_mode_runs_on_single_images(change, workspace: Path) -> None:
+    with ModeTimer("cpu", change(data={"batch_size": 1, "image_size": 64})) as mode_timer:
+        assert all(mode_timer.time(name, 2).seconds > 0 for name in mode_timer.modes)
+
+
+def test_single_images_of_single_pixels_in_the_end_are_refused(change, workspace: Path) -> None:
+    """Batch norm has nothing to learn from; a last batch of one image is left out anyway."""
+    with pytest.raises(UserError, match=r"batch_size = 1: .*image_size = 32.*above 32"):
+        steps_per_epoch(change(data={"batch_size": 1}))
+    assert steps_per_epoch(change(data={"batch_size": 7})) == 2
+    frozen = change(data={"batch_size": 1}, model={"freeze_backbone": True})
+    assert steps_per_epoch(frozen) == 15
 
 
 def test_every_block_is_synchronised_at_both_ends(parameters, monkeypatch) -> None:

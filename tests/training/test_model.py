@@ -6,8 +6,9 @@ import torch
 from torchvision.models import resnet50
 
 from benchmark.common import digests
+from benchmark.common.errors import UserError
 from benchmark.common.parameters import ModelParameters
-from benchmark.training.model import FineTuner, build
+from benchmark.training.model import FineTuner, build, check_batches
 
 PLAIN = {"weights": "random", "freeze_backbone": False, "channels_last": False, "compile": False}
 RANDOM = ModelParameters(**PLAIN)
@@ -44,6 +45,23 @@ def test_adam_is_fused_on_request_and_else_torchs_own_choice(fused: bool, expect
     model = FineTuner(3, 7, RANDOM, 1e-4, fused)
     options = model.configure_optimizers().defaults
     assert (options["fused"], options["foreach"]) == (expected, None)
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_batches_of_one_are_refused_exactly_where_torch_cannot_train_on_them(size: int) -> None:
+    network, image = build(3, 7, RANDOM), torch.randn(1, 3, size, size)
+    try:
+        network(image)
+        works = True
+    except ValueError:  # "Expected more than 1 value per channel when training"
+        works = False
+    check_batches(6, 4, size)
+    if works:
+        check_batches(5, 4, size)
+    else:
+        with pytest.raises(UserError, match="of 5 training images the last batch holds one"):
+            check_batches(5, 4, size)
+    assert works == (size == 33)
 
 
 @pytest.mark.parametrize("classes", [2, 50])

@@ -293,6 +293,36 @@ def test_while_it_is_frozen_the_head_sees_the_features_that_evaluation_sees(
     assert modes == [(epoch, epoch > 0) for epoch in range(3) for _ in range(4)]
 
 
+@pytest.mark.parametrize("size", [1, 5, 7])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_batches_of_one_image_train_and_are_evaluated(change, workspace, size, frozen) -> None:
+    """15 images to train and 6 to evaluate: each batch, the last one of evaluation or of training
+    holds one."""
+    data = {"batch_size": size, "image_size": 64}
+    result = trained(change(data=data, model={"freeze_backbone": frozen}, train={"max_epochs": 1}))
+    assert result.steps == -(-15 // size)
+    with CPU.own.predictions.open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+@pytest.mark.parametrize(("size", "unfreeze"), [(1, 0), (7, 0), (7, 1)])
+def test_a_batch_that_batch_norm_cannot_learn_from_is_refused_before_the_first_epoch(
+    change, workspace: Path, size: int, unfreeze: int
+) -> None:
+    """ResNet50's last maps of images of 32 px are single pixels."""
+    data = {"batch_size": size, "image_size": 32}
+    parameters = change(data=data, train={"unfreeze_epoch": unfreeze})
+    with pytest.raises(UserError, match=rf"batch_size = {size}.* image_size = 32.*Choose"):
+        train.run(find("cpu"), parameters)
+    assert not SCRATCH.exists()
+
+
+def test_a_frozen_backbone_takes_any_batch(change, workspace: Path) -> None:
+    """Its batch norm learns nothing."""
+    parameters = change(data={"batch_size": 7, "image_size": 32}, model={"freeze_backbone": True})
+    assert trained(parameters).steps == 3 * 3
+
+
 def log_instead(
     monkeypatch: pytest.MonkeyPatch, step: str, split: str, value: Callable[[Any], float]
 ) -> None:

@@ -1,0 +1,105 @@
+"""Every command that the documentation names works from a shell that knows nothing of .venv."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import REPOSITORY
+
+DOCUMENTS = [
+    REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "provenance/README.md")
+] + sorted((REPOSITORY / "docs").glob("*.md"))
+PROGRAMS = ("make", "dvc", "python", "pytest", "pip", "uv", "rm", "bash", ".venv/bin/")
+PIPELINE = "the pipeline, minutes long: test_pipeline.py runs it with stand-ins for its stages"
+LONG = "takes many minutes"
+INDEX = "needs the package index"
+STRANGERS = "in the environment of another project: tests/conformance"
+
+RUN = {
+    ".venv/bin/dvc exp show": (0,),
+    ".venv/bin/dvc remote add --default --local mine DIRECTORY": (0,),
+    ".venv/bin/python -m benchmark export": (0,),
+    ".venv/bin/python -m benchmark compare main . --max-regression 0.05": (0, 2),
+    ".venv/bin/python -m benchmark.report.documentation": (0,),
+    ".venv/bin/python -m benchmark.conformance": (0,),
+    ".venv/bin/python -m tests.report.golden": (0,),
+}
+"""Exit statuses of those that run here; the gate's is 2 where the committed rates are unstable."""
+
+ELSEWHERE = {
+    "make repro": PIPELINE,
+    "make test": "this is a part of it",
+    "make lint": "CI runs it",
+    "make setup": "CI and every other target run it; it would renew the environment that runs this",
+    "make bench": "minutes long: tests/throughput/test_bench.py runs its cases on a small network",
+    "make lock": INDEX,
+    "bash .ci/run": "runs these tests",
+    "make experiment S='train.fused=true train.precision=bf16-mixed'": PIPELINE,
+    "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "
+    "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
+    "rm -rf data && cp -r IMAGES data": "no command of this suite",
+    ".venv/bin/dvc add data && make repro": PIPELINE,
+    ".venv/bin/dvc add data": "test_pipeline.py's datasets are added by it",
+    ".venv/bin/dvc add weights": "test_pipeline.py's weights are added by it",
+    ".venv/bin/dvc push": "the sentence warns of it",
+    ".venv/bin/dvc repro train@cpu-own": PIPELINE,
+    ".venv/bin/python -m pytest tests/data": "this is how these tests run",
+    ".venv/bin/python -m pytest tests/throughput/bench --benchmark-autosave": "as `make bench`",
+    ".venv/bin/python -m tests.mutants": LONG,
+    ".venv/bin/python -m tests.mutants NAME": "tests/test_mutants.py",
+    ".venv/bin/python -m tests.throughput.noise": LONG,
+    ".venv/bin/python -m provenance images DIRECTORY --seed 0": "tests/provenance",
+    ".venv/bin/python -m provenance weights cpu": LONG,
+    "pytest --pyargs benchmark.conformance --datamodule my.module:MyDataModule": STRANGERS,
+    "pip install -e .": STRANGERS,
+    "uv pip install --python .venv nvidia-ml-py": INDEX,
+    "uv pip install --python .venv libtpu==0.0.21": INDEX,
+    "dvc exp run -S ...": "what a target of the Makefile does, in words",
+}
+"""Where the others run, or why they do not."""
+
+
+def commands(text: str) -> set[str]:
+    """What is indented as a block, and what stands in backticks, if it begins with a program."""
+    blocks = re.findall(r"(?:^    \S.*\n(?:^ {6,}\S.*\n)*)", text, re.MULTILINE)
+    spans = re.findall(r"(?<!`)`([^`\n]+)`", text)
+    lines = [" ".join(block.replace("\\\n", " ").split()) for block in blocks]
+    return {line for line in (*lines, *spans) if line.startswith(starts(PROGRAMS))}
+
+
+def starts(programs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name if name.endswith("/") else f"{name} " for name in programs)
+
+
+def test_each_documented_command_is_run_or_has_its_reason() -> None:
+    found = set().union(*(commands(path.read_text()) for path in DOCUMENTS))
+    assert found == RUN.keys() | ELSEWHERE.keys()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the last commit with the environment that runs this."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("no git repository: nothing can be cloned")
+    root = tmp_path_factory.mktemp("clone") / "a clone"
+    subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
+    subprocess.run(["git", "-C", root, "switch", "--quiet", "-C", "main"], check=True)
+    (root / ".venv").symlink_to(sys.prefix)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "statuses"), RUN.items(), ids=RUN)
+def test_a_documented_command_works_from_a_bare_shell(
+    clone: Path, command: str, statuses: tuple[int, ...]
+) -> None:
+    done = subprocess.run(
+        shlex.split(command), cwd=clone, env={"PATH": "/usr/bin:/bin", "HOME": str(clone.parent)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in statuses, done.stderr
+    assert "Traceback" not in done.stderr

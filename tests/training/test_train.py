@@ -189,6 +189,26 @@ def add_callback(monkeypatch: pytest.MonkeyPatch, callback: pl.Callback) -> None
     monkeypatch.setattr(Run, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
 
 
+class SpoilValidation(pl.Callback):
+    """Turns the head round before the last validation, after the last step of training."""
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            with torch.no_grad():
+                module.network.fc.weight.mul_(-10.0)
+
+
+def test_the_best_epoch_is_by_validation_loss(change, workspace: Path, monkeypatch) -> None:
+    """Where the training loss says otherwise."""
+    add_callback(monkeypatch, SpoilValidation())
+    result = trained(change(train={"max_epochs": 3, "learning_rate": 0.001}))
+    with CPU.own.epochs.open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert min(epochs, key=lambda row: float(row["train_loss"])) is epochs[-1]
+    assert max(epochs, key=lambda row: float(row["val_loss"])) is epochs[-1]
+    assert result.best_epoch < 2
+
+
 def test_the_test_is_of_the_best_epoch(change, workspace: Path, monkeypatch) -> None:
     parameters = change()
     add_callback(monkeypatch, Ruin(2))

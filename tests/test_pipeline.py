@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from benchmark.common import code, digests
 from benchmark.common.errors import UserError
 from benchmark.common.files import read_json
-from benchmark.common.parameters import ModelParameters, load_parameters
+from benchmark.common.parameters import load_parameters
 from benchmark.data import dataset
 from benchmark.data.dataset import read_pin
 from benchmark.training.model import build
@@ -33,7 +33,6 @@ from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
 from tests.conftest import REPOSITORY, write_images
-from tests.training.test_model import PLAIN
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 REMOTE = REPOSITORY / ".dvc/remote/files/md5"
@@ -113,7 +112,7 @@ def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
     assert card["seed"] == recipe.seed
     images = recipe.species * recipe.images_per_species
     assert card["images_seen"] == images * recipe.epochs
-    network = build(50, 7, ModelParameters(**PLAIN))
+    network = build(50, 7)
     found = network.load_state_dict(state, strict=False)
     assert (found.missing_keys, found.unexpected_keys) == (["fc.weight", "fc.bias"], [])
 

@@ -52,7 +52,7 @@ class ModelParameters(Section):
 
     weights: str = Field(min_length=1)
     """`source` (pinned beside the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the
-    path of a state_dict in safetensors or torch.save's format, with or without a head."""
+    path of a file, see docs/weights.md."""
     freeze_backbone: bool
     """Train the head alone, on features of un-augmented images that are computed once."""
     channels_last: bool

@@ -66,6 +66,8 @@ class Run:
 
     def execute(self) -> "Run":
         """Fit, from the last whole epoch if the run was interrupted, then test."""
+        if self.model.origin:
+            print(f"{self.accelerator.label}: {self.model.origin}", flush=True)
         resumed = str(self.last) if self.last.exists() else None
         if resumed:
             print(f"{self.accelerator.label}: resuming after an interruption", flush=True)

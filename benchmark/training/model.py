@@ -1,7 +1,5 @@
 """torchvision's ResNet50 with a new head, fine-tuned by Adam at a fixed learning rate."""
 
-from typing import Any
-
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -23,7 +21,7 @@ class FineTuner(LightningModule):
     features.py makes them, (float (n, 2048), int64 (n,)) for the head alone.
 
     Every weight that is not loaded is drawn on the CPU from `seed`, so that each accelerator
-    starts from the same bits.
+    starts from the same bits. `origin` says which weights were loaded, "" for none.
 
     Raises:
         UserError: the weights named in `model` are not available.
@@ -41,7 +39,8 @@ class FineTuner(LightningModule):
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
         self.fused = fused
-        self.network = build(classes, seed, model)
+        self.network = build(classes, seed)
+        self.origin = weights.load(self.network, model)
         self.network.to(memory_format=_memory_format(model.channels_last))
         if self.frozen:
             self.network.requires_grad_(False)
@@ -133,34 +132,11 @@ def check_batches(samples: int, batch_size: int, image_size: int) -> None:
         )
 
 
-def build(classes: int, seed: int, model: ModelParameters) -> ResNet:
-    """ResNet50 with a head for `classes` classes, float32 on the CPU.
-
-    What is not drawn from `seed` comes from `model.weights`, whose head, if there is one, is
-    left out.
-    """
+def build(classes: int, seed: int) -> ResNet:
+    """ResNet50 with a head for `classes` classes, drawn from `seed`; float32 on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = resnet50(weights=None, num_classes=classes)
-    if model.weights != "random":
-        _load_backbone(network, weights.read(model), model.weights)
-    return network
-
-
-def _load_backbone(network: ResNet, state: dict[str, Any], source: str) -> None:
-    backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    expected = {name: v for name, v in network.state_dict().items() if not name.startswith("fc.")}
-    wrong = sorted(expected.keys() ^ backbone.keys()) + sorted(
-        name for name, value in backbone.items() if name in expected
-        and value.shape != expected[name].shape
-    )  # fmt: skip
-    if wrong:
-        raise UserError(
-            f"{source} does not hold ResNet50 weights: {len(wrong)} entries such as "
-            f"{wrong[0]!r} are missing, unknown or of another shape.",
-            "Name a state_dict of torchvision's resnet50.",
-        )
-    network.load_state_dict(backbone, strict=False)
+        return resnet50(weights=None, num_classes=classes)
 
 
 def _memory_format(channels_last: bool) -> torch.memory_format:

@@ -8,23 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torchvision.models import ResNet50_Weights
+from torchvision.models import ResNet, ResNet50_Weights
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import sha256
 from benchmark.common.parameters import ModelParameters
+from benchmark.training import backbone, checkpoint
 
 
-def read(model: ModelParameters) -> dict[str, Any]:
-    """The state_dict that `model.weights` names, without DataParallel's prefix; not for random.
+def load(network: ResNet, model: ModelParameters) -> str:
+    """Give `network` the backbone that `model.weights` names, unless it is random.
+
+    Returns:
+        What was found and used, in words; "" for random.
 
     Raises:
-        UserError: it is not here, damaged, or no file of weights.
+        UserError: it is not here, damaged, or no ResNet50.
     """
+    if model.weights == "random":
+        return ""
     path = model.weights_file
-    assert path or model.weights == "IMAGENET1K_V2"
-    return _read_file(_existing(path)) if path else _download()
+    if path:
+        content, kind = checkpoint.read(_existing(path))
+    else:
+        content, kind = _download(), "torchvision"
+    source = path or model.weights
+    used = backbone.load(network, content, f"model.weights: {source}")
+    return "; ".join(filter(None, [f"weights of {source} ({kind})", used]))
 
 
 def fingerprint(model: ModelParameters) -> str:
@@ -44,20 +54,6 @@ def _existing(path: Path) -> Path:
             "Name a file, source, IMAGENET1K_V2 (needs a download) or random.",
         )
     return path
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    except Exception as error:  # each reader has its own kinds
-        raise UserError(
-            f"model.weights: {path} cannot be read: {error}.",
-            "Name a safetensors file, or a state_dict written by torch.save.",
-        ) from None
 
 
 def _download() -> dict[str, Any]:

@@ -25,18 +25,18 @@ def batch(size: int = 2, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_it_is_torchvisions_resnet50_with_another_head() -> None:
-    ours, theirs = build(7, 0, RANDOM), resnet50(num_classes=7)
+    ours, theirs = build(7, 0), resnet50(num_classes=7)
     shapes = [{name: v.shape for name, v in net.state_dict().items()} for net in (ours, theirs)]
     assert shapes[0] == shapes[1]
 
 
 def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
-    first = digests.of_state(build(3, 7, RANDOM).state_dict())
+    first = digests.of_state(build(3, 7).state_dict())
     torch.rand(5)
     before = torch.get_rng_state()
-    assert digests.of_state(build(3, 7, RANDOM).state_dict()) == first
+    assert digests.of_state(build(3, 7).state_dict()) == first
     assert torch.equal(torch.get_rng_state(), before)
-    assert digests.of_state(build(3, 8, RANDOM).state_dict()) != first
+    assert digests.of_state(build(3, 8).state_dict()) != first
 
 
 @pytest.mark.parametrize(("fused", "expected"), [(True, True), (False, None)])
@@ -49,7 +49,7 @@ def test_adam_is_fused_on_request_and_else_torchs_own_choice(fused: bool, expect
 
 @pytest.mark.parametrize("size", [32, 33])
 def test_batches_of_one_are_refused_exactly_where_torch_cannot_train_on_them(size: int) -> None:
-    network, image = build(3, 7, RANDOM), torch.randn(1, 3, size, size)
+    network, image = build(3, 7), torch.randn(1, 3, size, size)
     try:
         network(image)
         works = True

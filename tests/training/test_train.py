@@ -71,6 +71,19 @@ def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> 
     assert found.order == found.order_by_epoch[-1]
 
 
+def test_the_weights_that_it_starts_from_are_printed_once(change, workspace, capsys) -> None:
+    """Random ones are not from anywhere."""
+    network = fit.fine_tuner(change(), 9).network
+    torch.save({"state_dict": network.state_dict()}, "w.ckpt")
+    capsys.readouterr()
+    trained(change(model={"weights": "w.ckpt"}, train={"max_epochs": 1}))
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "cpu: weights of w.ckpt (torch's zip format); entry 'state_dict'; left out: fc"
+    assert [line.startswith("cpu epoch 1/1: ") for line in others] == [True]
+    trained(change(train={"max_epochs": 1}))
+    assert "weights" not in capsys.readouterr().out
+
+
 def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
     torch.use_deterministic_algorithms(False)
     trained(parameters)

@@ -1,9 +1,12 @@
-"""Where weights come from: files, and torchvision's download with a server on this machine."""
+"""Where weights come from: files as people have them, and torchvision's download with a server on
+this machine."""
 
 import functools
 import hashlib
+import re
 import socket
 import threading
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,46 +15,225 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision.models import ResNet, ResNet50_Weights
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ModelParameters
-from benchmark.training.model import build
+from benchmark.training.model import FineTuner
+from tests import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def network(classes: int, seed: int, weights: str) -> ResNet:
+State = dict[str, torch.Tensor]
+
+
+def tuner(classes: int, seed: int, weights: str) -> FineTuner:
     options = {"freeze_backbone": False, "channels_last": False, "compile": False}
-    return build(classes, seed, ModelParameters(weights=weights, **options))
+    return FineTuner(classes, seed, ModelParameters(weights=weights, **options), 1e-4)
 
 
-def safetensors(path: Path, state: dict[str, torch.Tensor]) -> str:
-    save_file(state, path / "weights.safetensors")
-    return str(path / "weights.safetensors")
+def network(classes: int, seed: int, weights: str) -> ResNet:
+    return tuner(classes, seed, weights).network
 
 
-def torch_file(path: Path, state: dict[str, torch.Tensor]) -> str:
-    torch.save(state, path / "weights.pt")
-    return str(path / "weights.pt")
+@pytest.fixture
+def learned(small_network: None) -> State:
+    """A network of nine classes, whose batch norm has counted."""
+    state: State = network(9, 1, "random").state_dict()
+    return {name: value + 1 for name, value in state.items()}
 
 
-@pytest.mark.parametrize("write", [safetensors, torch_file])
-@pytest.mark.parametrize("with_head", [True, False])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_local_file_gives_the_backbone_and_the_seed_the_head(
-    tmp_path: Path, write: Callable[..., str], with_head: bool, prefix: str
-) -> None:
-    """With another number of classes or no head, and as DataParallel names its entries."""
-    source = network(9, 1, "random").state_dict()
-    if not with_head:
-        source = {name: v for name, v in source.items() if not name.startswith("fc.")}
-    saved = {prefix + name: value for name, value in source.items()}
-    loaded = network(3, 7, write(tmp_path, saved)).state_dict()
+def backbone(state: State) -> State:
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}
+
+
+def prefixed(prefix: str, state: State) -> State:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def check_loaded(path: Path, learned: State, **others: torch.Tensor) -> str:
+    """Every bit of the backbone is the file's, the head is the seed's; returns what was said."""
+    found = tuner(3, 7, str(path))
     seeded = network(3, 7, "random").state_dict()
-    for name, value in loaded.items():
-        expected = seeded[name] if name.startswith("fc.") else source[name]
-        assert torch.equal(value, expected), name
+    for name, value in found.network.state_dict().items():
+        expected = seeded if name.startswith("fc.") else learned | others
+        assert torch.equal(value, expected[name]), name
+    return found.origin
+
+
+def refusal(path: Path) -> str:
+    """One line, and no random weights."""
+    with pytest.raises(UserError) as caught:
+        network(3, 7, str(path))
+    text = str(caught.value)
+    assert path.name in text
+    assert text.isprintable(), text
+    assert "weights_only" not in text
+    return text
+
+
+def save_legacy(state: State, path: Path) -> None:
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w"])
+@pytest.mark.parametrize(
+    ("save", "kind"),
+    [
+        (save_file, "safetensors"),
+        (torch.save, "torch's zip format"),
+        (save_legacy, "torch's legacy format"),
+    ],
+)
+def test_a_file_is_read_by_its_content(
+    tmp_path: Path, learned: State, save: Callable[..., None], kind: str, name: str
+) -> None:
+    save(learned, tmp_path / name)
+    said = check_loaded(tmp_path / name, learned)
+    assert said == f"weights of {tmp_path / name} ({kind}); left out: fc"
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (lambda s: backbone(s), ""),
+        # torchvision's references
+        (
+            lambda s: {
+                "model": s,
+                "optimizer": {"state": {0: {"step": torch.ones(1)}}},
+                "epoch": 3,
+            },
+            "; entry 'model'; left out: fc",
+        ),
+        # PyTorch's ImageNet example
+        (
+            lambda s: {"epoch": 1, "state_dict": prefixed("module.", s), "best": torch.ones(())},
+            "; entry 'state_dict', prefix 'module.'; left out: fc",
+        ),
+        # timm
+        (
+            lambda s: {"arch": "resnet50", "state_dict": s, "version": 2, "metric": 0.7},
+            "; entry 'state_dict'; left out: fc",
+        ),
+        # Lightning
+        (
+            lambda s: {
+                "state_dict": prefixed("model.", s) | {"loss.weight": torch.ones(9)},
+                "hyper_parameters": {"lr": 0.1},
+            },
+            "; entry 'state_dict', prefix 'model.'; left out: fc, loss",
+        ),
+        # torch.optim.swa_utils.AveragedModel
+        (
+            lambda s: {"model_ema": prefixed("module.", s) | {"n_averaged": torch.ones(())}},
+            "; entry 'model_ema', prefix 'module.'; left out: fc, n_averaged",
+        ),
+        (
+            lambda s: {"checkpoint": {"net": prefixed("module._orig_mod.backbone.", backbone(s))}},
+            "; entry 'checkpoint.net', prefix 'module._orig_mod.backbone.'",
+        ),
+    ],
+)
+def test_what_training_scripts_write_is_read(
+    tmp_path: Path, learned: State, wrap: Callable[[State], Any], said: str
+) -> None:
+    torch.save(wrap(learned), tmp_path / "w.pth")
+    found = check_loaded(tmp_path / "w.pth", learned)
+    assert found.removeprefix(f"weights of {tmp_path / 'w.pth'} (torch's zip format)") == said
+
+
+@pytest.mark.parametrize("head", ["fc.0.weight", "classifier.weight", "head.fc.weight", "classes"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_any_head_is_left_out(tmp_path: Path, learned: State, head: str, prefix: str) -> None:
+    """Whatever is in it."""
+    saved = prefixed(prefix, backbone(learned) | {head: torch.full((5, 16), torch.nan)})
+    save_file(saved, tmp_path / "w")
+    said = check_loaded(tmp_path / "w", learned)
+    assert said.endswith(f"left out: {head.split('.')[0]}")
+
+
+def test_files_older_than_the_counters_of_batch_norm_start_them_at_0(
+    tmp_path: Path, learned: State
+) -> None:
+    counters = {name for name in learned if name.endswith("num_batches_tracked")}
+    old = {name: value for name, value in learned.items() if name not in counters}
+    save_file(old, tmp_path / "w")
+    zeros = dict.fromkeys(counters, torch.tensor(0))
+    said = check_loaded(tmp_path / "w", learned, **zeros)
+    assert said.endswith("; left out: fc; set to 0: num_batches_tracked")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_32_bits(
+    tmp_path: Path, learned: State, dtype: torch.dtype
+) -> None:
+    """Counters too are stored so by programs that convert a whole state_dict."""
+    stored = {name: value.to(dtype) for name, value in learned.items()}
+    save_file(stored, tmp_path / "w")
+    check_loaded(tmp_path / "w", {n: v.to(learned[n].dtype) for n, v in stored.items()})
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e300])
+@pytest.mark.parametrize("name", ["conv1.weight", "bn1.running_var"])
+def test_what_is_not_finite_in_32_bits_is_refused(
+    tmp_path: Path, learned: State, name: str, value: float
+) -> None:
+    learned[name] = learned[name].double()
+    learned[name].view(-1)[3] = value
+    save_file(learned, tmp_path / "w")
+    assert f"{name} holds numbers that are not finite" in refusal(tmp_path / "w")
+
+
+def test_two_entries_that_fit_are_refused(tmp_path: Path, learned: State) -> None:
+    """Neither the last nor the averaged weights are chosen silently."""
+    averaged = {name: value + 1 for name, value in learned.items()}
+    saved = {"model": learned, "model_ema": prefixed("module.", averaged)}
+    torch.save(saved, tmp_path / "w")
+    text = refusal(tmp_path / "w")
+    assert "entry 'model', and at entry 'model_ema', prefix 'module.'" in text
+
+
+def test_two_names_of_the_same_weights_are_one(tmp_path: Path, learned: State) -> None:
+    """A LightningModule that holds its backbone twice."""
+    torch.save(prefixed("model.", learned) | prefixed("backbone.", learned), tmp_path / "w")
+    assert "prefix 'model.'" in check_loaded(tmp_path / "w", learned)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"conv1.weight": None}, "conv1.weight is missing"),
+        ({"layer2.9.conv1.weight": torch.ones(2)}, "layer2.9.conv1.weight is unknown"),
+        (
+            {"bn1.weight": torch.ones(2)},
+            "bn1.weight has shape (2,) and type torch.float32, not (64,) and torch.float32",
+        ),
+        (
+            {"bn1.weight": torch.ones(64, dtype=torch.int8)},
+            "bn1.weight has shape (64,) and type torch.int8, not (64,) and torch.float32",
+        ),
+        ({"bn1.weight": torch.ones(64, device="meta")}, "bn1.weight holds no numbers"),
+        ({"bn1.weight": torch.ones(64).to_sparse()}, "bn1.weight holds no numbers"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_another_network_are_refused(
+    tmp_path: Path, learned: State, change: dict[str, Any], complaint: str, prefix: str
+) -> None:
+    state = {name: v for name, v in (learned | change).items() if v is not None}
+    torch.save({"state_dict": prefixed(prefix, state)}, tmp_path / "w")
+    text = refusal(tmp_path / "w")
+    assert "does not hold ResNet50's weights" in text
+    assert complaint in text
+
+
+@pytest.mark.parametrize("content", [{}, [1], {"epoch": 1}, {"model": {0: torch.ones(1)}}, 7])
+def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "w")
+    assert "no tensor of it has a name of ResNet50's" in refusal(tmp_path / "w")
 
 
 @pytest.mark.parametrize("name", ["nowhere.pt", "source"])
@@ -70,17 +252,49 @@ def test_source_is_the_pinned_file(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["bad.safetensors", "bad.pt"])
-def test_a_file_that_holds_no_weights_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"no weights")
-    with pytest.raises(UserError, match=rf"{name} cannot be read"):
-        network(3, 7, str(tmp_path / name))
+@pytest.mark.parametrize("content", [b"", b"no weights", b"version https://git-lfs.github.com/"])
+def test_a_file_that_holds_no_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    text = refusal(tmp_path / name)
+    assert "cannot be read: it is neither safetensors nor written by torch.save" in text
+    assert repr(content[:12])[1:] in text
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    state = network(3, 7, "random").state_dict()
-    del state["conv1.weight"]
-    with pytest.raises(UserError, match=r"does not hold ResNet50 weights.*'conv1\.weight'"):
-        network(3, 7, safetensors(tmp_path, state))
+@pytest.mark.parametrize("save", [save_file, torch.save, save_legacy])
+def test_half_a_file_is_refused(tmp_path: Path, learned: State, save: Callable[..., None]) -> None:
+    save(learned, tmp_path / "w")
+    content = (tmp_path / "w").read_bytes()
+    (tmp_path / "w").write_bytes(content[: len(content) // 2])
+    assert "cannot be read: " in refusal(tmp_path / "w")
+
+
+@pytest.mark.parametrize("save", [torch.save, save_legacy])
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [(Namespace(lr=0.1), "argparse.Namespace"), (Path("data"), "pathlib."), (nn.ReLU(), "ReLU")],
+)
+def test_a_file_of_more_than_tensors_names_the_class_in_one_line(
+    tmp_path: Path, learned: State, save: Callable[..., None], extra: Any, kind: str
+) -> None:
+    save({"model": learned, "args": extra}, tmp_path / "w")
+    text = refusal(tmp_path / "w")
+    assert kind in text
+    assert "docs/weights.md" in text
+
+
+def test_the_documentation_says_how_to_take_the_weights_out(
+    tmp_path: Path, learned: State, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": learned, "args": Namespace(lr=0.1)}, "checkpoint.pth")
+    text = (REPOSITORY / "docs/weights.md").read_text(encoding="utf-8")
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], {})
+    check_loaded(tmp_path / "weights.pth", learned)
+
+
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "w")
+    assert "TorchScript" in refusal(tmp_path / "w")
 
 
 def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
@@ -89,8 +303,7 @@ def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "sprung",))
 
     torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pt")
-    with pytest.raises(UserError, match=r"trap\.pt cannot be read"):
-        network(3, 7, str(tmp_path / "trap.pt"))
+    refusal(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
 
 

@@ -49,7 +49,7 @@ def trained(name: str, stage: str) -> dict[str, str]:
     return {
         f"reports/train/{name}.json": inputs(stage),
         f"reports/timing/{name}.json": "{}",
-        f"models/{name}/weights": "",
+        f"models/{name}/weights": inputs(stage),
         **dict.fromkeys(tables, "step,loss\n"),
     }
 

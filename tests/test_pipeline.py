@@ -438,17 +438,40 @@ def test_dvc_writes_a_file_as_it_is(name: str, tmp_path: Path) -> None:
     assert copy.read_text() == (REPOSITORY / name).read_text()
 
 
-def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) -> None:
-    shutil.copy(REPOSITORY / "Makefile", repository)
+def commit(repository: Path) -> None:
     git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "everything"], check=True)
+
+
+def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) -> None:
+    shutil.copy(REPOSITORY / "Makefile", repository)
+    commit(repository)
     before = (repository / "params.yaml").read_bytes()
     command = ["make", "-o", "setup", "experiment", "S=train.max_epochs=0 controls=[]"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode != 0
     assert "train.max_epochs = 0: input should be greater" in done.stderr
     assert (repository / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own use of pygtrie
+def test_an_experiment_is_applied_with_its_model(
+    repository: Path, rerun: Callable[[], set[str]]
+) -> None:
+    """One that ran in a directory of its own: the old model beside the new reports would lie."""
+    (repository / ".gitignore").write_text("/.venv\n/models\n/data\n/weights\n/ran\n")
+    Path("reports/machines/.gitkeep").touch()
+    rerun()
+    commit(repository)
+    result, model = Path("reports/train/cpu/own.json"), Path("models/cpu/own/weights")
+    before = result.read_text()
+    change = ["-S", "train.learning_rate=0.5"]
+    done = dvc(repository, "exp", "run", "--temp", "-n", "try", *change)
+    assert done.returncode == 0, done.stderr
+    assert result.read_text() == model.read_text() == before
+    assert dvc(repository, "exp", "apply", "try").returncode == 0
+    assert result.read_text() == model.read_text() != before
 
 
 @pytest.fixture

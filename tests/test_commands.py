@@ -1,5 +1,6 @@
 """Every command that the documentation names works from a shell that knows nothing of .venv."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -103,3 +104,14 @@ def test_a_documented_command_works_from_a_bare_shell(
     )  # fmt: skip
     assert done.returncode in statuses, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("given", [{}, {"USER": "somebody"}])
+def test_a_user_without_a_name_is_named_by_number(given: dict[str, str]) -> None:
+    """DVC ends with `uid not found` otherwise (`docker run --user`)."""
+    command = ["make", "--silent", "--eval=show: ; @echo $$USER", "show"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"} | given, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == given.get("USER", str(os.getuid()))

@@ -22,6 +22,8 @@ class UserError(ValueError):
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what} {remedy}")
+        self.what = what
+        """Without the remedy, for whoever knows a better one."""
 
 
 @contextmanager

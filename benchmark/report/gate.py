@@ -193,15 +193,42 @@ def _tree(root: Path) -> Iterator[Record | Absent]:
 
 
 def _revision(name: str) -> list[Record | Absent]:
-    command = ["git", "archive", name, "reports"]
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode:
-        raise UserError(
-            f"{name!r} is no file, no folder, no machine of reports/machines and no git revision "
-            "with reports.",
-            "Name one of these.",
-        )
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+        with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
             archive.extractall(folder, filter="data")
-        return list(_tree(Path(folder)))
+        try:
+            return list(_tree(Path(folder)))
+        except UserError as error:
+            raise UserError(
+                f"This version of the suite cannot read the reports of {name!r}: {error.what}",
+                "Measure that revision anew, or name another.",
+            ) from None
+
+
+def _archive(name: str) -> bytes:
+    """The reports of a revision, as git packs them.
+
+    Raises:
+        UserError: with git's own reason.
+    """
+    try:
+        done = subprocess.run(["git", "archive", name, "reports"], capture_output=True)
+        shallow = subprocess.run(
+            ["git", "rev-parse", "--is-shallow-repository"], capture_output=True
+        )
+    except FileNotFoundError:
+        raise _not_found(name, "git is not installed", "Name one of the former.") from None
+    if not done.returncode:
+        return done.stdout
+    remedy = "Name one of these."
+    if shallow.stdout.strip() == b"true":
+        remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
+    raise _not_found(name, " ".join(done.stderr.decode(errors="replace").split()), remedy)
+
+
+def _not_found(name: str, reason: str, remedy: str) -> UserError:
+    return UserError(
+        f"{name!r} is no file, no folder, no machine of reports/machines and no git revision with "
+        f"reports ({reason}).",
+        remedy,
+    )

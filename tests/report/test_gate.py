@@ -148,6 +148,52 @@ def test_what_holds_no_results_is_named(workspace: Path, capsys, source: str) ->
     assert error.count("\n") == 1
 
 
+def commit_reports() -> None:
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+
+
+def refused(capsys, *sides: str) -> str:
+    """The one line that says why two sides are not compared."""
+    assert main(["compare", *sides]) == 2
+    error: str = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
+    write_results("cpu")
+    assert "(fatal: not a git repository" in refused(capsys, "HEAD", ".")
+    commit_reports()
+    assert "(fatal: not a valid object name: no-such" in refused(capsys, "no-such", ".")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert "(fatal: detected dubious ownership in repository at " in refused(capsys, "HEAD", ".")
+    monkeypatch.setenv("PATH", str(workspace))
+    assert "(git is not installed). Name one of the former." in refused(capsys, "HEAD", ".")
+
+
+def test_a_shallow_clone_says_how_to_get_the_rest(workspace: Path, capsys, monkeypatch) -> None:
+    write_results("cpu")
+    commit_reports()
+    git("clone", "--depth", "1", f"file://{workspace}", "shallow")
+    monkeypatch.chdir("shallow")
+    assert "This clone is shallow" in refused(capsys, "0" * 40, ".")
+    assert main(["compare", "HEAD", "."]) == 0
+
+
+def test_a_revision_of_another_version_is_not_to_be_run_again(workspace: Path, capsys) -> None:
+    """Its reports lack a file, and `dvc repro` would write those of today."""
+    write_results("cpu")
+    Path("reports/replay/cpu/own.json").rename("replay.json")
+    commit_reports()
+    Path("replay.json").rename("reports/replay/cpu/own.json")
+    said = refused(capsys, "HEAD", ".")
+    assert "cannot read the reports of 'HEAD': reports/replay/cpu/own.json is not here." in said
+    assert "dvc repro" not in said
+
+
 @pytest.mark.parametrize("limit", ["-0.1", "1", "much"])
 def test_the_limit_is_a_part(capsys, limit: str) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from hypothesis import settings
 from PIL import Image
+from pytorch_lightning.utilities import rank_zero_only
 
 from benchmark.common import results
 from benchmark.common.parameters import (
@@ -38,11 +39,22 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PJRT_DEVICE"] = "CPU"
 
 
+def leave_the_job() -> None:
+    """The tests may run within a job of several processes, of which they are none."""
+    several = ("SLURM_", "TORCHELASTIC_", "JSM_", "LSB_", "MASTER_")
+    counts = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    for name in [n for n in os.environ if n.startswith(several) or n in counts]:
+        del os.environ[name]
+    rank_zero_only.rank = 0  # as Lightning has read when it was imported
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A temporary directory for this session and its processes, before anything reads where it is.
 
     The measuring lock lies in it, so that no test waits for a measurement that runs elsewhere.
     """
+    if "PYTEST_CURRENT_TEST" not in os.environ:  # a session within a test is the test's affair
+        leave_the_job()
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = tempfile.mkdtemp(prefix="b-")
     os.environ["TMPDIR"] = tempfile.tempdir = directory
@@ -75,6 +87,31 @@ def write_images(
                 noise = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
                 Image.fromarray(noise).save(folder / f"{number:03}.png")
     return root
+
+
+LAUNCHERS = {
+    "slurm": {
+        "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "1", "SLURM_NODEID": "0",
+    },
+    "torchrun": {
+        "RANK": "1", "LOCAL_RANK": "1", "GROUP_RANK": "0", "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1",
+        "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_USE_AGENT_STORE": "True",
+    },
+    "lsf": {
+        "LSB_JOBID": "1", "LSB_DJOB_RANKFILE": "/dev/null", "JSM_NAMESPACE_LOCAL_RANK": "1",
+        "JSM_NAMESPACE_SIZE": "2", "JSM_NAMESPACE_RANK": "1",
+    },
+}  # fmt: skip
+"""What a launcher of two processes sets for the second of them."""
+
+
+def launch(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process one of two in a job, of which Lightning has read the rank."""
+    for name, value in LAUNCHERS[launcher].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ def _take_over(job: Job, number: int) -> None:
     tempfile.tempdir = None  # to be found anew: the server has kept its own
     if job.scenario.ranks > 1:
         os.environ["LOCAL_RANK"] = str(number)
-        # Lightning reads it from the environment when it is imported, which the server did.
-        rank_zero_only.rank = number  # type: ignore[attr-defined]
+    # Lightning reads it from the environment when it is imported, which the server did.
+    rank_zero_only.rank = number  # type: ignore[attr-defined]
     os.chdir(job.directory)
     sys.path[:] = job.path
 

@@ -102,7 +102,7 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        Job(source, scenario, TIMEOUT, os.environ | _ddp(scenario.ranks)).save(folder)
+        Job(source, scenario, TIMEOUT, _inherited() | _ddp(scenario.ranks)).save(folder)
         failure = _server().run(folder)
         if failure:
             raise RuntimeError(failure)
@@ -117,6 +117,11 @@ def _server() -> ForkServer:
 
 def _other_hash_seed() -> str:
     return "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+
+
+def _inherited() -> dict[str, str]:
+    """Without torchrun's, with which torch would look for a store that torchrun keeps."""
+    return {n: text for n, text in os.environ.items() if not n.startswith("TORCHELASTIC_")}
 
 
 def _ddp(ranks: int) -> dict[str, str]:

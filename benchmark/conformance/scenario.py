@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -137,12 +140,20 @@ class _ScenarioRun:
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
-        return pl.Trainer(accelerator="cpu", **plain | dict(self.scenario.trainer) | options)
+        return trainer(**plain | dict(self.scenario.trainer) | options)
+
+
+def trainer(**options: Any) -> pl.Trainer:
+    """A Trainer on the CPU whose processes are those that a scenario has: a launcher (SLURM,
+    torchrun) may have started others in the same job."""
+    return pl.Trainer(accelerator="cpu", plugins=LightningEnvironment(), **options)
 
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
     """Run it in this process, from seeded generators that are put back afterwards."""
-    with tempfile.TemporaryDirectory() as folder, _seeded(scenario.seed):
+    one = scenario.ranks == 1
+    rank = patch.object(rank_zero_only, "rank", 0) if one else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory() as folder, _seeded(scenario.seed), rank:
         return _ScenarioRun(source, scenario, folder).go()
 
 

@@ -6,7 +6,6 @@ import pickle
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from benchmark.conformance.call_log import Call
@@ -20,7 +19,7 @@ from benchmark.conformance.observations import (
 )
 from benchmark.conformance.probe import Step
 from benchmark.conformance.rules import expect, rule
-from benchmark.conformance.scenario import LOADERS
+from benchmark.conformance.scenario import LOADERS, trainer
 
 BATCH = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
@@ -97,7 +96,7 @@ def test_setup_prepares_only_what_its_stage_needs(judgeable: Observations) -> No
     if not {"fit", "test"} <= set(judgeable.stages):
         pytest.skip("it has no fit or no test")
     data: Any = judgeable.make()
-    data.trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False)
+    data.trainer = trainer(devices=1, logger=False)
     if _train_loader_works(data):
         pytest.skip("its train_dataloader works without setup")
     data.prepare_data()

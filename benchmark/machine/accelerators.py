@@ -70,7 +70,10 @@ def prepare(name: str) -> None:
     Raises:
         UserError: loader processes would find no directory for their sockets.
     """
+    from pytorch_lightning.utilities import rank_zero_only
+
     make_room_for_sockets()
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     if name in ("tpu", "xla"):
@@ -143,10 +146,15 @@ def check_precision(name: str, precision: str) -> None:
 
 
 def trainer_arguments(name: str) -> dict[str, Any]:
-    """What a Lightning Trainer needs to run on one device of this kind."""
-    if name == "xla":
-        return {"accelerator": _xla_cpu(), "devices": 1}
-    return {"accelerator": name, "devices": 1}
+    """What a Lightning Trainer needs to run on one device of this kind.
+
+    One device is one process. A launcher's variables (SLURM, torchrun, LSF, MPI) may count more,
+    because the job has more: Lightning would look for the others.
+    """
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+    device = _xla_cpu() if name == "xla" else name
+    return {"accelerator": device, "devices": 1, "plugins": LightningEnvironment()}
 
 
 def cpu_name() -> str:

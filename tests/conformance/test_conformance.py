@@ -10,7 +10,7 @@ from benchmark.common.formatting import table
 from benchmark.conformance.rules import rules
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
-from tests.conftest import REPOSITORY
+from tests.conftest import LAUNCHERS, REPOSITORY, launch
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
@@ -143,6 +143,19 @@ CONFORMING = {
         "training_sees_every_sample_once",
     },
 }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launchers_processes_are_none_of_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    """In a job of two processes a good DataModule stays one."""
+    launch(launcher, monkeypatch)
+    rules = "prepare or stage or share or plain"
+    options = ["--datamodule-arg", f"folder={tmp_path}", "-k", rules]
+    verdicts = judge("tests.conformance.datamodules.pictures:PicturesModule", *options)
+    assert verdicts.outcomes["failed"] | verdicts.outcomes["skipped"] == set(), verdicts.texts
 
 
 def test_the_one_that_the_broken_ones_derive_from_conforms(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import types
 
 import pytest
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ACCELERATORS
@@ -103,4 +104,6 @@ def test_xla_is_waited_for_and_not_only_traced(monkeypatch) -> None:
 
 def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
     for name in ("cpu", "gpu", "tpu"):
-        assert accelerators.trainer_arguments(name) == {"accelerator": name, "devices": 1}
+        arguments = accelerators.trainer_arguments(name)
+        assert isinstance(arguments.pop("plugins"), LightningEnvironment)
+        assert arguments == {"accelerator": name, "devices": 1}

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from benchmark.training.fit import Run
 from benchmark.training.model import FineTuner
 from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
 from tests import REPOSITORY
-from tests.conftest import make_workspace
+from tests.conftest import LAUNCHERS, launch, make_workspace
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
@@ -200,6 +201,18 @@ class Ruin(pl.Callback):
 def add_callback(monkeypatch: pytest.MonkeyPatch, callback: pl.Callback) -> None:
     extras = Run._extras
     monkeypatch.setattr(Run, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launchers_other_processes_are_none_of_this_training(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    """One device is one process, and this is it: it writes, and its results are the same."""
+    expected = trained(parameters)
+    shutil.rmtree("reports/train")
+    launch(launcher, monkeypatch)
+    assert trained(parameters) == expected
+    assert CPU.own.steps.exists()
 
 
 class SpoilValidation(pl.Callback):

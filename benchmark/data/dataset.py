@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from benchmark.common import git
 from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
@@ -68,7 +69,9 @@ def _pull(pin: Path) -> dict[str, Any]:
     """
     pinned = read_pin(pin)
     command = [sys.executable, "-m", "dvc", "pull", str(pin)]
-    pulled = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    pulled = subprocess.run(
+        command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if pulled.returncode:
         raise _not_pulled(pin, pulled.stderr)
     return pinned

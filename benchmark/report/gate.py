@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from benchmark.common import git
 from benchmark.common.errors import UserError
 from benchmark.common.statistics import detectable
 from benchmark.report import record
@@ -212,18 +213,19 @@ def _archive(name: str) -> bytes:
         UserError: with git's own reason.
     """
     try:
-        done = subprocess.run(["git", "archive", name, "reports"], capture_output=True)
-        shallow = subprocess.run(
-            ["git", "rev-parse", "--is-shallow-repository"], capture_output=True
-        )
+        done = _git("archive", name, "reports")
     except FileNotFoundError:
         raise _not_found(name, "git is not installed", "Name one of the former.") from None
     if not done.returncode:
         return done.stdout
     remedy = "Name one of these."
-    if shallow.stdout.strip() == b"true":
+    if _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
         remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
     raise _not_found(name, " ".join(done.stderr.decode(errors="replace").split()), remedy)
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["git", *arguments], env=git.environment(), capture_output=True)
 
 
 def _not_found(name: str, reason: str, remedy: str) -> UserError:

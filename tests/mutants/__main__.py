@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmark.common import git
 from tests.mutants import REPOSITORY, Mutant, faults, load
 
 TIMEOUT = 900
@@ -53,7 +54,9 @@ def try_all(mutants: Sequence[Mutant]) -> int:
 def copy_repository(target: Path) -> None:
     """All files but those that git ignores; a test that is new counts before it is added."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        command, cwd=REPOSITORY, env=git.environment(), capture_output=True, text=True, check=True
+    )
     for name in listed.stdout.rstrip("\0").split("\0"):
         path = target / name
         if not (REPOSITORY / name).is_file():  # a link to an environment elsewhere

@@ -117,6 +117,18 @@ def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> N
     assert main(["compare", ".", "HEAD"]) == 0
 
 
+def test_the_revision_is_of_the_repository_here_also_in_a_hook(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git tells a hook which repository it runs for."""
+    write_results("cpu", rate=100.0)
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    monkeypatch.setenv("GIT_DIR", str(workspace / "elsewhere"))
+    assert main(["compare", "HEAD", "."]) == 0
+
+
 def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace, capsys) -> None:
     write_results("cpu", rate=100.0, machine="m1")
     git("init")

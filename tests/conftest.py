@@ -48,6 +48,25 @@ def leave_the_job() -> None:
     rank_zero_only.rank = 0  # as Lightning has read when it was imported
 
 
+def use_own_settings(directory: Path) -> Callable[[], None]:
+    """No variable of git and no settings of git's or DVC's user reach a test; what undoes it.
+
+    In a hook of git, they would have the tests' git commit to the user's repository. Settings may
+    demand signatures, run hooks or name a shared cache.
+    """
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        if name != "GIT_EXEC_PATH":  # where git itself lies
+            patch.delenv(name)
+    settings = directory / "gitconfig"
+    settings.write_text("[safe]\n\tdirectory = *\n")  # a container's checkout may be another user's
+    patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
+        patch.setenv(name, str(directory / "dvc"))
+    return patch.undo
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A temporary directory for this session and its processes, before anything reads where it is.
 
@@ -59,6 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = tempfile.mkdtemp(prefix="b-")
     os.environ["TMPDIR"] = tempfile.tempdir = directory
     make_room_for_sockets()
+    config.add_cleanup(use_own_settings(Path(directory)))
 
     def restore() -> None:
         """A session may be a part of another: the kit's tests run the kit in their own process."""

@@ -1,5 +1,6 @@
 """`compare`: what it reports, what it refuses and how it ends."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,7 @@ def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
     commit_reports()
     assert "(fatal: not a valid object name: no-such" in refused(capsys, "no-such", ".")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     assert "(fatal: detected dubious ownership in repository at " in refused(capsys, "HEAD", ".")
     monkeypatch.setenv("PATH", str(workspace))
     assert "(git is not installed). Name one of the former." in refused(capsys, "HEAD", ".")

@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 # DVC asks for the user's name; a number without a name (`docker run --user`) has none.
 export USER ?= $(shell id -u)
+# git names the caller's repository to its hooks; what runs here is about this directory's.
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
 
 .PHONY: repro experiment test bench lint setup lock
 
@@ -35,8 +37,8 @@ setup: .venv/installed
 
 # uv installs in about a minute, pip in about five; the lock's hashes are checked by both.
 .venv/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
+	  { echo "Python 3.11.4 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
 	  uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock && \
@@ -51,4 +53,4 @@ setup: .venv/installed
 # The newest versions that pyproject.toml allows beside torch_xla.
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --python-version 3.11 --extra xla --extra lint --output-file requirements.lock pyproject.toml
+	  --python-version 3.11.4 --extra xla --extra lint --output-file requirements.lock pyproject.toml

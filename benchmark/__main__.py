@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from benchmark.common.errors import UserError, explain_system_errors
@@ -24,15 +25,44 @@ ACCELERATOR_STAGES = {
 """The same for stages that run on an accelerator."""
 
 
+LOADER_ERRORS = {
+    "Bus error": (
+        "A loader process found no room in /dev/shm.",
+        "Enlarge it (docker run --shm-size=1g), or set data.num_workers = 0.",
+    ),
+    "DataLoader timed out": (
+        "The loader processes gave no batch for minutes.",
+        "Set data.num_workers = 0 to see where they wait.",
+    ),
+}
+"""By what torch's error says."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with explain_system_errors():
+        with explain_system_errors(), explain_loader_errors():
             return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if options.command == "compare" else 1
+
+
+@contextmanager
+def explain_loader_errors() -> Iterator[None]:
+    """Makes a UserError of what loader processes cannot say for themselves.
+
+    Raises:
+        UserError: they were killed for a lack of shared memory, or gave no batch for too long.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        for sign, (what, remedy) in LOADER_ERRORS.items():
+            if sign in str(error):
+                raise UserError(what, remedy) from error
+        raise
 
 
 def _dispatch(options: argparse.Namespace) -> int:

@@ -115,3 +115,25 @@ def test_a_user_without_a_name_is_named_by_number(given: dict[str, str]) -> None
         text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == given.get("USER", str(os.getuid()))
+
+
+def test_a_checkout_has_the_same_bytes_on_every_system() -> None:
+    """git may be told to check out text with CRLF, and every file that DVC pins would differ."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("no git repository: there is no checkout")
+    names = ["params.yaml", "dvc.lock", "reports/train/cpu/own.json", ".dvc/remote/x"]
+    command = ["git", "-C", REPOSITORY, "check-attr", "text", "eol", "--", *names]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = dict(line.rsplit(": ", 1) for line in said.splitlines())
+    for name in names[:3]:
+        assert (found[f"{name}: text"], found[f"{name}: eol"]) == ("auto", "lf")
+    assert found[".dvc/remote/x: text"] == "unset"
+
+
+def test_make_forgets_the_repository_of_a_hook() -> None:
+    command = ["make", "--silent", "--eval=show: ; @echo [$$GIT_DIR$$GIT_INDEX_FILE]", "show"]
+    environment = {"PATH": "/usr/bin:/bin", "GIT_DIR": "x", "GIT_INDEX_FILE": "y"}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -98,6 +98,32 @@ def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatc
     assert printed.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that",
+            "A loader process found no room in /dev/shm. Enlarge it (docker run --shm-size=1g), or "
+            "set data.num_workers = 0.",
+        ),
+        (
+            "DataLoader timed out after 600 seconds",
+            "The loader processes gave no batch for minutes. Set data.num_workers = 0 to see where "
+            "they wait.",
+        ),
+    ],
+)
+def test_what_ends_loader_processes_is_one_line(
+    workspace: Path, capsys, monkeypatch, words: str, said: str
+) -> None:
+    def run(_: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("benchmark.common.code.run", run)
+    assert main(["code"]) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
 def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) -> None:
     monkeypatch.setattr(Path, "write_bytes", lambda *_: os.stat("absent"))
     with pytest.raises(FileNotFoundError):

@@ -1,1 +1,4 @@
-"""How the bundled images and weights were made. No stage of the pipeline imports this."""
+"""How the bundled images and weights were made.
+
+They were made once, and their bytes are pinned; no stage of the pipeline imports this.
+"""

@@ -17,10 +17,12 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"common", "machine", "data"},
     "throughput": {"common", "machine", "data", "training"},
     "report": {"common", "machine", "data", "training", "throughput"},
-    "conformance": {"common"},
+    "conformance": set(),
     "provenance": {"common", "machine", "data", "training"},
 }
 """Each room with the rooms that it may import."""
+PACKAGES = {"provenance": "provenance", "conformance": "conformance/datamodule_conformance"}
+"""Rooms that are packages of their own."""
 LIGHT = {"record", "schema", "comparison", "parity", "gate", "markdown", "page"}
 """Modules of the report that must not load torch: a report takes a second without it."""
 
@@ -28,8 +30,17 @@ LIGHT = {"record", "schema", "comparison", "parity", "gate", "markdown", "page"}
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module with its room."""
     for room in ALLOWED:
-        folder = REPOSITORY / (room if room == "provenance" else f"benchmark/{room}")
-        yield from ((room, path) for path in sorted(folder.glob("*.py")))
+        yield from ((room, path) for path in sorted(folder(room).glob("*.py")))
+
+
+def folder(room: str) -> Path:
+    """Where its modules lie."""
+    return REPOSITORY / PACKAGES.get(room, f"benchmark/{room}")
+
+
+def package(room: str) -> str:
+    """What imports call it."""
+    return folder(room).name if room in PACKAGES else f"benchmark.{room}"
 
 
 def imports(path: Path) -> set[str]:
@@ -47,7 +58,8 @@ def rooms(path: Path) -> set[str]:
     """The rooms that a file imports."""
     parts = [name.split(".") for name in imports(path)]
     inside = {p[1] for p in parts if p[0] == "benchmark" and len(p) > 1}
-    return inside | {p[0] for p in parts if p[0] == "provenance"}
+    own = {Path(place).name: room for room, place in PACKAGES.items()}
+    return inside | {own[p[0]] for p in parts if p[0] in own}
 
 
 def test_imports_go_one_way_between_rooms() -> None:
@@ -66,7 +78,7 @@ def test_the_table_has_no_circle_and_no_arrow_that_nobody_needs() -> None:
 
 def test_the_table_names_every_room() -> None:
     folders = {path.parent.name for path in (REPOSITORY / "benchmark").glob("*/__init__.py")}
-    assert folders | {"provenance"} == set(ALLOWED)
+    assert folders | PACKAGES.keys() == set(ALLOWED)
     assert {path.name for path in (REPOSITORY / "benchmark").glob("*.py")} == {
         "__init__.py", "__main__.py"
     }  # fmt: skip
@@ -74,14 +86,14 @@ def test_the_table_names_every_room() -> None:
 
 def test_modules_of_a_room_form_no_circle() -> None:
     """Imports within functions count too."""
-    names = {path: f"benchmark.{room}.{path.stem}" for room, path in modules()}
+    names = {path: f"{package(room)}.{path.stem}" for room, path in modules()}
     known = set(names.values())
     TopologicalSorter({name: imports(path) & known for path, name in names.items()}).prepare()
 
 
-@pytest.mark.parametrize("room", [room for room in ALLOWED if room != "provenance"])
+@pytest.mark.parametrize("room", ALLOWED)
 def test_a_room_says_what_it_is_for(room: str) -> None:
-    text = ast.get_docstring(ast.parse((REPOSITORY / f"benchmark/{room}/__init__.py").read_text()))
+    text = ast.get_docstring(ast.parse(folder(room).joinpath("__init__.py").read_text()))
     assert text
     assert len(text.splitlines()) >= 3
 

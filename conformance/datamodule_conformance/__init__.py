@@ -1,7 +1,7 @@
 """The contract of a LightningDataModule, as tests that run against anybody's.
 
-    pytest --pyargs benchmark.conformance --datamodule my.module:MyDataModule
+    pytest --pyargs datamodule_conformance --datamodule my.module:MyDataModule
 
 Each test is a rule. A broken one says what was seen, why it matters and how to mend it.
-`python -m benchmark.conformance` lists the rules. See docs/conformance.md.
+`python -m datamodule_conformance` lists the rules. See docs/conformance.md.
 """

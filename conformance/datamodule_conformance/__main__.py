@@ -1,8 +1,8 @@
-"""`python -m benchmark.conformance`: the rules as a Markdown table."""
+"""`python -m datamodule_conformance`: the rules as a Markdown table."""
 
-from benchmark.common.formatting import table
-from benchmark.conformance.rules import rules
+from datamodule_conformance.rules import rules
 
 if __name__ == "__main__":
     rows = [[rule.name, rule.why, f"`{rule.test.split('.')[-1]}`"] for rule in rules()]
-    print(table(["Rule", "Why it matters", "Test"], rows))
+    for row in [["Rule", "Why it matters", "Test"], ["---"] * 3, *rows]:
+        print(f"| {' | '.join(row)} |")

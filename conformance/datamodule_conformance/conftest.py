@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmark.conformance.observations import Observations
-from benchmark.conformance.plugin import datamodule_source
+from datamodule_conformance.observations import Observations
+from datamodule_conformance.plugin import datamodule_source
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`python -m benchmark.conformance.fork_server`: starts the processes of one run after another.
+"""`python -m datamodule_conformance.fork_server`: starts the processes of one run after another.
 
 Each line of standard input is the folder of a Job, as JSON. The answer is a line of standard
 output: what failed, or null.
@@ -19,8 +19,8 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from benchmark.conformance.processes import Job
-from benchmark.conformance.scenario import observe
+from datamodule_conformance.processes import Job
+from datamodule_conformance.scenario import observe
 
 with contextlib.suppress(ImportError):
     import torch_xla  # noqa: F401  Lightning imports it where it is installed, for any Trainer.

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pytorch_lightning import LightningDataModule
 
-from benchmark.conformance.call_log import has
-from benchmark.conformance.probe import Step
-from benchmark.conformance.processes import observe_in_processes
-from benchmark.conformance.scenario import LOADERS, Observation, Scenario, observe
-from benchmark.conformance.source import DataModuleSource
+from datamodule_conformance.call_log import has
+from datamodule_conformance.probe import Step
+from datamodule_conformance.processes import observe_in_processes
+from datamodule_conformance.scenario import LOADERS, Observation, Scenario, observe
+from datamodule_conformance.source import DataModuleSource
 
 PREPARED = 2
 FAILS = "a plain fit fails"

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-KIT = "benchmark.conformance."
+KIT = "datamodule_conformance."
 MADE = pytest.StashKey[str]()
 """The DataModule as the summary names it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options for `pytest --pyargs benchmark.conformance`."""
+    """Options for `pytest --pyargs datamodule_conformance`."""
     group = parser.getgroup("conformance of a LightningDataModule")
     group.addoption(
         "--datamodule", metavar="MODULE:NAME", help="a LightningDataModule or what makes one"
@@ -27,9 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the current directory importable, as `python -m` does, and name the marker."""
+    """Where a DataModule is named: the rules' marker, and the current directory as `python -m`
+    has it. A project that asks for no rules gets neither."""
+    if not config.getoption("--datamodule"):
+        return
     config.addinivalue_line("markers", "slow: takes seconds; leave out with -m 'not slow'")
-    if config.getoption("--datamodule") and "" not in sys.path:
+    if "" not in sys.path:
         sys.path.insert(0, "")
 
 
@@ -40,12 +43,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if not config.getoption("--datamodule"):
         raise pytest.UsageError("which DataModule? Name it: --datamodule my.module:MyDataModule")
-    from benchmark.common.errors import UserError
+    from datamodule_conformance.source import SourceError
 
     try:
         made = datamodule_source(config)
         made.make(0)
-    except UserError as error:
+    except SourceError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[MADE] = str(made)
 
@@ -67,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def datamodule_source(config: pytest.Config) -> Any:
     """The DataModule that the options name."""
-    from benchmark.conformance.source import DataModuleSource, parse_arguments
+    from datamodule_conformance.source import DataModuleSource, parse_arguments
 
     arguments = parse_arguments(config.getoption("--datamodule-arg"))
     augmented = not config.getoption("--datamodule-unaugmented")

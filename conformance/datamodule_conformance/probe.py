@@ -11,8 +11,6 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from benchmark.common.digests import element_bytes
-
 LABELS = ("labels", "label", "targets", "target", "y")
 
 
@@ -98,9 +96,15 @@ def seen(batch: Any, loader: int = 0) -> Step:
 def _samples(tensors: list[Tensor]) -> tuple[str, ...]:
     count = min((len(tensor) for tensor in tensors), default=0)
     return tuple(
-        hashlib.sha256(b"".join(element_bytes(tensor[index]) for tensor in tensors)).hexdigest()
+        hashlib.sha256(b"".join(_bytes(tensor[index]) for tensor in tensors)).hexdigest()
         for index in range(count)
     )
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    # contiguous() leaves a view of one element as it is, with strides that view(dtype) refuses.
+    packed = tensor.clone(memory_format=torch.contiguous_format)
+    return packed.view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _labels(batch: Any) -> Tensor | None:

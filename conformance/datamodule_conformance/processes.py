@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.conformance.scenario import Observation, Scenario
-from benchmark.conformance.source import DataModuleSource
+from datamodule_conformance.scenario import Observation, Scenario
+from datamodule_conformance.source import DataModuleSource
 
 TIMEOUT = 600.0
 """Seconds after which processes count as hanging."""
@@ -54,7 +54,7 @@ class ForkServer:
         path = os.pathsep.join(filter(None, sys.path))
         environment = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": _other_hash_seed()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.conformance.fork_server"],
+            [sys.executable, "-m", "datamodule_conformance.fork_server"],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         atexit.register(self.close)

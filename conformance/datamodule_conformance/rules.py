@@ -61,7 +61,7 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
 
 def rules() -> list[Rule]:
     """All of them, in the order of their modules."""
-    modules = [importlib.import_module(f"benchmark.conformance.{name}") for name in MODULES]
+    modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
     tests = [test for module in modules for test in vars(module).values()]
     return [test.rule for test in tests if inspect.isfunction(test) and hasattr(test, "rule")]
 

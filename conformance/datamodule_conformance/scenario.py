@@ -18,9 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmark.conformance.call_log import Call, has, with_call_log
-from benchmark.conformance.probe import Probe, Step
-from benchmark.conformance.source import DataModuleSource
+from datamodule_conformance.call_log import Call, has, with_call_log
+from datamodule_conformance.probe import Probe, Step
+from datamodule_conformance.source import DataModuleSource
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}

@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 from pytorch_lightning import LightningDataModule
 
-from benchmark.common.errors import UserError
+
+class SourceError(ValueError):
+    """There is no such DataModule, or it can't be made: what is wrong, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class DataModuleSource:
         """A new one; `seed` is an argument where it takes one and none was given.
 
         Raises:
-            UserError: there is no such thing, or it makes no LightningDataModule.
+            SourceError: there is no such thing, or it makes no LightningDataModule.
         """
         target, arguments = _find(self.path), dict(self.arguments)
         if "seed" in inspect.signature(target).parameters:
@@ -36,14 +38,14 @@ class DataModuleSource:
         try:
             made = target(**arguments)
         except Exception as error:
-            raise UserError(
-                f"{self} raised {type(error).__name__}: {error}.",
+            raise SourceError(
+                f"{self} raised {type(error).__name__}: {error}. "
                 "Give its arguments as --datamodule-arg key=value.",
             ) from error
         if isinstance(made, LightningDataModule):
             return made
-        raise UserError(
-            f"{self.path} makes a {type(made).__name__}.",
+        raise SourceError(
+            f"{self.path} makes a {type(made).__name__}. "
             "Name a LightningDataModule, or a function that returns one.",
         )
 
@@ -52,11 +54,11 @@ def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     """`key=value` texts, the values as YAML: numbers, truth values and lists are what they look.
 
     Raises:
-        UserError: a text without "=".
+        SourceError: a text without "=".
     """
     for text in texts:
         if "=" not in text:
-            raise UserError(f"--datamodule-arg {text} has no value.", "Write it as key=value.")
+            raise SourceError(f"--datamodule-arg {text} has no value. Write it as key=value.")
     pairs = (text.split("=", 1) for text in texts)
     return tuple((key, yaml.safe_load(value)) for key, value in pairs)
 
@@ -67,7 +69,7 @@ def _find(path: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise UserError(f"--datamodule {path} was not found: {error}.", remedy) from error
+        raise SourceError(f"--datamodule {path} was not found: {error}. {remedy}") from error
     if callable(found):
         return found
-    raise UserError(f"--datamodule {path} is a {type(found).__name__}.", remedy)
+    raise SourceError(f"--datamodule {path} is a {type(found).__name__}. {remedy}")

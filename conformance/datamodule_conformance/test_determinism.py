@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.conformance.observations import (
+from datamodule_conformance.observations import (
     FAILS,
     PREPARED,
     UNREPEATABLE,
@@ -14,8 +14,8 @@ from benchmark.conformance.observations import (
     difference,
     samples,
 )
-from benchmark.conformance.probe import Step
-from benchmark.conformance.rules import expect, rule
+from datamodule_conformance.probe import Step
+from datamodule_conformance.rules import expect, rule
 
 ORDER = (
     "Let the order be a function of (seed, epoch): a sampler with set_epoch, such as "

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.conformance.call_log import Call
-from benchmark.conformance.observations import (
+from datamodule_conformance.call_log import Call
+from datamodule_conformance.observations import (
     FAILS,
     PREPARED,
     Observations,
@@ -17,9 +17,9 @@ from benchmark.conformance.observations import (
     difference,
     samples,
 )
-from benchmark.conformance.probe import Step
-from benchmark.conformance.rules import expect, rule
-from benchmark.conformance.scenario import LOADERS, trainer
+from datamodule_conformance.probe import Step
+from datamodule_conformance.rules import expect, rule
+from datamodule_conformance.scenario import LOADERS, trainer
 
 BATCH = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 

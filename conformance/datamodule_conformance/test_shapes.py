@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmark.conformance.observations import Observations, samples
-from benchmark.conformance.probe import Step
-from benchmark.conformance.rules import expect, rule
+from datamodule_conformance.observations import Observations, samples
+from datamodule_conformance.probe import Step
+from datamodule_conformance.rules import expect, rule
 
 SCALED = 20.0
 """Beyond this a float image was not scaled: normalised ones lie within 5, raw ones reach 255."""

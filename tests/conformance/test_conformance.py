@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.common.formatting import table
-from benchmark.conformance.rules import rules
+from datamodule_conformance.rules import rules
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
 from tests.conftest import LAUNCHERS, REPOSITORY, launch
@@ -17,7 +17,7 @@ QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
 # The outer pytest looks after unraisable exceptions; each inner one would also collect garbage
 # twice, which takes as long as the rules do.
 KIT = [
-    "--pyargs", "benchmark.conformance", "-p", "no:cacheprovider",
+    "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
     "-p", "no:unraisableexception", "-W", QUIET,
 ]  # fmt: skip
 AGAIN = {"a_second_fit_sees_what_the_first_saw", "it_works_again_after_an_error"}
@@ -179,7 +179,7 @@ def test_this_projects_datamodule_keeps_every_rule(images: Path, tmp_path: Path)
     options = [option for text in arguments for option in ("--datamodule-arg", text)]
     program = Path(sys.executable).parent / "pytest"
     done = subprocess.run(
-        [program, "--pyargs", "benchmark.conformance", "-p", "no:cacheprovider",
+        [program, "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
          "--datamodule", "benchmark.data.datamodule:ImageDataModule", *options],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
     )  # fmt: skip

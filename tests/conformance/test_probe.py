@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.conformance.probe import seen
+from datamodule_conformance.probe import seen
 
 
 @pytest.mark.parametrize("size", [1, 2])

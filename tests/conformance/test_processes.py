@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmark.conformance import processes
-from benchmark.conformance.processes import observe_in_processes
-from benchmark.conformance.scenario import Observation, Scenario
-from benchmark.conformance.source import DataModuleSource
+from datamodule_conformance import processes
+from datamodule_conformance.processes import observe_in_processes
+from datamodule_conformance.scenario import Observation, Scenario
+from datamodule_conformance.source import DataModuleSource
 
 pytestmark = pytest.mark.slow
 TWO = Scenario(ranks=2)

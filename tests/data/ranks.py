@@ -13,8 +13,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from benchmark.conformance.call_log import Call, with_call_log
 from benchmark.data.datamodule import Batch, ImageDataModule
+from datamodule_conformance.call_log import Call, with_call_log
 from tests.mean import Mean
 from tests.small import hide_torch_xla
 

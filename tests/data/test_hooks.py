@@ -13,8 +13,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
-from benchmark.conformance.call_log import Call, with_call_log
 from benchmark.data.datamodule import ImageDataModule
+from datamodule_conformance.call_log import Call, with_call_log
 from tests.mean import Mean
 
 BATCH: list[Call] = [

@@ -81,7 +81,7 @@ def first_failure(root: Path, tests: Iterable[str], timeout: float | None = None
     """The node id of the first of `tests` that fails in the copy at `root`."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     # Processes that tests start elsewhere must find the copy too.
-    environment = os.environ | {"PYTHONPATH": str(root)}
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'conformance'}"}
     try:
         done = subprocess.run(
             command, cwd=root, env=environment, timeout=timeout, capture_output=True, text=True

@@ -1,0 +1,92 @@
+"""The kit in a project of somebody else's, whose modules are called as they like."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests import REPOSITORY
+
+KIT = REPOSITORY / "conformance"
+DISTRIBUTIONS = {
+    "lightning_fabric": "pytorch-lightning", "lightning_utilities": "pytorch-lightning",
+    "pytorch_lightning": "pytorch-lightning", "yaml": "pyyaml", "torch_xla": None,
+}  # fmt: skip
+"""What brings a module, where it is called otherwise; None: the kit does without it."""
+OWN = "SPEED = 1"
+TEST = "import benchmark\n\n\ndef test_own_module():\n    assert benchmark.SPEED == 1\n"
+DATA = """
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Data(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 0, 1])), 2)
+"""
+
+
+@pytest.fixture(params=["benchmark.py", "benchmark/__init__.py"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """One with a module called `benchmark`, as timm has one, and strict about markers."""
+    own = tmp_path / request.param
+    own.parent.mkdir(exist_ok=True)
+    own.write_text(OWN)
+    (tmp_path / "test_own.py").write_text(TEST)
+    (tmp_path / "mine.py").write_text(DATA)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    return tmp_path
+
+
+def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider"], cwd=project, env=environment, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+
+
+PYTEST = (str(Path(sys.executable).parent / "pytest"),)
+MODULE = (sys.executable, "-m", "pytest")
+
+
+@pytest.mark.parametrize("program", [PYTEST, MODULE], ids=["pytest", "python -m pytest"])
+def test_a_project_keeps_its_own_modules(project: Path, program: tuple[str, ...]) -> None:
+    done = run(project, *program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_rules_run_there(project: Path) -> None:
+    rule = "each_epoch_has_its_own_order or fresh_process"
+    done = run(
+        project, *PYTEST, "--pyargs", "datamodule_conformance", "--datamodule", "mine:Data",
+        "-k", rule,
+    )  # fmt: skip
+    assert "mine:Data(): 1 rules hold, 1 broken, 0 not judged" in done.stdout, done.stderr
+
+
+def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:
+    assert "slow" not in run(project, *PYTEST, "--markers").stdout
+
+
+def test_it_imports_what_it_declares_and_nothing_else() -> None:
+    content = tomllib.loads((KIT / "pyproject.toml").read_text())
+    declared = {text.split(">")[0] for text in content["project"]["dependencies"]}
+    files = (KIT / "datamodule_conformance").glob("*.py")
+    modules = set().union(*(_imported(path) for path in files)) - sys.stdlib_module_names
+    needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"datamodule_conformance"}}
+    assert needed - {None} == declared
+
+
+def _imported(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in names}

@@ -90,6 +90,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(restore)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The measurements are asked for by their folder; without it, all would be skipped."""
+    only = config.getoption("benchmark_only", False)
+    if only and not any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
+        raise pytest.UsageError(
+            "No measurement is among these tests. Name their folder: "
+            "pytest tests/throughput/bench --benchmark-only"
+        )
+
+
 def write_images(
     root: Path,
     classes: int = 3,

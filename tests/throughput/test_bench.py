@@ -89,6 +89,41 @@ def test_a_slower_run_fails_the_comparison(bench: Bench) -> None:
     assert "Performance has regressed" in compared.stdout + compared.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--benchmark-autosave", "--benchmark-json=nothing.json", "--benchmark-histogram"),
+        ("--benchmark-compare=nothing", "--benchmark-compare-fail=median:10%"),
+    ],
+    ids=" ".join,
+)
+def test_where_nothing_is_measured_the_reason_is_read(
+    bench: Bench, options: tuple[str, ...]
+) -> None:
+    """Warnings are errors in the tests; pytest-benchmark warns while pytest starts and ends."""
+    done = bench.run(*options, "-k", "tpu")
+    assert "tpu is unavailable: " in done.stdout
+    assert "2 skipped" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_images_one_line_says_so(bench: Bench, tmp_path: Path) -> None:
+    for path in bench.root.iterdir():
+        if path.name != "data":
+            (tmp_path / path.name).symlink_to(path)
+    done = Bench(tmp_path, "").run("--benchmark-autosave")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert (done.stdout + done.stderr).count("data/train is missing. A dataset needs") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_benchmark_only_names_the_folder_of_the_measurements() -> None:
+    done = run_pytest(REPOSITORY, "--benchmark-only", str(TESTS))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "Name their folder: pytest tests/throughput/bench --benchmark-only" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_it_is_left_out_of_the_correctness_run() -> None:
     listed = run_pytest(REPOSITORY, "--collect-only", "-q", str(TESTS), "-k", "test_throughput")
     assert "tests/throughput/test_throughput.py" in listed.stdout

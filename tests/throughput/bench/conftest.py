@@ -1,12 +1,14 @@
 """Each accelerator of params.yaml, ready to be timed; its figures as a table when all is done."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from statistics import quantiles
 from typing import Any
 
 import pytest
 
 from benchmark.common import code
+from benchmark.common.errors import UserError
 from benchmark.common.files import write_text
 from benchmark.common.formatting import table
 from benchmark.common.parameters import Parameters, load_parameters
@@ -70,9 +72,20 @@ def mode_timer(
     found = accelerators.find(request.param)
     if not found.available:
         pytest.skip(f"{found.label} is unavailable: {found.reason}")
-    check(found.name, parameters.train)
-    with ModeTimer(found.name, parameters) as ready:
+    with ExitStack() as stack:
+        with one_line():
+            check(found.name, parameters.train)
+            ready = stack.enter_context(ModeTimer(found.name, parameters))
         yield ready
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """What the user can correct ends the session with its message, once and without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from benchmark.common.parameters import (
 from benchmark.common.results import Results, write_result
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import accelerators
-from tests import REPOSITORY, made_results
+from tests import PARAMETERS, made_results
 
 # The same examples on each run, and no clock: the machine may be busy.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
@@ -151,8 +151,8 @@ def images(tmp_path: Path) -> Path:
 
 
 def small_content() -> dict[str, Any]:
-    """params.yaml as it is in the repository, made small."""
-    content: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    """The tests' own parameters, made small."""
+    content: dict[str, Any] = yaml.safe_load(PARAMETERS.read_text())
     content["accelerators"] = ["cpu"]
     content["controls"] = []
     content["model"] |= {"weights": "random", "channels_last": False}

@@ -10,7 +10,7 @@ import yaml
 
 from benchmark.__main__ import main
 from benchmark.machine import accelerators
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
 
 
 def files(root: Path) -> dict[str, bytes]:

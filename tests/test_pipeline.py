@@ -32,9 +32,15 @@ from provenance.recipe import load_recipe
 from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
-from tests.conftest import REPOSITORY, write_images
+from tests import PARAMETERS, REPOSITORY
+from tests.conftest import write_images
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
+BUNDLED = {
+    "data": "5106bb2cfd05250792b34679ecb4d56c.dir",
+    "weights": "f830aaba4fece38700e5ae756611da20.dir",
+}
+"""What the repository's own pins name."""
 REMOTE = REPOSITORY / ".dvc/remote/files/md5"
 
 
@@ -56,7 +62,7 @@ def test_the_code_stage_writes_what_stages_depend_on() -> None:
 
 
 def test_declared_parameters_exist() -> None:
-    content = load_parameters(REPOSITORY / "params.yaml").model_dump()
+    content = load_parameters(PARAMETERS).model_dump()
     for stage in PIPELINE["stages"].values():
         for name in stage.get("params", []):
             value = content
@@ -89,7 +95,7 @@ def test_the_remotes_objects_are_what_their_names_say() -> None:
 
 
 def test_the_bundled_dataset_is_small_and_whole() -> None:
-    pin = read_pin(REPOSITORY / "data.dvc")
+    pin = bundled_pin("data")
     assert pin["nfiles"] == len(SPECIES) * 30
     sizes = np.array([path.stat().st_size for path in bundled().values()])
     assert sizes.sum() == pin["size"] < 45e6
@@ -126,9 +132,20 @@ def test_source_species_are_none_of_the_targets() -> None:
     assert not sources_drawn & targets_drawn
 
 
+def bundled_pin(name: str) -> dict[str, Any]:
+    """The pin of the bundled images or weights; skips where the user has pinned others."""
+    path = REPOSITORY / f"{name}.dvc"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not here: the bundled {name} are not pinned")
+    pin = read_pin(path)
+    if pin["md5"] != BUNDLED[name]:
+        pytest.skip(f"{path.name} pins others than the bundled {name}")
+    return pin
+
+
 def bundled(name: str = "data") -> dict[str, Path]:
     """Each pinned file's path in its directory, and the object that holds it."""
-    pin = read_pin(REPOSITORY / f"{name}.dvc")["md5"]
+    pin = bundled_pin(name)["md5"]
     listing = read_json_list(REMOTE / pin[:2] / pin[2:])
     return {entry["relpath"]: REMOTE / entry["md5"][:2] / entry["md5"][2:] for entry in listing}
 
@@ -200,8 +217,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pipeline") / "template"
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", root], check=True)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copy(REPOSITORY / name, root)
+    for path in (REPOSITORY / "dvc.yaml", PARAMETERS, REPOSITORY / ".dvcignore"):
+        shutil.copy(path, root)
     shutil.copytree(REPOSITORY / "benchmark", root / "benchmark")
     (root / ".venv").symlink_to(sys.prefix)
     (root / ".dvc").mkdir()
@@ -426,16 +443,18 @@ def test_nothing_in_the_repository_names_a_machine_or_an_index() -> None:
             assert not words.search(path.read_text(encoding="utf-8", errors="replace")), name
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "data.dvc", "weights.dvc"])
-def test_dvc_writes_a_file_as_it_is(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [PARAMETERS, *(REPOSITORY / f"{name}.dvc" for name in BUNDLED)])
+def test_dvc_writes_a_file_as_it_is(path: Path, tmp_path: Path) -> None:
     """Else an experiment, even one that fails, would leave lines changed that nobody changed."""
-    copy = Path(shutil.copy(REPOSITORY / name, tmp_path))
-    if name == "params.yaml":
+    if path != PARAMETERS:
+        bundled_pin(path.stem)
+    copy = Path(shutil.copy(path, tmp_path))
+    if path == PARAMETERS:
         apply_overrides(copy, ["seed=7"])
     else:
         with modify_yaml(str(copy)):
             pass
-    assert copy.read_text() == (REPOSITORY / name).read_text()
+    assert copy.read_text() == path.read_text()
 
 
 def commit(repository: Path) -> None:

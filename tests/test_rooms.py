@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.common import code
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
 
 ALLOWED: dict[str, set[str]] = {
     "common": set(),

@@ -5,11 +5,15 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
-from tests.conftest import REPOSITORY
+from tests import PARAMETERS, REPOSITORY
 
 
 def test_the_repositorys_own_file_is_valid() -> None:
-    parameters = load_parameters(REPOSITORY / "params.yaml")
+    load_parameters(REPOSITORY / "params.yaml")
+
+
+def test_the_bundled_run_is_valid() -> None:
+    parameters = load_parameters(PARAMETERS)
     assert parameters.train.learning_rate == 1e-4
     assert parameters.accelerators == ("cpu", "gpu", "tpu")
 

@@ -8,9 +8,10 @@ import pytest
 
 from benchmark.common.formatting import table
 from datamodule_conformance.rules import rules
+from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
-from tests.conftest import LAUNCHERS, REPOSITORY, launch
+from tests.conftest import LAUNCHERS, launch
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmark.report.documentation import documentation
-from tests.conftest import REPOSITORY
+from tests import REPOSITORY
 from tests.report.golden import CASES, HERE, NAMES, forms
 
 ALL = [(name, suffix) for name in CASES for suffix in ("json", "md", "html")]

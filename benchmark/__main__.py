@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 
 from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
+from benchmark.data.loader_errors import explain_loader_errors
 
 PLAIN_STAGES = {
     "dataset": ("data", "fetch and check the pinned images and weights"),
@@ -25,19 +25,6 @@ ACCELERATOR_STAGES = {
 """The same for stages that run on an accelerator."""
 
 
-LOADER_ERRORS = {
-    "Bus error": (
-        "A loader process found no room in /dev/shm.",
-        "Enlarge it (docker run --shm-size=1g), or set data.num_workers = 0.",
-    ),
-    "DataLoader timed out": (
-        "The loader processes gave no batch for minutes.",
-        "Set data.num_workers = 0 to see where they wait.",
-    ),
-}
-"""By what torch's error says."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
@@ -47,22 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if options.command == "compare" else 1
-
-
-@contextmanager
-def explain_loader_errors() -> Iterator[None]:
-    """Makes a UserError of what loader processes cannot say for themselves.
-
-    Raises:
-        UserError: they were killed for a lack of shared memory, or gave no batch for too long.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        for sign, (what, remedy) in LOADER_ERRORS.items():
-            if sign in str(error):
-                raise UserError(what, remedy) from error
-        raise
 
 
 def _dispatch(options: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from benchmark.common.parameters import DataParameters, Parameters, parse_parame
 from benchmark.common.results import write_result
 from benchmark.data.cache import DecodeCache
 from benchmark.data.folder import DatasetFiles, SplitFiles, scan
+from benchmark.data.loader_errors import explain_loader_errors
 from benchmark.data.randomness import permutation
 from benchmark.machine import accelerators, processors
 from benchmark.throughput import efficiency, overhead
@@ -59,7 +60,7 @@ def end_with_parent(pipe: int) -> None:
 def attempt(accelerator: str, parameters: Parameters, number: int) -> Measurement | NotMeasured:
     """`measure`; errors that a user can correct, and a lack of memory, are results too."""
     try:
-        with explain_system_errors():
+        with explain_system_errors(), explain_loader_errors():
             return measure(accelerator, parameters, number)
     except UserError as error:
         return NotMeasured(status="refused", reason=str(error))

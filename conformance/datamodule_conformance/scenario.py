@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +25,11 @@ from datamodule_conformance.source import DataModuleSource
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
+LOADER_TIMEOUT = 600.0
+"""Seconds after which a loader's workers count as hanging."""
+LONGEST = 70
+"""Bytes of a temporary directory in which a socket of multiprocessing's still has a path that fits;
+a cluster's may be longer, and workers would then wait for ever."""
 SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 
 
@@ -151,10 +157,19 @@ def trainer(**options: Any) -> pl.Trainer:
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
     """Run it in this process, from seeded generators that are put back afterwards."""
+    make_room_for_sockets()
     one = scenario.ranks == 1
     rank = patch.object(rank_zero_only, "rank", 0) if one else contextlib.nullcontext()
     with tempfile.TemporaryDirectory() as folder, _seeded(scenario.seed), rank:
         return _ScenarioRun(source, scenario, folder).go()
+
+
+def make_room_for_sockets() -> None:
+    """Where the temporary directory's path is too long, multiprocessing's sockets go to /tmp."""
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) > LONGEST:
+        with patch.object(tempfile, "tempdir", "/tmp"):
+            util.get_temp_dir()  # is made once, and kept
 
 
 def with_workers(loaders: Any, count: int) -> Any:
@@ -163,7 +178,7 @@ def with_workers(loaders: Any, count: int) -> Any:
     def changed(loader: DataLoader[Any]) -> DataLoader[Any]:
         loader.num_workers = count
         loader.prefetch_factor = 2 if count else None
-        loader.timeout = loader.timeout if count else 0
+        loader.timeout = (loader.timeout or LOADER_TIMEOUT) if count else 0
         if not count:
             object.__setattr__(loader, "persistent_workers", False)  # refused after __init__
         return loader

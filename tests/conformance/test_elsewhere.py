@@ -47,7 +47,7 @@ def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
     return subprocess.run(
         [*command, "-p", "no:cacheprovider"], cwd=project, env=environment, capture_output=True,
-        text=True, timeout=300,
+        text=True, timeout=120,
     )  # fmt: skip
 
 
@@ -70,6 +70,18 @@ def test_rules_run_there(project: Path) -> None:
         "-k", rule,
     )  # fmt: skip
     assert "mine:Data(): 1 rules hold, 1 broken, 0 not judged" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_workers_answer_under_a_long_temporary_directory(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project / ("d" * 120)
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    rule = ["--datamodule", "mine:Data", "-k", "workers_change_nothing"]
+    done = run(project, *PYTEST, "--pyargs", "datamodule_conformance", *rule)
+    assert "1 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:

@@ -123,6 +123,9 @@ def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> Non
     assert lacking == NotMeasured(status="out of memory", reason="out of memory")
     refused = NotMeasured(status="refused", reason="No. Do.")
     assert fail(UserError("No.", "Do.")) == refused
+    killed = fail(RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."))
+    assert killed.status == "refused"
+    assert killed.reason.startswith("A loader process found no room in /dev/shm. ")
     with pytest.raises(ZeroDivisionError):
         fail(ZeroDivisionError())
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2 if options.command == "compare" else 1
+        return 2 if options.command in ("compare", "duel") else 1
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -42,6 +43,13 @@ def _dispatch(options: argparse.Namespace) -> int:
         from benchmark.report import gate
 
         return gate.run(options.before, options.after, options.max_regression)
+    if options.command == "duel":
+        from benchmark.duel import duel
+
+        names, files = (options.before, options.after), (options.markdown, options.json)
+        return duel.run(
+            names, options.accelerator, load_parameters(), options.max_regression, files
+        )
     _run(options, load_parameters())
     return 0
 
@@ -103,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Exits with 1 after a regression, with 2 if something cannot be compared.",
     )
     _add_sides(compare)
+    duel = commands.add_parser(
+        "duel",
+        help="time two revisions in turns: is one slower?",
+        description="Exits with 1 if more than the limit was lost, with 2 if it is undecided.",
+    )
+    _add_revisions(duel)
     return parser
 
 
@@ -127,6 +141,21 @@ def _add_sides(compare: argparse.ArgumentParser) -> None:
         metavar="PART",
         help="largest part of throughput or accuracy that may be lost (default: 0.05)",
     )
+
+
+def _add_revisions(duel: argparse.ArgumentParser) -> None:
+    duel.add_argument("before", help="git revision")
+    duel.add_argument("after", nargs="?", default=".", help="the other (default: as it is here)")
+    duel.add_argument("--accelerator", choices=ACCELERATORS, default="cpu", help="default: cpu")
+    duel.add_argument(
+        "--max-regression",
+        type=fraction,
+        default=0.03,
+        metavar="PART",
+        help="largest part of throughput that may be lost (default: 0.03)",
+    )
+    for form in ("markdown", "json"):
+        duel.add_argument(f"--{form}", type=Path, metavar="FILE", help=f"write it as {form} too")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""A revision's code, in a directory of its own for as long as it is needed."""
+
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from benchmark.common import git
+from benchmark.common.errors import UserError
+
+WORKING_TREE = "."
+
+
+@contextmanager
+def code_of(name: str) -> Iterator[Path]:
+    """The directory that holds `benchmark` as `name` has it: a git revision, or "." for what
+    stands here. Nothing is written to the repository.
+
+    Raises:
+        UserError: git has no such revision; with git's own reason.
+    """
+    if name == WORKING_TREE:
+        yield Path.cwd()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
+            archive.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def _archive(name: str) -> bytes:
+    command = ["git", "archive", name, "benchmark"]
+    try:
+        done = subprocess.run(command, env=git.environment(), capture_output=True)
+    except FileNotFoundError:
+        raise UserError(f"{name!r} needs git, which is not installed.", "Install it.") from None
+    if done.returncode:
+        reason = " ".join(done.stderr.decode(errors="replace").split())
+        raise UserError(f"{name!r} is no git revision of this suite ({reason}).", "Name another.")
+    return done.stdout

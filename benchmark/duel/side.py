@@ -1,0 +1,87 @@
+"""A process that trains with one revision, and stands still while the other one runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmark.common.errors import UserError
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+class Side:
+    """One revision's process, in a group of its own with its loaders' processes.
+
+    Raises:
+        UserError: the revision cannot be measured with the task, or its process ended.
+    """
+
+    def __init__(self, name: str, code: Path, task: Mapping[str, Any]) -> None:
+        self.name = name
+        environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=environment, process_group=0,
+        )  # fmt: skip
+        try:
+            self.step_seconds: float = self._ask(json.dumps(task))["step_seconds"]
+        except BaseException:
+            self.close()
+            raise
+        self._signal(signal.SIGSTOP)
+
+    def time(self, steps: int) -> float:
+        """Seconds of a block of steps; the process runs for no longer."""
+        self._signal(signal.SIGCONT)
+        seconds: float = self._ask(str(steps))["seconds"]
+        self._signal(signal.SIGSTOP)
+        return seconds
+
+    def close(self) -> None:
+        """End it and its loaders' processes."""
+        self._signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        assert self.process.stdin
+        assert self.process.stdout
+        with suppress(BrokenPipeError):
+            print(line, file=self.process.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
+        if "refused" in answer:
+            raise UserError(
+                f"{self.name} cannot be measured: {answer['refused']}", "Name another revision."
+            )
+        if not answer:
+            status = self.process.wait()
+            raise UserError(
+                f"The process of {self.name} ended with status {status}.",
+                "Its own words are above.",
+            )
+        return answer
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+@contextmanager
+def sides(
+    names: tuple[str, str], codes: tuple[Path, Path], task: Mapping[str, Any]
+) -> Iterator[tuple[Side, Side]]:
+    """Both, started one after the other, standing still."""
+    before = Side(names[0], codes[0], task)
+    try:
+        after = Side(names[1], codes[1], task)
+        try:
+            yield before, after
+        finally:
+            after.close()
+    finally:
+        before.close()

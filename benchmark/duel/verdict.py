@@ -1,0 +1,90 @@
+"""What the pairs of a duel say, after each of a few looks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, exp, log
+from statistics import fmean, stdev
+from typing import Literal
+
+from scipy.stats import t as student
+from scipy.stats import trim_mean
+
+from benchmark.common.statistics import Interval
+
+LOOKS = (6, 10, 15)
+"""Pairs of processes after which a duel may end."""
+SIGNIFICANCE = 0.05
+"""Chance of calling two equal revisions different, over all looks (Bonferroni's bound)."""
+TRIMMED = 0.2
+"""Part of the quotients of a pair that is left out at each end."""
+Kind = Literal["slower", "equal", "faster", "undecided"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the second revision's rate compares with the first one's."""
+
+    kind: Kind
+    ratio: Interval
+    """Rate after over rate before, with its interval at this look."""
+    pairs: int
+    limit: float
+    """Largest part of the rate that may be lost."""
+
+    @property
+    def status(self) -> int:
+        """0; 1: more than the limit was lost; 2: undecided."""
+        if self.kind == "undecided":
+            return 2
+        return int(self.kind == "slower" and 1 - self.ratio.estimate > self.limit)
+
+    def __str__(self) -> str:
+        change = "{:+.1%} ({:+.1%} to {:+.1%})".format(
+            *(end - 1 for end in (self.ratio.estimate, self.ratio.low, self.ratio.high))
+        )
+        return f"{self.kind}: {change} images/s, {self.pairs} pairs{self._more()}"
+
+    def _more(self) -> str:
+        if self.kind == "equal":
+            return f", within {self.limit:.0%}"
+        if self.kind != "undecided":
+            return ""
+        reach = log(self.ratio.high / self.ratio.low) / 2
+        needed = ceil(self.pairs * (reach / -log(1 - self.limit)) ** 2)
+        return f"; some {needed} pairs would tell a change of {self.limit:.0%} from none"
+
+
+def sample(quotients: Sequence[float]) -> float:
+    """A pair of processes as one sample: the trimmed mean of its blocks' quotients, as logarithms.
+
+    A block that something disturbed is an outlier of one side.
+    """
+    return exp(float(trim_mean([log(quotient) for quotient in quotients], TRIMMED)))
+
+
+def ratio(samples: Sequence[float]) -> Interval:
+    """The mean of the logarithms with Student's interval, wide enough for all looks together.
+
+    Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
+    """
+    logarithms = [log(each) for each in samples]
+    reach = float(student.ppf(1 - SIGNIFICANCE / len(LOOKS) / 2, len(samples) - 1))
+    error = reach * stdev(logarithms) / len(samples) ** 0.5
+    centre = fmean(logarithms)
+    return Interval(exp(centre), exp(centre - error), exp(centre + error))
+
+
+def judge(samples: Sequence[float], limit: float) -> Verdict:
+    """What is known after these pairs.
+
+    An interval that excludes 1 is a difference; one within the limit on both sides is equality.
+    """
+    found = ratio(samples)
+    kind: Kind = "undecided"
+    if found.high < 1:
+        kind = "slower"
+    elif found.low > 1:
+        kind = "faster"
+    elif found.low >= 1 - limit and found.high <= 1 / (1 - limit):
+        kind = "equal"
+    return Verdict(kind, found, len(samples), limit)

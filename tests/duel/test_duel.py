@@ -1,0 +1,112 @@
+"""A duel of two real processes, with a small network, and one whose steps are made slower."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmark.__main__ import main
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import Parameters
+from benchmark.duel import duel, side, verdict
+from benchmark.duel.revision import code_of
+from benchmark.duel.side import Side
+from tests import REPOSITORY
+
+ECHO = """
+import json, os, sys
+task = json.loads(sys.stdin.readline())
+factor = float(open(os.environ["PYTHONPATH"] + "/factor").read())
+print(json.dumps({"step_seconds": 0.25, "pid": os.getpid()}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"seconds": int(line) * factor}), flush=True)
+"""
+Make = Callable[[float], Path]
+
+
+@pytest.fixture
+def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Directories of "code" whose steps take as long as they are told."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(ECHO)
+    monkeypatch.setattr(side, "WORKER", worker)
+
+    def made(seconds: float) -> Path:
+        folder = tmp_path / f"{seconds}"
+        folder.mkdir(exist_ok=True)
+        (folder / "factor").write_text(f"{seconds}")
+        return folder
+
+    return made
+
+
+def test_a_slower_revision_is_found_at_the_first_look(
+    revision: Make, parameters: Parameters
+) -> None:
+    codes = revision(1.0), revision(1.1)
+    found = duel.measure(("a", "b"), codes, "cpu", parameters, 0.03)
+    assert (found.kind, found.status, found.pairs) == ("slower", 1, verdict.LOOKS[0])
+    assert found.ratio.estimate == pytest.approx(1 / 1.1)
+
+
+def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
+    one = Side("a", revision(1.0), {})
+    try:
+        process = psutil.Process(one.process.pid)
+        assert process.status() == psutil.STATUS_STOPPED
+        assert one.time(3) == 3.0
+        assert process.status() == psutil.STATUS_STOPPED
+    finally:
+        one.close()
+    assert not psutil.pid_exists(one.process.pid)
+
+
+def test_what_a_side_cannot_do_is_one_line(
+    revision: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = revision(1.0)
+    (tmp_path / "worker.py").write_text('print(\'{"refused": "too old."}\')')
+    with pytest.raises(UserError, match=r"^a cannot be measured: too old\. Name another"):
+        Side("a", code, {})
+    (tmp_path / "worker.py").write_text("import sys; sys.exit(3)")
+    with pytest.raises(UserError, match="The process of a ended with status 3"):
+        Side("a", code, {})
+
+
+def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    (tmp_path / "benchmark").mkdir()
+    file = tmp_path / "benchmark/x.py"
+    file.write_text("old")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    file.write_text("new")
+    with code_of("HEAD") as old, code_of(".") as new:
+        assert (old / "benchmark/x.py").read_text() == "old"
+        assert (new / "benchmark/x.py").read_text() == "new"
+    assert not old.exists()
+    with pytest.raises(UserError, match=r"'nothing' is no git revision of this suite \(fatal: "):
+        next(code_of("nothing").gen)
+
+
+@pytest.mark.slow
+def test_two_real_revisions(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Both are this code: equal, or undecided after two noisy pairs of a tiny network."""
+    monkeypatch.setattr(duel, "LOOKS", (2,))
+    monkeypatch.setattr(duel, "BLOCKS", 2)
+    (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
+    status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
+    said = json.loads((workspace / "duel.json").read_text())
+    assert status == said["status"]
+    assert said["pairs"] == 2
+    assert 0.2 < said["ratio"]["estimate"] < 5
+    assert "| cpu | . | . |" in (workspace / "duel.md").read_text()
+    assert "cpu: . against .: " in capfd.readouterr().out

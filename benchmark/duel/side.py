@@ -34,13 +34,13 @@ class Side:
         except BaseException:
             self.close()
             raise
-        self._signal(signal.SIGSTOP)
+        self._stand_still()
 
     def time(self, steps: int) -> float:
         """Seconds of a block of steps; the process runs for no longer."""
         self._signal(signal.SIGCONT)
         seconds: float = self._ask(str(steps))["seconds"]
-        self._signal(signal.SIGSTOP)
+        self._stand_still()
         return seconds
 
     def close(self) -> None:
@@ -65,6 +65,11 @@ class Side:
                 "Its own words are above.",
             )
         return answer
+
+    def _stand_still(self) -> None:
+        """Return when it does; the signal alone takes its time."""
+        self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -51,7 +51,6 @@ ELSEWHERE = {
     ".venv/bin/python -m pytest tests/data": "this is how these tests run",
     ".venv/bin/python -m pytest tests/throughput/bench --benchmark-autosave": "as `make bench`",
     ".venv/bin/python -m benchmark duel HEAD --max-regression 0.03": LONG,
-    "duel HEAD HEAD": LONG,
     ".venv/bin/python -m tests.mutants": LONG,
     ".venv/bin/python -m tests.mutants NAME": "tests/test_mutants.py",
     ".venv/bin/python -m tests.throughput.noise": LONG,

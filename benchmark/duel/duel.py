@@ -6,7 +6,8 @@ new. Within a pair single blocks take turns, the first of each two drawn, while 
 stands still.
 """
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from benchmark.data.randomness import permutation
 from benchmark.duel.report import as_json, as_markdown
 from benchmark.duel.revision import code_of
 from benchmark.duel.side import Side, sides
-from benchmark.duel.verdict import LOOKS, Verdict, judge, sample
+from benchmark.duel.verdict import LOOKS, Verdict, decided, judge, sample
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.processors import warn_if_busy
@@ -69,19 +70,27 @@ def measure(
     """Pairs of processes until a look decides, or the last look is over."""
     task = {"accelerator": accelerator, "parameters": _content(parameters)}
     samples: list[float] = []
+    with _progress() as tell:
+        while not decided(samples, limit):
+            with sides(names, codes, task) as pair:
+                samples.append(_pair(pair, parameters, len(samples)))
+            tell(f"{judge(samples, limit)}" if samples[1:] else "one pair of processes so far")
+    return judge(samples, limit)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """What to call after each pair: a bar and the interval so far; lines where no terminal is."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("pairs of processes", total=LOOKS[-1])
-        for number in range(LOOKS[-1]):
-            with sides(names, codes, task) as pair:
-                samples.append(_pair(pair, parameters, number))
-            progress.advance(bar)
-            if len(samples) > 1:
-                verdict = judge(samples, limit)
-                progress.update(bar, description=str(verdict))
-            if len(samples) in LOOKS and verdict.kind != "undecided":
-                break
-    return verdict
+        bar = progress.add_task("starting two processes", total=LOOKS[-1])
+
+        def tell(words: str) -> None:
+            progress.update(bar, advance=1, description=words)
+            if not console.is_terminal:
+                print(words, flush=True)
+
+        yield tell
 
 
 def _content(parameters: Parameters) -> dict[str, Any]:

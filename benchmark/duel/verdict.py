@@ -88,3 +88,10 @@ def judge(samples: Sequence[float], limit: float) -> Verdict:
     elif found.low >= 1 - limit and found.high <= 1 / (1 - limit):
         kind = "equal"
     return Verdict(kind, found, len(samples), limit)
+
+
+def decided(samples: Sequence[float], limit: float) -> bool:
+    """Whether no further pair is needed: only at a look, so that the interval holds."""
+    if len(samples) not in LOOKS:
+        return False
+    return len(samples) == LOOKS[-1] or judge(samples, limit).kind != "undecided"

@@ -22,6 +22,7 @@ from benchmark.report.record import MACHINES
 from benchmark.report.schema import Absent, Record
 
 OK, REGRESSION, INCOMPARABLE = 0, 1, 2
+DUEL = "(To time two revisions on this machine, in turns: python -m benchmark duel BEFORE AFTER.)"
 GATED = ("trainer", "accuracy")
 """What can fail the gate; the rates of other modes tell where a change comes from."""
 
@@ -67,6 +68,8 @@ def run(before: str, after: str, limit: float) -> int:
     lost = [change for change in changes if change.regressed(limit)]
     for line in (*refusals, *map(str, changes)):
         print(line)
+    if refusals and not (one.exported or other.exported):
+        print(DUEL)
     for change in lost:
         print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
     return REGRESSION if lost else INCOMPARABLE if refusals else OK

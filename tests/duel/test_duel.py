@@ -100,7 +100,7 @@ def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Both are this code: equal, or undecided after two noisy pairs of a tiny network."""
-    monkeypatch.setattr(duel, "LOOKS", (2,))
+    monkeypatch.setattr(verdict, "LOOKS", (2,))
     monkeypatch.setattr(duel, "BLOCKS", 2)
     (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
     status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])

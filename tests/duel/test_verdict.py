@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmark.duel.verdict import LOOKS, judge, ratio, sample
+from benchmark.duel.verdict import LOOKS, decided, judge, ratio, sample
 
 
 def samples(true: float, scatter: float, count: int, seed: int = 0) -> list[float]:
@@ -46,3 +46,9 @@ def test_equal_revisions_are_rarely_called_different(count: int) -> None:
     """By one look in sixty, so that three looks are wrong in one of twenty."""
     missed = sum(1 not in ratio(samples(1.0, 0.02, count, seed)) for seed in range(1500))
     assert missed / 1500 == pytest.approx(0.05 / 3, abs=0.01)
+
+
+def test_a_duel_ends_at_looks_only() -> None:
+    clear, unclear = samples(0.8, 0.001, 15), samples(1.0, 0.5, 15)
+    ends = [[n for n in range(2, 16) if decided(each[:n], 0.03)] for each in (clear, unclear)]
+    assert ends == [list(LOOKS), [LOOKS[-1]]]

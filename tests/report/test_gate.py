@@ -141,6 +141,11 @@ def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace,
     assert out.startswith("cpu: not compared: other machine (a cpu of m1, then a cpu of m2): ")
 
 
+def test_where_two_commits_cannot_be_compared_the_duel_is_named(workspace, capsys) -> None:
+    gate.run(".", str(workspace), 0.05)
+    assert capsys.readouterr().out.endswith(f"{gate.DUEL}\n")
+
+
 def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
     for machine, rate in (("m1", 100.0), ("m2", 90.0)):
         path = Path(f"reports/machines/{machine}/cpu.json")
@@ -219,7 +224,7 @@ def test_the_limit_is_a_part(capsys, limit: str) -> None:
 def test_nothing_measured_before_cannot_be_compared(capsys, monkeypatch) -> None:
     monkeypatch.setattr(gate, "read", lambda source: gate.Side({}, False))
     assert gate.run("a", "b", 0.05) == 2
-    assert capsys.readouterr().out == "nothing was measured in the first\n"
+    assert capsys.readouterr().out == f"nothing was measured in the first\n{gate.DUEL}\n"
 
 
 def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:

@@ -5,6 +5,7 @@ the hook.
 """
 
 import os
+import subprocess
 
 REPOSITORY_VARIABLES = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE",
@@ -19,3 +20,12 @@ safe.directory), and two that it leaves out."""
 def environment() -> dict[str, str]:
     """This process's variables without REPOSITORY_VARIABLES."""
     return {name: text for name, text in os.environ.items() if name not in REPOSITORY_VARIABLES}
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """What git says of the repository here.
+
+    Raises:
+        FileNotFoundError: git is not installed.
+    """
+    return subprocess.run(["git", *arguments], env=environment(), capture_output=True)

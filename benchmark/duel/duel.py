@@ -7,7 +7,7 @@ stands still.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from benchmark.common.parameters import Parameters
 from benchmark.data.randomness import permutation
 from benchmark.duel.report import as_json, as_markdown
 from benchmark.duel.revision import code_of
-from benchmark.duel.side import Side, sides
+from benchmark.duel.side import Side
 from benchmark.duel.verdict import LOOKS, Verdict, decided, judge, sample
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
@@ -72,8 +72,11 @@ def measure(
     samples: list[float] = []
     with _progress() as tell:
         while not decided(samples, limit):
-            with sides(names, codes, task) as pair:
-                samples.append(_pair(pair, parameters, len(samples)))
+            with (
+                closing(Side(names[0], codes[0], task)) as before,
+                closing(Side(names[1], codes[1], task)) as after,
+            ):
+                samples.append(_pair((before, after), parameters, len(samples)))
             tell(f"{judge(samples, limit)}" if samples[1:] else "one pair of processes so far")
     return judge(samples, limit)
 

@@ -1,6 +1,5 @@
 """A revision's code, in a directory of its own for as long as it is needed."""
 
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -32,9 +31,8 @@ def code_of(name: str) -> Iterator[Path]:
 
 
 def _archive(name: str) -> bytes:
-    command = ["git", "archive", name, "benchmark"]
     try:
-        done = subprocess.run(command, env=git.environment(), capture_output=True)
+        done = git.run("archive", name, "benchmark")
     except FileNotFoundError:
         raise UserError(f"{name!r} needs git, which is not installed.", "Install it.") from None
     if done.returncode:

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +74,3 @@ class Side:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-
-
-@contextmanager
-def sides(
-    names: tuple[str, str], codes: tuple[Path, Path], task: Mapping[str, Any]
-) -> Iterator[tuple[Side, Side]]:
-    """Both, started one after the other, standing still."""
-    before = Side(names[0], codes[0], task)
-    try:
-        after = Side(names[1], codes[1], task)
-        try:
-            yield before, after
-        finally:
-            after.close()
-    finally:
-        before.close()

@@ -4,7 +4,6 @@ A and B are each a git revision, a directory with a reports/ in it (such as ".")
 folder of exported results, or the id of a machine in reports/machines.
 """
 
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -216,19 +215,15 @@ def _archive(name: str) -> bytes:
         UserError: with git's own reason.
     """
     try:
-        done = _git("archive", name, "reports")
+        done = git.run("archive", name, "reports")
     except FileNotFoundError:
         raise _not_found(name, "git is not installed", "Name one of the former.") from None
     if not done.returncode:
         return done.stdout
     remedy = "Name one of these."
-    if _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
+    if git.run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
         remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
     raise _not_found(name, " ".join(done.stderr.decode(errors="replace").split()), remedy)
-
-
-def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(["git", *arguments], env=git.environment(), capture_output=True)
 
 
 def _not_found(name: str, reason: str, remedy: str) -> UserError:

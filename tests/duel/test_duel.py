@@ -1,4 +1,4 @@
-"""A duel of two real processes, with a small network, and one whose steps are made slower."""
+"""A duel of made-up processes whose steps take as long as they are told, and one of real ones."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ ECHO = """
 import json, os, sys
 task = json.loads(sys.stdin.readline())
 factor = float(open(os.environ["PYTHONPATH"] + "/factor").read())
-print(json.dumps({"step_seconds": 0.25, "pid": os.getpid()}), flush=True)
+print(json.dumps({"step_seconds": 0.25}), flush=True)
 for line in sys.stdin:
     print(json.dumps({"seconds": int(line) * factor}), flush=True)
 """
@@ -96,10 +96,21 @@ def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
 
 
 @pytest.mark.slow
+def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark/__init__.py").touch()
+    with pytest.raises(UserError, match=r"^old cannot be measured: it is too old \(No module "):
+        Side("old", tmp_path, {})
+    task = {"accelerator": "cpu", "parameters": {"colour": 1}}
+    with pytest.raises(UserError, match=r"^new cannot be measured: the task: .* not permitted"):
+        Side("new", REPOSITORY, task)
+
+
+@pytest.mark.slow
 def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Both are this code: equal, or undecided after two noisy pairs of a tiny network."""
+    """Both are this code: two pairs on small images say little, but in every form."""
     monkeypatch.setattr(verdict, "LOOKS", (2,))
     monkeypatch.setattr(duel, "BLOCKS", 2)
     (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")

@@ -39,6 +39,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PJRT_DEVICE"] = "CPU"
 
 
+SHORT = 40
+"""Bytes of a temporary directory that leave room for a test's own directory and a socket in it."""
+
+
 def leave_the_job() -> None:
     """The tests may run within a job of several processes, of which they are none."""
     several = ("SLURM_", "TORCHELASTIC_", "JSM_", "LSB_", "MASTER_")
@@ -67,6 +71,14 @@ def use_own_settings(directory: Path) -> Callable[[], None]:
     return patch.undo
 
 
+def short_directory() -> Path | None:
+    """/tmp where the temporary directory's path is long: below it lie those of all tests, whose
+    processes need sockets there, and paths in messages that are to stay on one line."""
+    given = tempfile.gettempdir()
+    too_long = len(os.fsencode(given)) > SHORT and os.access("/tmp", os.W_OK)
+    return Path("/tmp") if too_long else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A temporary directory for this session and its processes, before anything reads where it is.
 
@@ -75,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_CURRENT_TEST" not in os.environ:  # a session within a test is the test's affair
         leave_the_job()
     before = os.environ.get("TMPDIR"), tempfile.tempdir
-    directory = tempfile.mkdtemp(prefix="b-")
+    directory = tempfile.mkdtemp(prefix="b-", dir=short_directory())
     os.environ["TMPDIR"] = tempfile.tempdir = directory
     make_room_for_sockets()
     config.add_cleanup(use_own_settings(Path(directory)))

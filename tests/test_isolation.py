@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import REPOSITORY
+from tests.conftest import SHORT, short_directory
 
 SETTINGS = """[commit]
     gpgSign = true
@@ -83,3 +84,12 @@ def test_what_a_test_starts_inherits_no_variable_and_no_settings_of_the_user() -
            "DVC_SITE_CACHE_DIR")  # fmt: skip
     for name in own:
         assert Path(os.environ[name]).is_relative_to(os.environ["TMPDIR"])
+
+
+@pytest.mark.parametrize(("length", "place"), [(SHORT, None), (SHORT + 1, Path("/tmp"))])
+def test_the_tests_have_room_for_sockets_of_processes_of_their_own(
+    length: int, place: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some start a bare loader, others a browser, neither of which makes room for itself."""
+    monkeypatch.setattr("tempfile.tempdir", "/" + "d" * (length - 1))
+    assert short_directory() == place

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -378,7 +379,7 @@ def rerun(
     (repository / ".venv").unlink()
     (repository / ".venv/bin").mkdir(parents=True)
     stand_in = repository / ".venv/bin/python"
-    script = f'#!/bin/sh\nshift 2\nexec {sys.executable} -m tests.stand_in "$@"\n'
+    script = f'#!/bin/sh\nshift 2\nexec {shlex.quote(sys.executable)} -m tests.stand_in "$@"\n'
     stand_in.write_text(script)
     stand_in.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(repository))

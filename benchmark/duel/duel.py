@@ -73,9 +73,11 @@ def measure(
     with _progress() as tell:
         while not decided(samples, limit):
             with (
-                closing(Side(names[0], codes[0], task)) as before,
-                closing(Side(names[1], codes[1], task)) as after,
+                closing(Side(names[0], codes[0])) as before,
+                closing(Side(names[1], codes[1])) as after,
             ):
+                before.warm_up(task)
+                after.warm_up(task)
                 samples.append(_pair((before, after), parameters, len(samples)))
             tell(f"{judge(samples, limit)}" if samples[1:] else "one pair of processes so far")
     return judge(samples, limit)

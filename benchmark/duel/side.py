@@ -18,22 +18,27 @@ WORKER = Path(__file__).with_name("worker.py")
 class Side:
     """One revision's process, in a group of its own with its loaders' processes.
 
-    Raises:
-        UserError: the revision cannot be measured with the task, or its process ended.
+    It is started, and loads its modules, at once.
     """
 
-    def __init__(self, name: str, code: Path, task: Mapping[str, Any]) -> None:
+    step_seconds: float
+    """Of a warm step, known when it is warm."""
+
+    def __init__(self, name: str, code: Path) -> None:
         self.name = name
         environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True, env=environment, process_group=0,
         )  # fmt: skip
-        try:
-            self.step_seconds: float = self._ask(json.dumps(task))["step_seconds"]
-        except BaseException:
-            self.close()
-            raise
+
+    def warm_up(self, task: Mapping[str, Any]) -> None:
+        """Train until steps are steady, then stand still.
+
+        Raises:
+            UserError: the revision cannot be measured with the task, or its process ended.
+        """
+        self.step_seconds = self._ask(json.dumps(task))["step_seconds"]
         self._stand_still()
 
     def time(self, steps: int) -> float:

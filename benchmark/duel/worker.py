@@ -15,13 +15,13 @@ def main() -> None:
     """Run the task, or say why this revision cannot."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything else prints is no answer
-    task = json.loads(sys.stdin.readline())
     forget_installed()
     try:
         from benchmark.common.errors import UserError
         from benchmark.throughput.timer import ModeTimer  # noqa: F401  whether it has one
     except ImportError as error:
         return say(answers, {"refused": f"it is too old ({error})."})
+    task = json.loads(sys.stdin.readline())
     try:
         run(task["accelerator"], task["parameters"], answers)
     except UserError as error:

@@ -3,7 +3,9 @@
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -43,6 +45,11 @@ def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return made
 
 
+def warm(name: str, code: Path, task: dict[str, Any]) -> None:
+    with closing(Side(name, code)) as side:
+        side.warm_up(task)
+
+
 def test_a_slower_revision_is_found_at_the_first_look(
     revision: Make, parameters: Parameters
 ) -> None:
@@ -53,14 +60,12 @@ def test_a_slower_revision_is_found_at_the_first_look(
 
 
 def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
-    one = Side("a", revision(1.0), {})
-    try:
+    with closing(Side("a", revision(1.0))) as one:
+        one.warm_up({})
         process = psutil.Process(one.process.pid)
         assert process.status() == psutil.STATUS_STOPPED
         assert one.time(3) == 3.0
         assert process.status() == psutil.STATUS_STOPPED
-    finally:
-        one.close()
     assert not psutil.pid_exists(one.process.pid)
 
 
@@ -70,10 +75,10 @@ def test_what_a_side_cannot_do_is_one_line(
     code = revision(1.0)
     (tmp_path / "worker.py").write_text('print(\'{"refused": "too old."}\')')
     with pytest.raises(UserError, match=r"^a cannot be measured: too old\. Name another"):
-        Side("a", code, {})
+        warm("a", code, {})
     (tmp_path / "worker.py").write_text("import sys; sys.exit(3)")
     with pytest.raises(UserError, match="The process of a ended with status 3"):
-        Side("a", code, {})
+        warm("a", code, {})
 
 
 def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
@@ -100,10 +105,10 @@ def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
     (tmp_path / "benchmark").mkdir()
     (tmp_path / "benchmark/__init__.py").touch()
     with pytest.raises(UserError, match=r"^old cannot be measured: it is too old \(No module "):
-        Side("old", tmp_path, {})
+        warm("old", tmp_path, {})
     task = {"accelerator": "cpu", "parameters": {"colour": 1}}
     with pytest.raises(UserError, match=r"^new cannot be measured: the task: .* not permitted"):
-        Side("new", REPOSITORY, task)
+        warm("new", REPOSITORY, task)
 
 
 @pytest.mark.slow

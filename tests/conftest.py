@@ -39,6 +39,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PJRT_DEVICE"] = "CPU"
 
 
+BENCH = Path(__file__).parent / "throughput/bench"
+"""Tests that measure: `make bench`."""
 SHORT = 40
 """Bytes of a temporary directory that leave room for a test's own directory and a socket in it."""
 
@@ -52,11 +54,12 @@ def leave_the_job() -> None:
     rank_zero_only.rank = 0  # as Lightning has read when it was imported
 
 
-def use_own_settings(directory: Path) -> Callable[[], None]:
+def use_own_settings(directory: Path, measures: bool) -> Callable[[], None]:
     """No variable of git and no settings of git's or DVC's user reach a test; what undoes it.
 
     In a hook of git, they would have the tests' git commit to the user's repository. Settings may
-    demand signatures, run hooks or name a shared cache.
+    demand signatures, run hooks or name a shared cache. The measuring lock is the tests' own, so
+    that none waits for a measurement that runs elsewhere, unless this session `measures`.
     """
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -66,6 +69,8 @@ def use_own_settings(directory: Path) -> Callable[[], None]:
     settings.write_text("[safe]\n\tdirectory = *\n")  # a container's checkout may be another user's
     patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    if not measures:
+        patch.setenv("BENCHMARK_LOCK_DIRECTORY", str(directory))
     for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
         patch.setenv(name, str(directory / "dvc"))
     return patch.undo
@@ -80,17 +85,17 @@ def short_directory() -> Path | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary directory for this session and its processes, before anything reads where it is.
-
-    The measuring lock lies in it, so that no test waits for a measurement that runs elsewhere.
-    """
+    """A temporary directory for this session and its processes, before anything reads where it
+    is."""
     if "PYTEST_CURRENT_TEST" not in os.environ:  # a session within a test is the test's affair
         leave_the_job()
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = tempfile.mkdtemp(prefix="b-", dir=short_directory())
     os.environ["TMPDIR"] = tempfile.tempdir = directory
     make_room_for_sockets()
-    config.add_cleanup(use_own_settings(Path(directory)))
+    named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    measures = any(path == BENCH or BENCH in path.parents for path in named)
+    config.add_cleanup(use_own_settings(Path(directory), measures))
 
     def restore() -> None:
         """A session may be a part of another: the kit's tests run the kit in their own process."""
@@ -170,7 +175,9 @@ def small_content() -> dict[str, Any]:
     content["model"] |= {"weights": "random", "channels_last": False}
     content["data"] |= {"image_size": 32, "batch_size": 4}
     content["train"] |= {"max_epochs": 3, "patience": 3}
-    content["throughput"] |= {"repeats": 2, "rounds": 2, "block_seconds": 0.02}
+    content["throughput"] |= {
+        "repeats": 2, "rounds": 2, "block_seconds": 0.02, "budget_seconds": 0,
+    }  # fmt: skip
     return content
 
 

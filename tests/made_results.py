@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from benchmark.common.statistics import interval
 from benchmark.data.schema import Dataset, Weights
 from benchmark.machine.schema import Environment
 from benchmark.throughput.process import AA
@@ -12,6 +13,7 @@ from benchmark.throughput.schema import (
     Memory,
     Overhead,
     Peak,
+    Profile,
     WarmupSummary,
 )
 
@@ -29,6 +31,7 @@ def environment(label: str = "cpu") -> Environment:
         machine="a" * 16,
         cpu="a processor",
         cores=4,
+        processors=4,
         threads=4,
         memory_gib=16,
         system="Linux x86_64",
@@ -53,10 +56,18 @@ def measurement(blocks: dict[str, list[Block]], *, steps: int = 1, **facts: Any)
         "cores": {},
         "rounds": tuple(rounds),
         "step_seconds": tuple(block.seconds / steps for block in blocks["trainer"]) * 2,
-        "waited_seconds": {},
         "energy": EnergyReading(reason="no counter"),
         "memory": Memory(host_bytes=10, device_reason="the host's memory is the device's"),
-        "peak": Peak(flops_per_second=1e12, of="a product"),
-        "overhead": Overhead(seconds_per_step=0.0, seconds_per_epoch=0.0),
+        "other_work": 0.01,
     }
     return Measurement(**made_up | facts)
+
+
+def profile(**parts: Any) -> Profile:
+    """What is measured once."""
+    made_up = {
+        "peak": Peak(flops_per_second=1e12, of="a product"),
+        "overhead": Overhead(seconds_per_step=1e-4, seconds_per_epoch=1e-3),
+        "decoding": interval([2000.0, 2100.0]),
+    }
+    return Profile(**made_up | parts)

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"common", "machine", "data"},
     "throughput": {"common", "machine", "data", "training"},
     "report": {"common", "machine", "data", "training", "throughput"},
-    "duel": {"common", "machine", "data", "throughput"},
+    "duel": {"common", "machine", "throughput"},
     "conformance": set(),
     "provenance": {"common", "machine", "data", "training"},
 }

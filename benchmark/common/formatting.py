@@ -20,6 +20,11 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_\[\]])", r"\\\1", text)
 
 
+def p_value(p: float) -> str:
+    """With what it is; tiny ones depend on what a test assumes."""
+    return f"p = {p:.2g}" if p >= 1e-6 else "p below 1e-06"
+
+
 def duration(seconds: float) -> str:
     """Whole seconds, in minutes if there are that many."""
     minutes, rest = divmod(round(seconds), 60)

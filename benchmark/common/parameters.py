@@ -20,7 +20,7 @@ AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-ModeName = Literal["input", "compute", "loop", "trainer", "baseline"]
+ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]
 PARAMETERS_FILE = Path("params.yaml")
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
 """Pinned by weights.dvc; its card lies beside it as source.json."""
@@ -100,17 +100,27 @@ class SweepParameters(Section):
     channels_last: tuple[bool, ...] = ()
     compile: tuple[bool, ...] = ()
     num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    deterministic: tuple[bool, ...] = ()
 
 
 class ThroughputParameters(Section):
     """How speed is measured."""
 
+    deterministic: bool
+    """Torch uses deterministic kernels alone, as in training; what they cost is the mode
+    `nondeterministic`."""
     modes: tuple[ModeName, ...]
     """What is measured; `trainer` must be among them."""
     repeats: int = Field(ge=2)
-    """Independent processes; each is one sample."""
+    """Least number of independent processes; each is one sample."""
     rounds: int = Field(ge=2)
-    """Blocks of each mode in a process, in turn with those of the others."""
+    """Blocks of each mode in a process, in turn with those of the others; one more round before
+    them is not counted."""
+    width: float = Field(gt=0, lt=1)
+    """Further processes are measured until the intervals of the Trainer's rate and of its ratios
+    are this part of their estimates wide."""
+    budget_seconds: float = Field(ge=0)
+    """No further process is begun that would end later than this after the first one began."""
     block_seconds: float = Field(gt=0)
     """About the length of a block; it holds as many warm steps as that takes, and one at least."""
     warmup_steps: int = Field(ge=4)
@@ -127,12 +137,21 @@ class ThroughputParameters(Section):
             raise ValueError("lacks trainer, with which the others are compared")
         return names
 
+    @field_validator("modes")
+    @classmethod
+    def _determinism_has_a_cost(cls, names: tuple[str, ...], others: ValidationInfo) -> Any:
+        if "nondeterministic" in names and not others.data.get("deterministic", True):
+            raise ValueError("has nondeterministic, but deterministic is false: all modes are so")
+        return names
+
 
 class ReportParameters(Section):
     """What the report asks of the results."""
 
     target_accuracy: float = Field(gt=0, lt=1)
     """Validation accuracy to which time is counted."""
+    margin: float = Field(gt=0, lt=1)
+    """Test accuracies that differ by less than this are called equal, if the images show it."""
 
 
 class Parameters(Section):

@@ -6,12 +6,13 @@ layout and its moment, so they are no samples of their own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, hypot, log
-from statistics import fmean, median, quantiles, stdev
+from math import exp, log
+from statistics import fmean, quantiles, stdev
 
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
+CONFIDENCE = 0.95
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -20,11 +21,13 @@ class Interval:
     """An estimate with the 95 % interval that holds the true value, in the unit of the samples."""
 
     estimate: float
-    """A median or a proportion."""
+    """A geometric mean, a mean or a share."""
     low: float
     """The interval's lower end."""
     high: float
     """The interval's upper end."""
+    degrees: float | None = None
+    """Degrees of freedom of Student's distribution; null where another one was used."""
 
     @property
     def spread(self) -> float:
@@ -35,48 +38,71 @@ class Interval:
         return self.low <= value <= self.high
 
     @property
-    def largest_deviation(self) -> float:
-        """How far from 1, as a factor above 1, the farther end lies."""
-        return max(self.high, 1 / self.low)
+    def inverse(self) -> "Interval":
+        """That of the reciprocal."""
+        return Interval(1 / self.estimate, 1 / self.high, 1 / self.low, self.degrees)
 
     def over(self, other: "Interval") -> "Interval":
-        """The quotient by an independent interval of positive values.
+        """The quotient by an independent one, both as `interval` makes them: Welch's interval of
+        the logarithms' difference, which does not ask for equal variances.
 
-        The reaches of the logarithms add as errors do, each towards the end that it widens.
-        Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 2.5.5.
+        Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.3.
         """
-        middle = self.estimate / other.estimate
-        down = hypot(log(self.estimate / self.low), log(other.high / other.estimate))
-        up = hypot(log(self.high / self.estimate), log(other.estimate / other.low))
-        return Interval(middle, middle * exp(-down), middle * exp(up))
+        assert self.degrees
+        assert other.degrees
+        one, two = self._squared_error(), other._squared_error()
+        doubt = one**2 / self.degrees + two**2 / other.degrees
+        degrees = (one + two) ** 2 / doubt if doubt else self.degrees + other.degrees
+        return _of_logarithm(log(self.estimate / other.estimate), (one + two) ** 0.5, degrees)
+
+    def _squared_error(self) -> float:
+        """Of the logarithm of the estimate."""
+        assert self.degrees, "an interval of samples"
+        return float((log(self.high / self.low) / 2 / _reach(self.degrees)) ** 2)
 
 
-def detectable(ratio: Interval, floors: Sequence[Interval]) -> bool:
-    """Whether a ratio differs from 1: its interval does not hold 1, and it departs from 1 by more
-    than any of the noise floors, the ratios of equal things, does."""
-    change = max(ratio.estimate, 1 / ratio.estimate)
-    return 1 not in ratio and all(change > floor.largest_deviation for floor in floors)
-
-
-def interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The median of positive, independent samples, and Student's interval of their logarithms.
+def interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The geometric mean of positive, independent samples, and Student's interval around it.
 
     Rates and ratios scatter by factors, so their logarithms are taken to be normal; then the
-    median is exp(mean of logarithms). Five samples are too few for an interval that assumes
-    nothing (even their extremes enclose the median in only 15 of 16 cases). The interval is
-    widened to the samples' own median where that lies outside.
+    geometric mean estimates the median. Five samples are too few for an interval that assumes
+    nothing (even their extremes enclose the median in only 15 of 16 cases).
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
     """
-    assert len(samples) > 1, "an interval needs two samples at least"
     logarithms = [log(sample) for sample in samples]
-    centre, middle = fmean(logarithms), median(samples)
-    reach = student.ppf((1 + confidence) / 2, len(samples) - 1)
-    error = float(reach) * stdev(logarithms) / len(samples) ** 0.5
-    return Interval(middle, min(middle, exp(centre - error)), max(middle, exp(centre + error)))
+    return _of_logarithm(fmean(logarithms), _error(logarithms), len(samples) - 1, confidence)
 
 
-def proportion(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+def mean_interval(samples: Sequence[float]) -> Interval:
+    """The mean of independent samples of any sign, and Student's interval around it.
+
+    Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
+    """
+    middle, degrees = fmean(samples), len(samples) - 1
+    reach = _reach(degrees) * _error(samples)
+    return Interval(middle, middle - reach, middle + reach, degrees)
+
+
+def _error(samples: Sequence[float]) -> float:
+    """The standard error of the mean."""
+    assert len(samples) > 1, "an interval needs two samples at least"
+    return stdev(samples) / len(samples) ** 0.5
+
+
+def _reach(degrees: float, confidence: float = CONFIDENCE) -> float:
+    """Half of an interval's width, in standard errors."""
+    return float(student.ppf((1 + confidence) / 2, degrees))
+
+
+def _of_logarithm(
+    middle: float, error: float, degrees: float, confidence: float = CONFIDENCE
+) -> Interval:
+    reach = _reach(degrees, confidence) * error
+    return Interval(exp(middle), exp(middle - reach), exp(middle + reach), degrees)
+
+
+def proportion(successes: int, trials: int, confidence: float = CONFIDENCE) -> Interval:
     """A share of independent trials with Wilson's score interval, between 0 and 1.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.2.4.1.

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from benchmark.common import git
 from benchmark.common.errors import UserError
+from benchmark.common.parameters import PARAMETERS_FILE
 
 WORKING_TREE = "."
 
 
 @contextmanager
 def code_of(name: str) -> Iterator[Path]:
-    """The directory that holds `benchmark` as `name` has it: a git revision, or "." for what
-    stands here. Nothing is written to the repository.
+    """The directory that holds `benchmark` and params.yaml as `name` has them: a git revision, or
+    "." for what stands here. Nothing is written to the repository.
 
     Raises:
         UserError: git has no such revision; with git's own reason.
@@ -32,7 +33,7 @@ def code_of(name: str) -> Iterator[Path]:
 
 def _archive(name: str) -> bytes:
     try:
-        done = git.run("archive", name, "benchmark")
+        done = git.run("archive", name, "benchmark", str(PARAMETERS_FILE))
     except FileNotFoundError:
         raise UserError(f"{name!r} needs git, which is not installed.", "Install it.") from None
     if done.returncode:

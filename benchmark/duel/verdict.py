@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp, log
-from statistics import fmean, stdev
+from math import ceil, log
 from typing import Literal
 
-from scipy.stats import t as student
-from scipy.stats import trim_mean
-
-from benchmark.common.statistics import Interval
+from benchmark.common.statistics import Interval, interval
 
 LOOKS = (6, 10, 15)
 """Pairs of processes after which a duel may end."""
 SIGNIFICANCE = 0.05
 """Chance of calling two equal revisions different, over all looks (Bonferroni's bound)."""
-TRIMMED = 0.2
-"""Part of the quotients of a pair that is left out at each end."""
 Kind = Literal["slower", "equal", "faster", "undecided"]
 
 
@@ -54,24 +48,9 @@ class Verdict:
         return f"; some {needed} pairs would tell a change of {self.limit:.0%} from none"
 
 
-def sample(quotients: Sequence[float]) -> float:
-    """A pair of processes as one sample: the trimmed mean of its blocks' quotients, as logarithms.
-
-    A block that something disturbed is an outlier of one side.
-    """
-    return exp(float(trim_mean([log(quotient) for quotient in quotients], TRIMMED)))
-
-
 def ratio(samples: Sequence[float]) -> Interval:
-    """The mean of the logarithms with Student's interval, wide enough for all looks together.
-
-    Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
-    """
-    logarithms = [log(each) for each in samples]
-    reach = float(student.ppf(1 - SIGNIFICANCE / len(LOOKS) / 2, len(samples) - 1))
-    error = reach * stdev(logarithms) / len(samples) ** 0.5
-    centre = fmean(logarithms)
-    return Interval(exp(centre), exp(centre - error), exp(centre + error))
+    """Their interval, wide enough for all looks together."""
+    return interval(samples, 1 - SIGNIFICANCE / len(LOOKS))
 
 
 def judge(samples: Sequence[float], limit: float) -> Verdict:

@@ -19,6 +19,7 @@ import torch
 
 from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
+from benchmark.machine.processors import cores
 
 GOOGLE_PCI_VENDOR = "0x1ae0"
 
@@ -76,6 +77,7 @@ def prepare(name: str) -> None:
     rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
+    torch.set_num_threads(threads())
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
@@ -83,6 +85,12 @@ def prepare(name: str) -> None:
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # as above: a TPU's default is bfloat16
         device(name)
+
+
+def threads() -> int:
+    """Threads that torch computes with: as many as it chose, but no more than a container's quota
+    is worth, which torch does not see."""
+    return min(torch.get_num_threads(), cores())
 
 
 def device(name: str) -> torch.device:
@@ -168,7 +176,7 @@ def cpu_name() -> str:
 
 
 def _find_cpu() -> Accelerator:
-    return Accelerator("cpu", f"{cpu_name()}, {torch.get_num_threads()} threads")
+    return Accelerator("cpu", f"{cpu_name()}, {threads()} threads")
 
 
 def _find_gpu() -> Accelerator:

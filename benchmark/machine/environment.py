@@ -21,7 +21,8 @@ import torch
 from benchmark.common.digests import of_text
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import Results, write_result
-from benchmark.machine.accelerators import Accelerator, cpu_name
+from benchmark.machine import processors
+from benchmark.machine.accelerators import Accelerator, cpu_name, threads
 from benchmark.machine.schema import Environment
 
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
@@ -47,7 +48,8 @@ def fingerprint(accelerator: Accelerator) -> Environment:
         machine=machine_id(),
         cpu=cpu_name(),
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
-        threads=torch.get_num_threads(),
+        processors=processors.cores(),
+        threads=threads(),
         memory_gib=_memory_gib(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),

@@ -1,28 +1,63 @@
 """The processors: how many this process may use, and what part of them other work takes."""
 
 import os
-import resource
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
 
 import psutil
 
 BUSY = 0.1
 """Part of all processors that other work may take before a measurement counts as disturbed."""
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Logical processors that this process may use."""
+    """Logical processors that this process may use: those that it may run on, and no more than a
+    container's quota (`docker run --cpus`) is worth."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return min([allowed, *(max(1, ceil(quota)) for quota in _quotas())])
+
+
+def _quotas() -> Iterator[float]:
+    """Processors' worth of time that each control group around this process may use.
+
+    Source: the Linux kernel's documentation of cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us).
+    """
+    for folder in _groups():
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            yield float(quota) / float(period)  # "max" is no number
+        with suppress(OSError, ValueError):
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            limit, length = (int((folder / name).read_text()) for name in names)
+            if limit > 0:
+                yield limit / length
+
+
+def _groups() -> Iterator[Path]:
+    """The folders of this process's control groups, and of those around them. Within a container
+    its own group is mounted as the root, and paths may name nothing."""
+    with suppress(OSError):
+        for line in OWN_CGROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers or "cpu" in controllers.split(","):
+                root = CGROUPS / controllers
+                inner = root / path.strip("/")
+                yield from (each for each in (inner, *inner.parents) if each.is_relative_to(root))
 
 
 class OtherLoad:
     """Measures what part of the processors' time other work takes within a `with` block."""
 
     share: float
-    """Of all processors' time; without this process and the children that it has waited for.
-    Known at the end."""
+    """Of all processors' time; without this process and those below it. Known at the end."""
 
     def __enter__(self) -> "OtherLoad":
         self._start = _clock()
@@ -50,5 +85,16 @@ def _clock() -> tuple[float, float, float]:
     times = psutil.cpu_times()
     total = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
     idle = times.idle + getattr(times, "iowait", 0.0)
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return total - idle, sum(use.ru_utime + use.ru_stime for use in usage), total
+    return total - idle, _own_seconds(), total
+
+
+def _own_seconds() -> float:
+    """Of this process and all below it, those included that have ended and were waited for: under
+    `forkserver`, a loader's workers are children of a child."""
+    used = 0.0
+    this = psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):  # it has just ended
+            times = process.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return used

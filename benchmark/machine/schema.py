@@ -22,8 +22,10 @@ class Environment(Result):
     """Model name of the processor."""
     cores: int
     """Physical cores."""
+    processors: int
+    """Logical processors that a process may use here."""
     threads: int
-    """Threads that torch computes with."""
+    """Threads that torch computes with, no more than `processors`."""
     memory_gib: int
     """Of the machine, in GiB."""
     system: str

@@ -21,7 +21,7 @@ LINES = ("-", "--", ":", "-.")
 FEW = 8
 """Bars that may take their room."""
 SMOOTHING = 0.9
-SWEPT = ("precision", "channels_last", "compile", "num_workers")
+SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic")
 """What a sweep may vary besides the batch size."""
 
 
@@ -82,7 +82,7 @@ def throughput(rates: Mapping[str, Interval]) -> str:
     axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
     axes.set_ylim(max(len(rates), 1) - 0.5, -0.5)
     axes.margins(x=0.12)
-    axes.set_xlabel("training images per second, median and 95 % interval")
+    axes.set_xlabel("training images per second, with 95 % intervals")
     return _svg(figure)
 
 

@@ -6,6 +6,7 @@ Every other form of the report is drawn from it. A ratio stands only between equ
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
+from benchmark.common.parameters import ReportParameters
 from benchmark.data.schema import Dataset
 from benchmark.report import parity
 from benchmark.report.entries import absent_or_entry, entry, title
@@ -20,7 +21,7 @@ def build(
     others: Sequence[Record],
     controls: Mapping[str, TrainingRecord],
     dataset: Dataset,
-    target: float,
+    asked: ReportParameters,
 ) -> Comparison:
     """The comparison.
 
@@ -30,15 +31,16 @@ def build(
         others: exported by other machines.
         controls: the same trainings from random weights, by accelerator.
         dataset: this machine's.
-        target: the validation accuracy to which time is counted.
+        asked: the accuracy to which time is counted, and the margin of equal accuracies.
     """
+    target = asked.target_accuracy
     here = [(record.label, record) for record in own]
     there = [(title(record.label, record.machine), record) for record in others]
     every = [(name, record) for name, record in [*here, *there] if isinstance(record, Record)]
     name, reference = every[0] if every else (None, None)
     accelerators = [absent_or_entry(each, reference, controls, target) for each in own]
     machines = [entry(each, reference or each, None, target) for each in others]
-    pairs = _pairs(here, there)
+    pairs = _pairs(here, there, asked.margin)
     return Comparison(
         summary=summary(accelerators, pairs),
         flags=tuple(flags(named(accelerators, machines), reference)),
@@ -57,7 +59,7 @@ def named(accelerators: Sequence[Entry | Absent], machines: Sequence[Entry]) -> 
     return here | {title(each.label, each.machine): each for each in machines}
 
 
-def _pairs(here: Sequence[Named], there: Sequence[Named]) -> list[Pair]:
+def _pairs(here: Sequence[Named], there: Sequence[Named], margin: float) -> list[Pair]:
     """Each pair of this machine's accelerators and, where both are there, of any machine's.
 
     Equal models answer a test against a third alike, so tests are counted by models.
@@ -66,7 +68,7 @@ def _pairs(here: Sequence[Named], there: Sequence[Named]) -> list[Pair]:
     pairs = [*combinations(here, 2), *product(near, far), *combinations(far, 2)]
     tests = _tests([(one, other) for (_, one), (_, other) in pairs])
     return [
-        Pair(one=one, other=other, **parity.compare(first, second, tests).model_dump())
+        Pair(one=one, other=other, **parity.compare(first, second, margin, tests).model_dump())
         for (one, first), (other, second) in pairs
     ]
 

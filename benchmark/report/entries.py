@@ -1,12 +1,13 @@
 """A record as an entry of the comparison: its speed against the reference, and its trainings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import accumulate
-from math import hypot, isfinite
-from statistics import fmean, stdev
+from math import isfinite
+from statistics import stdev
 from typing import Any
 
-from benchmark.common.statistics import Interval, detectable, proportion
+from benchmark.common.statistics import Interval, mean_interval, proportion
 from benchmark.report import parity
 from benchmark.report.schema import (
     Absent,
@@ -17,12 +18,12 @@ from benchmark.report.schema import (
     Record,
     SeedsEntry,
     Speed,
-    StepShares,
     ToTarget,
     TrainingEntry,
     TrainingRecord,
     TrainLoss,
 )
+from benchmark.report.sessions import spread
 from benchmark.throughput.schema import SweepPoint, Throughput
 
 CONTROL = "random weights (control)"
@@ -106,14 +107,16 @@ def elapsed(training: TrainingRecord) -> list[float]:
 
 def _speed(record: Record, reference: Record) -> Speed:
     found = record.throughput
+    scatter = spread(record.sessions, "trainer")
     return Speed(
         images_per_second=record.rate,
+        undisturbed_images_per_second=found.trainer.undisturbed_images_per_second,
+        sessions=len(record.sessions),
+        session_deviation=scatter.deviation if scatter else None,
         **_against(record, reference),
-        noise_floor=found.noise_floor,
-        verdict=found.verdict,
-        ratios=found.ratios,
-        step_shares=_step_shares(found.ratios),
-        step_seconds=found.trainer.step_seconds,
+        **found.model_dump(include={"noise_floor", "verdict", "precision", "ratios"}),
+        **found.trainer.model_dump(exclude={"undisturbed_images_per_second"}),
+        decoding=found.efficiency.decoding,
         sweep=_sweep(found),
     )
 
@@ -124,38 +127,18 @@ def _against(record: Record, reference: Record) -> dict[str, Any]:
     if record is reference or why:
         return {"ratio_to_reference": None, "not_compared": why, "detectable": None}
     ratio = record.rate.over(reference.rate)
-    floors = [each.throughput.noise_floor for each in (record, reference)]
-    return {
-        "ratio_to_reference": ratio,
-        "not_compared": None,
-        "detectable": detectable(ratio, floors),
-    }
+    known = [spread(each.sessions, "trainer") for each in (record, reference)]
+    scatter = [each for each in known if each]
+    if len(scatter) == len(known):
+        ratio = max(scatter, key=lambda each: each.deviation).widen(ratio)
+    return {"ratio_to_reference": ratio, "not_compared": None, "detectable": 1 not in ratio}
 
 
 def _sweep(found: Throughput) -> tuple[SweepPoint, ...]:
     """Its points, each with its batch size."""
     size = {"batch_size": found.workload.batch_size}
     return tuple(
-        point.model_copy(update={"changes": {**size, **point.changes}, "processes": ()})
-        for point in found.sweep
-    )
-
-
-def _step_shares(ratios: Mapping[str, Interval]) -> StepShares | None:
-    """Shares of the Trainer's time; None where the modes that tell them were not measured.
-
-    The rate of the trainer over that of another mode is the other's part of the trainer's time.
-    """
-    if not {"trainer_over_loop", "trainer_over_compute"} <= ratios.keys():
-        return None
-    loop, compute = (ratios[f"trainer_over_{mode}"] for mode in ("loop", "compute"))
-    down = hypot(loop.estimate - loop.low, compute.high - compute.estimate)
-    up = hypot(loop.high - loop.estimate, compute.estimate - compute.low)
-    between = loop.estimate - compute.estimate
-    return StepShares(
-        compute=compute,
-        input=Interval(between, between - down, between + up),
-        lightning=Interval(1 - loop.estimate, 1 - loop.high, 1 - loop.low),
+        point.model_copy(update={"changes": {**size, **point.changes}}) for point in found.sweep
     )
 
 
@@ -219,7 +202,12 @@ def _seeds(record: Record, target: float) -> SeedsEntry | None:
     return SeedsEntry(
         further=tuple(record.seeds),
         runs=tuple(runs),
-        mean=fmean(accuracies),
+        mean=_within_0_and_1(mean_interval(accuracies)),
         std=stdev(accuracies),
         reached=sum(run.to_target is not None for run in runs),
     )
+
+
+def _within_0_and_1(share: Interval) -> Interval:
+    """No accuracy is beyond, though Student's interval may be."""
+    return replace(share, low=max(0.0, share.low), high=min(1.0, share.high))

@@ -2,23 +2,27 @@
 
 A and B are each a git revision, a directory with a reports/ in it (such as "."), a file or a
 folder of exported results, or the id of a machine in reports/machines.
+
+Two rates are of two measuring sessions, which differ without any change of the code: a rate fails
+the gate where it falls by more than sessions do. Smaller changes are for the duel.
 """
 
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import chdir
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, suppress
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 from benchmark.common import git
 from benchmark.common.errors import UserError
-from benchmark.common.statistics import detectable
+from benchmark.common.results import Results, Unavailable
 from benchmark.report import record
-from benchmark.report.parity import SIGNIFICANCE, TEST, input_differences, mcnemar
+from benchmark.report.parity import difference, input_differences
 from benchmark.report.record import MACHINES
-from benchmark.report.schema import Absent, Record
+from benchmark.report.schema import Absent, Record, TrainingRecord
+from benchmark.report.sessions import ASSUMED, Spread, spread
 
 OK, REGRESSION, INCOMPARABLE = 0, 1, 2
 DUEL = "(To time two revisions on this machine, in turns: python -m benchmark duel BEFORE AFTER.)"
@@ -34,6 +38,10 @@ class Side:
     """By accelerator, those of absent ones left out."""
     exported: bool
     """Whether it was named as a machine's results, which may be another machine's."""
+    trainings: Mapping[str, TrainingRecord] = field(default_factory=dict)
+    """By accelerator, where this version of the suite can read no more than them."""
+    unread: str = ""
+    """Why it cannot read the rest."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,9 @@ def run(before: str, after: str, limit: float) -> int:
 
 def _compare_all(one: Side, other: Side) -> tuple[list[Change], list[str]]:
     """What changed, and what cannot be compared."""
+    unread = one.unread or other.unread
+    if unread:
+        return _compare_trainings(_trainings(one), _trainings(other)), [unread]
     changes: list[Change] = []
     refusals = [] if one.records else ["nothing was measured in the first"]
     for name, old in one.records.items():
@@ -84,9 +95,21 @@ def _compare_all(one: Side, other: Side) -> tuple[list[Change], list[str]]:
         if new is None or why:
             refusals.append(f"{name}: not compared: {why}")
         else:
-            refusals += [f"{name}: rates not compared: {doubt}" for doubt in doubts(old, new)]
             changes += compare(old, new)
     return changes, refusals
+
+
+def _trainings(side: Side) -> Mapping[str, TrainingRecord]:
+    return {name: each.training for name, each in side.records.items()} | {**side.trainings}
+
+
+def _compare_trainings(
+    one: Mapping[str, TrainingRecord], other: Mapping[str, TrainingRecord]
+) -> list[Change]:
+    """Of the accuracies what was tested on the same images."""
+    pairs = [(old, other[name]) for name, old in one.items() if name in other]
+    alike = [(a, b) for a, b in pairs if a.result.inputs.dataset == b.result.inputs.dataset]
+    return [_accuracy(*pair) for pair in alike]
 
 
 def read(source: str) -> Side:
@@ -106,9 +129,8 @@ def read(source: str) -> Side:
     elif path.is_dir():
         found = _folder(path)
     else:
-        found, exported = _revision(source), False
-    records = {each.name: each for each in found if isinstance(each, Record)}
-    return Side(records, exported)
+        return _revision(source)
+    return Side(_present(found), exported)
 
 
 def refusal(before: Record, after: Record | None, other_machine: bool) -> str | None:
@@ -137,44 +159,54 @@ def refusal(before: Record, after: Record | None, other_machine: bool) -> str | 
     return f"other {', '.join(names)}" if names else None
 
 
-def doubts(before: Record, after: Record) -> list[str]:
-    """Why no rate of the two says anything."""
-    verdicts = {"first": before.throughput.verdict, "second": after.throughput.verdict}
-    return [f"the {side} is {found}" for side, found in verdicts.items() if not found.stable]
-
-
 def compare(before: Record, after: Record) -> list[Change]:
-    """What became of the rate of each mode that both measured, if there is no doubt of it, and of
-    the test accuracy."""
+    """What became of the rate of each mode that both measured, and of the test accuracy."""
     modes = [m for m in before.throughput.modes if m in after.throughput.modes]
-    rates = [] if doubts(before, after) else [_rate(before, after, mode) for mode in modes]
-    return [*rates, _accuracy(before, after)]
+    rates = [_rate(before, after, mode) for mode in modes]
+    return [*rates, _accuracy(before.training, after.training)]
 
 
 def _rate(before: Record, after: Record, mode: str) -> Change:
+    """An unstable rate is no reason to look away: that would prefer lucky measurements."""
     one, other = (r.throughput.modes[mode].images_per_second for r in (before, after))
-    floors = [r.throughput.noise_floor for r in (before, after)]
-    ratio = other.over(one)
-    detected = detectable(ratio, floors)
+    scatter, known = _spread(before, after, mode)
+    ratio = scatter.widen(other.over(one))
     change = f"{ratio.estimate - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-    words = f"{one.estimate:.1f} to {other.estimate:.1f} images/s, {change}"
+    words = f"{one.estimate:.1f} to {other.estimate:.1f} images/s, {change}; {known}"
+    verdicts = {"first": before.throughput.verdict, "second": after.throughput.verdict}
+    words += "".join(f"; the {s} is unstable" for s, each in verdicts.items() if not each.stable)
+    detected = 1 not in ratio
     if not detected:
-        noise = max(floor.largest_deviation for floor in floors) - 1
-        words = f"no difference detectable: {words}, noise floor {noise:.1%}"
+        words = f"no difference detected: {words}"
     return Change(before.label, mode, ratio.estimate, detected, words)
 
 
-def _accuracy(before: Record, after: Record) -> Change:
-    answers = [r.training.correct for r in (before, after)]
-    one, other = (answer.count("1") / len(answer) for answer in answers)
-    p = mcnemar(*answers)
-    words = f"{one:.1%} to {other:.1%} ({TEST}, p = {p:.2g})"
-    if others := input_differences(before.training, after.training):
+def _spread(before: Record, after: Record, mode: str) -> tuple[Spread, str]:
+    """How a rate scatters between sessions, and how that is known: from whichever of the two
+    machines' exports tells of more scatter."""
+    histories = {each.machine: each.sessions for each in (before, after)}
+    longest = {
+        machine: max((e.sessions for e in (before, after) if e.machine == machine), key=len)
+        for machine in histories
+    }
+    found = [(spread(sessions, mode), len(sessions)) for sessions in longest.values()]
+    known = [(each, count) for each, count in found if each]
+    if len(known) < len(found):
+        return ASSUMED, f"sessions are assumed to scatter by {ASSUMED.deviation:.0%}"
+    scatter, count = max(known, key=lambda each: each[0].deviation)
+    return scatter, f"{count} sessions scatter by {scatter.deviation:.1%}"
+
+
+def _accuracy(before: TrainingRecord, after: TrainingRecord) -> Change:
+    one, other = (each.correct.count("1") / len(each.correct) for each in (before, after))
+    found = difference(before.correct, after.correct)
+    words = f"{one:.1%} to {other:.1%} ({found})"
+    if others := input_differences(before, after):
         words += f", trained with other {' and '.join(others)}"
-    detected = p < SIGNIFICANCE
-    if not detected:
-        words = f"no difference detectable: {words}"
-    return Change(before.label, "accuracy", other / one if one else 1.0, detected, words)
+    if not found.found:
+        words = f"no difference detected: {words}"
+    ratio = other / one if one else 1.0
+    return Change(before.result.accelerator, "accuracy", ratio, found.found, words)
 
 
 def _where(found: Record) -> str:
@@ -188,24 +220,39 @@ def _folder(path: Path) -> list[Record | Absent]:
     return [record.load(file) for file in files]
 
 
+def _present(found: Iterable[Record | Absent]) -> dict[str, Record]:
+    return {each.name: each for each in found if isinstance(each, Record)}
+
+
 def _tree(root: Path) -> Iterator[Record | Absent]:
     """What the stages wrote below `root`."""
     with chdir(root):
         for path in sorted(Path("reports/throughput").glob("*.json")):
-            yield record.read(path.stem)
+            found = record.read(path.stem)
+            yield record.with_sessions(found) if isinstance(found, Record) else found
 
 
-def _revision(name: str) -> list[Record | Absent]:
+def _revision(name: str) -> Side:
+    """What a revision's reports hold; of another version of the suite, what can be read."""
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
             archive.extractall(folder, filter="data")
         try:
-            return list(_tree(Path(folder)))
+            return Side(_present(_tree(Path(folder))), exported=False)
         except UserError as error:
-            raise UserError(
-                f"This version of the suite cannot read the reports of {name!r}: {error.what}",
-                "Measure that revision anew, or name another.",
-            ) from None
+            why = f"this version of the suite cannot read the rates of {name!r}: {error.what}"
+            return Side({}, False, _readable_trainings(Path(folder)), why)
+
+
+def _readable_trainings(root: Path) -> dict[str, TrainingRecord]:
+    found = {}
+    with chdir(root):
+        for path in sorted(Path("reports/train").glob("*")):
+            with suppress(UserError):
+                training = record.read_training(Results(path.name).own)
+                if not isinstance(training, Unavailable):
+                    found[path.name] = training
+    return found
 
 
 def _archive(name: str) -> bytes:

@@ -92,8 +92,8 @@ def _lead(reference: Entry, best: Entry) -> str:
     ratio = _ratio(best)
     fast, slow = (best, reference) if ratio.estimate > 1 else (reference, best)
     if not best.throughput.detectable:
-        return f"{_alone(fast)}, no difference to {slow.label} detectable"
-    times = ratio if ratio.estimate > 1 else Interval(1, 1, 1).over(ratio)
+        return f"{_alone(fast)}, no difference to {slow.label} detected"
+    times = ratio if ratio.estimate > 1 else ratio.inverse
     return (
         f"{_alone(fast)}, {times.estimate:.2f} times the rate of {slow.label} "
         f"({times.low:.2f} to {times.high:.2f})"

@@ -17,8 +17,9 @@ from benchmark.report.schema import Comparison, Entry, TrainingEntry
 
 TEMPLATE = Path(__file__).with_name("page.html")
 WORDS = (
-    "against", "cost", "elsewhere", "energy", "goal", "here", "memory", "ratio", "replayed",
-    "results", "share", "speed", "swept", "to_target",
+    "against", "cost", "decoding", "elsewhere", "energy", "first_step", "goal", "here", "memory",
+    "milliseconds", "rate", "ratio", "replayed", "results", "share", "speed", "sureness", "swept",
+    "to_target",
 )  # fmt: skip
 """What the Markdown says in the same words."""
 

@@ -5,23 +5,62 @@ weights, the order of samples and the pixels. Steps are counted from 1.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from math import isclose, isnan, sqrt
 from statistics import NormalDist
 
-from scipy.stats import binomtest
-
+from benchmark.common.formatting import p_value
+from benchmark.common.statistics import Interval
 from benchmark.report.schema import Absent, Kind, Parity, Record, TrainingRecord
 
 TOLERANCE = 1e-3
 """Relative difference up to which the losses of a step are equal."""
 SIGNIFICANCE = 0.05
 """Chance of calling one of several pairs different although none is (Bonferroni's bound)."""
-TEST = "McNemar's exact test"
+TEST = "Wald's test of matched pairs"
 
 
-def compare(one: Record | Absent, other: Record | Absent, tests: int = 1) -> Parity:
-    """Two records, whose answers are compared by one of `tests` tests."""
+@dataclass(frozen=True)
+class Difference:
+    """What share more of the test images one model finds than another."""
+
+    share: Interval
+    """With an interval that excludes 0 where p is below the significance."""
+    p: float
+    """Of equal accuracies."""
+    significance: float
+    """Below which p is a difference."""
+    images: int
+    """In the test split."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is one."""
+        return self.p < self.significance
+
+    @property
+    def shown(self) -> float:
+        """The least difference that so many images can show."""
+        return (self.share.high - self.share.low) / 2
+
+    def within(self, margin: float) -> bool:
+        """Whether it is smaller than `margin`, whichever way: two one-sided tests."""
+        return -margin < self.share.low and self.share.high < margin
+
+    def __str__(self) -> str:
+        change, low, high = (
+            100 * e for e in (self.share.estimate, self.share.low, self.share.high)
+        )
+        return (
+            f"{change:+.1f} points, {low:+.1f} to {high:+.1f}; {TEST}, {self.images} images, "
+            f"{p_value(self.p)}, different below {self.significance:.2g}"
+        )
+
+
+def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: int = 1) -> Parity:
+    """Two records, whose answers are compared by one of `tests` tests, and are equal if their
+    accuracies differ by less than `margin`."""
     for record in (one, other):
         if isinstance(record, Absent):
             return Parity(kind="unavailable", claim=f"not compared: {record.label} is unavailable")
@@ -32,7 +71,7 @@ def compare(one: Record | Absent, other: Record | Absent, tests: int = 1) -> Par
         return Parity(
             kind="not compared", claim=f"not compared: {' and '.join(differences)} differ"
         )
-    return _compare(one.training, other.training, SIGNIFICANCE / tests)
+    return _compare(one.training, other.training, margin, SIGNIFICANCE / tests)
 
 
 def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
@@ -51,69 +90,57 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     return [name for name, same in equal.items() if not same]
 
 
-def mcnemar(one: str, other: str) -> float:
-    """The p-value of two models' answers to the same questions, given as digits 0 and 1.
+def difference(one: str, other: str, significance: float = SIGNIFICANCE) -> Difference:
+    """Of two models' answers to the same images, given as digits 0 and 1.
 
-    Under equal accuracies, questions that only one answers right fall to either alike.
-    Source: McNemar, Psychometrika 12 (1947); the exact, binomial form.
-    """
-    pairs = list(zip(one, other, strict=True))
-    first, second = pairs.count(("1", "0")), pairs.count(("0", "1"))
-    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
-
-
-def difference(one: str, other: str) -> tuple[float, float, float]:
-    """What share more the other's answers are right, with the ends of an interval of 95 %.
+    The interval and p are of one statistic, so that they agree.
 
     Source: Agresti and Min, Statistics in Medicine 24 (2005): Wald's interval for matched pairs
-    after half a question more of each of the four kinds.
+    after half an image more of each of the four kinds.
     """
     pairs = list(zip(one, other, strict=True))
     lost, gained, asked = pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs)
     middle = (gained - lost) / (asked + 2)
-    spread = sqrt(gained + lost + 1 - (gained - lost) ** 2 / (asked + 2)) / (asked + 2)
-    error = NormalDist().inv_cdf(0.975) * spread
-    return (gained - lost) / asked, max(-1.0, middle - error), min(1.0, middle + error)
+    error = sqrt(gained + lost + 1 - (gained - lost) ** 2 / (asked + 2)) / (asked + 2)
+    reach = NormalDist().inv_cdf(1 - significance / 2) * error
+    p = 2 * NormalDist().cdf(-abs(middle) / error)
+    share = Interval((gained - lost) / asked, max(-1.0, middle - reach), min(1.0, middle + reach))
+    return Difference(share, p, significance, asked)
 
 
-def _compare(one: TrainingRecord, other: TrainingRecord, significance: float) -> Parity:
+def _compare(
+    one: TrainingRecord, other: TrainingRecord, margin: float, significance: float
+) -> Parity:
     pairs = list(zip(one.losses, other.losses, strict=False))
     different = next((step for step, pair in enumerate(pairs, start=1) if not _same(pair)), None)
     through = len(list(takewhile(_close, pairs)))
     if different is None and one.result.digests.weights == other.result.digests.weights:
         return Parity(kind="bit-equal", claim="bit-equal", equal_through_step=through)
-    p = mcnemar(one.correct, other.correct)
-    ends = {len(one.losses), len(other.losses)}
-    kind, claim = _claim(through, ends, p < significance, _measured(one, other, p, significance))
+    found = difference(one.correct, other.correct, significance)
+    kind, claim = _claim(through, {len(one.losses), len(other.losses)}, found, margin)
     return Parity(
         kind=kind,
         claim=claim + _where(different),
         equal_through_step=through,
         first_different_step=different,
-        p_value=p,
+        accuracy_difference=found.share,
+        p_value=found.p,
     )
 
 
-def _measured(one: TrainingRecord, other: TrainingRecord, p: float, significance: float) -> str:
-    """The test and the difference of the accuracies, in words."""
-    change, low, high = (100 * part for part in difference(one.correct, other.correct))
-    return (
-        f"{TEST} of {len(one.correct)} test images, p = {p:.2g}, different below "
-        f"{significance:.2g}; {change:+.1f} points, {low:+.1f} to {high:+.1f}"
-    )
-
-
-def _claim(through: int, ends: set[int], differ: bool, measured: str) -> tuple[Kind, str]:
+def _claim(through: int, ends: set[int], found: Difference, margin: float) -> tuple[Kind, str]:
     """In kind and in words; `ends` are the last steps of the two."""
     within = f"equal within {TOLERANCE:g} through step {through}"
-    if differ:
-        return "different", f"different ({measured})" + (f", though {within}" if through else "")
+    if found.found:
+        return "different", f"different ({found})" + (f", though {within}" if through else "")
     if ends == {through}:
         return "equal within tolerance", f"{within}, the last"
-    if through:
-        end = ", where one ends" if through in ends else ""
-        return "statistically equal", f"{within}{end}, then statistically equal ({measured})"
-    return "statistically equal", f"statistically equal ({measured})"
+    end = ", where one ends" if through in ends else ""
+    before = f"{within}{end}, then " if through else ""
+    if found.within(margin):
+        return "equal within margin", f"{before}equal within {100 * margin:g} points ({found})"
+    shown = f"{found.images} images can show {100 * found.shown:.1f} points"
+    return "no difference detected", f"{before}no difference detected: {shown} ({found})"
 
 
 def _where(different: int | None) -> str:

@@ -7,6 +7,7 @@ that `python -m benchmark export` wrote there.
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from benchmark.common.results import (
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.report.schema import RECORD, RECORD_VERSION, Absent, Record, TrainingRecord
+from benchmark.report.sessions import continued
 from benchmark.throughput.schema import THROUGHPUT
 from benchmark.training.schema import REPLAY, TIMING, TRAINING
 
@@ -91,10 +93,19 @@ def export(parameters: Parameters) -> list[Path]:
             "There is nothing to export: no accelerator of params.yaml was there.",
             "Name one that this machine has.",
         )
-    for record in present:
+    for record in map(with_sessions, present):
         # JSON has no NaN: the model writes "NaN".
         write_json(_path(record), json.loads(record.model_dump_json(exclude_none=True)))
     return [_path(record) for record in present]
+
+
+def with_sessions(record: Record) -> Record:
+    """A record of this machine, with the sessions that the machine has exported; an export that
+    this version of the suite cannot read holds none."""
+    before = None
+    with suppress(UserError):
+        before = load(_path(record))
+    return continued(record, before)
 
 
 def read_others(own: Sequence[Record]) -> list[Record]:

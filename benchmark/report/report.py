@@ -1,7 +1,12 @@
 """The report stage: what the other stages wrote, compared, as data, as Markdown and as a page."""
 
 from benchmark.common.files import write_json, write_text
-from benchmark.common.parameters import ModelParameters, Parameters, TrainParameters
+from benchmark.common.parameters import (
+    ModelParameters,
+    Parameters,
+    ThroughputParameters,
+    TrainParameters,
+)
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
 from benchmark.report import charts, comparison, markdown, page, pictures, record
@@ -16,11 +21,12 @@ def run(parameters: Parameters) -> None:
             machine's is no exported result.
     """
     own = [record.read(name, parameters.seeds) for name in parameters.accelerators]
+    own = [record.with_sessions(each) if isinstance(each, Record) else each for each in own]
     present = [each for each in own if isinstance(each, Record)]
     controls = _controls(parameters)
     others = record.read_others(present)
     dataset = read_result(DATASET, DATASET_RESULT)
-    compared = comparison.build(own, others, controls, dataset, parameters.report.target_accuracy)
+    compared = comparison.build(own, others, controls, dataset, parameters.report)
     drawn = charts.draw(present, controls, compared)
     said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
     shown = pictures.sheets(parameters.data, present[0].name) if present else None
@@ -41,9 +47,9 @@ def facts(dataset: Dataset, weights: Weights, parameters: Parameters) -> list[st
     """What ran, a line each."""
     images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
     measured = (
-        f"Throughput{_of_what(parameters.model)} is the median over "
-        f"{parameters.throughput.repeats} processes; the accelerator is synchronised at both ends "
-        "of every block of steps."
+        f"Throughput{_of_what(parameters.model)} is the geometric mean over "
+        f"{parameters.throughput.repeats} processes or more, {_kernels(parameters.throughput)}; "
+        "the accelerator is synchronised at both ends of every block of steps."
     )
     return [
         f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
@@ -78,6 +84,11 @@ def _of_what(model: ModelParameters) -> str:
     if model.freeze_backbone:
         return ", here that of the whole network and not of the head alone that was trained,"
     return ""
+
+
+def _kernels(throughput: ThroughputParameters) -> str:
+    kinds = "with deterministic kernels alone" if throughput.deterministic else "with any kernels"
+    return f"{kinds}, plain loops included"
 
 
 def _weights(weights: Weights) -> list[str]:

@@ -8,13 +8,23 @@ from benchmark.common.results import Result
 from benchmark.common.statistics import Interval
 from benchmark.data.schema import Dataset
 from benchmark.machine.schema import Environment
-from benchmark.throughput.schema import Energy, Memory, SweepPoint, Throughput, Verdict
+from benchmark.throughput.schema import (
+    Energy,
+    Memory,
+    NotMeasured,
+    Overhead,
+    Precision,
+    StepShares,
+    SweepPoint,
+    Throughput,
+    Verdict,
+)
 from benchmark.training.schema import Digests, Replay, Timing, Training
 
-RECORD_VERSION: Literal[3] = 3
+RECORD_VERSION: Literal[4] = 4
 Kind = Literal[
-    "bit-equal", "equal within tolerance", "statistically equal", "different", "not compared",
-    "unavailable",
+    "bit-equal", "equal within tolerance", "equal within margin", "no difference detected",
+    "different", "not compared", "unavailable",
 ]  # fmt: skip
 
 
@@ -37,10 +47,19 @@ class TrainingRecord(Result):
     """Of its first steps, in a process of its own."""
 
 
+class Session(Result):
+    """One measuring session: a run of the throughput stage."""
+
+    code: str
+    """Digest of the code that was measured."""
+    images_per_second: dict[str, float]
+    """The estimate for each mode."""
+
+
 class Record(Result):
     """All that is known of one accelerator of one machine."""
 
-    schema_version: Literal[3] = RECORD_VERSION
+    schema_version: Literal[4] = RECORD_VERSION
     """Grows whenever a key changes its meaning."""
     name: str
     """As in params.yaml."""
@@ -54,6 +73,8 @@ class Record(Result):
     """Without the single processes."""
     train_images: int
     """Of the dataset that it trained on."""
+    sessions: tuple[Session, ...] = ()
+    """Those that this machine has exported, of the same workload but for its code."""
 
     @property
     def label(self) -> str:
@@ -173,46 +194,52 @@ class SeedsEntry(Result):
     """Seeds besides the run's own."""
     runs: tuple[TrainingEntry, ...]
     """All of them, that of the run's own seed first."""
-    mean: float
-    """Of test accuracies."""
+    mean: Interval
+    """Of test accuracies, over seeds; all were tested on the same images."""
     std: float
     """Standard deviation of test accuracies."""
     reached: int
     """Runs that reached the target accuracy."""
 
 
-class StepShares(Result):
-    """Shares of a training step. A share that is small beside its interval may be below 0."""
-
-    compute: Interval
-    """Training on a batch that is on the device."""
-    input: Interval
-    """Bringing batches."""
-    lightning: Interval
-    """The Trainer's loop."""
-
-
 class Speed(Result):
     """The speed of Lightning's Trainer."""
 
     images_per_second: Interval
-    """Training images per second, over processes."""
+    """Training images per second; the interval is that of the median process of one session."""
+    undisturbed_images_per_second: Interval
+    """The rate that the fastest fifth of each process's blocks reach."""
+    sessions: int
+    """Measuring sessions of this machine that its export holds."""
+    session_deviation: float | None
+    """Standard deviation of the rate's logarithm between them; null where they are too few."""
     ratio_to_reference: Interval | None
-    """Null for the reference itself, and where there is none."""
+    """Null for the reference itself, and where there is none. What changes between sessions is in
+    its interval where both have a `session_deviation`."""
     not_compared: str | None
     """Why there is no ratio; null where there is one."""
     detectable: bool | None
-    """Whether the ratio's interval does not hold 1 and the ratio exceeds both noise floors."""
+    """Whether the ratio's interval does not hold 1."""
     noise_floor: Interval
     """The Trainer against itself."""
     verdict: Verdict
-    """Whether the measurement can be relied on."""
+    """Whether something disturbed the measurement."""
+    precision: Precision
+    """Whether the intervals are as narrow as they were asked to be."""
     ratios: dict[str, Interval]
     """Of modes measured in turn."""
     step_shares: StepShares | None
     """Where a step's time goes; null if the modes that tell it were not measured."""
     step_seconds: dict[str, float]
     """Percentiles of single steps."""
+    first_step_seconds: Interval
+    """Making the model and the Trainer, and the first step."""
+    compile_seconds: float
+    """Compiling graphs, the median."""
+    overhead: Overhead | NotMeasured
+    """What Lightning adds, with a model that computes next to nothing."""
+    decoding: Interval | NotMeasured
+    """Images per second while the decode cache is built, which happens once."""
     sweep: tuple[SweepPoint, ...]
     """One for each point of `throughput.sweep`; `changes` always has the batch size."""
 
@@ -236,8 +263,9 @@ class Entry(Result):
     """Digest of the training's code."""
     throughput: Speed
     """The speed of Lightning's Trainer."""
-    utilisation: Interval
-    """Achieved FLOP/s over the best that convolutions and matrix products reach."""
+    utilisation: Interval | None
+    """Achieved FLOP/s over the best that convolutions and matrix products reach; null if that is
+    not known."""
     peak_memory: Memory
     """Most memory in use."""
     energy: Energy
@@ -265,8 +293,10 @@ class Parity(Result):
     """Losses are equal within the tolerance up to this step, counted from 1."""
     first_different_step: int | None = None
     """The first step whose losses differ in any bit; null if there is none."""
+    accuracy_difference: Interval | None = None
+    """Of the test accuracies, that of the other less that of the one."""
     p_value: float | None = None
-    """Of McNemar's exact test on the two answers to each test image."""
+    """Of Wald's test on the two answers to each test image; it agrees with the interval."""
 
 
 class Pair(Parity):
@@ -284,7 +314,7 @@ AnyEntry = Annotated[Entry | Absent, Field(discriminator="status")]
 class Comparison(Result):
     """reports/comparison.json."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     """Grows whenever a key changes its meaning or goes; new keys may come without."""
     summary: str
     """The comparison in one sentence."""

@@ -3,26 +3,29 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from benchmark.common.formatting import duration
+from benchmark.common.formatting import duration, p_value
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import title
 from benchmark.report.headline import few
 from benchmark.report.schema import Accuracy, Comparison, Entry, Pair, Speed, TrainingEntry
-from benchmark.throughput.schema import Energy, Memory, Verdict
+from benchmark.throughput.schema import Energy, Memory, NotMeasured, Overhead, Precision
 from benchmark.training.schema import Replay
 
 INTERVALS = (
-    "Intervals are of 95 %: those of rates over the processes of one measurement, those of "
-    "accuracies over the test images, for the one model that was trained."
+    "Intervals are of 95 %. That of a rate is of the median process of this session of measuring: "
+    "the same machine is faster in one session than in another, and the interval does not know it "
+    "(nor does a ratio's, unless three sessions or more of both are recorded). That of an accuracy "
+    "is over the test images, for the one model that was trained."
 )
 PAIRS = (
-    "One training of each is compared, so that `different` and `statistically equal` are said of "
-    "two trained models."
+    "One training of each is compared, so that `different` and `equal within` are said of two "
+    "trained models. Where a difference is not detected, the images may be too few to show it."
 )
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
     "trainer_over_compute": "Trainer / resident batch",
     "trainer_over_baseline": "Trainer / ImageFolder loop",
+    "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
     "input_over_baseline_input": "Loader / ImageFolder loader, per core (bytes / finished floats)",
 }
 
@@ -39,7 +42,7 @@ def against(speed: Speed) -> str:
     if speed.ratio_to_reference is None:
         return "the reference"
     found = ratio(speed.ratio_to_reference)
-    return found if speed.detectable else f"no difference detectable: {found}"
+    return found if speed.detectable else f"no difference detected: {found}"
 
 
 def ratio(found: Interval) -> str:
@@ -60,14 +63,52 @@ def rate(found: Interval) -> str:
     return f"{found.estimate:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
-def share(found: Interval | Accuracy) -> str:
+def share(found: Interval | Accuracy | None) -> str:
     """A share with its interval."""
+    if found is None:
+        return "unavailable"
     return f"{found.estimate:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
-def verdict(found: Verdict) -> str:
-    """Whether a measurement can be relied on."""
-    return str(found)
+def sureness(found: Speed) -> str:
+    """Whether something disturbed the measurement, how narrow its intervals are, and how much
+    sessions differ."""
+    return f"{found.verdict}; {_precision(found.precision)}; {_sessions(found)}"
+
+
+def _precision(found: Precision) -> str:
+    of = "the rate" if found.of == "trainer" else RATIOS[found.of]
+    after = f"after {duration(found.seconds)}"
+    if found.met:
+        return f"every interval at most {found.asked:.0%} wide {after}, as asked"
+    return f"the interval of {of} {found.width:.1%} wide {after}, {found.asked:.0%} was asked"
+
+
+def _sessions(found: Speed) -> str:
+    recorded = f"{found.sessions} session{'s' if found.sessions != 1 else ''} recorded"
+    if found.session_deviation is None:
+        return f"{recorded}, too few to tell how much they differ"
+    return f"{recorded}, standard deviation {found.session_deviation:.1%}"
+
+
+def milliseconds(found: Overhead | NotMeasured) -> str:
+    """What Lightning adds to a step and to a change of epochs."""
+    if isinstance(found, NotMeasured):
+        return f"unavailable: {found.reason}"
+    step, epoch = 1000 * found.seconds_per_step, 1000 * found.seconds_per_epoch
+    return f"{step:.2g} ms a step, {epoch:.2g} ms an epoch"
+
+
+def first_step(found: Speed) -> str:
+    """How long the first step takes to come, and what part of it is compiling."""
+    times = found.first_step_seconds
+    said = f"{times.estimate:.1f} s ({times.low:.1f} to {times.high:.1f})"
+    return f"{said}, and {found.compile_seconds:.1f} s of compiling"
+
+
+def decoding(found: Interval | NotMeasured) -> str:
+    """Images per second while the decode cache is built."""
+    return rate(found) if isinstance(found, Interval) else f"unavailable: {found.reason}"
 
 
 def to_target(training: TrainingEntry) -> str:
@@ -100,15 +141,16 @@ def cost(found: Interval | None) -> str:
     return f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
-def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str]]:
-    """Accelerator, point and outcome of everything in the sweeps."""
+def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:
+    """Accelerator, point, outcome and ratio to the run's own settings of all in the sweeps."""
     for entry in present:
         for point in entry.throughput.sweep:
             what = ", ".join(f"{name} {value}" for name, value in point.changes.items())
-            if point.images_per_second:
-                yield entry.label, what, rate(point.images_per_second)
+            if point.images_per_second is None:
+                yield entry.label, what, f"{point.status}: {point.reason}", "-"
             else:
-                yield entry.label, what, f"{point.status}: {point.reason}"
+                against = ratio(point.ratio) if point.ratio else str(point.reason)
+                yield entry.label, what, rate(point.images_per_second), against
 
 
 def replayed(found: Replay) -> str:
@@ -135,7 +177,7 @@ def results(comparison: Comparison) -> list[str]:
 def _short(pair: Pair) -> str:
     if pair.kind == "not compared":
         return pair.claim
-    p = f" (p = {pair.p_value:.2g})" if pair.p_value is not None else ""
+    p = f" ({p_value(pair.p_value)})" if pair.p_value is not None else ""
     step = pair.first_different_step
     differs = f", bits differ from step {step} on" if step else ""
     return f"{pair.kind}{p}{differs}"

@@ -13,23 +13,43 @@ from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
 from benchmark.machine.accelerators import Accelerator
-from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured
+from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, Place, Profile
 
 PROCESS_MODULE = "benchmark.throughput.process"
 
 
 def measure(
-    accelerator: Accelerator, parameters: Parameters, number: int
+    accelerator: Accelerator, parameters: Parameters, place: Place
 ) -> Measurement | NotMeasured:
-    """What process `number` measures, in a process of its own.
+    """What the process at `place` measures, in a process of its own.
 
     Raises:
         UserError: it failed; its own words stand on standard error.
     """
+    found = _run(accelerator, parameters, place, f"measuring process {place.number + 1}")
+    assert not isinstance(found, Profile)
+    return found
+
+
+def profile(accelerator: Accelerator, parameters: Parameters) -> Profile:
+    """What is measured once; where its process fails, nothing but the reason."""
+    try:
+        found = _run(accelerator, parameters, None, "the profile's process")
+    except UserError as error:
+        found = NotMeasured(status="failed", reason=error.what)
+    if isinstance(found, NotMeasured):
+        return Profile(peak=found, overhead=found, decoding=found)
+    assert isinstance(found, Profile)
+    return found
+
+
+def _run(
+    accelerator: Accelerator, parameters: Parameters, place: Place | None, name: str
+) -> Measurement | Profile | NotMeasured:
     task = {
         "accelerator": accelerator.name,
         "parameters": parameters.model_dump(mode="json"),
-        "number": number,
+        "place": place,
     }
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
@@ -40,8 +60,7 @@ def measure(
         reason = "the process was killed (signal 9), most likely for a lack of memory"
         return NotMeasured(status="out of memory", reason=reason)
     raise UserError(
-        f"{accelerator.label}: measuring process {number + 1} ended with status {status}.",
-        "Its own words are above.",
+        f"{accelerator.label}: {name} ended with status {status}.", "Its own words are above."
     )
 
 

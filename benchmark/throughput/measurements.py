@@ -2,6 +2,8 @@
 
 A process is one sample. Its rate is the median over its blocks; its ratio of two modes the
 median of the ratios of their blocks of the same round, which ran within seconds of each other.
+What is made of several ratios, as the shares of a step, is made in each process: ratios of one
+process depend on each other.
 Blocks are compared one by one: times are skewed, so that a mean of two would be disturbed more
 often than the one block that it is compared with, and equal things would differ.
 """
@@ -11,15 +13,20 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import median
 
-from benchmark.common.errors import UserError
-from benchmark.common.statistics import Interval, interval
-from benchmark.throughput.process import AA
-from benchmark.throughput.schema import Measurement
+from numpy import quantile
 
+from benchmark.common.errors import UserError
+from benchmark.common.statistics import Interval, interval, mean_interval
+from benchmark.throughput.process import AA
+from benchmark.throughput.schema import Measurement, StepShares
+
+UNDISTURBED = 0.2
+"""Part of a process's blocks that is taken to be undisturbed: the fastest ones."""
 RATIOS = (
     ("trainer", "loop"),
     ("trainer", "compute"),
     ("trainer", "baseline"),
+    ("compute", "nondeterministic"),
     ("input", "baseline_input"),
 )
 
@@ -40,6 +47,16 @@ class ProcessRates:
         """Images per second, the median over blocks without compilation."""
         return median(_known(self.rates(mode), mode))
 
+    def undisturbed(self) -> float:
+        """The Trainer's images per second that the fastest of its blocks reach."""
+        return float(quantile(_known(self.rates("trainer"), "trainer"), 1 - UNDISTURBED))
+
+    def shares(self) -> tuple[float, float, float]:
+        """Compute, input and Lightning as parts of a step of the Trainer. The ratio of its rate to
+        another mode's is that mode's part of its time."""
+        compute, loop = (self.ratio("trainer", mode) for mode in ("compute", "loop"))
+        return compute, loop - compute, 1 - loop
+
     def ratio(self, one: str, other: str) -> float:
         """Of the rates of two modes, the median over pairs of blocks; of two loaders, per core.
 
@@ -58,11 +75,6 @@ class ProcessRates:
     def rates(self, mode: str) -> list[float | None]:
         """Images per second in each block; None where a graph was compiled."""
         return [rate for name in _names(mode) for rate in self._blocks(name)]
-
-    def share_waited(self, mode: str) -> float:
-        """Part of a plain loop's time in which the host waited for the loader."""
-        seconds = sum(turn[mode].seconds for turn in self.measurement.rounds)
-        return self.measurement.waited_seconds[mode] / seconds
 
     @property
     def trainer_images(self) -> int:
@@ -90,6 +102,15 @@ def ratios(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
     modes = processes[0].modes
     pairs = [(one, other) for one, other in RATIOS if one in modes and other in modes]
     return {f"{a}_over_{b}": interval([p.ratio(a, b) for p in processes]) for a, b in pairs}
+
+
+def step_shares(processes: Sequence[ProcessRates]) -> StepShares | None:
+    """Shares of the Trainer's time; None where the modes that tell them were not measured."""
+    if not {"loop", "compute"} <= set(processes[0].modes):
+        return None
+    parts = zip(*(process.shares() for process in processes), strict=True)
+    compute, waiting, lightning = (mean_interval(part) for part in parts)
+    return StepShares(compute=compute, input=waiting, lightning=lightning)
 
 
 def noise_floor(processes: Sequence[ProcessRates]) -> Interval:

@@ -9,9 +9,9 @@ nothing differs but who brings the batches and who runs the loop.
 | baseline | the plain loop over torchvision's ImageFolder, see baseline.py |
 | input | asks the DataModule's loader for a batch |
 | baseline_input | asks ImageFolder's loader for a batch |
+| nondeterministic | as compute, but torch may choose kernels that are not deterministic |
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -82,13 +82,31 @@ class Compute:
             self.step(self.images, self.labels)
 
 
+@dataclass
+class Nondeterministic:
+    """The same steps while torch may choose any kernel: what determinism costs."""
+
+    compute: Compute
+
+    def run(self, steps: int) -> None:
+        """Train as `compute` does, and leave torch as it was."""
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(False)
+        try:
+            self.compute.run(steps)
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
 class Input:
     """A loader's batches without end, thrown away."""
 
     def __init__(self, loader: DataLoader[Any], steps_per_epoch: int) -> None:
-        self.waited = 0.0
-        """Seconds in which the host waited for batches."""
         self._batches = _endless(loader, steps_per_epoch)
+
+    def start(self) -> None:
+        """Have the loader start its workers."""
+        self.next()
 
     def run(self, steps: int) -> None:
         """Ask for batches."""
@@ -97,10 +115,7 @@ class Input:
 
     def next(self) -> Any:
         """The next batch, on the host."""
-        start = time.perf_counter()
-        batch = next(self._batches)
-        self.waited += time.perf_counter() - start
-        return batch
+        return next(self._batches)
 
 
 @dataclass
@@ -112,6 +127,10 @@ class Loop:
     device: torch.device
     finish: Callable[..., tuple[Tensor, Tensor]]
     """From a batch's tensors to normalised images and labels."""
+
+    def start(self) -> None:
+        """Have the loader start its workers."""
+        self.source.start()
 
     def run(self, steps: int) -> None:
         """Train on the next batches."""

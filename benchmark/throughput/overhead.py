@@ -58,7 +58,8 @@ def measure(accelerator: str, precision: Precision) -> Overhead:
     """
     model, marks = EmptyModel(), StepTimes()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
-    bare_trainer(accelerator, precision, marks, max_epochs=EPOCHS).fit(model, batches)
+    trainer = bare_trainer(accelerator, precision, marks, deterministic=True, max_epochs=EPOCHS)
+    trainer.fit(model, batches)
     warm = marks.epochs[2:]
     step = median(b - a for epoch in warm for a, b in pairwise(epoch))
     change = median(after[0] - before[-1] for before, after in pairwise(warm))

@@ -1,11 +1,20 @@
 """What the throughput stage and its measuring processes write."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from benchmark.common.results import Result, Unavailable
 from benchmark.common.statistics import Interval
+
+
+class Place(NamedTuple):
+    """Which of a run's measuring processes one is."""
+
+    seed: int
+    """Of the orders of blocks, drawn for the run."""
+    number: int
+    """Counted from 0."""
 
 
 class Block(Result):
@@ -80,25 +89,20 @@ class Measurement(Result):
     cores: dict[str, int]
     """Processor cores that each loader keeps busy."""
     rounds: tuple[dict[str, Block], ...]
-    """In each round a block of each mode, and a second one of the Trainer."""
+    """In each round a block of each mode, and a second one of the Trainer. One more round before
+    them is left out."""
     step_seconds: tuple[float, ...]
     """Single steps of the Trainer, each synchronised."""
-    waited_seconds: dict[str, float]
-    """What each plain loop waited for its loader."""
     energy: EnergyReading
     """In the Trainer's blocks."""
     memory: Memory
     """Most memory in use."""
-    peak: Peak
-    """What the accelerator can do at best."""
-    overhead: Overhead
-    """What Lightning adds."""
-    decoded_per_second: float | None = None
-    """Images per second while the decode cache is built."""
+    other_work: float
+    """Part of the processors' time that other work took."""
 
 
 class NotMeasured(Result):
-    """Why a process measured nothing."""
+    """Why something was not measured."""
 
     status: Literal["refused", "out of memory", "unavailable", "failed"]
     """What kind of reason."""
@@ -106,13 +110,46 @@ class NotMeasured(Result):
     """In words."""
 
 
+class Profile(Result):
+    """What is measured once for all processes, in a process of its own; each part is a value or
+    the reason why there is none."""
+
+    status: Literal["profile"] = "profile"
+    """As opposed to `ok`."""
+    peak: Peak | NotMeasured
+    """What the accelerator can do at best."""
+    overhead: Overhead | NotMeasured
+    """What Lightning adds."""
+    decoding: Interval | NotMeasured
+    """Images per second while the decode cache is built, from a part of the dataset."""
+
+
+class Precision(Result):
+    """How wide the widest interval of the Trainer's rate and ratios is, as a part of its estimate.
+    It is said and decides nothing: to prefer narrow intervals is to prefer lucky ones."""
+
+    of: str
+    """What the widest interval is of: `trainer`, or a ratio."""
+    width: float
+    """Its width."""
+    asked: float
+    """`throughput.width`."""
+    seconds: float
+    """What all processes took."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it is as narrow as it was asked to be."""
+        return self.width <= self.asked
+
+
 class Verdict(Result):
-    """Whether a measurement can be relied on."""
+    """Whether something disturbed a measurement."""
 
     stable: bool
-    """Whether it can."""
+    """Whether nothing did."""
     reason: str | None = None
-    """Why it cannot."""
+    """What did."""
     advice: str | None = None
     """What to do about it."""
 
@@ -135,6 +172,8 @@ class Workload(Result):
     cache_gib: float
     precision: str
     fused: bool
+    deterministic: bool
+    """Whether torch used deterministic kernels alone."""
     code: str
     """Digest of the code that was measured."""
 
@@ -146,19 +185,34 @@ class ModeRate(Result):
     """Over measuring processes."""
 
 
+class StepShares(Result):
+    """Shares of a training step, which add up to 1. A share that is small beside its interval may
+    be below 0."""
+
+    compute: Interval
+    """Training on a batch that is on the device."""
+    input: Interval
+    """Bringing batches."""
+    lightning: Interval
+    """The Trainer's loop."""
+
+
 class TrainerTimes(Result):
     """What else is known of the Trainer."""
 
+    undisturbed_images_per_second: Interval
+    """The rate that the fastest fifth of each process's blocks reach: what the machine does while
+    little disturbs it."""
     step_seconds: dict[str, float]
     """Percentiles of single steps ("p5" to "p95")."""
+    step_shares: StepShares | None = None
+    """Where a step's time goes; null if the modes that tell it were not measured."""
     first_step_seconds: Interval
-    """From the making of the model to the end of the first step."""
+    """Making the model and the Trainer, and the first step."""
     compile_seconds: float
     """Compiling graphs, the median."""
-    lightning_seconds_per_step: Interval
-    """What Lightning adds to a step."""
-    lightning_seconds_per_epoch: Interval
-    """What Lightning adds to a change of epochs."""
+    overhead: Overhead | NotMeasured
+    """What Lightning adds, with a model that computes next to nothing."""
 
 
 class Energy(Result):
@@ -183,22 +237,16 @@ class Efficiency(Result):
     """Of a forward and backward pass."""
     flops_per_second: Interval
     """Achieved in training."""
-    peak_flops_per_second: Interval
-    """The best rate of convolutions and matrix products in the same process."""
-    peak_of: str
-    """The operation that reached it."""
-    utilisation: Interval
-    """Achieved over best."""
-    data_wait_share: dict[str, float]
-    """Part of each plain loop's time in which it waited for its loader."""
+    peak: Peak | NotMeasured
+    """The best rate of convolutions and matrix products, measured once in a process of its own."""
+    utilisation: Interval | None = None
+    """Achieved over best; null if the peak is not known."""
     peak_memory: Memory
     """The most of all processes."""
     energy: Energy
     """Of a training image."""
-    decoded_per_second: Interval | None = None
-    """Images per second while the decode cache is built."""
-    decoded_over_baseline_input: Interval | None = None
-    """The same over the rate of ImageFolder's loader."""
+    decoding: Interval | NotMeasured
+    """Images per second while the decode cache is built, which happens once."""
     cost_per_million_images: Interval | None = None
     """In the currency of `throughput.price_per_hour`."""
 
@@ -212,10 +260,10 @@ class SweepPoint(Result):
     """Whether it was measured."""
     images_per_second: Interval | None = None
     """Of the Trainer, if it was measured."""
+    ratio: Interval | None = None
+    """The same over the rate of the run's own settings, from processes that took turns."""
     reason: str | None = None
-    """Why it was not measured."""
-    processes: tuple[Measurement, ...] = ()
-    """What each process measured; not part of an export."""
+    """Why it, or its ratio, was not measured."""
 
 
 class Throughput(Result):
@@ -228,7 +276,9 @@ class Throughput(Result):
     device: str
     """What the accelerator calls itself."""
     verdict: Verdict
-    """Whether the measurement can be relied on."""
+    """Whether something disturbed the measurement."""
+    precision: Precision
+    """Whether the intervals are as narrow as they were asked to be."""
     workload: Workload
     """What was measured."""
     dataset: str
@@ -242,7 +292,9 @@ class Throughput(Result):
     trainer: TrainerTimes
     """What else is known of the Trainer."""
     other_work: float
-    """Part of the processors' time that other work took."""
+    """Part of the processors' time that other work took, in the worst of the processes."""
+    seed: int
+    """Of the orders of blocks, drawn for this run."""
     efficiency: Efficiency
     """How well the accelerator is used."""
     sweep: tuple[SweepPoint, ...] = ()
@@ -252,13 +304,12 @@ class Throughput(Result):
 
     def exported(self) -> "Throughput":
         """The same without the single processes."""
-        points = tuple(point.model_copy(update={"processes": ()}) for point in self.sweep)
-        return self.model_copy(update={"sweep": points, "processes": ()})
+        return self.model_copy(update={"processes": ()})
 
 
 THROUGHPUT: TypeAdapter[Throughput | Unavailable] = TypeAdapter(
     Annotated[Throughput | Unavailable, Field(discriminator="status")]
 )
-PROCESS: TypeAdapter[Measurement | NotMeasured] = TypeAdapter(
-    Annotated[Measurement | NotMeasured, Field(discriminator="status")]
+PROCESS: TypeAdapter[Measurement | Profile | NotMeasured] = TypeAdapter(
+    Annotated[Measurement | Profile | NotMeasured, Field(discriminator="status")]
 )

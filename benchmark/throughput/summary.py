@@ -1,38 +1,47 @@
 """The result of the throughput stage, from what its measuring processes found."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from benchmark.common.parameters import Parameters
 from benchmark.common.statistics import Interval, interval, percentiles
 from benchmark.machine.accelerators import Accelerator
-from benchmark.throughput import efficiency, measurements
+from benchmark.throughput import efficiency, measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import (
     Efficiency,
     Energy,
     Memory,
     ModeRate,
+    Peak,
+    Profile,
     SweepPoint,
     Throughput,
     TrainerTimes,
     Workload,
 )
-from benchmark.throughput.verdict import judge, unsteady_modes
 from benchmark.training.schema import Inputs
 
 RESOLUTION = 1e-6
-"""Seconds and joules below which a difference means nothing: no counter tells them apart."""
+"""Joules below which a difference means nothing: no counter tells them apart."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the stage's processes found."""
+
+    processes: Sequence[ProcessRates]
+    profile: Profile
+    sweep: Sequence[SweepPoint]
+    seconds: float
+    """What the measuring processes took."""
+    seed: int
+    """Of the orders of blocks."""
 
 
 def summarise(
-    accelerator: Accelerator,
-    parameters: Parameters,
-    inputs: Inputs,
-    processes: Sequence[ProcessRates],
-    sweep: Sequence[SweepPoint],
-    other_work: float,
-    classes: int,
+    accelerator: Accelerator, parameters: Parameters, inputs: Inputs, found: Found, classes: int
 ) -> Throughput:
     """The stage's result.
 
@@ -40,30 +49,31 @@ def summarise(
         accelerator: what was measured.
         parameters: with which.
         inputs: digests of the data, the weights and the code.
-        processes: the speeds of each measuring process.
-        sweep: the results of its points.
-        other_work: part of the processors' time that other work took.
+        found: by its processes.
         classes: of the dataset.
 
     Raises:
         UserError: nothing ran without compiling.
     """
+    processes, asked = found.processes, parameters.throughput.width
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
     floor = measurements.noise_floor(processes)
-    unsteady = unsteady_modes(processes)
+    others = max(process.measurement.other_work for process in processes)
     return Throughput(
         accelerator=accelerator.label,
         device=accelerator.device,
-        verdict=judge(rates["trainer"], ratios, floor, unsteady, other_work),
+        verdict=verdict.judge(floor, verdict.unsteady_modes(processes), others),
+        precision=verdict.precision(rates["trainer"], ratios, asked, round(found.seconds, 1)),
         workload=workload(parameters, inputs.code, inputs.weights),
         dataset=inputs.dataset,
         modes={name: ModeRate(images_per_second=rate) for name, rate in rates.items()},
         ratios=ratios,
         noise_floor=floor,
-        trainer=_trainer(processes),
-        other_work=round(other_work, 4),
-        efficiency=_efficiency(accelerator, parameters, processes, classes),
-        sweep=tuple(sweep),
+        trainer=_trainer(processes, found.profile),
+        other_work=others,
+        seed=found.seed,
+        efficiency=_efficiency(accelerator, parameters, found, classes),
+        sweep=tuple(found.sweep),
         processes=tuple(process.measurement for process in processes),
     )
 
@@ -78,52 +88,40 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
         **model.model_dump(exclude={"weights"}),
         **data.model_dump(include={"image_size", "batch_size", "num_workers", "cache_gib"}),
         **train.model_dump(include={"precision", "fused"}),
+        deterministic=parameters.throughput.deterministic,
         code=code,
     )
 
 
-def _trainer(processes: Sequence[ProcessRates]) -> TrainerTimes:
+def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTimes:
     """What else is known of the Trainer: its steps, its start, and what Lightning adds."""
     found = [process.measurement for process in processes]
     singles = [seconds for each in found for seconds in each.step_seconds]
     return TrainerTimes(
+        undisturbed_images_per_second=interval([each.undisturbed() for each in processes]),
         step_seconds=percentiles(singles) if len(singles) > 1 else {},
-        first_step_seconds=_seconds([each.first_step_seconds for each in found]),
+        step_shares=measurements.step_shares(processes),
+        first_step_seconds=interval([each.first_step_seconds for each in found]),
         compile_seconds=median(each.compile_seconds for each in found),
-        lightning_seconds_per_step=_seconds([each.overhead.seconds_per_step for each in found]),
-        lightning_seconds_per_epoch=_seconds([each.overhead.seconds_per_epoch for each in found]),
+        overhead=profile.overhead,
     )
 
 
-def _seconds(values: Sequence[float]) -> Interval:
-    return interval([max(value, RESOLUTION) for value in values])
-
-
 def _efficiency(
-    accelerator: Accelerator,
-    parameters: Parameters,
-    processes: Sequence[ProcessRates],
-    classes: int,
+    accelerator: Accelerator, parameters: Parameters, found: Found, classes: int
 ) -> Efficiency:
-    flops = efficiency.flops_per_image(parameters, classes)
-    found = [process.measurement for process in processes]
-    achieved = [flops * process.rate("trainer") for process in processes]
-    peaks = [each.peak.flops_per_second for each in found]
+    flops, peak = efficiency.flops_per_image(parameters, classes), found.profile.peak
+    achieved = [flops * process.rate("trainer") for process in found.processes]
+    most = peak.flops_per_second if isinstance(peak, Peak) else None
     return Efficiency(
         flops_per_image=flops,
         flops_per_second=interval(achieved),
-        peak_flops_per_second=interval(peaks),
-        peak_of=found[0].peak.of,
-        utilisation=interval([a / b for a, b in zip(achieved, peaks, strict=True)]),
-        data_wait_share={
-            mode: median(process.share_waited(mode) for process in processes)
-            for mode in found[0].waited_seconds
-        },
-        peak_memory=_memory([each.memory for each in found]),
-        energy=_energy(processes),
-        decoded_per_second=_decoded(processes),
-        decoded_over_baseline_input=_decoded_over_baseline(processes),
-        cost_per_million_images=_cost(accelerator, parameters, processes),
+        peak=peak,
+        utilisation=interval([each / most for each in achieved]) if most else None,
+        peak_memory=_memory([process.measurement.memory for process in found.processes]),
+        energy=_energy(found.processes),
+        decoding=found.profile.decoding,
+        cost_per_million_images=_cost(accelerator, parameters, found.processes),
     )
 
 
@@ -146,23 +144,6 @@ def _energy(processes: Sequence[ProcessRates]) -> Energy:
     pairs = zip(readings, processes, strict=True)
     each = [(reading.joules or 0.0) / process.trainer_images for reading, process in pairs]
     return Energy(joules_per_image=interval([max(joules, RESOLUTION) for joules in each]))
-
-
-def _decoded(processes: Sequence[ProcessRates]) -> Interval | None:
-    """Images per second while the decode cache is built, which happens once."""
-    rates = [process.measurement.decoded_per_second for process in processes]
-    known = [rate for rate in rates if rate]
-    return interval(known) if len(known) > 1 else None
-
-
-def _decoded_over_baseline(processes: Sequence[ProcessRates]) -> Interval | None:
-    """The same over the rate of ImageFolder, which decodes in each epoch."""
-    ratios = [
-        process.measurement.decoded_per_second / process.rate("baseline_input")
-        for process in processes
-        if process.measurement.decoded_per_second and "baseline_input" in process.modes
-    ]
-    return interval(ratios) if len(ratios) > 1 else None
 
 
 def _cost(

@@ -1,10 +1,26 @@
-"""The combinations of values that a sweep tries besides the run's own parameters."""
+"""The combinations of values that a sweep tries, each in turns with the run's own parameters."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
+from math import ceil
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmark.common.parameters import Parameters, parse_parameters
+import benchmark
+from benchmark.common.errors import UserError
+from benchmark.common.parameters import Parameters, SweepParameters, parse_parameters
+from benchmark.common.progress import progress
+from benchmark.common.statistics import interval
+from benchmark.machine.accelerators import Accelerator
+from benchmark.throughput import launch
+from benchmark.throughput.measurements import ProcessRates
+from benchmark.throughput.pair import sample, take_turns
+from benchmark.throughput.schema import NotMeasured, Place, SweepPoint
+from benchmark.throughput.side import OutOfMemory, Side
+from benchmark.throughput.timer import steps_per_epoch
+from benchmark.training.train import check
 
 SECTIONS = {
     "batch_size": "data",
@@ -12,7 +28,9 @@ SECTIONS = {
     "precision": "train",
     "channels_last": "model",
     "compile": "model",
+    "deterministic": "throughput",
 }
+CODE = Path(benchmark.__path__[0]).parent
 
 
 @dataclass(frozen=True)
@@ -35,9 +53,99 @@ def points(parameters: Parameters) -> list[Point]:
     return [_point(parameters, dict(zip(lists, values, strict=True))) for values in combinations]
 
 
+def measure(
+    accelerator: Accelerator, parameters: Parameters, point: Point, seed: int
+) -> SweepPoint:
+    """A point's rate, and its ratio to that of the run's own parameters. What a point lacks, or
+    how it fails, is a result as well, and no other point's loss."""
+    try:
+        check(accelerator.name, point.parameters.train)
+        steps_per_epoch(point.parameters)
+    except UserError as error:
+        return SweepPoint(changes=point.changes, status="unavailable", reason=str(error))
+    try:
+        return _in_turns(accelerator, parameters, point, seed)
+    except OutOfMemory as error:
+        return _alone(accelerator, point, Place(seed, 0), error.what)
+    except UserError as error:
+        return SweepPoint(changes=point.changes, status="failed", reason=str(error))
+
+
+def _in_turns(
+    accelerator: Accelerator, parameters: Parameters, point: Point, seed: int
+) -> SweepPoint:
+    """From as many pairs of processes as there are processes of the run's own, at least."""
+    pairs = []
+    repeats = parameters.throughput.repeats
+    with progress(repeats, f"{accelerator.label} {point.changes}") as tell:
+        for number in range(repeats):
+            pairs.append(_pair(accelerator, parameters, point, (seed, number)))
+            rate, ratio = pairs[-1]
+            tell(f"{accelerator.label} {point.changes}: {rate:.1f} images/s, {ratio:.3f} of own")
+    rates, ratios = zip(*pairs, strict=True)
+    return SweepPoint(
+        changes=point.changes,
+        status="ok",
+        images_per_second=interval(rates),
+        ratio=interval(ratios),
+    )
+
+
+def _pair(
+    accelerator: Accelerator, parameters: Parameters, point: Point, place: tuple[int, int]
+) -> tuple[float, float]:
+    """Images per second of the point, and the ratio to those of the run's own parameters.
+
+    Raises:
+        UserError: a graph was compiled in each block, or as Side.
+    """
+    both = (_only_the_trainer(parameters), point.parameters)
+    with closing(Side("the run's own", CODE)) as own, closing(Side(str(point.changes), CODE)) as it:
+        for side, used in zip((own, it), both, strict=True):
+            task = {"accelerator": accelerator.name, "parameters": used.model_dump(mode="json")}
+            side.warm_up(task)
+        least = parameters.throughput.block_seconds
+        steps = (ceil(least / own.step_seconds), ceil(least / it.step_seconds))
+        turns = take_turns((own, it), steps, *place)
+    images = [count * used.data.batch_size for count, used in zip(steps, both, strict=True)]
+    rates = [
+        (images[0] / one.seconds, images[1] / other.seconds)
+        for one, other in turns
+        if not (one.compilations or other.compilations)
+    ]
+    if not rates:
+        raise UserError("A graph was compiled in each block.", "Raise throughput.warmup_steps.")
+    return median(rate for _, rate in rates), sample([rate / own for own, rate in rates])
+
+
+def _alone(accelerator: Accelerator, point: Point, place: Place, why: str) -> SweepPoint:
+    """What does not fit beside the run's own process may fit alone; then it has no ratio."""
+    found = []
+    for number in range(point.parameters.throughput.repeats):
+        try:
+            result = launch.measure(accelerator, point.parameters, place._replace(number=number))
+        except UserError as error:
+            result = NotMeasured(status="failed", reason=str(error))
+        if isinstance(result, NotMeasured):
+            return SweepPoint(changes=point.changes, status=result.status, reason=result.reason)
+        found.append(ProcessRates(result, point.parameters.data.batch_size).rate("trainer"))
+    return SweepPoint(
+        changes=point.changes,
+        status="ok",
+        images_per_second=interval(found),
+        reason=f"measured alone, so without a ratio: {why}",
+    )
+
+
 def _point(parameters: Parameters, changes: dict[str, Any]) -> Point:
-    content = parameters.model_dump()
+    content = _only_the_trainer(parameters).model_dump()
     for name, value in changes.items():
         content[SECTIONS[name]][name] = value
-    content["throughput"] |= {"modes": ["trainer"], "sweep": {}}
     return Point(changes, parse_parameters(content, f"throughput.sweep at {changes}"))
+
+
+def _only_the_trainer(parameters: Parameters) -> Parameters:
+    measured = parameters.throughput.model_copy(
+        update={"modes": ("trainer",), "sweep": SweepParameters()}
+    )
+    return parameters.model_copy(update={"throughput": measured})

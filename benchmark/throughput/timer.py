@@ -14,7 +14,7 @@ from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.data.folder import scan
 from benchmark.machine import accelerators, processors
 from benchmark.throughput import baseline
-from benchmark.throughput.modes import Compute, Input, Loop, Mode, Step
+from benchmark.throughput.modes import Compute, Input, Loop, Mode, Nondeterministic, Step
 from benchmark.throughput.schema import Block
 from benchmark.throughput.trainer import PausableFit, bare_trainer
 from benchmark.throughput.workers import LoaderWorkers
@@ -67,7 +67,7 @@ class ModeTimer:
     first_step: Block
     """The Trainer's, known from entry on."""
     seconds_to_first_step: float
-    """From the making of the model and the Trainer to the end of that step."""
+    """What making the model and the Trainer took, and that step."""
 
     def __init__(self, accelerator: str, parameters: Parameters) -> None:
         self.accelerator = accelerator
@@ -81,9 +81,11 @@ class ModeTimer:
         try:
             start = time.perf_counter()
             self.modes["trainer"] = self.lightning = self._start_fit()
-            self.first_step = self.time("trainer", 1)
-            self.seconds_to_first_step = time.perf_counter() - start
+            started = time.perf_counter() - start
             self._add_others()
+            self._start_loaders()
+            self.first_step = self.time("trainer", 1)
+            self.seconds_to_first_step = started + self.first_step.seconds
         except BaseException:
             self._release()
             raise
@@ -94,6 +96,11 @@ class ModeTimer:
         if kind is None:
             self.lightning.stop()
         self.modes.clear()  # and with them their loaders, while those can still end in order
+
+    @property
+    def names(self) -> list[str]:
+        """The modes, those that train after those that load alone."""
+        return sorted(self.modes, key=lambda name: not name.endswith("input"))
 
     def time(self, name: str, steps: int) -> Block:
         """Run `steps` of the mode `name` between two synchronised readings of the clock."""
@@ -121,6 +128,14 @@ class ModeTimer:
                 break
         return warmup
 
+    def _start_loaders(self) -> None:
+        """Before anything is trained. A worker is a copy of this process, and the next write to
+        each page that they share is slow: a whole training step, if the worker starts later."""
+        for name, mode in self.modes.items():
+            if isinstance(mode, Input | Loop):
+                with self._workers.setdefault(name, LoaderWorkers()).running():
+                    mode.start()
+
     def _release(self) -> None:
         """A process that stands still could not be ended, nor its parent."""
         for workers in self._workers.values():
@@ -140,6 +155,7 @@ class ModeTimer:
                     self.accelerator,
                     parameters.train.precision,
                     lightning,
+                    deterministic=parameters.throughput.deterministic,
                     max_epochs=-1,
                     limit_train_batches=self._epoch,  # whole batches only
                 )
@@ -152,9 +168,12 @@ class ModeTimer:
         step = Step(
             self.accelerator, self.module, self.lightning.optimizer, self.parameters.train.precision
         )
+        moved = [tensor.to(device) for tensor in self._input().next()]
+        resident = Compute(step, *self._finish(*moved))
         if "compute" in wanted:
-            moved = [tensor.to(device) for tensor in self._input().next()]
-            self.modes["compute"] = Compute(step, *self._finish(*moved))
+            self.modes["compute"] = resident
+        if "nondeterministic" in wanted:
+            self.modes["nondeterministic"] = Nondeterministic(resident)
         if "loop" in wanted:
             self.modes["loop"] = Loop(step, self._input(), device, self._finish)
         if "input" in wanted:
@@ -181,6 +200,7 @@ class ModeTimer:
             "baseline": processors.cores(),
             "baseline_input": processors.cores(),
             "compute": 0,
+            "nondeterministic": 0,
         }
         return 2 * workers.get(name, self.parameters.data.num_workers)
 

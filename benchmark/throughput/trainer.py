@@ -67,7 +67,6 @@ def bare_trainer(
         **limits,
         precision=precision,
         limit_val_batches=0,
-        deterministic=True,
         callbacks=[callback],
         logger=False,
         enable_checkpointing=False,

@@ -1,38 +1,38 @@
-"""Whether a measurement can be relied on, and if not, why and what to do."""
+"""Whether something disturbed a measurement, and if so, what it was and what to do; and whether
+its intervals are as narrow as they were asked to be."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.common.statistics import Interval
 from benchmark.machine.processors import BUSY
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Verdict
+from benchmark.throughput.schema import Precision, Verdict
 
-SPREAD = 0.1
-"""Widest 95 % interval of a stable result, as a part of the estimate."""
 DRIFT = 0.01
 """How far from 1 the noise floor may lie: one in twenty sound intervals does not hold 1."""
 
 
-def judge(
-    rate: Interval,
-    ratios: Mapping[str, Interval],
-    floor: Interval,
-    unsteady: Sequence[str],
-    others: float,
-) -> Verdict:
-    """The first reason not to rely on a measurement, or that it is stable. Steps are judged; a
-    loader's rate is some hundred times theirs, and its own interval stands beside it.
+def judge(floor: Interval, unsteady: Sequence[str], others: float) -> Verdict:
+    """The first thing that disturbed a measurement, or that nothing did.
 
     Args:
-        rate: the trainer's.
-        ratios: of the modes, by name.
-        floor: the trainer's against itself.
+        floor: the noise floor, the Trainer against itself.
         unsteady: modes whose warm-up ended, in some process, before step times were steady.
         others: part of the processors' time that other work took.
     """
-    for reason, advice in _reasons(rate, ratios, floor, unsteady, others):
+    for reason, advice in _reasons(floor, unsteady, others):
         return Verdict(stable=False, reason=reason, advice=advice)
     return Verdict(stable=True)
+
+
+def precision(
+    rate: Interval, ratios: Mapping[str, Interval], asked: float, seconds: float
+) -> Precision:
+    """The widest interval of the Trainer's rate and of its ratios. A loader's rate is some hundred
+    times that of steps, and its own interval stands beside it."""
+    steps = {name: found for name, found in ratios.items() if not name.startswith("input_")}
+    of, found = max({"trainer": rate, **steps}.items(), key=lambda item: item[1].spread)
+    return Precision(of=of, width=found.spread, asked=asked, seconds=seconds)
 
 
 def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
@@ -42,13 +42,7 @@ def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
     return [mode for mode in trains if not all(warmup[mode].steady for warmup in warmups)]
 
 
-def _reasons(
-    rate: Interval,
-    ratios: Mapping[str, Interval],
-    floor: Interval,
-    unsteady: Sequence[str],
-    others: float,
-) -> Iterator[tuple[str, str]]:
+def _reasons(floor: Interval, unsteady: Sequence[str], others: float) -> Iterator[tuple[str, str]]:
     """Each reason with its advice."""
     if others > BUSY:
         yield f"other work took {others:.0%} of the processors", "end it and repeat"
@@ -57,14 +51,6 @@ def _reasons(
             f"the warm-up of {' and '.join(unsteady)} ended before step times were steady",
             "raise throughput.warmup_steps",
         )
-    steps = {name: found for name, found in ratios.items() if not name.startswith("input_")}
-    for name, found in {"the rate": rate, **steps, "the noise floor": floor}.items():
-        if found.spread > SPREAD:
-            yield (
-                f"the interval of {name} is {found.spread:.0%} of the estimate wide",
-                "raise throughput.rounds or throughput.repeats, or find out what disturbs the "
-                "machine",
-            )
     if floor.low > 1 + DRIFT or floor.high < 1 - DRIFT:
         yield (
             f"the trainer against itself is {floor.low:.3f} to {floor.high:.3f}",

@@ -59,7 +59,7 @@ class Run:
         self.epoch_timer = EpochTimer(accelerator.name)
         self.best = ModelCheckpoint(
             scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            save_weights_only=True, enable_version_counter=False,
         )  # fmt: skip
         self.last = scratch / "last.ckpt"
         self.trainer = self._trainer(extras)

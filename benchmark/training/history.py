@@ -102,20 +102,32 @@ class Predictions(Callback):
 
 
 class EpochTimer(Callback):
-    """Wall time of every epoch, validation included, in seconds; survives a resume."""
+    """Wall time of every epoch in seconds, its validation and its checkpoints included; survives a
+    resume, but for the time of the checkpoint that was resumed from."""
 
     def __init__(self, accelerator: str) -> None:
         self.seconds: list[float] = []
         self._accelerator = accelerator
-        self._start = 0.0
+        self._start: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock."""
+        """End the epoch before, whose checkpoints are written, and start the clock."""
+        self._include_checkpoints()
         self._start = self._now()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Stop the clock."""
+        """Note what a checkpoint can hold: the epoch without it."""
+        assert self._start is not None
         self.seconds.append(self._now() - self._start)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """End the last epoch."""
+        self._include_checkpoints()
+
+    def _include_checkpoints(self) -> None:
+        """Checkpoints are written after every other callback's end of the epoch."""
+        if self._start is not None:
+            self.seconds[-1] = self._now() - self._start
 
     def state_dict(self) -> dict[str, Any]:
         """The times so far."""

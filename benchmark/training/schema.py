@@ -98,7 +98,7 @@ class Timing(Result):
     features_seconds: float
     """Computing a frozen backbone's features; 0 without."""
     epoch_seconds: tuple[float, ...]
-    """Each epoch, validation included."""
+    """Each epoch, its validation and its checkpoints included."""
     test_seconds: float
     """The test of the best epoch."""
 

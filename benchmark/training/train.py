@@ -73,8 +73,10 @@ def check(name: str, train: TrainParameters) -> None:
 
 
 def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
-    """Digest the inputs of a `stage` on `name`; the stages before it must have run."""
+    """Digest the inputs of a `stage` on `name`; the stages before it must have run. Weights count
+    by their content: the name of their file changes nothing."""
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
+    del relevant["model"]["weights"]
     data = parameters.data.model_dump(include={"image_size", "batch_size"})
     environment = read_result(Results(name).environment, ENVIRONMENT)
     return Inputs(

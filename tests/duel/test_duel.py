@@ -13,9 +13,11 @@ import pytest
 from benchmark.__main__ import main
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
-from benchmark.duel import duel, side, verdict
+from benchmark.duel import duel, verdict
 from benchmark.duel.revision import code_of
-from benchmark.duel.side import Side
+from benchmark.throughput import pair, side
+from benchmark.throughput.schema import Block
+from benchmark.throughput.side import OutOfMemory, Side
 from tests import REPOSITORY
 
 ECHO = """
@@ -24,7 +26,7 @@ task = json.loads(sys.stdin.readline())
 factor = float(open(os.environ["PYTHONPATH"] + "/factor").read())
 print(json.dumps({"step_seconds": 0.25}), flush=True)
 for line in sys.stdin:
-    print(json.dumps({"seconds": int(line) * factor}), flush=True)
+    print(json.dumps({"seconds": int(line) * factor, "compilations": 0}), flush=True)
 """
 Make = Callable[[float], Path]
 
@@ -40,6 +42,7 @@ def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         folder = tmp_path / f"{seconds}"
         folder.mkdir(exist_ok=True)
         (folder / "factor").write_text(f"{seconds}")
+        (folder / "params.yaml").write_text("throughput: {rounds: 9}")
         return folder
 
     return made
@@ -64,9 +67,16 @@ def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
         one.warm_up({})
         process = psutil.Process(one.process.pid)
         assert process.status() == psutil.STATUS_STOPPED
-        assert one.time(3) == 3.0
+        assert one.time(3) == Block(seconds=3.0, compilations=0)
         assert process.status() == psutil.STATUS_STOPPED
     assert not psutil.pid_exists(one.process.pid)
+
+
+def test_how_speed_is_measured_is_the_revisions_own(revision: Make, parameters: Parameters) -> None:
+    """Another revision's section may have other keys; what is trained is the same for both."""
+    content = duel._content(parameters, revision(1.0))
+    assert content["throughput"] == {"rounds": 9, "modes": ["trainer"], "sweep": {}}
+    assert content["data"] == parameters.data.model_dump(mode="json")
 
 
 def test_what_a_side_cannot_do_is_one_line(
@@ -74,10 +84,13 @@ def test_what_a_side_cannot_do_is_one_line(
 ) -> None:
     code = revision(1.0)
     (tmp_path / "worker.py").write_text('print(\'{"refused": "too old."}\')')
-    with pytest.raises(UserError, match=r"^a cannot be measured: too old\. Name another"):
+    with pytest.raises(UserError, match=r"^a cannot be measured: too old\.$"):
         warm("a", code, {})
     (tmp_path / "worker.py").write_text("import sys; sys.exit(3)")
-    with pytest.raises(UserError, match="The process of a ended with status 3"):
+    with pytest.raises(UserError, match="The process of a failed: it ended with status 3"):
+        warm("a", code, {})
+    (tmp_path / "worker.py").write_text('print(\'{"failed": "RuntimeError: out of memory"}\')')
+    with pytest.raises(OutOfMemory, match=r"^a: out of memory \(RuntimeError: out of memory\)\."):
         warm("a", code, {})
 
 
@@ -87,6 +100,7 @@ def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
     monkeypatch.chdir(tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
     (tmp_path / "benchmark").mkdir()
+    (tmp_path / "params.yaml").touch()
     file = tmp_path / "benchmark/x.py"
     file.write_text("old")
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
@@ -95,6 +109,7 @@ def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
     with code_of("HEAD") as old, code_of(".") as new:
         assert (old / "benchmark/x.py").read_text() == "old"
         assert (new / "benchmark/x.py").read_text() == "new"
+        assert (old / "params.yaml").exists()
     assert not old.exists()
     with pytest.raises(UserError, match=r"'nothing' is no git revision of this suite \(fatal: "):
         next(code_of("nothing").gen)
@@ -117,7 +132,7 @@ def test_two_real_revisions(
 ) -> None:
     """Both are this code: two pairs on small images say little, but in every form."""
     monkeypatch.setattr(verdict, "LOOKS", (2,))
-    monkeypatch.setattr(duel, "BLOCKS", 2)
+    monkeypatch.setattr(pair, "BLOCKS", 2)
     (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
     status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
     said = json.loads((workspace / "duel.json").read_text())

@@ -42,11 +42,23 @@ def test_the_lock_is_given_back(capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
+SAY = "from benchmark.machine import lock; print(lock.lock_file())"
+
+
 def test_the_tests_and_their_processes_have_a_lock_of_their_own() -> None:
     """So that they run beside a measurement without waiting for it."""
-    directory = Path(os.environ["TMPDIR"])
-    assert directory.name.startswith("b-")
-    program = "from benchmark.machine import lock; print(lock.LOCK)"
-    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert child.stdout.strip() == str(lock.LOCK), child.stderr
-    assert lock.LOCK.parent == directory
+    child = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True)
+    assert child.stdout.strip() == str(lock.lock_file()), child.stderr
+    assert lock.lock_file().parent == Path(os.environ["TMPDIR"])
+
+
+def test_jobs_with_temporary_directories_of_their_own_have_one_lock(tmp_path: Path) -> None:
+    found = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        own = {k: v for k, v in os.environ.items() if k != "BENCHMARK_LOCK_DIRECTORY"}
+        job = own | {"TMPDIR": str(tmp_path / name)}
+        child = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, env=job)
+        found.add(child.stdout.strip())
+    assert len(found) == 1
+    assert not found.pop().startswith(str(tmp_path))

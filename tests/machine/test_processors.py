@@ -1,11 +1,17 @@
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
-from benchmark.machine import processors
-from benchmark.machine.processors import OtherLoad
+from benchmark.machine import accelerators, processors
+from benchmark.machine.processors import OtherLoad, cores
+from tests import REPOSITORY
 
 
 @pytest.fixture
@@ -43,3 +49,82 @@ def test_other_work_is_warned_of(clock, capsys, monkeypatch, busy: float, warned
     monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
     processors.warn_if_busy()
     assert ("warning: other work takes 50%" in capsys.readouterr().err) == warned
+
+
+def burn(seconds: float) -> None:
+    """Of processor time."""
+    while time.process_time() < seconds:
+        pass
+
+
+PROGRAM = """
+import multiprocessing, sys, time
+from benchmark.machine import processors
+from tests.machine.test_processors import burn
+
+context = multiprocessing.get_context(sys.argv[1])
+before = processors._own_seconds()
+processes = [context.Process(target=burn, args=[1.0]) for _ in range(2)]
+for process in processes:
+    process.start()
+processes[0].join()
+time.sleep(0.2)
+print(processors._own_seconds() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_loader_processes_do_is_our_own(method: str) -> None:
+    """Under `forkserver`, the default of Python 3.14, they are children of a child, which nobody
+    waits for: one that still runs and one that has ended."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", PROGRAM, method]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert float(done.stdout) > 1.5, done.stderr
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch) -> Path:
+    """A made-up hierarchy of control groups."""
+    monkeypatch.setattr(processors, "CGROUPS", tmp_path)
+    monkeypatch.setattr(processors, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    (tmp_path / "own").write_text("4:cpu,cpuacct:/docker/x\n3:cpuset:/\n0::/jobs/mine\n")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("jobs/mine/cpu.max", "400000 100000", 4),
+        ("jobs/cpu.max", "150000 100000", 2),  # of the group around it
+        ("cpu.max", "50000 100000", 1),
+        ("jobs/mine/cpu.max", "max 100000", 64),
+        ("elsewhere/cpu.max", "400000 100000", 64),
+    ],
+)
+def test_a_quota_of_processors_counts(groups: Path, name: str, text: str, expected: int) -> None:
+    """docker run --cpus=4 on 64 processors."""
+    write(groups / name, f"{text}\n")
+    assert cores() == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("400000", 4), ("-1", 64)])
+def test_a_quota_of_the_first_version_counts(groups: Path, limit: str, expected: int) -> None:
+    """Within a container its own group is mounted as the root."""
+    write(groups / "cpu,cpuacct/cpu.cfs_quota_us", limit)
+    write(groups / "cpu,cpuacct/cpu.cfs_period_us", "100000")
+    assert cores() == expected
+
+
+def test_torch_computes_with_no_more_threads_than_the_quota(groups: Path, monkeypatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
+    assert accelerators.threads() == 32
+    write(groups / "cpu.max", "400000 100000")
+    assert accelerators.threads() == 4

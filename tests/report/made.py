@@ -29,14 +29,14 @@ DISTURBED = Verdict(
 WORKLOAD = {
     "network": "resnet50", "weights": "s", "freeze_backbone": False, "channels_last": True,
     "compile": False, "image_size": 64, "batch_size": 32, "num_workers": 0, "cache_gib": 8.0,
-    "precision": "32-true", "fused": False, "code": "c",
+    "precision": "32-true", "fused": False, "deterministic": True, "code": "c",
 }  # fmt: skip
 INPUTS = {"dataset": "d", "parameters": "q", "code": "c", "weights": "s", "environment": "e"}
 
 
 def around(middle: float, part: float) -> Interval:
-    """An interval that reaches `part` of its estimate to each side."""
-    return Interval(middle, middle * (1 - part), middle * (1 + part))
+    """An interval of six processes that reaches `part` of its estimate to each side."""
+    return Interval(middle, middle * (1 - part), middle * (1 + part), 5)
 
 
 def replay(label: str = "cpu", first_different_step: int | None = None) -> Replay:
@@ -98,7 +98,7 @@ def environment(
     """Hardware and software."""
     return Environment(
         accelerator=label, device=f"a {label}", machine=machine, cpu="a cpu", cores=2, threads=2,
-        memory_gib=16, system="Linux x86_64", python="3.11.7",
+        processors=2, memory_gib=16, system="Linux x86_64", python="3.11.7",
         packages={"torch": "2.9.1", **(packages or {})},
     )  # fmt: skip
 
@@ -108,7 +108,8 @@ def throughput(label: str, rate: float, floor: float, spread: float, **workload:
     seconds = {f"p{percent}": (0.9 + percent / 500) * 32 / rate for percent in (5, 25, 50, 75, 95)}
     content = {
         "accelerator": label, "device": f"a {label}", "verdict": Verdict(stable=True),
-        "workload": WORKLOAD | workload,
+        "precision": {"of": "trainer", "width": 2 * spread, "asked": 0.03, "seconds": 200.0},
+        "workload": WORKLOAD | workload, "seed": 1,
         "dataset": "d",
         "modes": {
             "trainer": {"images_per_second": around(rate, spread)},
@@ -119,18 +120,23 @@ def throughput(label: str, rate: float, floor: float, spread: float, **workload:
             "trainer_over_compute": around(0.975, floor),
             "trainer_over_baseline": around(1.06, floor),
             "input_over_baseline_input": around(95.0, 0.1),
+            "compute_over_nondeterministic": around(0.99, floor),
         },
         "noise_floor": around(1.0, floor),
         "trainer": {
+            "undisturbed_images_per_second": around(1.04 * rate, spread / 2),
             "step_seconds": seconds, "first_step_seconds": around(1.0, 0.1), "compile_seconds": 0.0,
-            "lightning_seconds_per_step": around(3e-4, 0.1),
-            "lightning_seconds_per_epoch": around(3e-3, 0.1),
+            "step_shares": {
+                "compute": around(0.975, floor), "input": around(0.02, 10 * floor),
+                "lightning": around(0.005, 20 * floor),
+            },
+            "overhead": {"seconds_per_step": 3e-4, "seconds_per_epoch": 3e-3},
         },
         "other_work": 0.01,
         "efficiency": {
             "flops_per_image": 10**9, "flops_per_second": around(1e9 * rate, 0.02),
-            "peak_flops_per_second": around(2e9 * rate, 0.02), "peak_of": "matrix product",
-            "utilisation": around(0.5, 0.02), "data_wait_share": {},
+            "peak": {"flops_per_second": 2e9 * rate, "of": "matrix product"},
+            "utilisation": around(0.5, 0.02), "decoding": around(2000.0, 0.05),
             "peak_memory": {"host_bytes": 2**31, "device_reason": "it is the host"},
             "energy": {"reason": "no counter"},
         },

@@ -1,11 +1,24 @@
 """The strongest claim that holds for two trainings, and none where they were shown other things."""
 
 from math import exp, nan, sqrt
+from statistics import NormalDist
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmark.report.parity import compare, difference, input_differences, mcnemar
+from benchmark.common.statistics import Interval
+from benchmark.report import parity
+from benchmark.report.parity import Difference, difference, input_differences
+from benchmark.report.schema import Absent, Parity, Record
 from tests.report.made import absent, record, training
+
+MARGIN = 0.05
+
+
+def compare(one: Record | Absent, other: Record | Absent, tests: int = 1) -> Parity:
+    return parity.compare(one, other, MARGIN, tests)
+
 
 LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
 
@@ -27,21 +40,46 @@ def test_a_rounding_is_within_the_tolerance() -> None:
     assert found.claim == "equal within 0.001 through step 12, the last; bits differ from step 3 on"
 
 
-def test_losses_may_part_later_if_the_answers_do_not_differ() -> None:
-    other = record("gpu", weights="v", losses=moved(8, 0.01))
-    found = compare(record(), other)
+ALIKE = "1110" * 100
+"""Enough equal answers to show that accuracies are equal within the margin."""
+
+
+def test_losses_may_part_later_if_the_answers_are_shown_to_be_equal() -> None:
+    other = record("gpu", weights="v", losses=moved(8, 0.01), correct=ALIKE)
+    found = compare(record(correct=ALIKE), other)
     assert (found.kind, found.equal_through_step, found.first_different_step) == (
-        "statistically equal",
+        "equal within margin",
         7,
         8,
     )
-    assert "through step 7, then statistically equal (McNemar's exact test of 40" in found.claim
+    assert "through step 7, then equal within 5 points (+0.0 points, -0.5 to +0.5; " in found.claim
+
+
+def test_few_equal_answers_show_nothing() -> None:
+    """No difference is found, and 40 images would not show one of less than 6.6 points."""
+    few, more = "1110" * 10, "1110" * 9 + "0110"
+    found = compare(
+        record(correct=few), record("gpu", weights="v", losses=moved(1, 0.1), correct=more)
+    )
+    assert found.kind == "no difference detected"
+    assert found.claim.startswith("no difference detected: 40 images can show 6.6 points (-2.5")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [(-0.04, 0.04, True), (-0.06, 0.04, False), (-0.04, 0.06, False), (-0.05, 0.05, False)],
+)
+def test_equal_within_a_margin_is_an_interval_within_it(
+    low: float, high: float, kind: bool
+) -> None:
+    found = Difference(Interval(0.0, low, high), p=1.0, significance=0.05, images=40)
+    assert found.within(MARGIN) == kind
 
 
 def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
     found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
-    assert (found.kind, found.equal_through_step) == ("statistically equal", 8)
-    assert "through step 8, where one ends, then statistically equal (" in found.claim
+    assert (found.kind, found.equal_through_step) == ("equal within margin", 8)
+    assert "through step 8, where one ends, then equal within 5 points (" in found.claim
 
 
 def test_losses_that_are_no_numbers_do_not_part() -> None:
@@ -49,7 +87,7 @@ def test_losses_that_are_no_numbers_do_not_part() -> None:
     assert compare(record(losses=diverged), record("gpu", losses=diverged)).kind == "bit-equal"
     other = compare(record(losses=diverged), record("gpu", weights="v"))
     assert (other.kind, other.equal_through_step, other.first_different_step) == (
-        "statistically equal",
+        "equal within margin",
         10,
         11,
     )
@@ -57,8 +95,9 @@ def test_losses_that_are_no_numbers_do_not_part() -> None:
 
 def test_losses_that_part_at_once_leave_the_answers() -> None:
     found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
-    assert (found.kind, found.equal_through_step) == ("statistically equal", 0)
+    assert (found.kind, found.equal_through_step) == ("equal within margin", 0)
     assert found.p_value == 1
+    assert found.claim.startswith("equal within 5 points (+0.0 points")
 
 
 def test_other_answers_are_a_difference() -> None:
@@ -73,11 +112,25 @@ def test_other_answers_are_a_difference() -> None:
 def test_of_many_tests_one_finds_less_easily() -> None:
     one = record(correct="1" * 7 + "0" * 33)
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
-    assert compare(one, other).p_value == pytest.approx(2 / 2**7)
-    assert "p = 0.016, different below 0.05; -17.5 points, " in compare(one, other).claim
-    assert "p = 0.016, different below 0.013; -17.5 points, " in compare(one, other, tests=4).claim
+    p = 2 * NormalDist().cdf(-7 / sqrt(8 - 49 / 42))
+    assert compare(one, other).p_value == pytest.approx(p)  # 0.0074
+    assert "(-17.5 points, " in compare(one, other).claim
+    assert "p = 0.0074, different below 0.05)" in compare(one, other).claim
     assert compare(one, other).kind == "different"
-    assert compare(one, other, tests=4).kind == "statistically equal"
+    assert compare(one, other, tests=6).kind == "different"
+    assert compare(one, other, tests=7).kind == "no difference detected"
+    assert "p = 0.0074, different below 0.0071)" in compare(one, other, tests=7).claim
+
+
+@given(
+    st.lists(st.sampled_from(["11", "10", "01", "00"]), min_size=1, max_size=60),
+    st.integers(1, 20),
+)
+def test_the_interval_and_p_agree(answers: list[str], tests: int) -> None:
+    """Whatever the answers, and of however many tests it is one."""
+    one, other = ("".join(pair[k] for pair in answers) for k in (0, 1))
+    found = difference(one, other, 0.05 / tests)
+    assert found.found == (0 not in found.share)
 
 
 @pytest.mark.parametrize(
@@ -111,21 +164,16 @@ def test_an_absent_accelerator_is_not_compared() -> None:
     assert (found.kind, found.claim) == ("unavailable", "not compared: gpu is unavailable")
 
 
-def test_mcnemar_counts_what_only_one_answers_right() -> None:
-    """By hand: of 7 questions on which they differ one is the first's: 2 (1 + 7) / 2^7."""
-    assert mcnemar("1" + "0" * 6 + "111", "0" + "1" * 6 + "111") == pytest.approx(16 / 128)
-    assert mcnemar("1100", "1100") == 1
-    assert mcnemar("10", "01") == 1
-
-
 def test_the_difference_of_two_models_answers() -> None:
     """By hand: of 40, 7 and 2 (7.5 and 2.5 of 42): (7 - 2) / 42, and sqrt(10 - 25 / 42) / 42."""
     one = "1" * 7 + "0" * 2 + "1" * 31
     other = "0" * 7 + "1" * 2 + "1" * 31
-    found = difference(one, other)
+    found = difference(one, other).share
     middle, error = -5 / 42, 1.959964 * sqrt(10 - 25 / 42) / 42
-    assert found == pytest.approx((-5 / 40, middle - error, middle + error), abs=1e-6)
-    assert difference("0" * 3, "1" * 3)[2] == 1
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (-5 / 40, middle - error, middle + error), abs=1e-6
+    )
+    assert difference("0" * 3, "1" * 3).share.high == 1
 
 
 def test_equal_losses_are_not_yet_equal_bits() -> None:

@@ -12,6 +12,8 @@ from benchmark.common.files import write_json
 from benchmark.common.results import Results
 from benchmark.report import record
 from benchmark.report.record import MACHINES
+from benchmark.report.schema import Record
+from benchmark.report.sessions import continued
 from tests.report import made
 from tests.report.made import write_absent, write_results
 
@@ -36,7 +38,7 @@ def test_an_export_can_be_read_back_on_another_machine(change, workspace: Path) 
     write_absent("gpu")
     paths = record.export(change(accelerators=["cpu", "gpu"]))
     assert paths == [MACHINES / ("b" * 16) / "cpu.json"]
-    assert record.read_others([]) == [written]
+    assert record.read_others([]) == [continued(written, None)]
     assert record.read_others([written]) == []
 
 
@@ -49,7 +51,39 @@ def test_an_export_of_this_machine_with_other_hardware_or_software_is_shown(
     record.export(change(accelerators=["cpu"]))
     environment = old.environment.model_copy(update=change_of)
     now = old.model_copy(update={"environment": environment})
-    assert record.read_others([now]) == [old]
+    assert record.read_others([now]) == [continued(old, None)]
+
+
+def exported(change, **options: Any) -> Record:
+    """What an export leaves, after a measurement."""
+    write_results("cpu", **options)
+    [path] = record.export(change(accelerators=["cpu"]))
+    return record.load(path)
+
+
+def test_exports_keep_the_sessions_of_a_machine(change, workspace: Path) -> None:
+    for rate in (50.0, 60.0, 60.0, 55.0):
+        found = exported(change, rate=rate, workload={"code": f"{rate}"})
+    said = [session.images_per_second["trainer"] for session in found.sessions]
+    assert said == [50.0, 60.0, 55.0]
+    assert [session.code for session in found.sessions] == ["50.0", "60.0", "55.0"]
+    now = write_results("cpu", rate=57.0)
+    assert len(record.with_sessions(now).sessions) == 4
+
+
+@pytest.mark.parametrize(
+    "changed", [{"workload": {"batch_size": 8}}, {"packages": {"torch": "3.0.0"}}]
+)
+def test_sessions_of_other_work_do_not_count(change, workspace: Path, changed) -> None:
+    exported(change)
+    assert len(exported(change, **changed).sessions) == 1
+
+
+def test_an_export_of_another_version_is_replaced(change, workspace: Path) -> None:
+    exported(change)
+    [path] = MACHINES.glob("*/*.json")
+    path.write_text('{"schema_version": 3}')
+    assert len(exported(change).sessions) == 1
 
 
 def test_an_export_names_no_person_host_or_path(change, workspace: Path, monkeypatch) -> None:
@@ -71,9 +105,9 @@ def test_nothing_to_export_is_said(change, workspace: Path) -> None:
     ("content", "message"),
     [
         ("{", "is no exported result: Expecting"),
-        ("[]", "is no exported result: its schema version is None, not 3. Export it anew"),
-        ('{"schema_version": 1}', "its schema version is 1, not 3. Export it anew"),
-        ('{"schema_version": 3, "name": "cpu"}', "result: environment: field required. Exp"),
+        ("[]", "is no exported result: its schema version is None, not 4. Export it anew"),
+        ('{"schema_version": 1}', "its schema version is 1, not 4. Export it anew"),
+        ('{"schema_version": 4, "name": "cpu"}', "result: environment: field required. Exp"),
     ],
 )
 def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:

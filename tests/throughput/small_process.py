@@ -1,6 +1,7 @@
 """`python -m tests.throughput.small_process RESULT`: a measuring process with a small ResNet."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 if __name__ == "__main__":
@@ -8,12 +9,16 @@ if __name__ == "__main__":
     from benchmark.throughput import efficiency, process
     from tests.small import hide_torch_xla, resnet
 
-    def attempt(accelerator: str, *others: Any) -> Any:
-        """As it is, without what only XLA needs."""
-        hide_torch_xla(accelerator)
-        return plain(accelerator, *others)
+    def hiding(work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, without what only XLA needs."""
 
-    plain, process.attempt = process.attempt, attempt
+        def hidden(accelerator: str, *others: Any) -> Any:
+            hide_torch_xla(accelerator)
+            return work(accelerator, *others)
+
+        return hidden
+
+    process.measure, process.profile = map(hiding, (process.measure, process.profile))
     benchmark.training.model.resnet50 = resnet
     efficiency.MATRIX_SIDES = efficiency.MATRIX_SIDES[:1]
     process.main(sys.argv[1:])

@@ -13,7 +13,7 @@ def block(seconds: float, compilations: int = 0) -> Block:
 
 def found(**modes: list[Block]) -> ProcessRates:
     """The rates of batches of 10 with blocks of two steps: 20 images a block."""
-    facts = {"cores": {"input": 1, "baseline_input": 4}, "waited_seconds": {"loop": 0.6}}
+    facts = {"cores": {"input": 1, "baseline_input": 4}}
     return ProcessRates(measurement(modes, steps=2, **facts), 10)
 
 
@@ -75,15 +75,34 @@ def test_nothing_but_compilations_is_an_error() -> None:
         process.rate("trainer")
 
 
-def test_the_share_of_waiting() -> None:
-    process = found(trainer=[block(1), block(1)], loop=[block(1), block(2)])
-    assert process.share_waited("loop") == pytest.approx(0.2)
+def test_the_undisturbed_rate_is_that_of_the_fastest_fifth() -> None:
+    """Of ten blocks, one is disturbed to half its speed and nine differ by little."""
+    seconds = [2.0, *(1 + 0.01 * k for k in range(9))]
+    process = found(
+        trainer=[block(s) for s in seconds[:5]], trainer_aa=[block(s) for s in seconds[5:]]
+    )
+    assert process.undisturbed() == pytest.approx(20 / 1.02, rel=0.005)
+
+
+def test_shares_of_a_step_are_those_of_each_process() -> None:
+    """Three processes on machines of other moods, in each of which input is 10 %: the two ratios
+    move together, and their difference does not move."""
+    several = [
+        found(trainer=[block(1)], loop=[block(part)], compute=[block(part - 0.1)])
+        for part in (0.9, 0.95, 1.0)
+    ]
+    shares = measurements.step_shares(several)
+    assert shares.input.estimate == pytest.approx(0.1)
+    assert (shares.input.low, shares.input.high) == pytest.approx((0.1, 0.1))
+    assert shares.compute.high - shares.compute.low > 0.1
+    assert sum(part.estimate for _, part in shares) == pytest.approx(1)
+    assert measurements.step_shares([found(trainer=[block(1)], loop=[block(1)])] * 2) is None
 
 
 def test_processes_are_the_samples_of_an_interval() -> None:
-    several = [found(trainer=[block(second)], loop=[block(1)]) for second in (1, 1.1, 0.9)]
+    several = [found(trainer=[block(second)], loop=[block(1)]) for second in (1, 1.25, 0.8)]
     rates, ratios = measurements.rates(several), measurements.ratios(several)
-    assert rates["trainer"].estimate == pytest.approx(20)
+    assert rates["trainer"].estimate == pytest.approx(20)  # the geometric mean
     assert rates["loop"].spread == pytest.approx(0)
     assert ratios.keys() == {"trainer_over_loop"}
     assert ratios["trainer_over_loop"].low < 1 < ratios["trainer_over_loop"].high

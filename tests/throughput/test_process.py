@@ -1,3 +1,4 @@
+import errno
 import json
 import signal
 import subprocess
@@ -7,33 +8,42 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-import torch
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
-from benchmark.data.datamodule import ImageDataModule
 from benchmark.throughput import process
-from benchmark.throughput.schema import PROCESS, Block, Measurement, NotMeasured
+from benchmark.throughput.order import order
+from benchmark.throughput.schema import (
+    PROCESS,
+    Block,
+    Measurement,
+    NotMeasured,
+    Place,
+    Profile,
+)
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def prepared(parameters: Parameters) -> Parameters:
-    ImageDataModule(**parameters.data.model_dump()).prepare_data()
-    return parameters
+def done(parameters: Parameters, place: Place | None, monkeypatch, folder: Path) -> object:
+    """What the process writes when it is given the task."""
+    task = {"accelerator": "cpu", "place": place, "parameters": parameters.model_dump(mode="json")}
+    (folder / "task").write_text(json.dumps(task))
+    monkeypatch.setattr(process, "end_with_parent", lambda pipe: None)
+    with (folder / "task").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        process.main([str(folder / "result.json")])
+    return read_result(folder / "result.json", PROCESS)
 
 
 def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
-    task = {"accelerator": "cpu", "number": 1, "parameters": parameters.model_dump(mode="json")}
-    (tmp_path / "task").write_text(json.dumps(task))
-    monkeypatch.setattr(process, "end_with_parent", lambda pipe: None)
-    with (tmp_path / "task").open() as file:
-        monkeypatch.setattr("sys.stdin", file)
-        process.main([str(tmp_path / "result.json")])
-    found = read_result(tmp_path / "result.json", PROCESS)
+    found = done(parameters, Place(7, 1), monkeypatch, tmp_path)
     assert isinstance(found, Measurement)
-    modes = {"input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa"}
+    modes = {
+        "input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa",
+        "nondeterministic",
+    }  # fmt: skip
     assert found.steps.keys() == modes
     assert len(found.rounds) == 2
     assert all(turn.keys() == modes for turn in found.rounds)
@@ -42,29 +52,61 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
     assert len({found.steps[mode] for mode in trains}) == 1
     assert found.warmup["trainer"].steps >= 2
     assert found.first_step_seconds > 0
-    assert found.waited_seconds.keys() == {"loop", "baseline"}
-    assert found.peak.flops_per_second > 0
-    assert found.decoded_per_second
-    assert found.overhead.seconds_per_step > 0
+    assert 0 <= found.other_work <= 1
     assert len(found.step_seconds) >= 2 * found.steps["trainer"]
-    assert not list(Path(".cache").glob("tmp*"))
 
 
-def test_rounds_have_orders_of_their_own(parameters, monkeypatch) -> None:
-    order: list[str] = []
-    original = process.ModeTimer.time
+def test_a_process_makes_the_profile(parameters, monkeypatch, tmp_path) -> None:
+    found = done(parameters, None, monkeypatch, tmp_path)
+    assert isinstance(found, Profile)
+    assert found.peak.flops_per_second > 0
+    assert found.overhead.seconds_per_step > 0
+    assert found.decoding.low > 0
 
-    def time(mode_timer: process.ModeTimer, name: str, steps: int) -> Block:
-        order.append(name)
-        return original(mode_timer, name, steps)
 
-    monkeypatch.setattr(process.ModeTimer, "time", time)
-    monkeypatch.setattr(process, "_single_steps", lambda *_: [])
-    process.measure("cpu", parameters, 0)
-    first, second = order[-14:-7], order[-7:]
-    assert sorted(first) == sorted(second)
-    assert first.count("trainer") == 2
-    assert first != second
+def test_a_part_of_the_profile_that_fails_is_no_others_loss(parameters, monkeypatch) -> None:
+    def full(data: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp")
+
+    monkeypatch.setattr(process.decoding, "measure", full)
+    found = process.profile("cpu", parameters)
+    assert found.decoding.status == "refused"
+    assert found.decoding.reason.startswith("/tmp: No space left on device.")
+    assert found.peak.flops_per_second > 0
+
+
+class Clock(SimpleNamespace):
+    """In the place of a ModeTimer: a block of n steps takes n seconds, and is noted."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters=parameters, modes={}, asked=[])
+
+    def time(self, name: str, steps: int) -> Block:
+        self.asked.append(name)
+        return Block(seconds=float(steps), compilations=0)
+
+
+STEPS = {"loop": 1, "trainer": 1, "input": 50}
+
+
+def test_the_first_round_does_not_count(change) -> None:
+    """It has the order of the first that does."""
+    clock = Clock(change(throughput={"rounds": 3}))
+    found = process._rounds(clock, STEPS, Place(7, 0), process.EnergyMeter("cpu"))
+    rounds = [clock.asked[start : start + 4] for start in range(0, 16, 4)]
+    assert len(found["rounds"]) == 3
+    assert rounds[0] == rounds[1] == rounds[2][::-1]
+    assert len(clock.asked) == 16
+
+
+def test_processes_go_through_the_orders_of_a_run(change) -> None:
+    names = ["loop", "trainer", "input", "trainer_aa"]
+    for number in range(2):
+        clock = Clock(change(throughput={"rounds": 2}))
+        process._rounds(clock, STEPS, Place(7, number), process.EnergyMeter("cpu"))
+        expected = [order(names, 7, 2 * number + turn) for turn in range(2)]
+        said = [name.replace("_aa", "") for names in expected for name in names]
+        assert clock.asked[4:] == said
 
 
 def test_a_process_ends_with_whoever_waits_for_it() -> None:
@@ -91,33 +133,12 @@ signal.pause()
     child.wait(timeout=60)
 
 
-def test_a_large_dataset_has_no_rate_of_decoding(change, workspace) -> None:
-    data = prepared(change(data={"cache_gib": 0})).data
-    assert process.decoding_rate(data, Path(".cache")) is None
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
-        (RuntimeError("MPS backend out of memory (MPS allocated"), True),
-        (RuntimeError("RESOURCE_EXHAUSTED: Attempting to reserve 9G"), True),
-        (MemoryError(), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-    ],
-)
-def test_a_lack_of_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
-    assert process.is_out_of_memory(error) == expected
-
-
-def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> None:
+def test_what_went_wrong_is_a_result_or_an_error() -> None:
     def fail(error: Exception):
-        def measure(*_: object) -> None:
+        def measured() -> None:
             raise error
 
-        monkeypatch.setattr(process, "measure", measure)
-        return process.attempt("cpu", parameters, 0)
+        return process.attempt(measured)
 
     lacking = fail(RuntimeError("out of memory\nmore words"))
     assert lacking == NotMeasured(status="out of memory", reason="out of memory")
@@ -130,24 +151,17 @@ def test_what_went_wrong_is_a_result_or_an_error(parameters, monkeypatch) -> Non
         fail(ZeroDivisionError())
 
 
-def test_memory_that_cannot_be_had_is_recognised(parameters) -> None:
-    """A real refusal of the allocator's, not a made up text."""
-    with pytest.raises(RuntimeError) as refused:
-        torch.empty(2**60, dtype=torch.uint8)
-    assert process.is_out_of_memory(refused.value)
-
-
 def test_energy_is_that_of_the_trainers_blocks_alone(parameters) -> None:
     """A step of any mode takes a joule, and the trainer's single steps are timed besides."""
     meter, spent = process.EnergyMeter("cpu"), []
     meter.reason, meter._read = "", lambda: float(sum(spent))
 
-    def time(name: str, steps: int) -> process.Block:
+    def time(name: str, steps: int) -> Block:
         spent.append(steps)
-        return process.Block(seconds=1.0, compilations=0)
+        return Block(seconds=1.0, compilations=0)
 
     timer = SimpleNamespace(parameters=parameters, modes={}, time=time)
-    found = process._rounds(timer, {"loop": 3, "trainer": 3, "input": 50}, 0, meter)
+    found = process._rounds(timer, {"loop": 3, "trainer": 3, "input": 50}, Place(7, 0), meter)
     rounds = parameters.throughput.rounds
     assert found["energy"].joules == rounds * 2 * 3
     assert len(found["step_seconds"]) == rounds * 3

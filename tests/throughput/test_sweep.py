@@ -1,4 +1,46 @@
+"""A sweep of made-up processes whose steps of n images take n / 10 s, and one of real ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.common.errors import UserError
+from benchmark.machine.accelerators import find
+from benchmark.throughput import launch, pair, side, sweep
+from benchmark.throughput.schema import Block, NotMeasured
 from benchmark.throughput.sweep import points
+from tests.made_results import measurement
+
+CPU = find("cpu")
+MADE_UP = """
+import json, sys
+task = json.loads(sys.stdin.readline())["parameters"]
+images, drift = task["data"]["batch_size"], 0.0
+def say(**answer):
+    print(json.dumps(answer), flush=True)
+if images > 8:
+    say(failed="RuntimeError: can't allocate memory")
+elif task["model"]["compile"]:
+    say(refused="No compiler. Install one.")
+else:
+    say(step_seconds=images / 10)
+    for line in sys.stdin:
+        drift += 0.01
+        compilations = int(task["data"]["num_workers"] == 3)
+        say(seconds=int(line) * images / (10 + drift), compilations=compilations)
+"""
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(MADE_UP)
+    monkeypatch.setattr(side, "WORKER", worker)
+
+
+def swept(parameters: Any) -> list[Any]:
+    return [sweep.measure(CPU, parameters, point, seed=7) for point in points(parameters)]
 
 
 def test_without_a_sweep_there_are_no_points(change) -> None:
@@ -19,8 +61,80 @@ def test_every_combination_is_a_point_for_the_trainer_alone(change) -> None:
 
 
 def test_each_value_reaches_its_section(change) -> None:
-    sweep = {"channels_last": [True], "compile": [True], "num_workers": [3], "batch_size": [8]}
+    sweep = {
+        "channels_last": [True], "compile": [True], "num_workers": [3], "batch_size": [8],
+        "deterministic": [False],
+    }  # fmt: skip
     (point,) = points(change(throughput={"sweep": sweep}))
     model, data = point.parameters.model, point.parameters.data
     assert (model.channels_last, model.compile) == (True, True)
     assert (data.num_workers, data.batch_size) == (3, 8)
+    assert not point.parameters.throughput.deterministic
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_point_takes_turns_with_the_runs_own(change, workspace) -> None:
+    """The machine gets faster from block to block, for both alike."""
+    (point,) = swept(change(throughput={"sweep": {"batch_size": [2]}}))
+    assert point.status == "ok"
+    assert point.ratio.estimate == pytest.approx(1)
+    assert point.ratio.spread == pytest.approx(0, abs=1e-6)
+    assert 10 < point.images_per_second.estimate < 11
+
+
+@pytest.mark.usefixtures("made_up")
+def test_what_does_not_work_is_a_result_and_no_other_points_loss(change, workspace) -> None:
+    sizes = {"batch_size": [1, 2, 99], "precision": ["32-true", "16-mixed"]}
+    found = swept(change(throughput={"sweep": sizes}))
+    points = {(p.changes["batch_size"], p.changes["precision"]): p for p in found}
+    assert points[2, "32-true"].status == "ok"
+    reasons = {
+        (99, "32-true"): "more than the 15 images",
+        (1, "32-true"): "batch norm cannot train on one image",
+        (2, "16-mixed"): "there is no 16-mixed on cpu",
+    }
+    for key, reason in reasons.items():
+        assert points[key].status == "unavailable"
+        assert reason in points[key].reason
+    failed, compiling = swept(change(throughput={"sweep": {"compile": [True]}})) + swept(
+        change(throughput={"sweep": {"num_workers": [3]}})
+    )
+    assert failed.status == "failed"
+    assert failed.reason == "{'compile': True} cannot be measured: No compiler. Install one."
+    assert compiling.status == "failed"
+    assert "A graph was compiled in each block." in compiling.reason
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_does_not_fit_beside_the_other_is_measured_alone(
+    change, workspace, monkeypatch, fits: bool
+) -> None:
+    lacking = NotMeasured(status="out of memory", reason="not alone either")
+    alone = measurement({"trainer": [Block(seconds=0.5, compilations=0)]})
+    monkeypatch.setattr(launch, "measure", lambda *_: alone if fits else lacking)
+    (point,) = swept(change(throughput={"sweep": {"batch_size": [12]}}))
+    assert point.ratio is None
+    if fits:
+        assert (point.status, point.images_per_second.estimate) == ("ok", pytest.approx(24))
+        assert point.reason.startswith(
+            "measured alone, so without a ratio: {'batch_size': 12}: out"
+        )
+    else:
+        assert (point.status, point.reason) == ("out of memory", "not alone either")
+
+
+@pytest.mark.slow
+def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(pair, "BLOCKS", 2)
+    (point,) = swept(change(throughput={"sweep": {"batch_size": [2]}}))
+    assert point.status == "ok"
+    assert 0 < point.ratio.low < point.ratio.estimate
+    assert "cpu {'batch_size': 2}: " in capsys.readouterr().out
+
+
+def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None:
+    sweep = {"sweep": {"compile": [True]}}
+    with pytest.raises(UserError, match=r"throughput.sweep at .*is of no use with freeze_backbone"):
+        points(change(throughput=sweep, model={"freeze_backbone": True}))

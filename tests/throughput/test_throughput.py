@@ -13,10 +13,11 @@ from benchmark.throughput.schema import (
     Measurement,
     Memory,
     NotMeasured,
+    Place,
     Throughput,
 )
 from tests import REPOSITORY
-from tests.made_results import measurement
+from tests.made_results import measurement, profile
 
 CPU = find("cpu")
 
@@ -46,28 +47,33 @@ def measured(parameters: Any) -> Throughput:
 def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, capsys) -> None:
     result = measured(change(throughput={"price_per_hour": {"cpu": 3.6}}))
     assert result.modes.keys() == {
-        "trainer", "compute", "loop", "input", "baseline", "baseline_input",
+        "trainer", "compute", "loop", "input", "baseline", "baseline_input", "nondeterministic",
     }  # fmt: skip
     assert result.ratios.keys() == {
         "trainer_over_loop", "trainer_over_compute", "trainer_over_baseline",
-        "input_over_baseline_input",
+        "input_over_baseline_input", "compute_over_nondeterministic",
     }  # fmt: skip
     intervals = [mode.images_per_second for mode in result.modes.values()]
     for found in (*intervals, *result.ratios.values(), result.noise_floor):
         assert 0 < found.low <= found.estimate <= found.high
     assert result.verdict.stable == (result.verdict.reason is None)
+    assert result.precision.seconds > 0
     assert result.workload.batch_size == 4
+    assert result.workload.deterministic
     assert result.workload.network == "resnet50"
     assert result.workload.weights == "random"
-    assert len(result.processes) == 2
+    assert len(result.processes) >= 2
     assert result.sweep == ()
+    assert sum(part.estimate for _, part in result.trainer.step_shares) == pytest.approx(1)
+    assert result.trainer.undisturbed_images_per_second.estimate > 0
+    assert result.trainer.overhead.seconds_per_step > 0
     efficiency = result.efficiency
     rate = result.modes["trainer"].images_per_second.estimate
     flops = rate * efficiency.flops_per_image
     assert efficiency.flops_per_second.estimate == pytest.approx(flops)
     assert efficiency.utilisation.estimate > 0
     assert efficiency.cost_per_million_images.low > 0
-    assert efficiency.data_wait_share.keys() == {"loop", "baseline"}
+    assert efficiency.decoding.estimate > 0
     assert "cpu process 2: " in capsys.readouterr().out
 
 
@@ -82,66 +88,67 @@ def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypat
 
 
 @pytest.fixture
-def planned(monkeypatch) -> list[tuple[int, int, str]]:
+def planned(monkeypatch) -> list[Place]:
     """Runs no process: a step of n images takes n / 10 s, and more than 8 do not fit."""
-    asked: list[tuple[int, int, str]] = []
+    asked: list[Place] = []
 
-    def measure(accelerator: Any, parameters: Any, number: int) -> Measurement | NotMeasured:
+    def measure(accelerator: Any, parameters: Any, place: Place) -> Measurement | NotMeasured:
         size = parameters.data.batch_size
-        asked.append((number, size, parameters.train.precision))
+        asked.append(place)
         if size > 8:
             return NotMeasured(status="out of memory", reason="can't allocate memory")
-        block = Block(seconds=size / 10, compilations=0)
+        block = Block(seconds=size / 10 * DRIFT[place.number % 2], compilations=0)
         facts = {"energy": EnergyReading(joules=80.0), "memory": MEMORY}
         return measurement({"trainer": [block, block]}, **facts)
 
     monkeypatch.setattr(launch, "measure", measure)
+    monkeypatch.setattr(launch, "profile", lambda *_: profile())
     return asked
 
 
+DRIFT = [1.0, 1.0]
+"""By what factor each other process is slower."""
 MEMORY = Memory(host_bytes=10, device_reason="x")
 
 
-def test_a_sweep_is_measured_in_turn_and_records_what_does_not_work(
-    change, workspace, planned
+def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:
+    result = measured(change())
+    assert planned == [Place(result.seed, 0), Place(result.seed, 1)]
+    measured(change())
+    assert planned[2].seed != result.seed
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "met"),
+    [
+        ({"width": 0.5, "budget_seconds": 60}, 3, True),
+        ({"width": 0.01, "budget_seconds": 0}, 3, False),
+        ({"width": 0.1, "budget_seconds": 60}, 7, True),
+    ],
+)
+def test_it_goes_on_until_it_is_precise_or_out_of_time(
+    change, workspace, planned, monkeypatch, changes, processes, met
 ) -> None:
-    sweep = {"batch_size": [1, 2, 12, 99], "precision": ["32-true", "16-mixed"]}
-    result = measured(change(throughput={"sweep": sweep}))
-    points = {(p.changes["batch_size"], p.changes["precision"]): p for p in result.sweep}
-    assert points[2, "32-true"].images_per_second.estimate == pytest.approx(10)
-    assert points[12, "32-true"].status == "out of memory"
-    assert points[12, "32-true"].reason == "can't allocate memory"
-    assert points[99, "32-true"].status == "unavailable"
-    assert "more than the 15 images" in points[99, "32-true"].reason
-    assert points[1, "32-true"].status == "unavailable"
-    assert "batch norm cannot train on one image" in points[1, "32-true"].reason
-    assert points[2, "16-mixed"].status == "unavailable"
-    assert "there is no 16-mixed on cpu" in points[2, "16-mixed"].reason
-    own, fits, lacks = (0, 4, "32-true"), (0, 2, "32-true"), (0, 12, "32-true")
-    # What did not fit is not tried again; what does fit is, in the next round of processes.
-    assert planned == [own, fits, lacks, (1, 4, "32-true"), (1, 2, "32-true")]
+    """Every other process is 10 % slower: 3 give an interval of 27 % width, 6 of 11, 7 of 9."""
+    monkeypatch.setitem(globals(), "DRIFT", [1.0, 1.1])
+    result = measured(change(throughput={"repeats": 3, **changes}))
+    assert len(result.processes) == processes
+    assert (result.precision.met, result.precision.of) == (met, "trainer")
+    assert result.precision.asked == changes["width"]
 
 
-def test_a_point_that_fails_loses_nothing(change, workspace, planned, monkeypatch) -> None:
-    plain = launch.measure
-
-    def measure(accelerator: Any, parameters: Any, number: int) -> Measurement | NotMeasured:
-        if parameters.model.compile:
-            raise UserError("No compiler.", "Install one.")
-        return plain(accelerator, parameters, number)
-
-    monkeypatch.setattr(launch, "measure", measure)
-    failed, other = measured(change(throughput={"sweep": {"compile": [True, False]}})).sweep
-    assert failed.changes == {"compile": True}
-    assert (failed.status, failed.reason) == ("failed", "No compiler. Install one.")
-    assert other.status == "ok"
-    assert len(other.processes) == 2
+def test_what_is_measured_besides_voids_nothing(change, workspace, planned, monkeypatch) -> None:
+    """A profile's process that ends at once leaves its reason."""
+    monkeypatch.setattr(launch, "profile", PROFILE)
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.no_such_process")
+    result = measured(change())
+    assert result.modes["trainer"].images_per_second.estimate == pytest.approx(10)
+    assert result.efficiency.peak.reason == "cpu: the profile's process ended with status 1."
+    assert result.efficiency.decoding == result.efficiency.peak == result.trainer.overhead
+    assert result.efficiency.utilisation is None
 
 
-def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None:
-    sweep = {"sweep": {"compile": [True]}}
-    with pytest.raises(UserError, match=r"throughput.sweep at .*is of no use with freeze_backbone"):
-        throughput.run(CPU, change(throughput=sweep, model={"freeze_backbone": True}))
+PROFILE = launch.profile
 
 
 def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from benchmark.common.errors import UserError
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, processors
 from benchmark.throughput.schema import Block
 from benchmark.throughput.timer import ModeTimer, Warmup, steps_per_epoch
 
@@ -41,8 +42,38 @@ def test_every_mode_runs_and_is_timed(parameters) -> None:
         names = set(mode_timer.modes)
         assert mode_timer.seconds_to_first_step > mode_timer.first_step.seconds > 0
         assert all(mode_timer.time(name, 2).seconds > 0 for name in names)
-    assert names == {"input", "compute", "loop", "trainer", "baseline", "baseline_input"}
+        assert all(name.endswith("input") for name in mode_timer.names[:2])
+    assert names == {
+        "input", "compute", "loop", "trainer", "baseline", "baseline_input", "nondeterministic",
+    }  # fmt: skip
     assert psutil.STATUS_STOPPED not in states()
+
+
+def test_loaders_start_before_anything_is_trained(change, workspace, monkeypatch) -> None:
+    """Their workers are copies of the process: each page that it writes to later is copied."""
+    workers: list[int] = []
+    plain = ModeTimer.time
+
+    def time(mode_timer: ModeTimer, name: str, steps: int) -> Block:
+        workers.append(len(multiprocessing.active_children()))
+        return plain(mode_timer, name, steps)
+
+    monkeypatch.setattr(ModeTimer, "time", time)
+    with ModeTimer("cpu", change(data={"num_workers": 1})) as mode_timer:
+        for name in mode_timer.names:
+            mode_timer.warm_up(name)
+    assert workers[0] == workers[-1] > 2 * processors.cores()
+
+
+def test_determinism_is_a_parameter(change, workspace) -> None:
+    """And the mode without it leaves it as it is."""
+    for deterministic in (True, False):
+        modes = ["trainer", *(["nondeterministic"] if deterministic else [])]
+        parameters = change(throughput={"deterministic": deterministic, "modes": modes})
+        with ModeTimer("cpu", parameters) as mode_timer:
+            for name in mode_timer.modes:
+                mode_timer.time(name, 1)
+            assert torch.are_deterministic_algorithms_enabled() == deterministic
 
 
 def test_only_the_modes_that_are_asked_for(change, workspace) -> None:

@@ -19,3 +19,32 @@ def test_the_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.Monk
     epoch_timer.on_train_epoch_start(None, None)
     epoch_timer.on_train_epoch_end(None, None)
     assert events == ["gpu", "clock"] * 2
+
+
+def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5 s, and 2 s of checkpoints; a checkpoint itself can hold only what was before it."""
+    now = iter([0.0, 5.0, 7.0, 7.0, 12.0, 14.0])
+    monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
+    timer = EpochTimer("cpu")
+    timer.on_train_epoch_start(None, None)
+    timer.on_train_epoch_end(None, None)
+    assert timer.state_dict() == {"seconds": [5.0]}
+    timer.on_train_epoch_start(None, None)
+    assert timer.seconds == [7.0]
+    timer.on_train_epoch_end(None, None)
+    timer.on_train_end(None, None)
+    assert timer.seconds == [7.0, 7.0]
+
+
+def test_a_resumed_timer_keeps_the_times_of_the_checkpoint() -> None:
+    timer = EpochTimer("cpu")
+    timer.load_state_dict({"seconds": [3.0]})
+    timer.on_train_epoch_start(None, None)
+    timer.on_train_epoch_end(None, None)
+    timer.on_train_end(None, None)
+    assert timer.seconds[0] == 3.0
+    assert len(timer.seconds) == 2
+    stopped = EpochTimer("cpu")
+    stopped.load_state_dict({"seconds": [3.0]})
+    stopped.on_train_end(None, None)
+    assert stopped.seconds == [3.0]

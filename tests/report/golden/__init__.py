@@ -10,6 +10,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+from benchmark.common.parameters import ReportParameters
 from benchmark.report import comparison, markdown, page
 from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
@@ -17,6 +18,7 @@ from benchmark.report.schema import Absent, Record, TrainingRecord
 from tests.report.made import DATASET, DISTURBED, absent, record, training
 
 HERE = Path(__file__).parent
+ASKED = ReportParameters(target_accuracy=0.6, margin=0.05)
 FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
 NAMES = ("<script>alert('x')</script>", "a \"quoted\" & 'other' one", "فراشة الملك", "Monarch")
 
@@ -115,7 +117,7 @@ def forms(name: str) -> dict[str, str]:
     """The three forms of a case by suffix. A page's charts are left out: matplotlib's releases
     draw them differently."""
     own, others, controls, sheets = CASES[name]()
-    compared = comparison.build(own, others, controls, DATASET, 0.6)
+    compared = comparison.build(own, others, controls, DATASET, ASKED)
     chart = losses({})
     empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
     charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)

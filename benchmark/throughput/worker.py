@@ -1,13 +1,15 @@
-"""One side: trains with whatever revision of `benchmark` is on its path, a block at a time.
+"""One side of a pair: trains with whatever revision of `benchmark` is on its path, a block at a
+time.
 
 `python -P worker.py` reads a task and then, line by line, how many steps to run; each line is
-answered with the seconds that they took. It ends with its input. No revision is asked for more
-than a ModeTimer, so older ones can be measured too.
+answered with what they took. It ends with its input. No revision is asked for more than a
+ModeTimer, so older ones can be measured too.
 """
 
 import json
 import os
 import sys
+import traceback
 from typing import Any, TextIO
 
 
@@ -20,12 +22,16 @@ def main() -> None:
         from benchmark.common.errors import UserError
         from benchmark.throughput.timer import ModeTimer  # noqa: F401  whether it has one
     except ImportError as error:
-        return say(answers, {"refused": f"it is too old ({error})."})
+        return say(answers, {"refused": f"it is too old ({error}). Name another."})
     task = json.loads(sys.stdin.readline())
     try:
         run(task["accelerator"], task["parameters"], answers)
     except UserError as error:
         say(answers, {"refused": str(error)})
+    except Exception as error:
+        traceback.print_exc()
+        first = next(iter(str(error).strip().splitlines()), "")
+        say(answers, {"failed": f"{type(error).__name__}: {first}"})
 
 
 def forget_installed() -> None:
@@ -50,7 +56,8 @@ def run(accelerator: str, content: dict[str, Any], answers: TextIO) -> None:
     with ModeTimer(accelerator, parameters) as timer:
         say(answers, {"step_seconds": timer.warm_up("trainer").step_seconds})
         for line in sys.stdin:
-            say(answers, {"seconds": timer.time("trainer", int(line)).seconds})
+            block = timer.time("trainer", int(line))
+            say(answers, {"seconds": block.seconds, "compilations": block.compilations})
 
 
 def say(answers: TextIO, answer: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A process that trains with one revision, and stands still while the other one runs."""
+"""One process of a pair, and how it is told to run a block or to stand still."""
 
 import json
 import os
@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.errors import UserError
+from benchmark.throughput.memory import is_out_of_memory
+from benchmark.throughput.schema import Block
 
 WORKER = Path(__file__).with_name("worker.py")
 
 
+class OutOfMemory(UserError):
+    """What a side was asked for does not fit."""
+
+
 class Side:
-    """One revision's process, in a group of its own with its loaders' processes.
+    """A process that trains, in a group of its own with its loaders' processes.
 
     It is started, and loads its modules, at once.
     """
@@ -36,17 +42,18 @@ class Side:
         """Train until steps are steady, then stand still.
 
         Raises:
-            UserError: the revision cannot be measured with the task, or its process ended.
+            UserError: the code cannot be measured with the task, or the process failed.
+            OutOfMemory: it does not fit, here or in a later block.
         """
         self.step_seconds = self._ask(json.dumps(task))["step_seconds"]
         self._stand_still()
 
-    def time(self, steps: int) -> float:
-        """Seconds of a block of steps; the process runs for no longer."""
+    def time(self, steps: int) -> Block:
+        """Run a block of steps; the process runs for no longer."""
         self._signal(signal.SIGCONT)
-        seconds: float = self._ask(str(steps))["seconds"]
+        found = self._ask(str(steps))
         self._stand_still()
-        return seconds
+        return Block.model_validate(found)
 
     def close(self) -> None:
         """End it and its loaders' processes."""
@@ -60,16 +67,17 @@ class Side:
             print(line, file=self.process.stdin, flush=True)
         answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
         if "refused" in answer:
-            raise UserError(
-                f"{self.name} cannot be measured: {answer['refused']}", "Name another revision."
-            )
-        if not answer:
-            status = self.process.wait()
-            raise UserError(
-                f"The process of {self.name} ended with status {status}.",
-                "Its own words are above.",
-            )
+            raise UserError(f"{self.name} cannot be measured:", answer["refused"])
+        if "failed" in answer or not answer:
+            raise self._failure(answer)
         return answer
+
+    def _failure(self, answer: Mapping[str, Any]) -> UserError:
+        status = self.process.wait()
+        why: str = answer.get("failed", f"it ended with status {status}")
+        if is_out_of_memory(why) or status == -signal.SIGKILL:
+            return OutOfMemory(f"{self.name}: out of memory ({why}).", "Lower data.batch_size.")
+        return UserError(f"The process of {self.name} failed: {why}.", "Its own words are above.")
 
     def _stand_still(self) -> None:
         """Return when it does; the signal alone takes its time."""

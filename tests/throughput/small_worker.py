@@ -1,0 +1,12 @@
+"""`python -P small_worker.py`: one side of a pair with a small ResNet."""
+
+import sys
+
+if __name__ == "__main__":
+    import benchmark.training.model
+    from benchmark.throughput import worker
+    from tests.small import hide_torch_xla, resnet
+
+    hide_torch_xla(*sys.argv)
+    benchmark.training.model.resnet50 = resnet
+    worker.main()

@@ -528,6 +528,29 @@ def test_weights_changed_under_their_name_have_a_scratch_directory_of_their_own(
     assert len(keys) == 2
 
 
+def test_one_file_of_weights_under_two_names_is_one_input(change, workspace: Path) -> None:
+    """Else its two trainings, equal in every bit, would be said to differ in their parameters."""
+    inputs = []
+    for name in ("one.pt", "other.pt"):
+        Path(name).write_bytes(b"content")
+        inputs.append(train.gather_inputs("cpu", change(model={"weights": name}), "train"))
+    assert inputs[0] == inputs[1]
+
+
+def test_the_best_epoch_is_kept_without_what_only_a_resume_needs(
+    parameters: Parameters, monkeypatch
+) -> None:
+    """An optimizer's state is twice as large as the weights."""
+    with monkeypatch.context() as patch:
+        add_callback(patch, Interrupt(1))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train.run(find("cpu"), parameters)
+    kept = {path.stem: torch.load(path, weights_only=True) for path in SCRATCH.glob("*/*.ckpt")}
+    assert "optimizer_states" in kept["last"]
+    assert "optimizer_states" not in kept["best"]
+    assert "state_dict" in kept["best"]
+
+
 def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
     one, other = (
         train.gather_inputs("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)

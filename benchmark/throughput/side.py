@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.errors import UserError
+from benchmark.throughput import worker
 from benchmark.throughput.memory import is_out_of_memory
 from benchmark.throughput.schema import Block
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(worker.__file__)
 
 
 class OutOfMemory(UserError):

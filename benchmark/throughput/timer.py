@@ -168,12 +168,14 @@ class ModeTimer:
         step = Step(
             self.accelerator, self.module, self.lightning.optimizer, self.parameters.train.precision
         )
-        moved = [tensor.to(device) for tensor in self._input().next()]
-        resident = Compute(step, *self._finish(*moved))
-        if "compute" in wanted:
-            self.modes["compute"] = resident
-        if "nondeterministic" in wanted:
-            self.modes["nondeterministic"] = Nondeterministic(resident)
+        if {"compute", "nondeterministic"} & set(wanted):
+            moved = [tensor.to(device) for tensor in self._input().next()]
+            resident = Compute(step, *self._finish(*moved))
+            both: dict[str, Mode] = {
+                "compute": resident,
+                "nondeterministic": Nondeterministic(resident),
+            }
+            self.modes |= {name: mode for name, mode in both.items() if name in wanted}
         if "loop" in wanted:
             self.modes["loop"] = Loop(step, self._input(), device, self._finish)
         if "input" in wanted:

@@ -43,9 +43,10 @@ class Verdict:
             return f", within {self.limit:.0%}"
         if self.kind != "undecided":
             return ""
-        reach = log(self.ratio.high / self.ratio.low) / 2
-        needed = ceil(self.pairs * (reach / -log(1 - self.limit)) ** 2)
-        return f"; some {needed} pairs would tell a change of {self.limit:.0%} from none"
+        reach, change = log(self.ratio.high / self.ratio.low) / 2, abs(log(self.ratio.estimate))
+        narrow = max(change, -log(1 - self.limit) - change)
+        needed = ceil(self.pairs * (reach / narrow) ** 2)
+        return f"; if it stays there, some {needed} pairs would tell"
 
 
 def ratio(samples: Sequence[float]) -> Interval:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmark.duel.verdict import LOOKS, decided, judge, ratio
+from benchmark.common.statistics import Interval
+from benchmark.duel.verdict import LOOKS, Verdict, decided, judge, ratio
 
 
 def samples(true: float, scatter: float, count: int, seed: int = 0) -> list[float]:
@@ -28,12 +29,25 @@ def test_each_verdict_has_its_exit_status(
     assert (found.kind, found.status) == (kind, status)
 
 
-def test_undecided_says_how_many_pairs_would_tell() -> None:
-    """The reach falls with the root of the number of pairs."""
-    found = judge(samples(1.0, 0.1, 10), limit=0.03)
-    reach = np.log(found.ratio.high / found.ratio.low) / 2
-    needed = int(np.ceil(10 * (reach / -np.log(0.97)) ** 2))
-    assert f"; some {needed} pairs would tell a change of 3% from none" in str(found)
+@pytest.mark.parametrize(
+    ("change", "enough"), [(0.0, 0.03), (-0.01, 0.02), (-0.02, 0.02), (0.05, 0.05)]
+)
+def test_undecided_says_how_many_pairs_would_tell(change: float, enough: float) -> None:
+    """Those whose interval leaves out 1, or lies within the limit. The reach falls with the root
+    of the number of pairs."""
+    middle, reach = np.log1p(change), 0.1
+    ratio = Interval(np.exp(middle), np.exp(middle - reach), np.exp(middle + reach))
+    needed = 10 * (reach / enough) ** 2
+    said = str(Verdict("undecided", ratio, 10, limit=0.03))
+    found = int(said.partition("; if it stays there, some ")[2].partition(" pairs would tell")[0])
+    assert found == pytest.approx(needed, rel=0.1)
+
+
+def test_what_is_undecided_takes_more_pairs() -> None:
+    for seed in range(200):
+        found = judge(samples(1.015, 0.02, 10, seed), limit=0.03)
+        if found.kind == "undecided":
+            assert int(str(found).split("some ")[1].split(" ")[0]) > 10
 
 
 @pytest.mark.parametrize("count", LOOKS)

@@ -35,6 +35,7 @@ from benchmark.throughput.schema import (
     WarmupSummary,
 )
 from benchmark.throughput.timer import ModeTimer, Warmup
+from benchmark.training.fit import silence_lightning
 
 AA = "trainer_aa"
 """A/A: the Trainer's second block in each round. Against the first one, it shows the noise."""
@@ -77,6 +78,7 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
 
 def profile(accelerator: str, parameters: Parameters) -> Profile:
     """What is measured once: a part that fails is no other's loss."""
+    silence_lightning()
     accelerators.prepare(accelerator)
     precision = parameters.train.precision
     return Profile(

@@ -25,11 +25,5 @@ def p_value(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-6 else "p below 1e-06"
 
 
-def duration(seconds: float) -> str:
-    """Whole seconds, in minutes if there are that many."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _cell(text: str) -> str:
     return plain(text).replace("|", "\\|")

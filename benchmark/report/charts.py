@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from benchmark.common import numbers
 from benchmark.common.statistics import Interval
 from benchmark.report.comparison import named
 from benchmark.report.entries import CONTROL, elapsed
@@ -76,7 +77,7 @@ def throughput(rates: Mapping[str, Interval]) -> str:
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
         axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
         axes.annotate(
-            f"{rate.estimate:.1f}", (rate.high, place), (6, 0), va="center",
+            numbers.estimate(rate), (rate.high, place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
     axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])

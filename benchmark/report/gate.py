@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from benchmark.common import git
+from benchmark.common import git, numbers
 from benchmark.common.errors import UserError
 from benchmark.common.results import Results, Unavailable
 from benchmark.report import record
@@ -172,7 +172,8 @@ def _rate(before: Record, after: Record, mode: str) -> Change:
     scatter, known = _spread(before, after, mode)
     ratio = scatter.widen(other.over(one))
     change = f"{ratio.estimate - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-    words = f"{one.estimate:.1f} to {other.estimate:.1f} images/s, {change}; {known}"
+    rates = f"{numbers.estimate(one)} to {numbers.estimate(other)} images/s"
+    words = f"{rates}, {change}; {known}"
     verdicts = {"first": before.throughput.verdict, "second": after.throughput.verdict}
     words += "".join(f"; the {s} is unstable" for s, each in verdicts.items() if not each.stable)
     detected = 1 not in ratio

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from benchmark.common import numbers
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import software, trainings
 from benchmark.report.schema import Absent, Entry, Pair, Record
@@ -58,7 +59,7 @@ def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
 def _alone(entry: Entry) -> str:
     rate, accuracy = entry.throughput.images_per_second, entry.training.test_accuracy
     return (
-        f"{entry.label} trains {rate.estimate:.3g} images/s and reaches "
+        f"{entry.label} trains {numbers.estimate(rate)} images/s and reaches "
         f"{accuracy.estimate:.1%} test accuracy{_control(entry)}"
     )
 
@@ -95,8 +96,8 @@ def _lead(reference: Entry, best: Entry) -> str:
         return f"{_alone(fast)}, no difference to {slow.label} detected"
     times = ratio if ratio.estimate > 1 else ratio.inverse
     return (
-        f"{_alone(fast)}, {times.estimate:.2f} times the rate of {slow.label} "
-        f"({times.low:.2f} to {times.high:.2f})"
+        f"{_alone(fast)}, {numbers.estimate(times)} times the rate of {slow.label} "
+        f"({numbers.interval(times).partition(' (')[2]}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmark.common.formatting import duration, literal, plain, table
+from benchmark.common.formatting import literal, plain, table
+from benchmark.common.numbers import duration
 from benchmark.report.entries import CONTROL, trainings
 from benchmark.report.schema import Absent, Comparison, Entry, TrainingEntry
 from benchmark.report.wording import (

@@ -8,7 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from benchmark.common.formatting import duration
+from benchmark.common import numbers
+from benchmark.common.numbers import duration
 from benchmark.report import wording
 from benchmark.report.charts import rates
 from benchmark.report.entries import trainings
@@ -67,7 +68,7 @@ def figures(
     runs = [run for entry in present for run in trainings(entry.label, entry).items()]
     words = {
         "throughput": "Bars of training images per second: "
-        + _join(f"{name} {rate.estimate:.1f}" for name, rate in rates(comparison).items()),
+        + _join(f"{name} {numbers.estimate(rate)}" for name, rate in rates(comparison).items()),
         "loss": "Training loss by step: "
         + _join(_course(entry.label, entry.training) for entry in present),
         "accuracy": "Validation accuracy after each epoch against wall time; of the best: "
@@ -91,8 +92,8 @@ def _course(label: str, training: TrainingEntry) -> str:
 def _steps(label: str, found: Mapping[str, float]) -> str:
     if not found:
         return f"{label} not known"
-    middle, low, high = (1000 * found[name] for name in ("p50", "p5", "p95"))
-    return f"{label} {middle:.3g} ms, nine of ten from {low:.3g} to {high:.3g} ms"
+    middle, low, high = (duration(found[name]) for name in ("p50", "p5", "p95"))
+    return f"{label} {middle}, nine of ten from {low} to {high}"
 
 
 def _join(parts: Iterable[str]) -> str:

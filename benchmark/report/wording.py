@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from benchmark.common.formatting import duration, p_value
+from benchmark.common import numbers
+from benchmark.common.formatting import p_value
+from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import title
 from benchmark.report.headline import few
@@ -46,10 +48,8 @@ def against(speed: Speed) -> str:
 
 
 def ratio(found: Interval) -> str:
-    """An interval: ratios near 1 to three places, others to fewer."""
-    places = 3 if found.estimate < 2 else 2 if found.estimate < 10 else 0
-    low, middle, high = (f"{each:.{places}f}" for each in (found.low, found.estimate, found.high))
-    return f"{middle} ({low} to {high})"
+    """A ratio with its interval."""
+    return numbers.interval(found)
 
 
 def speed(found: Speed) -> str:
@@ -60,7 +60,7 @@ def speed(found: Speed) -> str:
 
 def rate(found: Interval) -> str:
     """Images per second with their interval."""
-    return f"{found.estimate:.1f} ({found.low:.1f} to {found.high:.1f})"
+    return numbers.interval(found)
 
 
 def share(found: Interval | Accuracy | None) -> str:
@@ -95,15 +95,16 @@ def milliseconds(found: Overhead | NotMeasured) -> str:
     """What Lightning adds to a step and to a change of epochs."""
     if isinstance(found, NotMeasured):
         return f"unavailable: {found.reason}"
-    step, epoch = 1000 * found.seconds_per_step, 1000 * found.seconds_per_epoch
-    return f"{step:.2g} ms a step, {epoch:.2g} ms an epoch"
+    step, epoch = (duration(each) for each in (found.seconds_per_step, found.seconds_per_epoch))
+    return f"{step} a step, {epoch} an epoch"
 
 
 def first_step(found: Speed) -> str:
     """How long the first step takes to come, and what part of it is compiling."""
-    times = found.first_step_seconds
-    said = f"{times.estimate:.1f} s ({times.low:.1f} to {times.high:.1f})"
-    return f"{said}, and {found.compile_seconds:.1f} s of compiling"
+    said = numbers.interval(found.first_step_seconds, "s")
+    if not found.compile_seconds:
+        return said
+    return f"{said}, and {duration(found.compile_seconds)} of compiling"
 
 
 def decoding(found: Interval | NotMeasured) -> str:
@@ -122,8 +123,8 @@ def to_target(training: TrainingEntry) -> str:
 def memory(found: Memory) -> str:
     """Peak memory of the device, or why it is not known, and of the host."""
     size = found.device_bytes
-    device = f"unavailable: {found.device_reason}" if size is None else f"{size / 2**30:.1f} GiB"
-    return f"host {found.host_bytes / 2**30:.1f} GiB, device {device}"
+    device = f"unavailable: {found.device_reason}" if size is None else numbers.size(size)
+    return f"host {numbers.size(found.host_bytes)}, device {device}"
 
 
 def energy(found: Energy) -> str:
@@ -131,14 +132,14 @@ def energy(found: Energy) -> str:
     joules = found.joules_per_image
     if joules is None:
         return f"unavailable: {found.reason}"
-    return f"{joules.estimate:.2g} ({joules.low:.2g} to {joules.high:.2g}) J an image"
+    return f"{numbers.interval(joules, 'J')} an image"
 
 
 def cost(found: Interval | None) -> str:
     """Of a million images, in the unit of the price."""
     if found is None:
         return "no price given"
-    return f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return numbers.interval(found)
 
 
 def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import benchmark
+from benchmark.common import numbers
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, SweepParameters, parse_parameters
 from benchmark.common.progress import progress
@@ -81,7 +82,8 @@ def _in_turns(
         for number in range(repeats):
             pairs.append(_pair(accelerator, parameters, point, (seed, number)))
             rate, ratio = pairs[-1]
-            tell(f"{accelerator.label} {point.changes}: {rate:.1f} images/s, {ratio:.3f} of own")
+            said = f"{numbers.number(rate)} images/s, {ratio:.3f} of the run's own"
+            tell(f"{accelerator.label} {point.changes}: {said}")
     rates, ratios = zip(*pairs, strict=True)
     return SweepPoint(
         changes=point.changes,

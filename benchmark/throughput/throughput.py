@@ -10,6 +10,7 @@ import secrets
 import time
 
 from benchmark.common.errors import UserError
+from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
 from benchmark.common.results import Results, write_result
@@ -60,7 +61,9 @@ def _measure(accelerator: Accelerator, parameters: Parameters, seed: int) -> lis
         while _more(found, parameters, time.perf_counter() - start):
             found.append(_process(accelerator, parameters, Place(seed, len(found))))
             rate = found[-1].rate("trainer")
-            tell(f"{label} process {len(found)}: {rate:.1f} images/s{_width(found, parameters)}")
+            tell(
+                f"{label} process {len(found)}: {number(rate)} images/s{_width(found, parameters)}"
+            )
     return found
 
 

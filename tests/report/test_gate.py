@@ -141,7 +141,7 @@ def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> N
     git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
     write_results("cpu", rate=50.0)
     assert main(["compare", "HEAD", "."]) == 1
-    assert "cpu trainer: 100.0 to 50.0 images/s" in capsys.readouterr().out
+    assert "cpu trainer: 100.0 to 50.00 images/s" in capsys.readouterr().out
     assert main(["compare", ".", "HEAD"]) == 0
 
 

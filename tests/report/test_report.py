@@ -43,12 +43,14 @@ def test_a_row_with_figures_and_rows_with_reasons(pages) -> None:
     write_absent("gpu")
     lines = pages("cpu", "gpu").splitlines()
     assert (
-        "| cpu | a cpu | 50.0 (49.8 to 50.2) | the reference | 75.0% (59.8% to 85.8%) "
+        "| cpu | a cpu | 50.00 (49.75 to 50.25) | the reference | 75.0% (59.8% to 85.8%) "
         "| 40 s, 2,000 images | 3 (best: 3) | 1 min 2 s | `wwwwwwwwwwww` |"
     ) in lines
     reason = "| gpu | unavailable: no CUDA or MPS device found | - | - | - | - | - | - | - |"
     assert reason in lines
-    assert "**cpu trains 50 images/s and reaches 75.0% test accuracy; gpu not measured.**" in lines
+    assert (
+        "**cpu trains 50.00 images/s and reaches 75.0% test accuracy; gpu not measured.**" in lines
+    )
     assert "3 classes, 1,000 train, 250 val, 40 test images" in "\n".join(lines)
     assert compared().keys() >= {
         "schema_version", "summary", "accelerators", "parity", "machines"
@@ -87,7 +89,7 @@ def test_a_part_that_was_not_measured_says_why(pages) -> None:
     write_results("cpu", measured={"efficiency": efficiency, "trainer": trainer})
     why = "unavailable: the disk is full"
     page = pages("cpu")
-    assert f"and 0.0 s of compiling | {why} | {why} |" in page
+    assert f"1.00 s (0.90 to 1.10) | {why} | {why} |" in page
     assert "| unavailable | host 2.0 GiB" in page
     assert html().count(f"<td>{why}</td>") == 2
 
@@ -95,8 +97,8 @@ def test_a_part_that_was_not_measured_says_why(pages) -> None:
 def test_what_was_measured_besides_is_shown(pages) -> None:
     write_results("cpu")
     line = (
-        "| cpu | 52.0 (51.9 to 52.1) | 1.0 s (0.9 to 1.1), and 0.0 s of compiling | "
-        "0.3 ms a step, 3 ms an epoch | 2000.0 (1900.0 to 2100.0) |"
+        "| cpu | 52.00 (51.87 to 52.13) | 1.00 s (0.90 to 1.10) | "
+        "0.300 ms a step, 3.00 ms an epoch | 2,000 (1,900 to 2,100) |"
     )
     assert line in pages("cpu")
     assert "Deterministic / any kernels, resident batch" in html()
@@ -136,7 +138,7 @@ def test_a_ratio_of_known_sessions_holds_what_differs_between_them(pages, change
     write_results("cpu", rate=50.0, workload={"code": "50.0"})
     path = MACHINES / "m1/cpu.json"
     calm = tuple(Session(code="c", images_per_second={"trainer": r}) for r in (50.0, 50.1, 50.2))
-    for sessions, said in (((), "1.000 (0.994 to 1.006)"), (calm, "1.000 (0.885 to 1.129)")):
+    for sessions, said in (((), "1.000 (0.994 to 1.006)"), (calm, "1.00 (0.89 to 1.13)")):
         found = other.model_copy(update={"sessions": sessions})
         write_exported(path, found.model_copy(update={"throughput": now_code(found, "50.0")}))
         assert f"| no difference detected: {said} |" in pages("cpu")
@@ -215,16 +217,18 @@ def test_the_fastest_of_several_leads(pages) -> None:
     write_results("cpu")
     write_results("gpu", rate=500)
     verdict = (
-        "**gpu trains 500 images/s and reaches 75.0% test accuracy, 10.00 times the rate of cpu"
+        "**gpu trains 500.0 images/s and reaches 75.0% test accuracy, 10.00 times the rate of cpu"
     )
     assert verdict in pages("cpu", "gpu")
-    assert "| 10 (10 to 10) |" in pages("cpu", "gpu")
+    assert "| 10.00 (9.94 to 10.06) |" in pages("cpu", "gpu")
 
 
 def test_a_slower_one_does_not_lead(pages) -> None:
     write_results("cpu")
     write_results("xla", label="xla:cpu", rate=10)
-    verdict = "**cpu trains 50 images/s and reaches 75.0% test accuracy, 5.00 times the rate of xla"
+    verdict = (
+        "**cpu trains 50.00 images/s and reaches 75.0% test accuracy, 5.000 times the rate of xla"
+    )
     assert verdict in pages("cpu", "xla")
 
 
@@ -234,7 +238,7 @@ def test_a_difference_within_the_interval_is_none(pages, spread: float, said: bo
     write_results("xla", label="xla:cpu", rate=48.5)
     page = pages("cpu", "xla")
     assert ("no difference to xla:cpu detected" in page) == said
-    assert ("| no difference detected: 0.970 (0.9" in page) == said
+    assert ("| no difference detected: 0.97 (0.9" in page) == said
 
 
 def test_what_saw_other_samples_is_flagged_and_has_no_ratio(pages) -> None:
@@ -254,7 +258,7 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
     lines = Path("reports/report.md").read_text().splitlines()
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
-    assert "50.0 (49.8 to 50.2), unstable" in next_row(lines)
+    assert "50.00 (49.75 to 50.25), unstable" in next_row(lines)
     assert '<p class="flag">Unstable speed: cpu.</p>' in html()
 
 
@@ -299,7 +303,7 @@ def test_the_target_is_said_with_its_digits(pages, change, target: float, said: 
 
 def test_a_low_rate_has_digits(pages) -> None:
     write_results("cpu", rate=0.412)
-    assert "**cpu trains 0.412 images/s" in pages("cpu")
+    assert "**cpu trains 0.4120 images/s" in pages("cpu")
 
 
 def test_of_many_only_some_are_named_in_a_flag(pages) -> None:
@@ -352,8 +356,8 @@ def test_results_of_other_machines_appear(pages) -> None:
         found = record(machine=machine, **options)
         write_exported(MACHINES / machine / "cpu.json", found)
     page = pages("cpu")
-    assert "| `m1` | cpu | a cpu | 60.0 (59.7 to 60.3) | 1.200 (1.193 to 1.207) |" in page
-    assert "| `m2` | cpu | a cpu | 50.0 (49.8 to 50.2) | not compared: other code |" in page
+    assert "| `m1` | cpu | a cpu | 60.00 (59.70 to 60.30) | 1.200 (1.193 to 1.207) |" in page
+    assert "| `m2` | cpu | a cpu | 50.00 (49.75 to 50.25) | not compared: other code |" in page
     assert (
         "| bit-equal | 75.0% (59.8% to 85.8%) | 40 s, 2,000 images | 50.0% (49.0% to 51.0%) |"
         in page
@@ -361,7 +365,7 @@ def test_results_of_other_machines_appear(pages) -> None:
     chart = Path("reports/throughput.svg").read_text()
     assert "cpu on m1" in chart
     assert "cpu on m2" not in chart
-    assert 'aria-label="Bars of training images per second: cpu 50.0; cpu on m1 60.0."' in html()
+    assert 'aria-label="Bars of training images per second: cpu 50.00; cpu on m1 60.00."' in html()
 
 
 def test_other_machines_are_compared_with_one_another(pages) -> None:
@@ -441,7 +445,7 @@ def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
     assert "nothing was measured" in page
     assert compared()["parity"] == []
     assert "| Images/s | Against cpu on m1 |" in page
-    assert "| `m1` | cpu | a cpu | 50.0 (49.8 to 50.2) | the reference |" in page
+    assert "| `m1` | cpu | a cpu | 50.00 (49.75 to 50.25) | the reference |" in page
 
 
 def test_nothing_present_is_said_and_no_figure_invented(pages) -> None:
@@ -530,10 +534,10 @@ def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
         assert "#000000" not in drawing
         assert "#ffffff" not in drawing
         assert "<metadata" not in drawing
-    assert 'aria-label="Bars of training images per second: cpu 50.0."' in page
+    assert 'aria-label="Bars of training images per second: cpu 50.00."' in page
     assert 'aria-label="Training loss by step: cpu from 4 to 0.64 in 12 steps."' in page
     assert "of the best: cpu 80.0% of 1 min 2 s." in page
-    assert "single training steps: cpu 640 ms, nine of ten from 582 to 698 ms." in page
+    assert "single training steps: cpu 640 ms, nine of ten from 582 ms to 698 ms." in page
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
 

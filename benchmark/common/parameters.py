@@ -126,8 +126,6 @@ class ThroughputParameters(Section):
     warmup_steps: int = Field(ge=4)
     """Most steps of a warm-up, which ends when step times are steady; a loader's workers add as
     many as they had batches ready."""
-    price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
-    """Of a machine with the accelerator, in any currency; gives the cost of a million images."""
     sweep: SweepParameters
 
     @field_validator("modes")
@@ -152,6 +150,10 @@ class ReportParameters(Section):
     """Validation accuracy to which time is counted."""
     margin: float = Field(gt=0, lt=1)
     """Test accuracies that differ by less than this are called equal, if the images show it."""
+    price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
+    """Of a machine with the accelerator; gives the cost of a million images and of the training."""
+    currency: str = Field(min_length=1)
+    """Of the prices."""
 
 
 class Parameters(Section):

@@ -74,11 +74,12 @@ def measure(
 
 
 def _content(parameters: Parameters, code: Path) -> dict[str, Any]:
-    """Those of params.yaml, for the Trainer alone. How speed is measured is the revision's own
-    section: another revision's may have other keys."""
+    """Those of params.yaml, for the Trainer alone. How speed is measured and reported is as the
+    revision's own says: another revision's may have other keys."""
+    own = yaml.safe_load((code / PARAMETERS_FILE).read_text(encoding="utf-8"))
+    timed = own["throughput"] | {"modes": ["trainer"], "sweep": {}}
     content = parameters.model_dump(mode="json")
-    own = yaml.safe_load((code / PARAMETERS_FILE).read_text(encoding="utf-8"))["throughput"]
-    return content | {"throughput": own | {"modes": ["trainer"], "sweep": {}}}
+    return content | {"report": own["report"], "throughput": timed}
 
 
 def _pair(sides: tuple[Side, Side], parameters: Parameters, number: int) -> float:

@@ -14,6 +14,7 @@ from benchmark.report.schema import (
     Accuracy,
     Alike,
     ControlEntry,
+    Cost,
     Entry,
     Record,
     SeedsEntry,
@@ -63,6 +64,7 @@ def entry(
 ) -> Entry:
     """The entry of an accelerator that is there."""
     efficiency = record.throughput.efficiency
+    training = TrainingEntry(**_training(record.training, record.train_images, target))
     return Entry(
         name=record.name,
         label=record.label,
@@ -74,8 +76,8 @@ def entry(
         utilisation=efficiency.utilisation,
         peak_memory=efficiency.peak_memory,
         energy=efficiency.energy,
-        cost_per_million_images=efficiency.cost_per_million_images,
-        training=TrainingEntry(**_training(record.training, record.train_images, target)),
+        cost=_cost(record, training),
+        training=training,
         control=_controlled(record, control, target) if control else None,
         seeds=_seeds(record, target),
         digests=record.training.result.digests,
@@ -190,6 +192,22 @@ def _to_target(training: TrainingRecord, images: int, target: float) -> ToTarget
         if accuracy >= target:
             return ToTarget(epochs=epoch, seconds=seconds[epoch - 1], images=epoch * images)
     return None
+
+
+def _cost(record: Record, training: TrainingEntry) -> Cost | None:
+    """Where the machine has a price."""
+    if record.price is None:
+        return None
+    second = record.price.per_hour / 3600
+    image, million = record.rate.inverse, 1e6 * second
+    return Cost(
+        currency=record.price.currency,
+        per_million_images=Interval(
+            million * image.estimate, million * image.low, million * image.high, image.degrees
+        ),
+        training=second * training.seconds,
+        to_target=second * training.to_target.seconds if training.to_target else None,
+    )
 
 
 def _seeds(record: Record, target: float) -> SeedsEntry | None:

@@ -29,6 +29,7 @@ from benchmark.report.wording import (
     sureness,
     swept,
     to_target,
+    training_cost,
 )
 
 COLUMNS = (
@@ -37,7 +38,7 @@ COLUMNS = (
 )  # fmt: skip
 EFFICIENCY_COLUMNS = (
     "Accelerator", "Compute", "Input", "Lightning", "Of its peak", "Peak memory", "Energy",
-    "Cost of a million images",
+    "Cost of a million images", "Cost of the training",
 )  # fmt: skip
 SWEEP_COLUMNS = ("Accelerator", "Point of the sweep", "Images/s", "Against the run's own")
 START_COLUMNS = (
@@ -154,7 +155,8 @@ def _efficiency(entry: Entry) -> list[str]:
         share(entry.utilisation),
         memory(entry.peak_memory),
         energy(entry.energy),
-        cost(entry.cost_per_million_images),
+        cost(entry.cost),
+        training_cost(entry.cost),
     ]
 
 
@@ -285,5 +287,5 @@ def _machine(entry: Entry, result: str) -> list[str]:
         share(entry.training.test_accuracy),
         to_target(entry.training),
         share(entry.utilisation),
-        cost(entry.cost_per_million_images),
+        cost(entry.cost),
     ]

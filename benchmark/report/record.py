@@ -27,7 +27,14 @@ from benchmark.common.results import (
 )
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.machine.schema import ENVIRONMENT
-from benchmark.report.schema import RECORD, RECORD_VERSION, Absent, Record, TrainingRecord
+from benchmark.report.schema import (
+    RECORD,
+    RECORD_VERSION,
+    Absent,
+    Price,
+    Record,
+    TrainingRecord,
+)
 from benchmark.report.sessions import continued
 from benchmark.throughput.schema import THROUGHPUT
 from benchmark.training.schema import REPLAY, TIMING, TRAINING
@@ -55,6 +62,18 @@ def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
         throughput=_present(results.throughput, THROUGHPUT).exported(),
         train_images=read_result(DATASET, DATASET_RESULT).images["train"],
     )
+
+
+def of_machine(name: str, parameters: Parameters) -> Record | Absent:
+    """What `read` finds, with the machine's price and the sessions that it has exported."""
+    found = read(name, parameters.seeds)
+    if isinstance(found, Absent):
+        return found
+    prices = {str(key): price for key, price in parameters.report.price_per_hour.items()}
+    if name in prices:
+        price = Price(per_hour=prices[name], currency=parameters.report.currency)
+        found = found.model_copy(update={"price": price})
+    return with_sessions(found)
 
 
 def read_training(results: TrainingResults) -> TrainingRecord | Unavailable:
@@ -86,14 +105,14 @@ def export(parameters: Parameters) -> list[Path]:
     Raises:
         UserError: a stage has not run, or no accelerator was there.
     """
-    records = [read(name, parameters.seeds) for name in parameters.accelerators]
+    records = [of_machine(name, parameters) for name in parameters.accelerators]
     present = [record for record in records if isinstance(record, Record)]
     if not present:
         raise UserError(
             "There is nothing to export: no accelerator of params.yaml was there.",
             "Name one that this machine has.",
         )
-    for record in map(with_sessions, present):
+    for record in present:
         # JSON has no NaN: the model writes "NaN".
         write_json(_path(record), json.loads(record.model_dump_json(exclude_none=True)))
     return [_path(record) for record in present]

@@ -20,8 +20,7 @@ def run(parameters: Parameters) -> None:
         UserError: another stage has not run yet, an image is missing, or a file of another
             machine's is no exported result.
     """
-    own = [record.read(name, parameters.seeds) for name in parameters.accelerators]
-    own = [record.with_sessions(each) if isinstance(each, Record) else each for each in own]
+    own = [record.of_machine(name, parameters) for name in parameters.accelerators]
     present = [each for each in own if isinstance(each, Record)]
     controls = _controls(parameters)
     others = record.read_others(present)

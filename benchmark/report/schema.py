@@ -56,6 +56,15 @@ class Session(Result):
     """The estimate for each mode."""
 
 
+class Price(Result):
+    """What an hour of a machine costs."""
+
+    per_hour: float
+    """In that currency."""
+    currency: str
+    """Its name."""
+
+
 class Record(Result):
     """All that is known of one accelerator of one machine."""
 
@@ -75,6 +84,8 @@ class Record(Result):
     """Of the dataset that it trained on."""
     sessions: tuple[Session, ...] = ()
     """Those that this machine has exported, of the same workload but for its code."""
+    price: Price | None = None
+    """Of the machine, where params.yaml names one."""
 
     @property
     def label(self) -> str:
@@ -244,6 +255,19 @@ class Speed(Result):
     """One for each point of `throughput.sweep`; `changes` always has the batch size."""
 
 
+class Cost(Result):
+    """What an accelerator's hours cost."""
+
+    currency: str
+    """Of `report.currency`."""
+    per_million_images: Interval
+    """At the training rate that was measured."""
+    training: float
+    """Of the training with the run's own seed."""
+    to_target: float | None
+    """Of the same until the target accuracy; null if that was missed."""
+
+
 class Entry(Result):
     """One accelerator that is there."""
 
@@ -270,8 +294,8 @@ class Entry(Result):
     """Most memory in use."""
     energy: Energy
     """Of a training image."""
-    cost_per_million_images: Interval | None
-    """Null where `throughput.price_per_hour` does not name the accelerator."""
+    cost: Cost | None
+    """Null where `report.price_per_hour` does not name the accelerator."""
     training: TrainingEntry
     """With the run's own seed."""
     control: ControlEntry | None

@@ -9,7 +9,7 @@ from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import title
 from benchmark.report.headline import few
-from benchmark.report.schema import Accuracy, Comparison, Entry, Pair, Speed, TrainingEntry
+from benchmark.report.schema import Accuracy, Comparison, Cost, Entry, Pair, Speed, TrainingEntry
 from benchmark.throughput.schema import Energy, Memory, NotMeasured, Overhead, Precision
 from benchmark.training.schema import Replay
 
@@ -135,11 +135,21 @@ def energy(found: Energy) -> str:
     return f"{numbers.interval(joules, 'J')} an image"
 
 
-def cost(found: Interval | None) -> str:
-    """Of a million images, in the unit of the price."""
+def cost(found: Cost | None) -> str:
+    """Of a million images."""
     if found is None:
-        return "no price given"
-    return numbers.interval(found)
+        return "set report.price_per_hour"
+    return numbers.interval(found.per_million_images, found.currency)
+
+
+def training_cost(found: Cost | None) -> str:
+    """Of the whole training, and until the target accuracy."""
+    if found is None:
+        return "set report.price_per_hour"
+    whole = f"{numbers.number(found.training)} {found.currency}"
+    if found.to_target is None:
+        return f"{whole}, without reaching the target"
+    return f"{whole}, {numbers.number(found.to_target)} {found.currency} to the target"
 
 
 def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:

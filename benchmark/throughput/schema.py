@@ -247,8 +247,6 @@ class Efficiency(Result):
     """Of a training image."""
     decoding: Interval | NotMeasured
     """Images per second while the decode cache is built, which happens once."""
-    cost_per_million_images: Interval | None = None
-    """In the currency of `throughput.price_per_hour`."""
 
 
 class SweepPoint(Result):

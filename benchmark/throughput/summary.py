@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.statistics import Interval, interval, percentiles
+from benchmark.common.statistics import interval, percentiles
 from benchmark.machine.accelerators import Accelerator
 from benchmark.throughput import efficiency, measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
@@ -72,7 +72,7 @@ def summarise(
         trainer=_trainer(processes, found.profile),
         other_work=others,
         seed=found.seed,
-        efficiency=_efficiency(accelerator, parameters, found, classes),
+        efficiency=_efficiency(parameters, found, classes),
         sweep=tuple(found.sweep),
         processes=tuple(process.measurement for process in processes),
     )
@@ -107,9 +107,7 @@ def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTime
     )
 
 
-def _efficiency(
-    accelerator: Accelerator, parameters: Parameters, found: Found, classes: int
-) -> Efficiency:
+def _efficiency(parameters: Parameters, found: Found, classes: int) -> Efficiency:
     flops, peak = efficiency.flops_per_image(parameters, classes), found.profile.peak
     achieved = [flops * process.rate("trainer") for process in found.processes]
     most = peak.flops_per_second if isinstance(peak, Peak) else None
@@ -121,7 +119,6 @@ def _efficiency(
         peak_memory=_memory([process.measurement.memory for process in found.processes]),
         energy=_energy(found.processes),
         decoding=found.profile.decoding,
-        cost_per_million_images=_cost(accelerator, parameters, found.processes),
     )
 
 
@@ -144,14 +141,3 @@ def _energy(processes: Sequence[ProcessRates]) -> Energy:
     pairs = zip(readings, processes, strict=True)
     each = [(reading.joules or 0.0) / process.trainer_images for reading, process in pairs]
     return Energy(joules_per_image=interval([max(joules, RESOLUTION) for joules in each]))
-
-
-def _cost(
-    accelerator: Accelerator, parameters: Parameters, processes: Sequence[ProcessRates]
-) -> Interval | None:
-    """Of a million images, where the accelerator has a price."""
-    prices = {str(name): price for name, price in parameters.throughput.price_per_hour.items()}
-    if accelerator.name not in prices:
-        return None
-    price = prices[accelerator.name]
-    return interval([price / 3600 * 1e6 / process.rate("trainer") for process in processes])

@@ -44,7 +44,7 @@ def test_the_bundled_run_is_valid() -> None:
         ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
         ("throughput", "repeats", 1, r"throughput\.repeats = 1"),
         ("throughput", "sweep", {"depth": [1]}, r"throughput\.sweep\.depth = "),
-        ("throughput", "price_per_hour", {"npu": 1.0}, r"throughput\.price_per_hour"),
+        ("report", "price_per_hour", {"npu": 1.0}, r"report\.price_per_hour"),
     ],
 )
 def test_a_wrong_value_is_named(raw_parameters, section, key, value, message) -> None:

@@ -42,7 +42,7 @@ def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         folder = tmp_path / f"{seconds}"
         folder.mkdir(exist_ok=True)
         (folder / "factor").write_text(f"{seconds}")
-        (folder / "params.yaml").write_text("throughput: {rounds: 9}")
+        (folder / "params.yaml").write_text("{throughput: {rounds: 9}, report: {x: 1}}")
         return folder
 
     return made
@@ -76,6 +76,7 @@ def test_how_speed_is_measured_is_the_revisions_own(revision: Make, parameters: 
     """Another revision's section may have other keys; what is trained is the same for both."""
     content = duel._content(parameters, revision(1.0))
     assert content["throughput"] == {"rounds": 9, "modes": ["trainer"], "sweep": {}}
+    assert content["report"] == {"x": 1}
     assert content["data"] == parameters.data.model_dump(mode="json")
 
 

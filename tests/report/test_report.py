@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
+from benchmark.common.parameters import ReportParameters
 from benchmark.common.results import WEIGHTS, Results, write_result
 from benchmark.report.record import MACHINES, export
 from benchmark.report.schema import Record, Session
@@ -118,6 +119,20 @@ def test_how_narrow_the_intervals_are_is_said(pages, options: dict[str, Any], sa
     write_results("cpu", **options)
     assert said in pages("cpu")
     assert said.removeprefix("- cpu: ") in html()
+
+
+def test_a_price_gives_costs_and_measures_nothing(pages) -> None:
+    """36 an hour is a hundredth a second: 50 images/s, 62 s of training, 40 s to the target."""
+    write_results("cpu")
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1"))
+    asked = ReportParameters(
+        target_accuracy=0.6, margin=0.05, price_per_hour={"cpu": 36.0}, currency="EUR"
+    )
+    page = pages("cpu", report=asked)
+    assert "| 200.0 EUR (199.0 to 201.0) | 0.620 EUR, 0.400 EUR to the target |" in page
+    assert "<td>200.0 EUR (199.0 to 201.0)</td>" in html()
+    assert "| 50.0% (49.0% to 51.0%) | set report.price_per_hour |" in page  # of the other machine
+    assert compared()["accelerators"][0]["cost"]["currency"] == "EUR"
 
 
 def test_what_differs_between_sessions_is_said(pages, change) -> None:

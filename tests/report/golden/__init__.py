@@ -18,7 +18,7 @@ from benchmark.report.schema import Absent, Record, TrainingRecord
 from tests.report.made import DATASET, DISTURBED, absent, record, training
 
 HERE = Path(__file__).parent
-ASKED = ReportParameters(target_accuracy=0.6, margin=0.05)
+ASKED = ReportParameters(target_accuracy=0.6, margin=0.05, price_per_hour={}, currency="USD")
 FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
 NAMES = ("<script>alert('x')</script>", "a \"quoted\" & 'other' one", "فراشة الملك", "Monarch")
 

@@ -42,7 +42,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "compare":
         from benchmark.report import gate
 
-        return gate.run(options.before, options.after, options.max_regression)
+        return gate.run(options.before, options.after, options.max_regression, options.markdown)
     if options.command == "duel":
         from benchmark.duel import duel
 
@@ -82,6 +82,7 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
     accelerator = accelerators.find(name)
     room, _ = ACCELERATOR_STAGES[stage]
     if not accelerator.available:
+        print(f"{accelerator.label} is unavailable: {accelerator.reason}. Recorded as such.")
         getattr(unavailable, stage)(accelerator, **which)
     elif stage == "train" and which["training"] == CONTROL:
         import_module("benchmark.training.control").run(accelerator, parameters)
@@ -90,8 +91,8 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
 
 
 def fraction(text: str) -> float:
-    """A number of at least 0 and less than 1."""
-    value = float(text)
+    """A number of at least 0 and less than 1, or the same in percent ("5%")."""
+    value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     if not 0 <= value < 1:
         raise ValueError
     return value
@@ -139,8 +140,9 @@ def _add_sides(compare: argparse.ArgumentParser) -> None:
         type=fraction,
         default=0.05,
         metavar="PART",
-        help="largest part of throughput or accuracy that may be lost (default: 0.05)",
+        help="largest part of throughput or accuracy that may be lost (default: 5%%)",
     )
+    compare.add_argument("--markdown", type=Path, metavar="FILE", help="write it as markdown too")
 
 
 def _add_revisions(duel: argparse.ArgumentParser) -> None:
@@ -152,7 +154,7 @@ def _add_revisions(duel: argparse.ArgumentParser) -> None:
         type=fraction,
         default=0.03,
         metavar="PART",
-        help="largest part of throughput that may be lost (default: 0.03)",
+        help="largest part of throughput that may be lost (default: 3%%)",
     )
     for form in ("markdown", "json"):
         duel.add_argument(f"--{form}", type=Path, metavar="FILE", help=f"write it as {form} too")

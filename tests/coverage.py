@@ -153,7 +153,8 @@ def alarm(random: Random, known: int) -> bool:
         Session(code="", images_per_second={"trainer": found.estimate}) for found in others
     )
     ratio = (spread(history, "trainer") or ASSUMED).widen(after.over(before))
-    return Change("cpu", "trainer", ratio.estimate, 1 not in ratio, "").regressed(0.05)
+    change = Change("cpu", "trainer", "", "", ratio.estimate, "", 1 not in ratio, "")
+    return change.regressed(0.05)
 
 
 def session(random: Random) -> Interval:

@@ -1,5 +1,7 @@
 """params.yaml, validated once: the rest of the package trusts what it is given."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -238,6 +240,15 @@ def parse_parameters(content: Any, source: str) -> Parameters:
         ) from None
 
 
+def _suggestion(place: Sequence[Any]) -> str:
+    """The key that was meant, if one is like what stands at `place`."""
+    section: Any = Parameters
+    for part in place[:-1]:
+        section = section.model_fields[str(part)].annotation
+    meant = get_close_matches(str(place[-1]), section.model_fields, n=1)
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -254,6 +265,8 @@ def _complaint(detail: dict[str, Any]) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{place} is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"there is no {place}{_suggestion(detail['loc'])}"
     if isinstance(detail["input"], dict):
         return f"{place}: {message[0].lower()}{message[1:]}"
     return f"{place} = {detail['input']!r}: {message[0].lower()}{message[1:]}"

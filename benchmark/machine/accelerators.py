@@ -7,6 +7,7 @@ code of a TPU without one and is always labelled `xla:cpu`.
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,12 +182,30 @@ def _find_cpu() -> Accelerator:
 
 def _find_gpu() -> Accelerator:
     if torch.cuda.is_available():
-        return Accelerator("gpu", torch.cuda.get_device_name(0))
+        name, reason = torch.cuda.get_device_name(0), _lack_of_kernels()
+        return Accelerator("gpu", "" if reason else name, reason and f"{name}: {reason}")
     if torch.backends.mps.is_available():
         return Accelerator("gpu", f"{cpu_name()} (MPS)")
     if not torch.backends.cuda.is_built() and not torch.backends.mps.is_built():
         return Accelerator("gpu", "", "this torch was built without CUDA and MPS")
     return Accelerator("gpu", "", "no CUDA or MPS device found")
+
+
+def _lack_of_kernels() -> str:
+    """Why this torch cannot compute on the CUDA device; empty if it can.
+
+    Kernels run on devices of their major version and of no lower minor one; portable code
+    ("compute_90") also on all later devices. Source: NVIDIA's CUDA compatibility rules.
+    """
+    if torch.version.hip:
+        return ""
+    major, minor = torch.cuda.get_device_capability(0)
+    known = torch.cuda.get_arch_list()
+    for kind, digits in (name.split("_") for name in known):
+        built = divmod(int(re.sub(r"\D", "", digits)), 10)
+        if built <= (major, minor) and (kind == "compute" or built[0] == major):
+            return ""
+    return f"this torch has no kernels for sm_{major}{minor}, only for {', '.join(known)}"
 
 
 def _find_tpu() -> Accelerator:

@@ -9,7 +9,7 @@ the gate where it falls by more than sessions do. Smaller changes are for the du
 
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from benchmark.common import git, numbers
 from benchmark.common.errors import UserError
+from benchmark.common.files import write_text
+from benchmark.common.formatting import literal, table
 from benchmark.common.results import Results, Unavailable
 from benchmark.report import record
 from benchmark.report.parity import difference, input_differences
@@ -25,7 +27,7 @@ from benchmark.report.schema import Absent, Record, TrainingRecord
 from benchmark.report.sessions import ASSUMED, Spread, spread
 
 OK, REGRESSION, INCOMPARABLE = 0, 1, 2
-DUEL = "(To time two revisions on this machine, in turns: python -m benchmark duel BEFORE AFTER.)"
+DUEL = "To time two revisions on this machine, in turns: python -m benchmark duel BEFORE AFTER"
 GATED = ("trainer", "accuracy")
 """What can fail the gate; the rates of other modes tell where a change comes from."""
 
@@ -50,36 +52,87 @@ class Change:
 
     accelerator: str
     what: str
+    before: str
+    after: str
     ratio: float
     """After over before."""
+    change: str
+    """In words, with its interval."""
     detected: bool
-    words: str
+    known: str
+    """What the interval rests on."""
+
+    @property
+    def verdict(self) -> str:
+        """What is to be read first."""
+        if not self.detected:
+            return "no difference detected"
+        return "higher" if self.ratio > 1 else "lower"
 
     def __str__(self) -> str:
-        return f"{self.accelerator} {self.what}: {self.words}"
+        said = f"{self.before} to {self.after}, {self.change}; {self.known}"
+        return f"{self.accelerator} {self.what}: {self.verdict}: {said}"
 
     def regressed(self, limit: float) -> bool:
         """Whether it is detectably worse, and by a larger part than `limit`."""
         return self.what in GATED and self.detected and 1 - self.ratio > limit
 
 
-def run(before: str, after: str, limit: float) -> int:
-    """Print the comparison; returns OK, REGRESSION (a part larger than `limit` was lost), or
-    INCOMPARABLE (something measured before has nothing to be compared with).
+@dataclass(frozen=True)
+class Gate:
+    """What changed between two sides, and whether it may pass."""
+
+    names: tuple[str, str]
+    changes: Sequence[Change]
+    refusals: Sequence[str]
+    """Of what cannot be compared, and what would help."""
+    limit: float
+
+    @property
+    def regressions(self) -> list[str]:
+        """What was lost beyond the limit, in words."""
+        lost = [change for change in self.changes if change.regressed(self.limit)]
+        return [f"{c.accelerator} {c.what} lost more than {self.limit:.0%}" for c in lost]
+
+    @property
+    def status(self) -> int:
+        """OK, REGRESSION (a part larger than the limit was lost), or INCOMPARABLE (something
+        measured before has nothing to be compared with)."""
+        return REGRESSION if self.regressions else INCOMPARABLE if self.refusals else OK
+
+    def __str__(self) -> str:
+        lost = (f"regression: {each}" for each in self.regressions)
+        return "\n".join([*self.refusals, *map(str, self.changes), *lost])
+
+    def markdown(self) -> str:
+        """For a pull request or a job's summary."""
+        title = f"# {literal(self.names[1])} compared with {literal(self.names[0])}"
+        header = ("Accelerator", "What", "Before", "After", "Change", "Verdict")
+        rows = [
+            (c.accelerator, c.what, c.before, c.after, f"{c.change}; {c.known}", c.verdict)
+            for c in self.changes
+        ]
+        lost = [f"**Regression: {each}.**" for each in self.regressions]
+        said = [f"- {literal(each)}" for each in self.refusals]
+        parts = [title, *lost, "\n".join(said), table(header, rows) if rows else ""]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def run(before: str, after: str, limit: float, markdown: Path | None = None) -> int:
+    """Print the comparison and write it to `markdown`; returns the gate's status.
 
     Raises:
         UserError: a side cannot be read.
     """
     one, other = read(before), read(after)
     changes, refusals = _compare_all(one, other)
-    lost = [change for change in changes if change.regressed(limit)]
-    for line in (*refusals, *map(str, changes)):
-        print(line)
     if refusals and not (one.exported or other.exported):
-        print(DUEL)
-    for change in lost:
-        print(f"regression: {change.accelerator} {change.what} lost more than {limit:.0%}")
-    return REGRESSION if lost else INCOMPARABLE if refusals else OK
+        refusals.append(DUEL)
+    gate = Gate((before, after), changes, refusals, limit)
+    print(gate)
+    if markdown:
+        write_text(markdown, gate.markdown())
+    return gate.status
 
 
 def _compare_all(one: Side, other: Side) -> tuple[list[Change], list[str]]:
@@ -171,15 +224,18 @@ def _rate(before: Record, after: Record, mode: str) -> Change:
     one, other = (r.throughput.modes[mode].images_per_second for r in (before, after))
     scatter, known = _spread(before, after, mode)
     ratio = scatter.widen(other.over(one))
-    change = f"{ratio.estimate - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-    rates = f"{numbers.estimate(one)} to {numbers.estimate(other)} images/s"
-    words = f"{rates}, {change}; {known}"
     verdicts = {"first": before.throughput.verdict, "second": after.throughput.verdict}
-    words += "".join(f"; the {s} is unstable" for s, each in verdicts.items() if not each.stable)
-    detected = 1 not in ratio
-    if not detected:
-        words = f"no difference detected: {words}"
-    return Change(before.label, mode, ratio.estimate, detected, words)
+    known += "".join(f"; the {s} is unstable" for s, each in verdicts.items() if not each.stable)
+    return Change(
+        accelerator=before.label,
+        what=mode,
+        before=f"{numbers.estimate(one)} images/s",
+        after=f"{numbers.estimate(other)} images/s",
+        ratio=ratio.estimate,
+        change=f"{ratio.estimate - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})",
+        detected=1 not in ratio,
+        known=known,
+    )
 
 
 def _spread(before: Record, after: Record, mode: str) -> tuple[Spread, str]:
@@ -201,13 +257,17 @@ def _spread(before: Record, after: Record, mode: str) -> tuple[Spread, str]:
 def _accuracy(before: TrainingRecord, after: TrainingRecord) -> Change:
     one, other = (each.correct.count("1") / len(each.correct) for each in (before, after))
     found = difference(before.correct, after.correct)
-    words = f"{one:.1%} to {other:.1%} ({found})"
-    if others := input_differences(before, after):
-        words += f", trained with other {' and '.join(others)}"
-    if not found.found:
-        words = f"no difference detected: {words}"
-    ratio = other / one if one else 1.0
-    return Change(before.result.accelerator, "accuracy", ratio, found.found, words)
+    others = input_differences(before, after)
+    return Change(
+        accelerator=before.result.accelerator,
+        what="accuracy",
+        before=f"{one:.1%}",
+        after=f"{other:.1%}",
+        ratio=other / one if one else 1.0,
+        change=found.change,
+        detected=found.found,
+        known=found.test + (f", trained with other {' and '.join(others)}" if others else ""),
+    )
 
 
 def _where(found: Record) -> str:
@@ -217,7 +277,11 @@ def _where(found: Record) -> str:
 def _folder(path: Path) -> list[Record | Absent]:
     files = sorted(path.glob("*.json"))
     if not files:
-        raise UserError(f"{path} holds no exported results.", "Name one of reports/machines.")
+        machines = ", ".join(sorted({each.parent.name for each in path.glob("*/*.json")}))
+        remedy = (
+            f"Name one of its machines: {machines}." if machines else f"Name one of {MACHINES}."
+        )
+        raise UserError(f"{path} holds no exported results.", remedy)
     return [record.load(file) for file in files]
 
 

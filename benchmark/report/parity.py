@@ -48,14 +48,23 @@ class Difference:
         """Whether it is smaller than `margin`, whichever way: two one-sided tests."""
         return -margin < self.share.low and self.share.high < margin
 
-    def __str__(self) -> str:
-        change, low, high = (
-            100 * e for e in (self.share.estimate, self.share.low, self.share.high)
-        )
+    @property
+    def change(self) -> str:
+        """The difference in words."""
+        ends = (self.share.estimate, self.share.low, self.share.high)
+        middle, low, high = (f"{100 * each:+.1f}" for each in ends)
+        return f"{middle} points ({low} to {high})"
+
+    @property
+    def test(self) -> str:
+        """The test in words."""
         return (
-            f"{change:+.1f} points, {low:+.1f} to {high:+.1f}; {TEST}, {self.images} images, "
-            f"{p_value(self.p)}, different below {self.significance:.2g}"
+            f"{TEST}, {self.images} images, {p_value(self.p)}, different below "
+            f"{self.significance:.2g}"
         )
+
+    def __str__(self) -> str:
+        return f"{self.change}; {self.test}"
 
 
 def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: int = 1) -> Parity:
@@ -132,15 +141,15 @@ def _claim(through: int, ends: set[int], found: Difference, margin: float) -> tu
     """In kind and in words; `ends` are the last steps of the two."""
     within = f"equal within {TOLERANCE:g} through step {through}"
     if found.found:
-        return "different", f"different ({found})" + (f", though {within}" if through else "")
+        return "different", f"different: {found}" + (f", though {within}" if through else "")
     if ends == {through}:
         return "equal within tolerance", f"{within}, the last"
     end = ", where one ends" if through in ends else ""
     before = f"{within}{end}, then " if through else ""
     if found.within(margin):
-        return "equal within margin", f"{before}equal within {100 * margin:g} points ({found})"
+        return "equal within margin", f"{before}equal within {100 * margin:g} points: {found}"
     shown = f"{found.images} images can show {100 * found.shown:.1f} points"
-    return "no difference detected", f"{before}no difference detected: {shown} ({found})"
+    return "no difference detected", f"{before}no difference detected: {shown}; {found}"
 
 
 def _where(different: int | None) -> str:

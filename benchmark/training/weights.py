@@ -12,7 +12,7 @@ from torchvision.models import ResNet, ResNet50_Weights
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import sha256
-from benchmark.common.parameters import ModelParameters
+from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
 from benchmark.training import backbone, checkpoint
 
 
@@ -48,12 +48,12 @@ def fingerprint(model: ModelParameters) -> str:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(
-            f"model.weights: there is no file {str(path)!r}.",
-            "Name a file, source, IMAGENET1K_V2 (needs a download) or random.",
-        )
-    return path
+    if path.is_file():
+        return path
+    remedy = "Name a file, source, IMAGENET1K_V2 (needs a download) or random."
+    if path == SOURCE_WEIGHTS:
+        remedy = "It is pinned by weights.dvc. Fetch it: python -m benchmark dataset."
+    raise UserError(f"model.weights: there is no file {str(path)!r}.", remedy)
 
 
 def _download() -> dict[str, Any]:

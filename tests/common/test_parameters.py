@@ -26,7 +26,7 @@ def test_the_bundled_run_is_valid() -> None:
         (None, "accelerators", [], r"accelerators = \[\]: .*at least 1 item"),
         (None, "accelerators", ["npu"], r"accelerators\.0 = 'npu': .*'cpu', 'gpu', 'tpu' or 'xla'"),
         (None, "accelerators", ["cpu", "cpu"], r"accelerators = .* names an accelerator twice"),
-        (None, "colour", 1, r"colour = 1: extra inputs are not permitted"),
+        (None, "colour", 1, r"there is no colour"),
         ("data", "batch_size", 0, r"data\.batch_size = 0: .*greater than or equal to 1"),
         ("data", "image_size", 8, r"data\.image_size = 8: .*greater than or equal to 32"),
         ("data", "num_workers", -2, r"data\.num_workers = -2"),
@@ -43,7 +43,7 @@ def test_the_bundled_run_is_valid() -> None:
         ("train", "unfreeze_epoch", 3, r"train: unfreeze_epoch is not below max_epochs"),
         ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
         ("throughput", "repeats", 1, r"throughput\.repeats = 1"),
-        ("throughput", "sweep", {"depth": [1]}, r"throughput\.sweep\.depth = "),
+        ("throughput", "sweep", {"depth": [1]}, r"there is no throughput\.sweep\.depth"),
         ("report", "price_per_hour", {"npu": 1.0}, r"report\.price_per_hour"),
     ],
 )
@@ -101,6 +101,31 @@ def test_all_mistakes_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
     raw_parameters["seed"] = -1
     del raw_parameters["model"]
     with pytest.raises(UserError, match=r"seed = -1.*; model is missing"):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "said"),
+    [
+        ("data", "batchsize", r"there is no data\.batchsize; did you mean batch_size\?"),
+        ("throughput", "sweeps", r"there is no throughput\.sweeps; did you mean sweep\?"),
+        (None, "sed", r"there is no sed; did you mean seed\?"),
+        ("train", "zebra", r"there is no train\.zebra\."),
+    ],
+)
+def test_a_mistyped_key_is_told_from_the_one_that_was_meant(
+    raw_parameters: dict[str, Any], section: str | None, key: str, said: str
+) -> None:
+    (raw_parameters[section] if section else raw_parameters)[key] = 1
+    with pytest.raises(UserError, match=said):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_a_mistyped_value_of_a_sweep_is_told_too(raw_parameters: dict[str, Any]) -> None:
+    raw_parameters["throughput"]["sweep"] = {"batch": [1]}
+    with pytest.raises(
+        UserError, match=r"there is no throughput\.sweep\.batch; did you mean batch_"
+    ):
         parse_parameters(raw_parameters, "params.yaml")
 
 

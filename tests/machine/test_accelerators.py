@@ -34,6 +34,8 @@ def test_xlas_cpu_never_passes_for_a_tpu() -> None:
 def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "A GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80"])
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     found = find("gpu")
     assert found.available == (expected is not None)
@@ -79,6 +81,33 @@ def test_a_precision_that_would_be_changed_is_refused(name: str, precision: str)
     with pytest.raises(UserError, match=f"there is no {precision} on {name}"):
         accelerators.check_precision(name, precision)
     accelerators.check_precision(name, "32-true")
+
+
+@pytest.mark.parametrize(
+    ("capability", "known", "lacking"),
+    [
+        ((8, 9), ["sm_80", "sm_90"], False),
+        ((9, 0), ["sm_80", "sm_90a"], False),
+        ((12, 0), ["sm_80", "sm_90", "compute_90"], False),  # portable code is compiled for it
+        ((12, 0), ["sm_80", "sm_90"], True),
+        ((6, 1), ["sm_75", "sm_80", "compute_80"], True),
+        ((8, 0), ["sm_86"], True),
+    ],
+)
+def test_a_gpu_that_this_torch_has_no_kernels_for_is_unavailable(
+    monkeypatch, capability: tuple[int, int], known: list[str], lacking: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "A GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: known)
+    found = find("gpu")
+    assert found.available != lacking
+    if lacking:
+        sm = f"sm_{capability[0]}{capability[1]}"
+        assert found.reason == (
+            f"A GPU: this torch has no kernels for {sm}, only for {', '.join(known)}"
+        )
 
 
 @pytest.mark.parametrize(("kind", "module"), [("cuda", torch.cuda), ("mps", torch.mps)])

@@ -31,8 +31,8 @@ def test_a_slowdown_beyond_what_sessions_differ_by_is_a_regression(sides, capsys
     assert sides(record(rate=100), record(rate=75)) == 1
     lines = capsys.readouterr().out.splitlines()
     assert (
-        "cpu trainer: 100.0 to 75.0 images/s, -25.0% (-39.9% to -6.4%); sessions are assumed to "
-        "scatter by 8%"
+        "cpu trainer: lower: 100.0 images/s to 75.0 images/s, -25.0% (-39.9% to -6.4%); sessions "
+        "are assumed to scatter by 8%"
     ) in lines
     assert "regression: cpu trainer lost more than 5%" in lines
 
@@ -40,7 +40,7 @@ def test_a_slowdown_beyond_what_sessions_differ_by_is_a_regression(sides, capsys
 def test_a_slowdown_that_the_next_session_may_undo_is_not(sides, capsys) -> None:
     assert sides(record(rate=100), record(rate=90)) == 0
     out = capsys.readouterr().out
-    assert "cpu trainer: no difference detected: 100.0 to 90.0 images/s, -10.0%" in out
+    assert "cpu trainer: no difference detected: 100.0 images/s to 90.0 images/s, -10.0%" in out
     assert "regression" not in out
 
 
@@ -77,13 +77,15 @@ def test_a_slowdown_that_is_allowed_passes(sides, capsys) -> None:
 
 def test_a_gain_passes_and_is_reported(sides, capsys) -> None:
     assert sides(record(rate=100), record(rate=150), "--max-regression", "0") == 0
-    assert "cpu trainer: 100.0 to 150.0 images/s, +50.0%" in capsys.readouterr().out
+    assert (
+        "cpu trainer: higher: 100.0 images/s to 150.0 images/s, +50.0%" in capsys.readouterr().out
+    )
 
 
 def test_lost_accuracy_is_a_regression_too(sides, capsys) -> None:
     assert sides(record(correct="1" * 40), record(correct="1" * 20 + "0" * 20)) == 1
     out = capsys.readouterr().out
-    assert "cpu accuracy: 100.0% to 50.0% (-50.0 points, -63.4 to -31.8; Wald's test of" in out
+    assert "cpu accuracy: lower: 100.0% to 50.0%, -50.0 points (-63.4 to -31.8); Wald's" in out
 
 
 def test_another_mode_alone_is_no_regression(sides) -> None:
@@ -122,7 +124,7 @@ def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> 
 def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
     assert sides(record(), record(inputs={"parameters": "x"}, pixels="x")) == 0
     assert (
-        "different below 0.05), trained with other parameters and pixels" in capsys.readouterr().out
+        "different below 0.05, trained with other parameters and pixels" in capsys.readouterr().out
     )
 
 
@@ -141,7 +143,7 @@ def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> N
     git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
     write_results("cpu", rate=50.0)
     assert main(["compare", "HEAD", "."]) == 1
-    assert "cpu trainer: 100.0 to 50.00 images/s" in capsys.readouterr().out
+    assert "cpu trainer: lower: 100.0 images/s to 50.00 images/s" in capsys.readouterr().out
     assert main(["compare", ".", "HEAD"]) == 0
 
 
@@ -244,10 +246,11 @@ def test_of_a_revision_of_another_version_the_accuracy_can_be_compared(
     assert lines[0].startswith(
         "this version of the suite cannot read the rates of 'HEAD': reports/throughput/cpu.json is "
     )
-    assert lines[1].startswith(
-        "cpu accuracy: no difference detected: 100.0% to 100.0% (+0.0 points"
+    assert lines[1] == gate.DUEL
+    assert lines[2].startswith(
+        "cpu accuracy: no difference detected: 100.0% to 100.0%, +0.0 points"
     )
-    assert lines[2:] == [gate.DUEL]
+    assert len(lines) == 3
     write_results("cpu", correct="0" * 40)
     assert main(["compare", "HEAD", "."]) == 1
 
@@ -265,7 +268,30 @@ def test_of_a_revision_of_which_nothing_can_be_read_nothing_is_said(workspace, c
     assert duel == gate.DUEL
 
 
-@pytest.mark.parametrize("limit", ["-0.1", "1", "much"])
+def test_a_page_for_a_pull_request(sides, tmp_path: Path) -> None:
+    before, after = record(rate=100, correct="1" * 40), record(rate=50, correct="1" * 40)
+    assert (
+        sides(before, after, "--markdown", str(tmp_path / "gate.md"), "--max-regression", "5%") == 1
+    )
+    page = (tmp_path / "gate.md").read_text()
+    assert page.startswith("# ")
+    assert "\n\n**Regression: cpu trainer lost more than 5%.**\n\n" in page
+    assert "| cpu | trainer | 100.0 images/s | 50.00 images/s | -50.0% (-59.9% to -37.6%); " in page
+    assert "| lower |" in page
+    sides(before, record("gpu"), "--markdown", str(tmp_path / "gate.md"))
+    assert (
+        "\n- cpu: not compared: not measured in the second\n" in (tmp_path / "gate.md").read_text()
+    )
+
+
+def test_the_machines_of_a_folder_are_named(workspace: Path, capsys) -> None:
+    for machine in ("m1", "m2"):
+        write_exported(Path(f"reports/machines/{machine}/cpu.json"), record(machine=machine))
+    said = refused(capsys, "reports/machines", ".")
+    assert said.endswith("holds no exported results. Name one of its machines: m1, m2.\n")
+
+
+@pytest.mark.parametrize("limit", ["-0.1", "1", "much", "100%", "%"])
 def test_the_limit_is_a_part(capsys, limit: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["compare", "a", "b", "--max-regression", limit])

@@ -52,7 +52,7 @@ def test_losses_may_part_later_if_the_answers_are_shown_to_be_equal() -> None:
         7,
         8,
     )
-    assert "through step 7, then equal within 5 points (+0.0 points, -0.5 to +0.5; " in found.claim
+    assert "through step 7, then equal within 5 points: +0.0 points (-0.5 to +0.5); " in found.claim
 
 
 def test_few_equal_answers_show_nothing() -> None:
@@ -62,7 +62,7 @@ def test_few_equal_answers_show_nothing() -> None:
         record(correct=few), record("gpu", weights="v", losses=moved(1, 0.1), correct=more)
     )
     assert found.kind == "no difference detected"
-    assert found.claim.startswith("no difference detected: 40 images can show 6.6 points (-2.5")
+    assert found.claim.startswith("no difference detected: 40 images can show 6.6 points; -2.5")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_equal_within_a_margin_is_an_interval_within_it(
 def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
     found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
     assert (found.kind, found.equal_through_step) == ("equal within margin", 8)
-    assert "through step 8, where one ends, then equal within 5 points (" in found.claim
+    assert "through step 8, where one ends, then equal within 5 points: " in found.claim
 
 
 def test_losses_that_are_no_numbers_do_not_part() -> None:
@@ -97,7 +97,7 @@ def test_losses_that_part_at_once_leave_the_answers() -> None:
     found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
     assert (found.kind, found.equal_through_step) == ("equal within margin", 0)
     assert found.p_value == 1
-    assert found.claim.startswith("equal within 5 points (+0.0 points")
+    assert found.claim.startswith("equal within 5 points: +0.0 points")
 
 
 def test_other_answers_are_a_difference() -> None:
@@ -114,12 +114,12 @@ def test_of_many_tests_one_finds_less_easily() -> None:
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
     p = 2 * NormalDist().cdf(-7 / sqrt(8 - 49 / 42))
     assert compare(one, other).p_value == pytest.approx(p)  # 0.0074
-    assert "(-17.5 points, " in compare(one, other).claim
-    assert "p = 0.0074, different below 0.05)" in compare(one, other).claim
+    assert "different: -17.5 points (" in compare(one, other).claim
+    assert "p = 0.0074, different below 0.05;" in compare(one, other).claim
     assert compare(one, other).kind == "different"
     assert compare(one, other, tests=6).kind == "different"
     assert compare(one, other, tests=7).kind == "no difference detected"
-    assert "p = 0.0074, different below 0.0071)" in compare(one, other, tests=7).claim
+    assert "p = 0.0074, different below 0.0071;" in compare(one, other, tests=7).claim
 
 
 @given(

@@ -239,8 +239,12 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: Any) -
 @pytest.mark.parametrize("name", ["nowhere.pt", "source"])
 def test_missing_weights_are_an_error_and_not_random(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"model\.weights: there is no file '(nowhere|weights/)"):
+    with pytest.raises(
+        UserError, match=r"model\.weights: there is no file '(nowhere|weights/)"
+    ) as no:
         network(3, 7, name)
+    fetch = "It is pinned by weights.dvc. Fetch it: python -m benchmark dataset."
+    assert (fetch in str(no.value)) == (name == "source")
 
 
 def test_source_is_the_pinned_file(tmp_path: Path, monkeypatch) -> None:

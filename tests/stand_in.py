@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 REPORT = [
-    "comparison.json", "report.html", "report.md", "accuracy.svg", "loss.svg", "steps.svg",
-    "sweep.svg", "throughput.svg",
+    "comparison.json", "results.csv", "report.html", "report.md", "accuracy.svg", "loss.svg",
+    "steps.svg", "sweep.svg", "throughput.svg",
 ]  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> d
             content = inputs(stage) if stage == "throughput" else "{}"
             return {f"reports/{stage}/{accelerator}.json": content}
         case "report":
-            return {f"reports/{file}": "" for file in REPORT}
+            return {"reports/metrics.json": "{}", **{f"reports/{file}": "" for file in REPORT}}
         case "replay":
             return {f"reports/replay/{accelerator}/{name}.json": "{}"}
     return trained(f"{accelerator}/{name}", "control" if name == "control" else "train")

@@ -1,6 +1,6 @@
 """The report stage: what the other stages wrote, compared, as data, as Markdown and as a page."""
 
-from benchmark.common.files import write_json, write_text
+from benchmark.common.files import write_csv, write_json, write_text
 from benchmark.common.parameters import (
     ModelParameters,
     Parameters,
@@ -9,12 +9,13 @@ from benchmark.common.parameters import (
 )
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
-from benchmark.report import charts, comparison, markdown, page, pictures, record
+from benchmark.report import charts, comparison, markdown, page, pictures, record, tables
 from benchmark.report.schema import Record, TrainingRecord
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: write comparison.json, report.md, report.html and the charts.
+    """The stage: write comparison.json, metrics.json, results.csv, report.md, report.html and the
+    charts.
 
     Raises:
         UserError: another stage has not run yet, an image is missing, or a file of another
@@ -30,6 +31,8 @@ def run(parameters: Parameters) -> None:
     said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
     shown = pictures.sheets(parameters.data, present[0].name) if present else None
     write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
+    write_json(REPORTS / "metrics.json", tables.metrics(compared))
+    write_csv(REPORTS / "results.csv", tables.HEADER, tables.rows(compared))
     for name, chart in drawn.items():
         write_text(REPORTS / f"{name}.svg", chart)
     write_text(REPORTS / "report.md", markdown.render(compared, said))

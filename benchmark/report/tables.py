@@ -1,0 +1,59 @@
+"""The comparison as flat tables: for DVC's metrics, and a line for each accelerator and machine."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmark.report.schema import Comparison, Entry
+
+HEADER = (
+    "machine", "accelerator", "device", "images_per_second", "images_per_second_low",
+    "images_per_second_high", "not_compared", "test_accuracy", "test_accuracy_low",
+    "test_accuracy_high", "training_seconds", "seconds_to_target", "cost_per_million_images",
+    "currency",
+)  # fmt: skip
+PLACES = 4
+
+
+def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Of each accelerator that is here, by its name in params.yaml; what is not known is left
+    out."""
+    return {entry.name: dict(_metrics(entry)) for entry in comparison.present}
+
+
+def rows(comparison: Comparison) -> list[list[Any]]:
+    """A line as HEADER says for each accelerator and machine, the fastest first."""
+    entries = [*comparison.present, *comparison.machines]
+    fastest = sorted(entries, key=_rate, reverse=True)
+    return [_row(entry) for entry in fastest]
+
+
+def _rate(entry: Entry) -> float:
+    return entry.throughput.images_per_second.estimate
+
+
+def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
+    rate, training = entry.throughput.images_per_second, entry.training
+    yield "images_per_second", round(rate.estimate, PLACES)
+    yield "images_per_second_low", round(rate.low, PLACES)
+    yield "images_per_second_high", round(rate.high, PLACES)
+    yield "test_accuracy", round(training.test_accuracy.estimate, PLACES)
+    if training.to_target:
+        yield "seconds_to_target", round(training.to_target.seconds, 1)
+    device = entry.peak_memory.device_bytes
+    memory = entry.peak_memory.host_bytes if device is None else device
+    yield "peak_memory_gib", round(memory / 2**30, 2)
+    if entry.cost:
+        yield "cost_per_million_images", round(entry.cost.per_million_images.estimate, PLACES)
+
+
+def _row(entry: Entry) -> list[Any]:
+    rate, found, cost = entry.throughput.images_per_second, entry.training, entry.cost
+    accuracy, target = found.test_accuracy, found.to_target
+    figures = [round(each, PLACES) for each in (rate.estimate, rate.low, rate.high)]
+    shares = [round(each, PLACES) for each in (accuracy.estimate, accuracy.low, accuracy.high)]
+    return [
+        entry.machine, entry.label, entry.device, *figures, entry.throughput.not_compared or "",
+        *shares, found.seconds, target.seconds if target else "",
+        round(cost.per_million_images.estimate, PLACES) if cost else "",
+        cost.currency if cost else "",
+    ]  # fmt: skip

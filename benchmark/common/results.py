@@ -79,6 +79,11 @@ class TrainingResults:
     name: str
 
     @property
+    def kind(self) -> str:
+        """What lines about it add to the accelerator's name."""
+        return {OWN: "", CONTROL: " control"}.get(self.name, f" seed {self.name}")
+
+    @property
     def result(self) -> Path:
         """Metrics and digests: the same bytes whenever it is repeated on the same machine."""
         return REPORTS / "train" / self.accelerator / f"{self.name}.json"

@@ -9,7 +9,7 @@ from benchmark.common.parameters import (
 )
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
-from benchmark.report import charts, comparison, markdown, page, pictures, record, tables
+from benchmark.report import charts, comparison, markdown, page, pictures, record, tables, terminal
 from benchmark.report.schema import Record, TrainingRecord
 
 
@@ -37,6 +37,7 @@ def run(parameters: Parameters) -> None:
         write_text(REPORTS / f"{name}.svg", chart)
     write_text(REPORTS / "report.md", markdown.render(compared, said))
     write_text(REPORTS / "report.html", page.render(compared, said, drawn, shown))
+    terminal.show(compared, str(REPORTS / "report.html"))
 
 
 def _controls(parameters: Parameters) -> dict[str, TrainingRecord]:

@@ -166,9 +166,7 @@ def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:
 
 def replayed(found: Replay) -> str:
     """Whether the replay was equal, and if not, where it differs."""
-    if found.bitwise:
-        return f"reproduced bitwise over {found.steps} steps"
-    return f"not reproduced: differs at step {found.first_different_step} of {found.steps}"
+    return f"reproduced: {found}" if found.bitwise else f"not reproduced: {found}"
 
 
 def here(comparison: Comparison) -> list[Pair]:

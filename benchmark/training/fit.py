@@ -43,12 +43,18 @@ class Run:
     """One fit, and a test of its best epoch, on an accelerator that is here."""
 
     def __init__(
-        self, accelerator: Accelerator, parameters: Parameters, scratch: Path, *extras: Callback
+        self,
+        accelerator: Accelerator,
+        parameters: Parameters,
+        scratch: Path,
+        *extras: Callback,
+        title: str = "",
     ) -> None:
         silence_lightning()
         # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
         pl.seed_everything(parameters.seed, verbose=False)
         self.accelerator = accelerator
+        self.title = title or accelerator.label
         self.parameters = parameters
         self.data = data_module(parameters)
         self.model = fine_tuner(parameters, len(self.data.classes))
@@ -67,10 +73,10 @@ class Run:
     def execute(self) -> "Run":
         """Fit, from the last whole epoch if the run was interrupted, then test."""
         if self.model.origin:
-            print(f"{self.accelerator.label}: {self.model.origin}", flush=True)
+            print(f"{self.title}: {self.model.origin}", flush=True)
         resumed = str(self.last) if self.last.exists() else None
         if resumed:
-            print(f"{self.accelerator.label}: resuming after an interruption", flush=True)
+            print(f"{self.title}: resuming after an interruption", flush=True)
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
         if isinstance(self.data, FeatureDataModule):
             self.features_seconds = self.data.seconds
@@ -91,7 +97,7 @@ class Run:
     def _require_finite(self, loss: float, split: str) -> None:
         if not math.isfinite(loss):
             raise UserError(
-                f"{self.accelerator.label}: the {split} loss is not a finite number.",
+                f"{self.title}: the {split} loss is not a finite number.",
                 "Lower train.learning_rate, or choose a finer train.precision.",
             )
 
@@ -123,7 +129,7 @@ class Run:
     def _extras(self, terminal: bool) -> list[Callback]:
         extras: list[Callback] = []
         if not terminal:
-            extras.append(EpochPrinter(self.accelerator.label, self.history))
+            extras.append(EpochPrinter(self.title, self.history))
         train = self.parameters.train
         if train.unfreeze_epoch:
             extras.append(

@@ -36,9 +36,12 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
             f"{results.result} is of other code, data or parameters.", "Repeat it: dvc repro."
         )
     steps = before.digests.first_steps.steps
+    title = f"{accelerator.label}{results.kind} replay"
     with measuring_lock():
-        repeated = _repeat(accelerator, parameters, steps)
-    write_result(results.replay, compare(before, _losses(results.steps, steps), repeated))
+        repeated = _repeat(accelerator, parameters, steps, title)
+    found = compare(before, _losses(results.steps, steps), repeated)
+    write_result(results.replay, found)
+    print(f"{title}: {found}", flush=True)
 
 
 def compare(training: Training, losses: list[str], repeated: Run) -> Replay:
@@ -69,10 +72,11 @@ def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
     return parameters.of_training(training)
 
 
-def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int) -> Run:
+def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int, title: str) -> Run:
     accelerators.prepare(accelerator.name)
     with tempfile.TemporaryDirectory() as scratch:
-        repeated = Run(accelerator, parameters, Path(scratch), StopAfterSteps(steps))
+        stop = StopAfterSteps(steps)
+        repeated = Run(accelerator, parameters, Path(scratch), stop, title=title)
         repeated.trainer.fit(repeated.model, datamodule=repeated.data)
     return repeated
 

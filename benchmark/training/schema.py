@@ -117,6 +117,11 @@ class Replay(Result):
     first_different_step: int | None = None
     """The first step, from 1, whose loss or weights differ; null if none does."""
 
+    def __str__(self) -> str:
+        if self.bitwise:
+            return f"{self.steps} steps, equal bit for bit"
+        return f"first difference at step {self.first_different_step} of {self.steps}"
+
 
 TRAINING: TypeAdapter[Training | Unavailable] = TypeAdapter(
     Annotated[Training | Unavailable, Field(discriminator="status")]

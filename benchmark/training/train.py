@@ -55,7 +55,8 @@ def fit_and_test(
     accelerators.prepare(accelerator.name)
     name = f"{results.accelerator}.{results.name}"
     with scratch(name, scratch_key(inputs)) as directory, measuring_lock():
-        _write(Run(accelerator, parameters, directory).execute(), inputs, results)
+        title = f"{accelerator.label}{results.kind}"
+        _write(Run(accelerator, parameters, directory, title=title).execute(), inputs, results)
 
 
 def check(name: str, train: TrainParameters) -> None:

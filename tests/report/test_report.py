@@ -342,9 +342,9 @@ def next_row(lines: list[str]) -> str:
 
 def test_replays_are_told(pages) -> None:
     write_results("cpu")
-    assert "- cpu: reproduced bitwise over 10 steps." in pages("cpu")
+    assert "- cpu: reproduced: 10 steps, equal bit for bit." in pages("cpu")
     write_result(Results("cpu").own.replay, made.replay(first_different_step=4))
-    assert "- cpu: not reproduced: differs at step 4 of 10." in pages("cpu")
+    assert "- cpu: not reproduced: first difference at step 4 of 10." in pages("cpu")
 
 
 def test_the_replay_of_every_training_is_told(pages) -> None:
@@ -352,10 +352,10 @@ def test_the_replay_of_every_training_is_told(pages) -> None:
     write_training(Results("cpu").control, training(first_different_step=3))
     page = pages("cpu", seeds=(8, 9), controls=("cpu",))
     lines = [
-        "cpu: reproduced bitwise over 10 steps.",
-        "cpu, random weights (control): not reproduced: differs at step 3 of 10.",
-        "cpu, seed 8: not reproduced: differs at step 2 of 10.",
-        "cpu, seed 9: reproduced bitwise over 10 steps.",
+        "cpu: reproduced: 10 steps, equal bit for bit.",
+        "cpu, random weights (control): not reproduced: first difference at step 3 of 10.",
+        "cpu, seed 8: not reproduced: first difference at step 2 of 10.",
+        "cpu, seed 9: reproduced: 10 steps, equal bit for bit.",
     ]
     assert "\n".join(f"- {line}" for line in lines) in page
     for line in lines:

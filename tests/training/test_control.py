@@ -25,11 +25,15 @@ def learned(workspace: Path) -> str:
     return "learned.safetensors"
 
 
-def test_it_differs_in_its_weights_alone(change: Callable[..., Parameters], learned: str) -> None:
+def test_it_differs_in_its_weights_alone(
+    change: Callable[..., Parameters], learned: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     parameters = change(model={"weights": learned})
     train.run(find("cpu"), parameters)
     before = CPU.own.result.read_bytes()
+    capsys.readouterr()
     control.run(find("cpu"), parameters)
+    assert capsys.readouterr().out.startswith("cpu control epoch 1/3: ")
     assert CPU.own.result.read_bytes() == before
     trained, controlled = training(CPU.own), training(CPU.control)
     assert controlled.steps == trained.steps

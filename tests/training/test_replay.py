@@ -48,11 +48,17 @@ def reports() -> dict[Path, bytes]:
     "changed",
     [{}, {"model": {"freeze_backbone": True}}, {"train": {"unfreeze_epoch": 1}}],
 )
-def test_a_training_can_be_repeated(change, workspace: Path, changed: dict[str, Any]) -> None:
+def test_a_training_can_be_repeated(
+    change, workspace: Path, changed: dict[str, Any], capsys
+) -> None:
     parameters = change(**changed)
     train.run(find("cpu"), parameters)
     before = reports()
+    capsys.readouterr()
     assert replayed(parameters) == Replay(accelerator="cpu", steps=10, bitwise=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "cpu replay: 10 steps, equal bit for bit"
+    assert all(line.startswith("cpu replay") for line in lines)
     assert before == reports()
     assert before.keys() >= {CPU.own.result, CPU.own.steps}
 

@@ -274,10 +274,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, work
         assert getattr(one.digests, name) != getattr(other.digests, name), name
 
 
-def test_a_further_seed_is_another_run_beside_the_first(change, workspace: Path) -> None:
+def test_a_further_seed_is_another_run_beside_the_first(change, workspace: Path, capsys) -> None:
     parameters = change(seeds=[8])
     first = trained(parameters)
+    capsys.readouterr()
     train.run(find("cpu"), parameters, "8")
+    assert capsys.readouterr().out.startswith("cpu seed 8 epoch 1/3: ")
     assert training(CPU.own) == first
     further = training(CPU.training("8"))
     assert without_inputs(further) == without_inputs(trained(change(seed=8)))

@@ -14,7 +14,7 @@ from benchmark.common.parameters import ReportParameters
 from benchmark.report import comparison, markdown, page
 from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
-from benchmark.report.schema import Absent, Record, TrainingRecord
+from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
 from tests.report.made import DATASET, DISTURBED, absent, record, training
 
 HERE = Path(__file__).parent
@@ -113,18 +113,23 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+def compared(name: str) -> Comparison:
+    """The comparison of a case."""
+    own, others, controls, _ = CASES[name]()
+    return comparison.build(own, others, controls, DATASET, ASKED)
+
+
 def forms(name: str) -> dict[str, str]:
     """The three forms of a case by suffix. A page's charts are left out: matplotlib's releases
     draw them differently."""
-    own, others, controls, sheets = CASES[name]()
-    compared = comparison.build(own, others, controls, DATASET, ASKED)
+    found, sheets = compared(name), CASES[name]()[-1]
     chart = losses({})
     empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
     charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)
     return {
-        "json": _json(compared.model_dump(mode="json")),
-        "md": markdown.render(compared, FACTS),
-        "html": page.render(compared, FACTS, charts, sheets),
+        "json": _json(found.model_dump(mode="json")),
+        "md": markdown.render(found, FACTS),
+        "html": page.render(found, FACTS, charts, sheets),
     }
 
 

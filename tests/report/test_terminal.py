@@ -1,0 +1,33 @@
+import io
+
+import pytest
+
+from benchmark.report.terminal import show
+from tests.report.golden import CASES, compared
+
+
+def shown(case: str, terminal: bool = False) -> str:
+    file = io.StringIO()
+    file.isatty = lambda: terminal  # type: ignore[method-assign]
+    show(compared(case), "reports/report.html", file)
+    return file.getvalue()
+
+
+def test_the_verdict_comes_first_and_the_page_last() -> None:
+    lines = shown("mixed").splitlines()
+    assert lines[0].startswith("cpu trains 50.00 images/s and reaches 75.0% test accuracy")
+    assert lines[1].startswith("Not comparable, other batch_size: gpu")
+    assert lines[-1] == "The whole report: reports/report.html"
+    assert any("500.0 (497.5 to 502.5)" in line and "not compared" in line for line in lines)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_log_gets_plain_text_and_each_accelerator_on_a_line(case: str) -> None:
+    said = shown(case)
+    assert "\x1b" not in said
+    for entry in compared(case).accelerators:
+        assert sum(entry.label in line.split()[:1] for line in said.splitlines()) >= 1
+
+
+def test_an_absent_accelerator_says_why() -> None:
+    assert "unavailable: no TPU found" in shown("unavailable")

@@ -26,6 +26,8 @@ RUN = {
     ".venv/bin/python -m benchmark export": (0,),
     ".venv/bin/python -m benchmark compare main . --max-regression 5%": (0,),
     ".venv/bin/python -m benchmark.report.documentation": (0,),
+    ".venv/bin/python -m benchmark.report.readme": (0,),
+    ".venv/bin/dvc metrics diff": (0,),
     ".venv/bin/python -m datamodule_conformance": (0,),
     ".venv/bin/python -m tests.report.golden": (0,),
 }
@@ -48,6 +50,7 @@ ELSEWHERE = {
     ".venv/bin/dvc add weights": "test_pipeline.py's weights are added by it",
     ".venv/bin/dvc push": "the sentence warns of it",
     ".venv/bin/dvc repro train@cpu-own": PIPELINE,
+    ".venv/bin/dvc repro --force throughput@cpu": PIPELINE,
     ".venv/bin/python -m pytest tests/data": "this is how these tests run",
     ".venv/bin/python -m pytest tests/throughput/bench --benchmark-autosave": "as `make bench`",
     ".venv/bin/python -m benchmark duel HEAD --max-regression 3%": LONG,

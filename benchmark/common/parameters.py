@@ -236,7 +236,7 @@ def parse_parameters(content: Any, source: str) -> Parameters:
     except ValidationError as error:
         complaints = "; ".join(_complaint(dict(detail)) for detail in error.errors())
         raise UserError(
-            f"{source}: {complaints}.", "README.md lists what each key may hold."
+            f"{source}: {complaints}.", "docs/parameters.md lists what each key may hold."
         ) from None
 
 

@@ -1,0 +1,40 @@
+import pytest
+
+from benchmark.common.results import REPORTS
+from benchmark.report.readme import MARKED, README, machine, renewed
+from benchmark.report.schema import Comparison
+from tests import REPOSITORY
+from tests.report.golden import compared
+
+MARKS = "<!-- results of machine x -->\nold\n<!-- end of results -->\n"
+
+
+def test_results_stand_between_the_marks_and_nothing_else_changes() -> None:
+    after = renewed(f"# A title\n\n{MARKS}\nMore.\n", compared("one"))
+    begin = f"<!-- results of machine {'a' * 16} -->\n| Accelerator | Device |"
+    assert after.startswith(f"# A title\n\n{begin}")
+    assert after.endswith("\n<!-- end of results -->\n\nMore.\n")
+    assert "old" not in after
+    line = (
+        "| cpu | a cpu | 50.00 (49.75 to 50.25) | 75.0% (59.8% to 85.8%) | 25.0% (14.2% to 40.2%) |"
+    )
+    assert line in after
+    assert renewed(after, compared("one")) == after
+
+
+def test_absent_accelerators_say_why() -> None:
+    assert "| tpu | unavailable: no TPU found | - | - | - | - |" in renewed(
+        MARKS, compared("unavailable")
+    )
+
+
+def test_the_readme_says_what_the_bundled_report_says() -> None:
+    """If the reports are meant to change: python -m benchmark.report.readme."""
+    found = (REPOSITORY / REPORTS / "comparison.json").read_bytes()
+    text = (REPOSITORY / README).read_text(encoding="utf-8")
+    comparison = Comparison.model_validate_json(found)
+    shown = MARKED.search(text)
+    assert shown
+    if shown[1] != machine(comparison):
+        pytest.skip("reports/ hold results of another machine than the README's")
+    assert text == renewed(text, comparison)

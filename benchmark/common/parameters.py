@@ -22,6 +22,7 @@ AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]
 PARAMETERS_FILE = Path("params.yaml")
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
@@ -92,6 +93,9 @@ class TrainParameters(Section):
     """Adam's for the backbone, if it begins after epoch 0; else it shares the head's."""
     fused: bool
     """Adam as one kernel over all weights; faster, other bits, and not on XLA."""
+    logger: LoggerName
+    """Lightning's logger for the losses and metrics of each epoch, in logs/; results do not depend
+    on it, and where speed is measured there is none."""
 
 
 class SweepParameters(Section):

@@ -17,10 +17,11 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from benchmark.common import digests
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import Parameters
+from benchmark.common.parameters import LoggerName, Parameters
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
+from benchmark.training import loggers
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
@@ -49,6 +50,7 @@ class Run:
         scratch: Path,
         *extras: Callback,
         title: str = "",
+        logger: LoggerName = "none",
     ) -> None:
         silence_lightning()
         # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
@@ -68,6 +70,7 @@ class Run:
             save_weights_only=True, enable_version_counter=False,
         )  # fmt: skip
         self.last = scratch / "last.ckpt"
+        self._logger = loggers.logger(logger, self.title)
         self.trainer = self._trainer(extras)
 
     def execute(self) -> "Run":
@@ -111,7 +114,7 @@ class Run:
             max_epochs=train.max_epochs,
             deterministic=True,
             callbacks=callbacks,
-            logger=False,
+            logger=self._logger or False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             enable_progress_bar=terminal,
@@ -128,6 +131,8 @@ class Run:
 
     def _extras(self, terminal: bool) -> list[Callback]:
         extras: list[Callback] = []
+        if self._logger:
+            extras.append(loggers.EpochLogger(self.history))
         if not terminal:
             extras.append(EpochPrinter(self.title, self.history))
         train = self.parameters.train

@@ -56,7 +56,9 @@ def fit_and_test(
     name = f"{results.accelerator}.{results.name}"
     with scratch(name, scratch_key(inputs)) as directory, measuring_lock():
         title = f"{accelerator.label}{results.kind}"
-        _write(Run(accelerator, parameters, directory, title=title).execute(), inputs, results)
+        logger = parameters.train.logger
+        run = Run(accelerator, parameters, directory, title=title, logger=logger)
+        _write(run.execute(), inputs, results)
 
 
 def check(name: str, train: TrainParameters) -> None:
@@ -77,7 +79,7 @@ def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
     """Digest the inputs of a `stage` on `name`; the stages before it must have run. Weights count
     by their content: the name of their file changes nothing."""
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
-    del relevant["model"]["weights"]
+    del relevant["model"]["weights"], relevant["train"]["logger"]
     data = parameters.data.model_dump(include={"image_size", "batch_size"})
     environment = read_result(Results(name).environment, ENVIRONMENT)
     return Inputs(

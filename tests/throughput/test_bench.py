@@ -76,6 +76,28 @@ def test_figures_are_saved_with_what_they_are_of(bench: Bench) -> None:
     assert "| trainer |" in page
 
 
+def test_a_part_of_the_cases_does_not_replace_the_table(bench: Bench) -> None:
+    path = bench.root / "reports/benchmark.md"
+    before = path.read_text()
+    done = bench.run("-k", "compute")
+    assert "benchmark.md stays as it is: 1 of 2 were measured." in done.stdout
+    assert path.read_text() == before
+
+
+def test_other_work_is_warned_of_and_noted(bench: Bench) -> None:
+    """Where people look: pytest keeps what tests print, unless they fail."""
+    count = os.cpu_count() or 1
+    if count > 5:
+        pytest.skip(f"one busy processor of {count} does not matter")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
+        try:
+            done = bench.run()
+        finally:
+            burner.kill()
+    assert "warning: other work takes " in done.stdout + done.stderr
+    assert "**Other work took " in (bench.root / "reports/benchmark.md").read_text()
+
+
 def test_a_slower_run_fails_the_comparison(bench: Bench) -> None:
     """The saved run is made ten times faster than it was."""
     (path,) = (bench.root / "saved").rglob("*_before.json")

@@ -1,6 +1,6 @@
 """Each accelerator of params.yaml, ready to be timed; its figures as a table when all is done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import quantiles
 from typing import Any
@@ -15,13 +15,14 @@ from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
-from benchmark.machine.processors import warn_if_busy
+from benchmark.machine.processors import BUSY, OtherLoad, warn_if_busy
 from benchmark.throughput.summary import workload
 from benchmark.throughput.timer import ModeTimer
 from benchmark.training import weights
 from benchmark.training.train import check
 
 PARAMETERS = load_parameters()
+Said = Callable[[str], None]
 HEADER = ("Accelerator", "Device", "Mode", "Images/s (quartiles)", "Rounds of steps")
 
 
@@ -37,27 +38,50 @@ def parameters() -> Parameters:
 
 
 @pytest.fixture(scope="session")
-def rows() -> Iterator[list[tuple[str, ...]]]:
-    """Lines of reports/benchmark.md, which is written at the end if there are any."""
+def rows(said: Said) -> Iterator[list[tuple[str, ...]]]:
+    """Lines of reports/benchmark.md, which is replaced at the end if all of it was measured."""
     lines: list[tuple[str, ...]] = []
-    yield lines
-    if lines:
-        page = (
-            "# Training throughput, measured by pytest-benchmark\n\n"
-            f"{table(HEADER, lines)}\n\n"
-            "One process each, so there are no intervals here: those of the throughput stage stand "
-            "in report.md.\n"
-        )
-        write_text(REPORTS / "benchmark.md", page)
+    with OtherLoad() as load:
+        yield lines
+    present = [name for name in PARAMETERS.accelerators if accelerators.find(name).available]
+    whole = len(present) * len(PARAMETERS.throughput.modes)
+    if len(lines) == whole:
+        write_text(REPORTS / "benchmark.md", page(lines, load.share))
+    elif lines:
+        said(f"{REPORTS / 'benchmark.md'} stays as it is: {len(lines)} of {whole} were measured.")
+
+
+def page(lines: Sequence[tuple[str, ...]], others: float) -> str:
+    """reports/benchmark.md; `others` is the part of the processors' time of other work."""
+    doubt = f"**Other work took {others:.0%} of the processors.** " if others > BUSY else ""
+    return (
+        f"# Training throughput, measured by pytest-benchmark\n\n{table(HEADER, lines)}\n\n"
+        f"{doubt}One process each, so there are no intervals here: those of the throughput stage "
+        "stand in report.md.\n"
+    )
 
 
 @pytest.fixture(scope="session")
-def measuring() -> Iterator[None]:
+def said(pytestconfig: pytest.Config) -> Said:
+    """Prints where pytest would keep it for itself."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(words: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{words}", flush=True)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def measuring(pytestconfig: pytest.Config) -> Iterator[None]:
     """No other measurement runs on this machine. XLA's runtime must be up before anything else is
     computed in this process."""
     names = sorted(PARAMETERS.accelerators, key=lambda name: name not in ("tpu", "xla"))
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with measuring_lock():
-        warn_if_busy()
+        with capture.global_and_fixture_disabled():
+            warn_if_busy()
         for name in names:
             if accelerators.find(name).available:
                 accelerators.prepare(name)

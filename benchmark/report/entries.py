@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
 from math import isfinite
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any
 
 from benchmark.common.statistics import Interval, mean_interval, proportion
@@ -148,6 +148,8 @@ def _training(training: TrainingRecord, images: int, target: float) -> dict[str,
     result = training.result
     return {
         "test_accuracy": _accuracy(training.correct),
+        "balanced_accuracy": fmean(right / images for right, images in training.by_class),
+        "commonest_class": max(images for _, images in training.by_class) / len(training.correct),
         "test_top5": result.test.top5,
         "val_accuracy": result.val.accuracy,
         "epochs": result.epochs,

@@ -11,6 +11,7 @@ from benchmark.report.wording import (
     PAIRS,
     RATIOS,
     against,
+    commonest,
     cost,
     decoding,
     elsewhere,
@@ -71,7 +72,7 @@ def render(comparison: Comparison, facts: Sequence[str]) -> str:
         *_machines(comparison),
         "## What ran",
         "\n".join(f"- {plain(fact)}" for fact in facts),
-        "Accuracy is that of the epoch with the lowest validation loss.",
+        f"Accuracy is that of the epoch with the lowest validation loss.{commonest(comparison)}",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -177,7 +178,10 @@ def _transfer(present: Sequence[Entry], target: float) -> Iterable[str]:
     if not controlled:
         return
     yield "## What the weights bring"
-    header = ("Start", "Test accuracy", "Top-5", f"To {goal(target)} validation accuracy")
+    header = (
+        "Start", "Test accuracy", "Mean over classes", "Top-5",
+        f"To {goal(target)} validation accuracy",
+    )  # fmt: skip
     yield table(header, [line for entry in controlled for line in _starts(entry)])
     yield "\n".join(_gain(entry) for entry in controlled)
     yield "A control starts from random weights and trains all layers, on augmented images."
@@ -190,6 +194,7 @@ def _starts(entry: Entry) -> list[list[str]]:
         [
             f"{entry.label}, {start}",
             share(training.test_accuracy),
+            f"{training.balanced_accuracy:.1%}",
             f"{training.test_top5:.1%}",
             to_target(training),
         ]

@@ -15,8 +15,9 @@ from benchmark.common.results import Results
 from benchmark.data.folder import decode
 from benchmark.report import record
 
-SHOWN, PAIRS = 24, 4
-"""Images on the contact sheet, and pairs of classes that are mistaken for each other."""
+SHOWN, PAIRS, WORST = 24, 4, 8
+"""Images on the contact sheet, pairs of classes that are mistaken for each other, and classes that
+fail most."""
 SIDE = 112
 """Height and width of a copy, in pixels."""
 
@@ -56,6 +57,8 @@ class Sheets:
 
     contact: list[Picture]
     confusions: list[Confusion]
+    worst: list[tuple[str, int, int]]
+    """Classes of which the fewest images are found: name, found, and images."""
 
 
 def sheets(data: DataParameters, name: str) -> Sheets:
@@ -67,7 +70,14 @@ def sheets(data: DataParameters, name: str) -> Sheets:
     rows = record.rows(Results(name).own.predictions)
     root = Path(data.root) / "test"
     spread = [rows[place * len(rows) // SHOWN] for place in range(min(SHOWN, len(rows)))]
-    return Sheets([_picture(root, row) for row in spread], _confusions(root, rows))
+    contact = [_picture(root, row) for row in spread]
+    worst = [found for found in sorted(record.recalls(rows), key=_share) if _share(found) < 1]
+    return Sheets(contact, _confusions(root, rows), worst[:WORST])
+
+
+def _share(found: tuple[str, int, int]) -> float:
+    _, right, images = found
+    return right / images
 
 
 def _confusions(root: Path, rows: Sequence[dict[str, str]]) -> list[Confusion]:

@@ -6,7 +6,8 @@ that `python -m benchmark export` wrote there.
 
 import csv
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -92,6 +93,7 @@ def read_training(results: TrainingResults) -> TrainingRecord | Unavailable:
         losses=tuple(float(row["train_loss"]) for row in rows(results.steps)),
         accuracies=tuple(float(row["val_accuracy"]) for row in rows(results.epochs)),
         correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
+        by_class=tuple((right, images) for _, right, images in recalls(predictions)),
         replay=_present(results.replay, REPLAY),
     )
 
@@ -162,6 +164,13 @@ def load(path: Path) -> Record:
         f"{path} is no exported result: {reason}.",
         "Export it anew with this version of the suite, or remove it.",
     )
+
+
+def recalls(predictions: Sequence[Mapping[str, str]]) -> list[tuple[str, int, int]]:
+    """Each class by name, how many of its images were found, and how many there are."""
+    images = Counter(row["label"] for row in predictions)
+    found = Counter(row["label"] for row in predictions if row["label"] == row["prediction"])
+    return [(name, found[name], images[name]) for name in sorted(images)]
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -43,6 +43,8 @@ class TrainingRecord(Result):
     """On validation, after each epoch."""
     correct: str
     """A digit for each test image, in the order of the files: 1 where its class was found."""
+    by_class: tuple[tuple[int, int], ...]
+    """Test images whose class was found, and all of them, for each class in the order of names."""
     replay: Replay
     """Of its first steps, in a process of its own."""
 
@@ -156,6 +158,10 @@ class TrainingEntry(Result):
 
     test_accuracy: Accuracy
     """On the test split."""
+    balanced_accuracy: float
+    """The mean of the classes' recalls on the test split: the same for classes of all sizes."""
+    commonest_class: float
+    """What always naming the commonest class would give on the test split."""
     test_top5: float
     """Share of test images whose class is among the five most probable."""
     val_accuracy: float

@@ -112,6 +112,14 @@ def decoding(found: Interval | NotMeasured) -> str:
     return rate(found) if isinstance(found, Interval) else f"unavailable: {found.reason}"
 
 
+def commonest(comparison: Comparison) -> str:
+    """What an accuracy must be better than; empty where nothing was trained."""
+    if not comparison.present:
+        return ""
+    part = comparison.present[0].training.commonest_class
+    return f" Always naming the commonest class would give {part:.1%}."
+
+
 def to_target(training: TrainingEntry) -> str:
     """Time and images until the target was reached."""
     found = training.to_target

@@ -39,6 +39,12 @@ def around(middle: float, part: float) -> Interval:
     return Interval(middle, middle * (1 - part), middle * (1 + part), 5)
 
 
+def by_class(correct: str) -> tuple[tuple[int, int], ...]:
+    """Of two classes whose images take turns, as `write_training` writes them."""
+    answers = [correct[first::2] for first in (0, 1)]
+    return tuple((each.count("1"), len(each)) for each in answers if each)
+
+
 def replay(label: str = "cpu", first_different_step: int | None = None) -> Replay:
     """Bitwise unless a step differs."""
     return Replay(
@@ -88,6 +94,7 @@ def training(
         losses=losses or tuple(4 * exp(-step / 6) for step in range(12)),
         accuracies=accuracies,
         correct=correct,
+        by_class=by_class(correct),
         replay=replay(label, first_different_step),
     )
 

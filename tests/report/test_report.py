@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from benchmark.common.errors import UserError
-from benchmark.common.files import write_json
+from benchmark.common.files import write_csv, write_json
 from benchmark.common.parameters import ReportParameters
-from benchmark.common.results import WEIGHTS, Results, write_result
+from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, Results, write_result
 from benchmark.report.record import MACHINES, export
 from benchmark.report.schema import Record, Session
 from benchmark.throughput.schema import NotMeasured, Precision, SweepPoint, Throughput
@@ -170,7 +170,7 @@ def test_a_control_stands_beside_its_training(pages) -> None:
     missed = training(correct="0001" * 10, pixels="x", accuracies=(0.1,) * 3)
     write_training(Results("cpu").control, missed)
     page = pages("cpu", controls=("cpu",))
-    row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 95.0% | not reached in 1 min"
+    row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 25.0% | 95.0% | not reached in 1 min"
     assert row in page
     assert "75.0% test accuracy (25.0% from random weights).**" in page
     alike = "sample order equal, first pixels **different**, number of steps equal"
@@ -182,6 +182,34 @@ def test_a_control_stands_beside_its_training(pages) -> None:
 def test_without_a_control_nothing_is_said_of_one(pages) -> None:
     write_results("cpu")
     assert "control" not in pages("cpu")
+
+
+def test_classes_of_all_sizes_count_alike_in_their_mean(pages) -> None:
+    """Of the first class every image is found, of the second none."""
+    write_results("cpu", correct="10" * 20, weights="w")
+    control = training(correct="0" * 40)
+    write_training(Results("cpu").control, control)
+    page = pages("cpu", controls=("cpu",))
+    assert "| cpu, as configured | 50.0% (35.2% to 64.8%) | 50.0% | 95.0% |" in page
+    assert "Always naming the commonest class would give 50.0%." in page
+    found = compared()["accelerators"][0]["training"]
+    assert (found["balanced_accuracy"], found["commonest_class"]) == (0.5, 0.5)
+
+
+def test_uneven_classes_are_told_by_their_mean(pages) -> None:
+    """Nine images of ten are of one class, and all answers are that class."""
+    write_results("cpu", correct="1" * 18 + "0" * 2)
+    path = Results("cpu").own.predictions
+    labels = ["a"] * 18 + ["b"] * 2
+    rows = [
+        (f"class {k % 2}/{k // 2 % 2:03}.png", label, "a", 0.5) for k, label in enumerate(labels)
+    ]
+    write_csv(path, PREDICTION_HEADER, rows)
+    pages("cpu")
+    found = compared()["accelerators"][0]["training"]
+    assert found["test_accuracy"]["estimate"] == found["commonest_class"] == 0.9
+    assert found["balanced_accuracy"] == 0.5
+    assert "<td>0 of 2</td><td>0%</td>" in html()
 
 
 def test_every_run_of_several_seeds_is_shown_and_a_miss_counts(pages) -> None:

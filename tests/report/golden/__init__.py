@@ -98,7 +98,12 @@ def names() -> Case:
     mixed = [
         Confusion(a, b, 2, 5, picture(a, b), picture(b, b)) for a, b in itertools.pairwise(NAMES)
     ]
-    return [record(device="<i>CPU|</i> [x](y)")], [], {}, Sheets(contact, mixed)
+    return (
+        [record(device="<i>CPU|</i> [x](y)")],
+        [],
+        {},
+        Sheets(contact, mixed, [(NAMES[0], 1, 4), (NAMES[2], 3, 4)]),
+    )
 
 
 CASES: dict[str, Callable[[], Case]] = {

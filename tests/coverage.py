@@ -150,7 +150,7 @@ def alarm(random: Random, known: int) -> bool:
     """Whether the gate, which allows 5 %, fails though nothing changed."""
     before, after, *others = (session(random) for _ in range(known + 2))
     history = tuple(
-        Session(code="", images_per_second={"trainer": found.estimate}) for found in others
+        Session(code="", date="", images_per_second={"trainer": found.estimate}) for found in others
     )
     ratio = (spread(history, "trainer") or ASSUMED).widen(after.over(before))
     change = Change("cpu", "trainer", "", "", ratio.estimate, "", 1 not in ratio, "")

@@ -20,6 +20,9 @@ from benchmark.machine.processors import warn_if_busy
 from benchmark.throughput.pair import sample, take_turns
 from benchmark.throughput.side import Side
 
+TRAINED = ("data", "model", "train")
+"""Sections of params.yaml that say what is trained."""
+
 
 def run(
     names: tuple[str, str],
@@ -58,7 +61,12 @@ def measure(
     limit: float,
 ) -> Verdict:
     """Pairs of processes until a look decides, or the last look is over."""
-    tasks = [{"accelerator": accelerator, "parameters": _content(parameters, c)} for c in codes]
+    here = parameters.model_dump(mode="json")
+    own = [yaml.safe_load((c / PARAMETERS_FILE).read_text(encoding="utf-8")) for c in codes]
+    for name, content in zip(names, own, strict=True):
+        if missing := _unknown(here, content):
+            print(f"{name} does not know {', '.join(missing)} of {PARAMETERS_FILE}.", flush=True)
+    tasks = [{"accelerator": accelerator, "parameters": _content(here, c)} for c in own]
     samples: list[float] = []
     with progress(LOOKS[-1], "starting two processes") as tell:
         while not decided(samples, limit):
@@ -73,13 +81,26 @@ def measure(
     return judge(samples, limit)
 
 
-def _content(parameters: Parameters, code: Path) -> dict[str, Any]:
-    """Those of params.yaml, for the Trainer alone. How speed is measured and reported is as the
-    revision's own says: another revision's may have other keys."""
-    own = yaml.safe_load((code / PARAMETERS_FILE).read_text(encoding="utf-8"))
+def _content(here: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A revision's own parameters, with the values that params.yaml has here for what is trained;
+    for the Trainer alone. How speed is measured and reported stays the revision's own: another
+    revision's may have other keys."""
+    trained = {
+        section: {key: here[section].get(key, value) for key, value in own[section].items()}
+        for section in TRAINED
+    }
     timed = own["throughput"] | {"modes": ["trainer"], "sweep": {}}
-    content = parameters.model_dump(mode="json")
-    return content | {"report": own["report"], "throughput": timed}
+    return own | trained | {"seed": here["seed"], "throughput": timed}
+
+
+def _unknown(here: dict[str, Any], own: dict[str, Any]) -> list[str]:
+    """Parameters of what is trained that a revision does not have."""
+    return [
+        f"{section}.{key}"
+        for section in TRAINED
+        for key in here[section]
+        if key not in own[section]
+    ]
 
 
 def _pair(sides: tuple[Side, Side], parameters: Parameters, number: int) -> float:

@@ -28,12 +28,13 @@ def build(
     Args:
         own: of this machine, in the order of params.yaml; the first that is there is the
             reference.
-        others: exported by other machines.
+        others: exported by other machines; the fastest will stand first.
         controls: the same trainings from random weights, by accelerator.
         dataset: this machine's.
         asked: the accuracy to which time is counted, and the margin of equal accuracies.
     """
     target = asked.target_accuracy
+    others = sorted(others, key=lambda record: record.rate.estimate, reverse=True)
     here = [(record.label, record) for record in own]
     there = [(title(record.label, record.machine), record) for record in others]
     every = [(name, record) for name, record in [*here, *there] if isinstance(record, Record)]

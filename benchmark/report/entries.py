@@ -96,9 +96,17 @@ def incomparable(one: Record, other: Record) -> str | None:
     named = [name for name in differences if name != "parameters"]
     if named:
         return f"other {' and '.join(named)}"
-    ours, theirs = one.throughput.workload, other.throughput.workload
-    names = sorted(name for name, value in ours if getattr(theirs, name) != value)
-    return f"other {', '.join(names)}" if names else None
+    ours, theirs = (dict(each.throughput.workload) for each in (one, other))
+    said = [_other(name, ours[name], theirs[name]) for name in sorted(ours)]
+    return " and ".join(filter(None, said)) or None
+
+
+def _other(name: str, value: object, expected: object) -> str:
+    """A part of a workload in words, if it is not the expected one; digests say nothing to a
+    reader."""
+    if value == expected:
+        return ""
+    return f"other {name}" if name in ("code", "weights") else f"{name} {value}, not {expected}"
 
 
 def elapsed(training: TrainingRecord) -> list[float]:
@@ -116,7 +124,7 @@ def _speed(record: Record, reference: Record) -> Speed:
         sessions=len(record.sessions),
         session_deviation=scatter.deviation if scatter else None,
         **_against(record, reference),
-        **found.model_dump(include={"noise_floor", "verdict", "precision", "ratios"}),
+        **found.model_dump(include={"date", "noise_floor", "verdict", "precision", "ratios"}),
         **found.trainer.model_dump(exclude={"undisturbed_images_per_second"}),
         decoding=found.efficiency.decoding,
         sweep=_sweep(found),

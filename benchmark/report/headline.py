@@ -42,7 +42,7 @@ def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
     """By what they are, the names of those that have them."""
     doubts: dict[str, list[str]] = {}
     if entry.throughput.not_compared:
-        doubts[f"Not comparable, {entry.throughput.not_compared}"] = [name]
+        doubts[f"No ratio of speeds ({entry.throughput.not_compared})"] = [name]
     known = software(reference)
     if others := [f"{n} {v}" for n, v in entry.software.items() if known.get(n) != v]:
         doubts[f"Other software, {', '.join(others)}"] = [name]

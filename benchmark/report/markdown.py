@@ -38,13 +38,13 @@ COLUMNS = (
     "To {goal} validation accuracy", "Epochs", "Training time", "Weights",
 )  # fmt: skip
 EFFICIENCY_COLUMNS = (
-    "Accelerator", "Compute", "Input", "Lightning", "Of its peak", "Peak memory", "Energy",
+    "Accelerator", "Compute", "Input", "Lightning", "Utilisation", "Peak memory", "Energy",
     "Cost of a million images", "Cost of the training",
 )  # fmt: skip
 SWEEP_COLUMNS = ("Accelerator", "Point of the sweep", "Images/s", "Against the run's own")
 START_COLUMNS = (
-    "Accelerator", "Undisturbed images/s", "First step after", "Lightning alone",
-    "Decoding images/s, once",
+    "Accelerator", "Undisturbed images/s", "First step after", "Lightning's overhead",
+    "Decoding images/s",
 )  # fmt: skip
 
 
@@ -124,8 +124,9 @@ def _speed(present: Sequence[Entry]) -> Iterable[str]:
     )
     yield table(START_COLUMNS, [_start(entry) for entry in present])
     yield (
-        "Undisturbed: the rate that the fastest fifth of each process's blocks reach. Lightning "
-        "alone: a model that computes next to nothing. Decoding: building the decode cache."
+        "Undisturbed: the rate that the fastest fifth of each process's blocks reach. Lightning's "
+        "overhead: measured with a model that computes next to nothing. Decoding: building the "
+        "decode cache, once."
     )
     yield "![Times of single training steps](steps.svg)"
     if any(entry.throughput.sweep for entry in present):
@@ -247,7 +248,7 @@ def _results(comparison: Comparison) -> Iterable[str]:
     present = comparison.present
     if not present:
         return
-    yield "## Are the results reproducible?"
+    yield "## Is it reproducible?"
     replays = [run for entry in present for run in trainings(entry.label, entry).items()]
     yield "\n".join(f"- {name}: {replayed(training.replay)}." for name, training in replays)
     if pairs := here(comparison):
@@ -272,7 +273,7 @@ def _machines(comparison: Comparison) -> Iterable[str]:
     header = (
         "Machine", "Accelerator", "Device", "Images/s",
         f"Against {literal(comparison.reference or '')}", "Results", "Test accuracy",
-        f"To {goal(comparison.target_accuracy)} validation accuracy", "Of its peak",
+        f"To {goal(comparison.target_accuracy)} validation accuracy", "Utilisation",
         "Cost of a million images",
     )  # fmt: skip
     pairs = zip(machines, results(comparison), strict=True)

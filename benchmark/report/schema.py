@@ -54,6 +54,8 @@ class Session(Result):
 
     code: str
     """Digest of the code that was measured."""
+    date: str
+    """Day of the measurement, UTC."""
     images_per_second: dict[str, float]
     """The estimate for each mode."""
 
@@ -226,6 +228,8 @@ class Speed(Result):
     """Training images per second; the interval is that of the median process of one session."""
     undisturbed_images_per_second: Interval
     """The rate that the fastest fifth of each process's blocks reach."""
+    date: str
+    """Day of the measurement, UTC."""
     sessions: int
     """Measuring sessions of this machine that its export holds."""
     session_deviation: float | None

@@ -49,6 +49,7 @@ def session(record: Record) -> Session:
     modes = record.throughput.modes
     return Session(
         code=record.throughput.workload.code,
+        date=record.throughput.date,
         images_per_second={name: mode.images_per_second.estimate for name, mode in modes.items()},
     )
 

@@ -14,14 +14,14 @@ from benchmark.throughput.schema import Energy, Memory, NotMeasured, Overhead, P
 from benchmark.training.schema import Replay
 
 INTERVALS = (
-    "Intervals are of 95 %. That of a rate is of the median process of this session of measuring: "
-    "the same machine is faster in one session than in another, and the interval does not know it "
-    "(nor does a ratio's, unless three sessions or more of both are recorded). That of an accuracy "
-    "is over the test images, for the one model that was trained."
+    "Brackets are 95 % intervals. That of a speed is of the median process of one session of "
+    "measuring. Another session on the same machine may be faster or slower; a ratio's interval "
+    "covers that only where three sessions or more of both are recorded. That of an accuracy "
+    "covers the choice of test images, for the one model that was trained."
 )
 PAIRS = (
-    "One training of each is compared, so that `different` and `equal within` are said of two "
-    "trained models. Where a difference is not detected, the images may be too few to show it."
+    "Each claim is about two trained models: one training of each is compared. `No difference "
+    "detected` does not mean equal: the test images may be too few to show one."
 )
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
@@ -73,7 +73,8 @@ def share(found: Interval | Accuracy | None) -> str:
 def sureness(found: Speed) -> str:
     """Whether something disturbed the measurement, how narrow its intervals are, and how much
     sessions differ."""
-    return f"{found.verdict}; {_precision(found.precision)}; {_sessions(found)}"
+    measured = f"measured on {found.date}"
+    return f"{found.verdict}; {measured}; {_precision(found.precision)}; {_sessions(found)}"
 
 
 def _precision(found: Precision) -> str:

@@ -293,6 +293,8 @@ class Throughput(Result):
     """Part of the processors' time that other work took, in the worst of the processes."""
     seed: int
     """Of the orders of blocks, drawn for this run."""
+    date: str
+    """Day of the measurement, UTC."""
     efficiency: Efficiency
     """How well the accelerator is used."""
     sweep: tuple[SweepPoint, ...] = ()

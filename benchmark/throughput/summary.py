@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import median
 
 from benchmark.common.parameters import Parameters
@@ -72,6 +73,7 @@ def summarise(
         trainer=_trainer(processes, found.profile),
         other_work=others,
         seed=found.seed,
+        date=datetime.now(UTC).date().isoformat(),
         efficiency=_efficiency(parameters, found, classes),
         sweep=tuple(found.sweep),
         processes=tuple(process.measurement for process in processes),

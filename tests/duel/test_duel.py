@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from benchmark.__main__ import main
 from benchmark.common.errors import UserError
@@ -32,7 +33,7 @@ Make = Callable[[float], Path]
 
 
 @pytest.fixture
-def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: Parameters) -> Make:
     """Directories of "code" whose steps take as long as they are told."""
     worker = tmp_path / "worker.py"
     worker.write_text(ECHO)
@@ -42,7 +43,7 @@ def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         folder = tmp_path / f"{seconds}"
         folder.mkdir(exist_ok=True)
         (folder / "factor").write_text(f"{seconds}")
-        (folder / "params.yaml").write_text("{throughput: {rounds: 9}, report: {x: 1}}")
+        (folder / "params.yaml").write_text(yaml.safe_dump(parameters.model_dump(mode="json")))
         return folder
 
     return made
@@ -72,12 +73,35 @@ def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
     assert not psutil.pid_exists(one.process.pid)
 
 
-def test_how_speed_is_measured_is_the_revisions_own(revision: Make, parameters: Parameters) -> None:
-    """Another revision's section may have other keys; what is trained is the same for both."""
-    content = duel._content(parameters, revision(1.0))
-    assert content["throughput"] == {"rounds": 9, "modes": ["trainer"], "sweep": {}}
-    assert content["report"] == {"x": 1}
-    assert content["data"] == parameters.data.model_dump(mode="json")
+OLD = {
+    "seed": 1, "data": {"batch_size": 1, "gone": 5}, "model": {}, "train": {"fused": True},
+    "report": {"x": 1}, "throughput": {"rounds": 9},
+}  # fmt: skip
+
+
+def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> None:
+    """Another revision's section may have other keys; what is trained is the same for both, as far
+    as the revision knows it."""
+    here = parameters.model_dump(mode="json")
+    content = duel._content(here, OLD)
+    assert content == {
+        "seed": parameters.seed, "data": {"batch_size": 4, "gone": 5}, "model": {},
+        "train": {"fused": False}, "report": {"x": 1},
+        "throughput": {"rounds": 9, "modes": ["trainer"], "sweep": {}},
+    }  # fmt: skip
+    assert "train.precision" in duel._unknown(here, OLD)
+    assert duel._unknown(here, here) == []
+
+
+def test_what_a_revision_does_not_know_is_said(
+    revision: Make, parameters: Parameters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = revision(1.0)
+    content = parameters.model_dump(mode="json")
+    del content["train"]["logger"]
+    (code / "params.yaml").write_text(yaml.safe_dump(content))
+    duel.measure(("old", "new"), (code, revision(2.0)), "cpu", parameters, 0.03)
+    assert capsys.readouterr().out.startswith("old does not know train.logger of params.yaml.\n")
 
 
 def test_what_a_side_cannot_do_is_one_line(

@@ -116,7 +116,7 @@ def throughput(label: str, rate: float, floor: float, spread: float, **workload:
     content = {
         "accelerator": label, "device": f"a {label}", "verdict": Verdict(stable=True),
         "precision": {"of": "trainer", "width": 2 * spread, "asked": 0.03, "seconds": 200.0},
-        "workload": WORKLOAD | workload, "seed": 1,
+        "workload": WORKLOAD | workload, "seed": 1, "date": "2026-01-02",
         "dataset": "d",
         "modes": {
             "trainer": {"images_per_second": around(rate, spread)},

@@ -47,7 +47,9 @@ def test_a_slowdown_that_the_next_session_may_undo_is_not(sides, capsys) -> None
 def known(*rates: float) -> dict[str, Any]:
     """Sessions of a machine."""
     return {
-        "sessions": tuple(Session(code="c", images_per_second={"trainer": rate}) for rate in rates)
+        "sessions": tuple(
+            Session(code="c", date="", images_per_second={"trainer": rate}) for rate in rates
+        )
     }
 
 

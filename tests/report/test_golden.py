@@ -68,7 +68,7 @@ def test_a_page_asks_nobody_for_anything(name: str) -> None:
 @pytest.mark.parametrize("name", ["mixed"])
 def test_speeds_of_unlike_things_have_no_ratio(name: str) -> None:
     text = forms(name)["md"]
-    assert "| not compared: other batch_size |" in text
+    assert "| not compared: batch_size 64, not 32 |" in text
     assert "| not compared: other pixels |" in text
     assert "the speed of gpu and tpu cannot be compared with that of cpu" in text
 

@@ -108,7 +108,11 @@ def test_what_was_measured_besides_is_shown(pages) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "- cpu: stable; every interval at most 3% wide after 3 min 20 s, as asked; "),
+        (
+            {},
+            "- cpu: stable; measured on 2026-01-02; every interval at most 3% wide after "
+            "3 min 20 s, as asked; ",
+        ),
         (
             {"measured": {"precision": WIDE}},
             "the interval of Trainer / plain loop 7.0% wide after ",
@@ -152,7 +156,9 @@ def test_a_ratio_of_known_sessions_holds_what_differs_between_them(pages, change
         export(change())
     write_results("cpu", rate=50.0, workload={"code": "50.0"})
     path = MACHINES / "m1/cpu.json"
-    calm = tuple(Session(code="c", images_per_second={"trainer": r}) for r in (50.0, 50.1, 50.2))
+    calm = tuple(
+        Session(code="c", date="", images_per_second={"trainer": r}) for r in (50.0, 50.1, 50.2)
+    )
     for sessions, said in (((), "1.000 (0.994 to 1.006)"), (calm, "1.00 (0.89 to 1.13)")):
         found = other.model_copy(update={"sessions": sessions})
         write_exported(path, found.model_copy(update={"throughput": now_code(found, "50.0")}))
@@ -170,7 +176,7 @@ def test_a_control_stands_beside_its_training(pages) -> None:
     missed = training(correct="0001" * 10, pixels="x", accuracies=(0.1,) * 3)
     write_training(Results("cpu").control, missed)
     page = pages("cpu", controls=("cpu",))
-    row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 25.0% | 95.0% | not reached in 1 min"
+    row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 25.0% | 95.0% | not reached"
     assert row in page
     assert "75.0% test accuracy (25.0% from random weights).**" in page
     alike = "sample order equal, first pixels **different**, number of steps equal"
@@ -355,7 +361,7 @@ def test_of_many_only_some_are_named_in_a_flag(pages) -> None:
         found = record(machine=f"m{number}", workload={"code": "x"})
         write_exported(MACHINES / f"m{number}/cpu.json", found)
     names = "cpu on m0, cpu on m1, cpu on m2 and 2 more"
-    assert compared_flags(pages) == [f"Not comparable, other code: {names}."]
+    assert compared_flags(pages) == [f"No ratio of speeds (other code): {names}."]
 
 
 def compared_flags(pages: Any) -> list[str]:

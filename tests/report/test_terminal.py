@@ -16,7 +16,7 @@ def shown(case: str, terminal: bool = False) -> str:
 def test_the_verdict_comes_first_and_the_page_last() -> None:
     lines = shown("mixed").splitlines()
     assert lines[0].startswith("cpu trains 50.00 images/s and reaches 75.0% test accuracy")
-    assert lines[1].startswith("Not comparable, other batch_size: gpu")
+    assert lines[1].startswith("No ratio of speeds (batch_size 64, not 32): gpu")
     assert lines[-1] == "The whole report: reports/report.html"
     assert any("500.0 (497.5 to 502.5)" in line and "not compared" in line for line in lines)
 

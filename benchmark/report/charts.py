@@ -7,9 +7,10 @@ from itertools import cycle
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from benchmark.common import numbers
+from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
 from benchmark.report.comparison import named
 from benchmark.report.entries import CONTROL, elapsed
@@ -36,10 +37,11 @@ def draw(
         if record.name in controls
     }
     return {
-        "throughput": throughput(rates(compared)),
+        "throughput": throughput(rates(compared), compared.reference),
         "loss": losses({record.label: record.training.losses for record in present}),
         "accuracy": accuracies(
-            {label: (elapsed(each), each.accuracies) for label, each in courses.items()}
+            {label: (elapsed(each), each.accuracies) for label, each in courses.items()},
+            compared.target_accuracy,
         ),
         "steps": steps(
             {record.label: record.throughput.trainer.step_seconds for record in present}
@@ -70,14 +72,17 @@ def sweep_lines(entry: Entry) -> dict[str, list[tuple[int, Interval]]]:
     return lines
 
 
-def throughput(rates: Mapping[str, Interval]) -> str:
-    """Bars of images per second with their intervals, by name."""
+def throughput(rates: Mapping[str, Interval], reference: str | None) -> str:
+    """Bars of images per second with their intervals, by name, and how often each rate holds that
+    of the reference."""
     figure, axes = _figure(0.8 + (0.5 if len(rates) <= FEW else 0.28) * max(len(rates), 1))
-    for place, (rate, colour) in enumerate(zip(rates.values(), cycle(COLOURS), strict=False)):
+    coloured = zip(rates.items(), cycle(COLOURS), strict=False)
+    for place, ((name, rate), colour) in enumerate(coloured):
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
         axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
         axes.annotate(
-            numbers.estimate(rate), (rate.high, place), (6, 0), va="center",
+            _beside(rate, None if name == reference else rates.get(reference or "")),
+            (rate.high, place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
     axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
@@ -85,6 +90,13 @@ def throughput(rates: Mapping[str, Interval]) -> str:
     axes.margins(x=0.12)
     axes.set_xlabel("training images per second, with 95 % intervals")
     return _svg(figure)
+
+
+def _beside(rate: Interval, reference: Interval | None) -> str:
+    said = numbers.estimate(rate)
+    if reference is None:
+        return said
+    return f"{said}  ({numbers.number(rate.estimate / reference.estimate)} x)"
 
 
 def losses(curves: Mapping[str, Sequence[float]]) -> str:
@@ -98,15 +110,20 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure, legend=bool(curves))
 
 
-def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
-    """Validation accuracy after each epoch against the wall time until then."""
+def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], target: float) -> str:
+    """The race to the target: validation accuracy after each epoch against the wall time until
+    then, on a scale that shows seconds and hours alike."""
     figure, axes = _figure(3.6)
     for (label, course), colour, line in zip(curves.items(), *_styles(), strict=False):
         axes.plot(*course, color=colour, linestyle=line, marker="o", label=_plain(label))
-    axes.set_xlim(left=0)
+    axes.axhline(target, color="grey", linestyle=":", linewidth=1)
+    if curves:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("seconds of training")
+    axes.set_xlabel("time of training; dotted: the target")
     axes.set_ylabel("validation accuracy")
     return _svg(figure, legend=bool(curves))
 
@@ -117,16 +134,18 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
     figure, axes = _figure(1 + 0.5 * max(len(known), 1))
     boxes = [
         {
-            "label": _plain(label), "med": 1000 * found["p50"],
-            "q1": 1000 * found["p25"], "q3": 1000 * found["p75"],
-            "whislo": 1000 * found["p5"], "whishi": 1000 * found["p95"],
+            "label": _plain(label), "med": found["p50"], "q1": found["p25"], "q3": found["p75"],
+            "whislo": found["p5"], "whishi": found["p95"],
         }
         for label, found in known.items()
     ]  # fmt: skip
     if boxes:
         axes.bxp(boxes, orientation="horizontal", showfliers=False, widths=0.5)
         axes.invert_yaxis()
-    axes.set_xlabel("milliseconds per training step: median, quartiles, 5 % and 95 %")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: duration(value)))
+    axes.set_xlabel("time of a training step: median, quartiles, 5 % and 95 %")
     return _svg(figure)
 
 

@@ -49,6 +49,8 @@ ELSEWHERE = {
     ".venv/bin/dvc add data": "test_pipeline.py's datasets are added by it",
     ".venv/bin/dvc add weights": "test_pipeline.py's weights are added by it",
     ".venv/bin/dvc push": "the sentence warns of it",
+    "dvc pull": "the line says what to run instead",
+    ".venv/bin/python -m benchmark dataset": "a part of the pipeline, and of `make bench`",
     ".venv/bin/dvc repro train@cpu-own": PIPELINE,
     ".venv/bin/dvc repro --force throughput@cpu": PIPELINE,
     ".venv/bin/python -m pytest tests/data": "this is how these tests run",

@@ -1,13 +1,14 @@
 """The report's charts, as SVG that is the same whenever it is drawn from the same numbers."""
 
 import io
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from benchmark.common import numbers
 from benchmark.common.numbers import duration
@@ -23,6 +24,12 @@ LINES = ("-", "--", ":", "-.")
 FEW = 8
 """Bars that may take their room."""
 SMOOTHING = 0.9
+TIMES = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
+    *(3600 * hours for hours in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
+)
+"""Seconds that stand on an axis of times."""
 SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic")
 """What a sweep may vary besides the batch size."""
 
@@ -119,13 +126,21 @@ def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], ta
     axes.axhline(target, color="grey", linestyle=":", linewidth=1)
     if curves:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(_round_times(curves)))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("time of training; dotted: the target")
     axes.set_ylabel("validation accuracy")
     return _svg(figure, legend=bool(curves))
+
+
+def _round_times(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> list[float]:
+    """TIMES from the first epoch's end to the last one's, with one more at each side."""
+    ends = [second for seconds, _ in curves.values() for second in seconds]
+    first = bisect_right(TIMES, min(ends)) - 1
+    return list(TIMES[max(first, 0) : bisect_left(TIMES, max(ends)) + 1])
 
 
 def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:

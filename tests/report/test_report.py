@@ -522,6 +522,15 @@ def test_charts_are_whole_and_the_same_each_time(pages) -> None:
     assert b"50.0" in drawings[0][0]
 
 
+def test_a_race_has_round_times_on_its_axis(pages) -> None:
+    """Epochs end after 20, 40 and 60 s."""
+    write_results("cpu")
+    pages("cpu")
+    drawing = Path("reports/accuracy.svg").read_text()
+    assert all(f">{time}</text>" in drawing for time in ("20 s", "30 s", "1 min 0 s"))
+    assert ">10 s</text>" not in drawing
+
+
 def measured_point(rate: float, **changes: Any) -> SweepPoint:
     rate, ratio = around(rate, 0.01), around(rate / 50, 0.01)
     return SweepPoint(changes=changes, status="ok", images_per_second=rate, ratio=ratio)

@@ -12,6 +12,7 @@ HEADER = (
     "currency",
 )  # fmt: skip
 PLACES = 4
+"""Decimals of a figure: four digits of a share of 1, and of a slow rate."""
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:

@@ -65,11 +65,18 @@ def measure(
     except UserError as error:
         return SweepPoint(changes=point.changes, status="unavailable", reason=str(error))
     try:
+        return _together_or_alone(accelerator, parameters, point, seed)
+    except UserError as error:
+        return SweepPoint(changes=point.changes, status="failed", reason=str(error))
+
+
+def _together_or_alone(
+    accelerator: Accelerator, parameters: Parameters, point: Point, seed: int
+) -> SweepPoint:
+    try:
         return _in_turns(accelerator, parameters, point, seed)
     except OutOfMemory as error:
         return _alone(accelerator, point, Place(seed, 0), error.what)
-    except UserError as error:
-        return SweepPoint(changes=point.changes, status="failed", reason=str(error))
 
 
 def _in_turns(
@@ -121,13 +128,14 @@ def _pair(
 
 
 def _alone(accelerator: Accelerator, point: Point, place: Place, why: str) -> SweepPoint:
-    """What does not fit beside the run's own process may fit alone; then it has no ratio."""
+    """What does not fit beside the run's own process may fit alone; then it has no ratio.
+
+    Raises:
+        UserError: as launch.measure, or a graph was compiled in each block.
+    """
     found = []
     for number in range(point.parameters.throughput.repeats):
-        try:
-            result = launch.measure(accelerator, point.parameters, place._replace(number=number))
-        except UserError as error:
-            result = NotMeasured(status="failed", reason=str(error))
+        result = launch.measure(accelerator, point.parameters, place._replace(number=number))
         if isinstance(result, NotMeasured):
             return SweepPoint(changes=point.changes, status=result.status, reason=result.reason)
         found.append(ProcessRates(result, point.parameters.data.batch_size).rate("trainer"))

@@ -124,6 +124,15 @@ def test_what_does_not_fit_beside_the_other_is_measured_alone(
         assert (point.status, point.reason) == ("out of memory", "not alone either")
 
 
+@pytest.mark.usefixtures("made_up")
+def test_what_compiles_in_each_block_alone_is_a_result_too(change, workspace, monkeypatch) -> None:
+    compiling = measurement({"trainer": [Block(seconds=0.5, compilations=1)]})
+    monkeypatch.setattr(launch, "measure", lambda *_: compiling)
+    (point,) = swept(change(throughput={"sweep": {"batch_size": [12]}}))
+    assert point.status == "failed"
+    assert "compiled" in point.reason
+
+
 @pytest.mark.slow
 def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
     monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))

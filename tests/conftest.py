@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from hypothesis import settings
 from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
@@ -25,6 +26,7 @@ from benchmark.common.parameters import (
 from benchmark.common.results import Results, write_result
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import accelerators
+from benchmark.machine.lock import lock_file
 from tests import PARAMETERS, made_results
 
 # The same examples on each run, and no clock: the machine may be busy.
@@ -41,6 +43,8 @@ os.environ["PJRT_DEVICE"] = "CPU"
 
 BENCH = Path(__file__).parent / "throughput/bench"
 """Tests that measure: `make bench`."""
+BESIDE = pytest.StashKey[bool]()
+"""Whether somebody measures while the tests run."""
 SHORT = 40
 """Bytes of a temporary directory that leave room for a test's own directory and a socket in it."""
 
@@ -95,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     make_room_for_sockets()
     named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     measures = any(path == BENCH or BENCH in path.parents for path in named)
+    config.stash[BESIDE] = not measures and is_held(lock_file())
     config.add_cleanup(use_own_settings(Path(directory), measures))
 
     def restore() -> None:
@@ -105,6 +110,25 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
     config.add_cleanup(restore)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds a lock."""
+    try:
+        with FileLock(path, mode=0o666, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Tests beside `make repro` pass, and spoil what it measures."""
+    if not config.stash[BESIDE]:
+        return []
+    return [
+        "A measurement is running on this machine. These tests disturb it, and its speed will be "
+        "called unstable: end one of the two."
+    ]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,8 +16,8 @@ def plain(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Text of somebody else's, nothing of which is Markdown."""
-    return re.sub(r"([\\`*_\[\]])", r"\\\1", text)
+    """Text of others, nothing of which is Markdown; within a word an underscore is none."""
+    return re.sub(r"([\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def p_value(p: float) -> str:

@@ -1,9 +1,11 @@
 """The report's charts, as SVG that is the same whenever it is drawn from the same numbers."""
 
 import io
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
+from textwrap import shorten
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,35 +18,55 @@ from benchmark.common.statistics import Interval
 from benchmark.report.comparison import named
 from benchmark.report.entries import CONTROL, elapsed
 from benchmark.report.schema import Comparison, Entry, Record, TrainingRecord
+from benchmark.throughput.schema import SweepPoint
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Told apart by colour-blind readers (Okabe and Ito, 2008)."""
 LINES = ("-", "--", ":", "-.")
 """As many as there are colours: a print in black and white tells them apart too."""
+WIDTH = 6.4
+"""Of a figure, in inches: its text is still read where it is 500 pixels wide."""
 FEW = 8
 """Bars that may take their room."""
+LONG = 34
+"""Letters of a bar's name."""
+NAMED = 60
+"""Classes whose names find room below a chart."""
 SMOOTHING = 0.9
+FINEST = 1e-7
+"""Difference of losses below which the scale is linear, so that 0 has a place."""
 TIMES = (
-    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
+    *(unit * step for unit in (1e-4, 1e-3, 1e-2, 1e-1) for step in (1, 2, 5)),
+    *(1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
     *(3600 * hours for hours in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
 )
 """Seconds that stand on an axis of times."""
+TICKS = 8
+"""As many find room."""
+THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.10g}")
+OUT_OF_MEMORY = "out of memory"
 SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic")
 """What a sweep may vary besides the batch size."""
 
 
 def draw(
-    present: Sequence[Record], controls: Mapping[str, TrainingRecord], compared: Comparison
+    present: Sequence[Record],
+    controls: Mapping[str, TrainingRecord],
+    compared: Comparison,
+    recalls: Sequence[tuple[str, int, int]],
 ) -> dict[str, str]:
-    """Every chart by name, as SVG."""
-    courses = {record.label: record.training for record in present} | {
-        f"{record.label}, {CONTROL}": controls[record.name]
-        for record in present
-        if record.name in controls
-    }
+    """Every chart by name, as SVG.
+
+    Args:
+        present: this machine's accelerators that are there, the reference first.
+        controls: trainings from random weights, by accelerator.
+        compared: what comparison.build made of them and of other machines'.
+        recalls: classes of the reference in the order to show: name, found, and images.
+    """
+    courses = trainings(present, controls)
     return {
-        "throughput": throughput(rates(compared), compared.reference),
+        "throughput": throughput(bars(compared), compared.reference),
         "loss": losses({record.label: record.training.losses for record in present}),
         "accuracy": accuracies(
             {label: (elapsed(each), each.accuracies) for label, each in courses.items()},
@@ -53,82 +75,108 @@ def draw(
         "steps": steps(
             {record.label: record.throughput.trainer.step_seconds for record in present}
         ),
-        "sweep": sweep({entry.label: sweep_lines(entry) for entry in compared.present}),
+        "sweep": sweep({entry.label: entry.throughput.sweep for entry in compared.present}),
+        "classes": classes(recalls),
     }
 
 
-def rates(comparison: Comparison) -> dict[str, Interval]:
-    """Images per second, by name, of the reference and of all that did the same work."""
+def trainings(
+    present: Sequence[Record], controls: Mapping[str, TrainingRecord]
+) -> dict[str, TrainingRecord]:
+    """Those of the run's own seed and their controls, by name."""
+    return {record.label: record.training for record in present} | {
+        f"{record.label}, {CONTROL}": controls[record.name]
+        for record in present
+        if record.name in controls
+    }
+
+
+def bars(comparison: Comparison) -> dict[str, Entry]:
+    """By name, the reference and all that did the same work, the fastest first."""
     entries = named(comparison.accelerators, comparison.machines)
-    return {
-        name: entry.throughput.images_per_second
-        for name, entry in entries.items()
-        if not entry.throughput.not_compared
-    }
+    alike = {n: entry for n, entry in entries.items() if not entry.throughput.not_compared}
+    return dict(sorted(alike.items(), key=lambda item: -_middle(item[1])))
 
 
-def sweep_lines(entry: Entry) -> dict[str, list[tuple[int, Interval]]]:
-    """Rates by batch size for each combination of what else was swept."""
-    lines: dict[str, list[tuple[int, Interval]]] = {}
-    for point in entry.throughput.sweep:
-        if point.images_per_second:
-            others = {name: value for name, value in point.changes.items() if name in SWEPT}
-            label = ", ".join(f"{name} {value}" for name, value in others.items())
-            size = int(point.changes["batch_size"])
-            lines.setdefault(label, []).append((size, point.images_per_second))
-    return lines
-
-
-def throughput(rates: Mapping[str, Interval], reference: str | None) -> str:
-    """Bars of images per second with their intervals, by name, and how often each rate holds that
-    of the reference."""
-    figure, axes = _figure(0.8 + (0.5 if len(rates) <= FEW else 0.28) * max(len(rates), 1))
-    coloured = zip(rates.items(), cycle(COLOURS), strict=False)
-    for place, ((name, rate), colour) in enumerate(coloured):
+def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
+    """Bars of images per second with their intervals, and how often each rate holds that of the
+    reference."""
+    figure, (axes,) = _figure(0.8 + (0.5 if len(entries) <= FEW else 0.28) * max(len(entries), 1))
+    known = entries.get(reference or "")
+    for place, (name, entry) in enumerate(entries.items()):
+        rate = entry.throughput.images_per_second
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
-        axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=4, color=colour, ecolor="black")
+        colour = COLOURS[name != entry.label]
+        axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=3, color=colour, ecolor="black")
         axes.annotate(
-            _beside(rate, None if name == reference else rates.get(reference or "")),
+            _beside(rate, known.throughput.images_per_second if known and entry != known else None),
             (rate.high, place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
-    axes.set_yticks(range(len(rates)), [_plain(name) for name in rates])
-    axes.set_ylim(max(len(rates), 1) - 0.5, -0.5)
-    axes.margins(x=0.12)
-    axes.set_xlabel("training images per second, with 95 % intervals")
+    axes.set_yticks(range(len(entries)), [_of_device(*item) for item in entries.items()])
+    axes.set_ylim(max(len(entries), 1) - 0.5, -0.5)
+    axes.set_xlim(0, 1.45 * max((_middle(entry) for entry in entries.values()), default=1))
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    elsewhere = any(name != entry.label for name, entry in entries.items())
+    axes.set_xlabel("training images/s" + (" (blue: this machine)" if elsewhere else ""))
     return _svg(figure)
+
+
+def _middle(entry: Entry) -> float:
+    return entry.throughput.images_per_second.estimate
+
+
+def _of_device(name: str, entry: Entry) -> str:
+    """What an accelerator is called below another: of another machine's, its id's beginning."""
+    machine = "" if name == entry.label else f" {entry.machine[:4]}"
+    return _plain(f"{shorten(entry.device, LONG, placeholder=' …')}, {entry.label}{machine}")
 
 
 def _beside(rate: Interval, reference: Interval | None) -> str:
     said = numbers.estimate(rate)
     if reference is None:
         return said
-    return f"{said}  ({numbers.number(rate.estimate / reference.estimate)} x)"
+    return f"{said}  ({numbers.number(rate.estimate / reference.estimate)} ×)"
 
 
 def losses(curves: Mapping[str, Sequence[float]]) -> str:
-    """Training loss against steps: thin as it was, thick as its running mean."""
-    figure, axes = _figure(3.6)
+    """Training loss against steps: thin as it was, thick as its running mean; below, where there
+    are several, how far each is from the first."""
+    several = len(curves) > 1
+    figure, axes = _figure(5.4 if several else 3.4, 2 if several else 1)
     for (label, values), colour, line in zip(curves.items(), *_styles(), strict=False):
-        axes.plot(values, color=colour, alpha=0.25, linewidth=0.8)
-        axes.plot(_smooth(values), color=colour, linestyle=line, label=_plain(label))
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss")
+        axes[0].plot(values, color=colour, alpha=0.25, linewidth=0.8)
+        axes[0].plot(_smooth(values), color=colour, linestyle=line, label=_plain(label))
+    axes[0].set_ylabel("training loss")
+    if several:
+        _differences(axes[1], curves)
+    axes[-1].set_xlabel("step")
     return _svg(figure, legend=bool(curves))
+
+
+def _differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """Of each curve from the first, on a scale that has a place for none."""
+    (first, reference), *others = curves.items()
+    colours, lines = _styles()
+    next(colours), next(lines)
+    for (_, values), colour, line in zip(others, colours, lines, strict=False):
+        apart = [abs(one - other) for one, other in zip(reference, values, strict=False)]
+        axes.plot(apart, color=colour, linestyle=line)
+    axes.set_yscale("symlog", linthresh=FINEST)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(FixedLocator([0, 1e-6, 1e-4, 1e-2, 1]))
+    axes.set_ylabel(f"difference to {_plain(first)}")
 
 
 def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], target: float) -> str:
     """The race to the target: validation accuracy after each epoch against the wall time until
     then, on a scale that shows seconds and hours alike."""
-    figure, axes = _figure(3.6)
+    figure, (axes,) = _figure(3.4)
     for (label, course), colour, line in zip(curves.items(), *_styles(), strict=False):
         axes.plot(*course, color=colour, linestyle=line, marker="o", label=_plain(label))
     axes.axhline(target, color="grey", linestyle=":", linewidth=1)
     if curves:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(_round_times(curves)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+        _times(axes, [second for seconds, _ in curves.values() for second in seconds])
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("time of training; dotted: the target")
@@ -136,17 +184,26 @@ def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], ta
     return _svg(figure, legend=bool(curves))
 
 
-def _round_times(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> list[float]:
-    """TIMES from the first epoch's end to the last one's, with one more at each side."""
-    ends = [second for seconds, _ in curves.values() for second in seconds]
-    first = bisect_right(TIMES, min(ends)) - 1
-    return list(TIMES[max(first, 0) : bisect_left(TIMES, max(ends)) + 1])
+def _times(axes: Axes, seconds: Sequence[float]) -> None:
+    """A scale that shows milliseconds and hours alike, with round times from the least to the most
+    and one more at each side."""
+    first, last = bisect_right(TIMES, min(seconds)) - 1, bisect_left(TIMES, max(seconds))
+    ticks = TIMES[max(first, 0) : last + 1]
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // TICKS)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _round_time(value)))
+
+
+def _round_time(seconds: float) -> str:
+    """Without a second unit that would be 0."""
+    return re.sub(r"\.0+(?= )| 0 (s|min)$", "", duration(seconds))
 
 
 def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
     """Boxes of the times of single steps: 5th, 25th, 50th, 75th and 95th percentile."""
     known = {label: found for label, found in percentiles.items() if found}
-    figure, axes = _figure(1 + 0.5 * max(len(known), 1))
+    figure, (axes,) = _figure(1 + 0.5 * max(len(known), 1))
     boxes = [
         {
             "label": _plain(label), "med": found["p50"], "q1": found["p25"], "q3": found["p75"],
@@ -157,36 +214,68 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
     if boxes:
         axes.bxp(boxes, orientation="horizontal", showfliers=False, widths=0.5)
         axes.invert_yaxis()
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: duration(value)))
-    axes.set_xlabel("time of a training step: median, quartiles, 5 % and 95 %")
+        _times(axes, [found[end] for found in known.values() for end in ("p5", "p95")])
+    axes.set_xlabel("time of a training step: median, quartiles, 5% and 95%")
     return _svg(figure)
 
 
-def sweep(lines: Mapping[str, Mapping[str, Sequence[tuple[int, Interval]]]]) -> str:
-    """Images per second against the batch size, by accelerator and by what else was varied."""
-    figure, axes = _figure(3.6)
-    lines_by_name = {
-        _plain(", ".join(part for part in (label, other) if part)): sorted(
-            points, key=lambda point: point[0]
-        )
-        for label, others in lines.items()
-        for other, points in others.items()
-    }
-    for (name, points), colour, line in zip(lines_by_name.items(), *_styles(), strict=False):
-        sizes, rates = zip(*points, strict=True)
-        middle = [rate.estimate for rate in rates]
-        low = [rate.estimate - rate.low for rate in rates]
-        high = [rate.high - rate.estimate for rate in rates]
-        axes.errorbar(
-            sizes, middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
-            label=name,
-        )  # fmt: skip
-    axes.set_xlabel("batch size")
-    axes.set_ylabel("training images per second")
-    axes.set_ylim(bottom=0)
-    return _svg(figure, legend=bool(lines_by_name))
+def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
+    """Images per second against the batch size: a panel for each accelerator, a line for each
+    combination of what else was varied, a cross at 0 for what was out of memory."""
+    swept = {label: found for label, found in points.items() if found}
+    figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
+    for axes, (label, found) in zip(panels, swept.items(), strict=False):
+        for (name, line), *style in zip(_by_setting(found).items(), *_styles(), strict=False):
+            _swept(axes, name, line, *style)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator([int(p.changes["batch_size"]) for p in found]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(THOUSANDS)
+        axes.set_title(_plain(label), loc="left", fontsize="medium")
+        axes.set_ylabel("training images/s")
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(THOUSANDS)
+    panels[-1].set_xlabel("batch size")
+    return _svg(figure, legend=bool(swept))
+
+
+def _by_setting(points: Sequence[SweepPoint]) -> dict[str, list[SweepPoint]]:
+    """Points in the order of their batch sizes, by what else was swept."""
+    lines: dict[str, list[SweepPoint]] = {}
+    for point in sorted(points, key=lambda point: int(point.changes["batch_size"])):
+        others = (f"{name} {point.changes[name]}" for name in SWEPT if name in point.changes)
+        lines.setdefault(", ".join(others), []).append(point)
+    return lines
+
+
+def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, line: str) -> None:
+    rates = {int(p.changes["batch_size"]): p.images_per_second for p in points}
+    known = {size: rate for size, rate in rates.items() if rate}
+    middle = [rate.estimate for rate in known.values()]
+    low = [rate.estimate - rate.low for rate in known.values()]
+    high = [rate.high - rate.estimate for rate in known.values()]
+    axes.errorbar(
+        [*known], middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
+        label=name or "the run's own otherwise",
+    )  # fmt: skip
+    for size in (size for p, size in zip(points, rates, strict=True) if p.status == OUT_OF_MEMORY):
+        axes.plot(size, 0.04, "x", color=colour, transform=axes.get_xaxis_transform())
+
+
+def classes(recalls: Sequence[tuple[str, int, int]]) -> str:
+    """A bar for each class: the part of its images that are found."""
+    named = len(recalls) <= NAMED
+    figure, (axes,) = _figure(3.4 if named else 2.4)
+    parts = [right / images for _, right, images in recalls]
+    axes.bar(range(len(parts)), parts, 0.8 if named else 1.0, color=COLOURS[0])
+    axes.set_xlim(-0.6, max(len(parts), 1) - 0.4)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("found")
+    names = [_plain(shorten(name, LONG, placeholder=" …")) for name, _, _ in recalls]
+    axes.set_xticks(range(len(names)) if named else [], names if named else [])
+    axes.tick_params(axis="x", labelrotation=90, labelsize=7, length=0)
+    return _svg(figure)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -209,10 +298,11 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = [*figure.subplots(panels, squeeze=False)[:, 0]]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 

@@ -43,7 +43,7 @@ def build(
     machines = [entry(each, reference or each, None, target) for each in others]
     pairs = _pairs(here, there, asked.margin)
     return Comparison(
-        summary=summary(accelerators, pairs),
+        summary=summary(accelerators, pairs, machines),
         flags=tuple(flags(named(accelerators, machines), reference)),
         reference=name,
         target_accuracy=target,

@@ -74,6 +74,7 @@ def entry(
         code=record.training.result.inputs.code,
         throughput=_speed(record, reference),
         utilisation=efficiency.utilisation,
+        vendor_utilisation=efficiency.vendor_utilisation,
         peak_memory=efficiency.peak_memory,
         energy=efficiency.energy,
         cost=_cost(record, training),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.statistics import Interval
-from benchmark.report.entries import software, trainings
+from benchmark.report.entries import software, title, trainings
 from benchmark.report.schema import Absent, Entry, Pair, Record
 
 SHOWN = 3
@@ -12,14 +12,17 @@ SHOWN = 3
 NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
 
 
-def summary(accelerators: Sequence[Entry | Absent], pairs: Sequence[Pair]) -> str:
-    """The comparison in one sentence."""
+def summary(
+    accelerators: Sequence[Entry | Absent], pairs: Sequence[Pair], machines: Sequence[Entry]
+) -> str:
+    """The comparison in a sentence, and the fastest of other machines in another one."""
     present = [entry for entry in accelerators if isinstance(entry, Entry)]
     if not present:
-        return NOTHING
+        return NOTHING + _elsewhere(machines)
     absent = [entry.label for entry in accelerators if isinstance(entry, Absent)]
     sentence = _alone(present[0]) if len(present) == 1 else _among(present, pairs)
-    return f"{sentence}; {' and '.join(absent)} not measured." if absent else f"{sentence}."
+    end = f"; {' and '.join(absent)} not measured." if absent else "."
+    return sentence + end + _elsewhere(machines)
 
 
 def flags(entries: Mapping[str, Entry], reference: Record | None) -> list[str]:
@@ -54,6 +57,19 @@ def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
         doubts[f"A control of other {', '.join(unlike)}"] = [name]
     parted = [n for n, run in trainings(name, entry).items() if not run.replay.bitwise]
     return {**doubts, "Not reproduced": parted} if parted else doubts
+
+
+def _elsewhere(machines: Sequence[Entry]) -> str:
+    """The fastest of those that may be compared, and how many there are; empty without any."""
+    alike = [entry for entry in machines if not entry.throughput.not_compared]
+    if not alike:
+        return ""
+    best = max(alike, key=lambda entry: entry.throughput.images_per_second.estimate)
+    rate = numbers.estimate(best.throughput.images_per_second)
+    where = f"{best.device}, {title(best.label, best.machine)}"
+    if len(alike) == 1:
+        return f" On another machine {where}, trains {rate} images/s."
+    return f" The fastest of {len(alike)} on other machines, {where}, trains {rate} images/s."
 
 
 def _alone(entry: Entry) -> str:

@@ -14,10 +14,10 @@ from benchmark.common.parameters import DataParameters
 from benchmark.common.results import Results
 from benchmark.data.folder import decode
 from benchmark.report import record
+from benchmark.report.schema import Record
 
-SHOWN, PAIRS, WORST = 24, 4, 8
-"""Images on the contact sheet, pairs of classes that are mistaken for each other, and classes that
-fail most."""
+SHOWN, PAIRS = 24, 4
+"""Images on the contact sheet, and pairs of classes that are mistaken for each other."""
 SIDE = 112
 """Height and width of a copy, in pixels."""
 
@@ -55,24 +55,26 @@ class Confusion:
 class Sheets:
     """What a page shows of the test split."""
 
+    label: str
+    """The accelerator that was trained on."""
     contact: list[Picture]
     confusions: list[Confusion]
-    worst: list[tuple[str, int, int]]
-    """Classes of which the fewest images are found: name, found, and images."""
+    recalls: list[tuple[str, int, int]]
+    """Every class, the one that fails most first: name, found, and images."""
 
 
-def sheets(data: DataParameters, name: str) -> Sheets:
-    """Of the training on accelerator `name`.
+def sheets(data: DataParameters, trained: Record) -> Sheets:
+    """Of the training on an accelerator.
 
     Raises:
         UserError: an image of the test split is missing or unreadable.
     """
-    rows = record.rows(Results(name).own.predictions)
+    rows = record.rows(Results(trained.name).own.predictions)
     root = Path(data.root) / "test"
     spread = [rows[place * len(rows) // SHOWN] for place in range(min(SHOWN, len(rows)))]
     contact = [_picture(root, row) for row in spread]
-    worst = [found for found in sorted(record.recalls(rows), key=_share) if _share(found) < 1]
-    return Sheets(contact, _confusions(root, rows), worst[:WORST])
+    recalls = sorted(record.recalls(rows), key=_share)
+    return Sheets(trained.label, contact, _confusions(root, rows), recalls)
 
 
 def _share(found: tuple[str, int, int]) -> float:

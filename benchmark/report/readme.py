@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
+from benchmark.common import numbers
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, table
 from benchmark.common.numbers import duration
 from benchmark.common.results import REPORTS
 from benchmark.report.schema import Absent, Comparison, Entry
-from benchmark.report.wording import rate, share
+from benchmark.report.wording import share
 
 README = Path("README.md")
 MARKED = re.compile(r"<!-- results of machine (\w*) -->\n.*<!-- end of results -->\n", re.DOTALL)
@@ -47,7 +48,7 @@ def _cells(entry: Entry | Absent) -> list[str]:
     return [
         entry.label,
         literal(entry.device),
-        rate(entry.throughput.images_per_second),
+        numbers.interval(entry.throughput.images_per_second),
         share(training.test_accuracy),
         share(control.test_accuracy) if control else "-",
         f"{duration(training.seconds)}, {training.epochs} epochs",

@@ -9,13 +9,22 @@ from benchmark.common.parameters import (
 )
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
-from benchmark.report import charts, comparison, markdown, page, pictures, record, tables, terminal
+from benchmark.report import (
+    charts,
+    comparison,
+    markdown,
+    page,
+    pictures,
+    record,
+    sections,
+    tables,
+    terminal,
+)
 from benchmark.report.schema import Record, TrainingRecord
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: write comparison.json, metrics.json, results.csv, report.md, report.html and the
-    charts.
+    """The stage: write comparison.json, the tables, report.md, report.html and the charts.
 
     Raises:
         UserError: another stage has not run yet, an image is missing, or a file of another
@@ -27,16 +36,20 @@ def run(parameters: Parameters) -> None:
     others = record.read_others(present)
     dataset = read_result(DATASET, DATASET_RESULT)
     compared = comparison.build(own, others, controls, dataset, parameters.report)
-    drawn = charts.draw(present, controls, compared)
     said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
-    shown = pictures.sheets(parameters.data, present[0].name) if present else None
+    shown = pictures.sheets(parameters.data, present[0]) if present else None
+    drawn = charts.draw(present, controls, compared, shown.recalls if shown else [])
+    view = sections.view(compared, said, shown)
     write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
     write_json(REPORTS / "metrics.json", tables.metrics(compared))
     write_csv(REPORTS / "results.csv", tables.HEADER, tables.rows(compared))
+    runs = charts.trainings(present, controls)
+    write_csv(REPORTS / "losses.csv", tables.LOSS_HEADER, tables.losses(runs))
+    write_csv(REPORTS / "accuracies.csv", tables.ACCURACY_HEADER, tables.accuracies(runs))
     for name, chart in drawn.items():
         write_text(REPORTS / f"{name}.svg", chart)
-    write_text(REPORTS / "report.md", markdown.render(compared, said))
-    write_text(REPORTS / "report.html", page.render(compared, said, drawn, shown))
+    write_text(REPORTS / "report.md", markdown.render(view))
+    write_text(REPORTS / "report.html", page.render(view, drawn))
     terminal.show(compared, str(REPORTS / "report.html"))
 
 

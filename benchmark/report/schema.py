@@ -300,6 +300,8 @@ class Entry(Result):
     utilisation: Interval | None
     """Achieved FLOP/s over the best that convolutions and matrix products reach; null if that is
     not known."""
+    vendor_utilisation: Interval | None
+    """Achieved FLOP/s over what the vendor promises; null if that is not known."""
     peak_memory: Memory
     """Most memory in use."""
     energy: Energy

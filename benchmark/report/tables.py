@@ -1,9 +1,9 @@
-"""The comparison as flat tables: for DVC's metrics, and a line for each accelerator and machine."""
+"""Flat tables: DVC's metrics and plots, and a line for each accelerator and machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmark.report.schema import Comparison, Entry
+from benchmark.report.schema import Comparison, Entry, TrainingRecord
 
 HEADER = (
     "machine", "accelerator", "device", "images_per_second", "images_per_second_low",
@@ -11,6 +11,8 @@ HEADER = (
     "test_accuracy_high", "training_seconds", "seconds_to_target", "cost_per_million_images",
     "currency",
 )  # fmt: skip
+LOSS_HEADER = ("run", "step", "train_loss")
+ACCURACY_HEADER = ("run", "epoch", "val_accuracy")
 PLACES = 4
 """Decimals of a figure: four digits of a share of 1, and of a slow rate."""
 
@@ -26,6 +28,18 @@ def rows(comparison: Comparison) -> list[list[Any]]:
     entries = [*comparison.present, *comparison.machines]
     fastest = sorted(entries, key=_rate, reverse=True)
     return [_row(entry) for entry in fastest]
+
+
+def losses(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
+    """A line as LOSS_HEADER says for each step of each run."""
+    return [[name, step, x] for name, run in runs.items() for step, x in enumerate(run.losses)]
+
+
+def accuracies(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
+    """A line as ACCURACY_HEADER says for each epoch of each run."""
+    return [
+        [name, epoch, x] for name, run in runs.items() for epoch, x in enumerate(run.accuracies)
+    ]
 
 
 def _rate(entry: Entry) -> float:

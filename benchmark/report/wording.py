@@ -1,7 +1,7 @@
 """Figures in words, the same in Markdown and on the page."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.formatting import p_value
@@ -9,19 +9,35 @@ from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import title
 from benchmark.report.headline import few
-from benchmark.report.schema import Accuracy, Comparison, Cost, Entry, Pair, Speed, TrainingEntry
-from benchmark.throughput.schema import Energy, Memory, NotMeasured, Overhead, Precision
+from benchmark.report.schema import (
+    Accuracy,
+    Comparison,
+    Cost,
+    Entry,
+    Pair,
+    SeedsEntry,
+    Speed,
+    TrainingEntry,
+)
+from benchmark.throughput.schema import (
+    Energy,
+    Memory,
+    NotMeasured,
+    Overhead,
+    Precision,
+    StepShares,
+)
 from benchmark.training.schema import Replay
 
 INTERVALS = (
-    "Brackets are 95 % intervals. That of a speed is of the median process of one session of "
-    "measuring. Another session on the same machine may be faster or slower; a ratio's interval "
-    "covers that only where three sessions or more of both are recorded. That of an accuracy "
-    "covers the choice of test images, for the one model that was trained."
+    "An interval of a speed is of the median process of one session. Another session on the same "
+    "machine may be faster or slower; the interval of a ratio covers that only where both have "
+    "three recorded sessions or more. An interval of an accuracy covers the choice of test images, "
+    "for the one model that was trained."
 )
 PAIRS = (
-    "Each claim is about two trained models: one training of each is compared. `No difference "
-    "detected` does not mean equal: the test images may be too few to show one."
+    "Each of these lines compares two trained models, one training of each. No difference detected "
+    "does not mean equal: the test images may be too few to show one."
 )
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
@@ -30,6 +46,42 @@ RATIOS = {
     "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
     "input_over_baseline_input": "Loader / ImageFolder loader, per core (bytes / finished floats)",
 }
+QUESTIONS = {
+    "trainer_over_loop": "What does Lightning cost?",
+    "trainer_over_compute": "What does input cost?",
+    "trainer_over_baseline": "Is it faster than the usual way?",
+    "compute_over_nondeterministic": "What do deterministic kernels cost?",
+    "input_over_baseline_input": "Is the loader faster than the usual one?",
+}
+PARTS = {"compute": "computing", "input": "input", "lightning": "Lightning"}
+TURNS = "Both took turns, block by block. Below 1 the first is slower, above 1 it is faster."
+EFFICIENCY = (
+    "Utilisation: FLOP/s of training over the best that convolutions and matrix products reached "
+    "on this device, and over what its vendor promises. Lightning's overhead: with a model that "
+    "computes next to nothing. Decoding: building the decode cache, once."
+)
+DIGESTS = (
+    "Equal digests prove that accelerators began with the same weights and saw the same samples in "
+    "the same order. Those of pixels are of the first batches."
+)
+MACHINES = (
+    "The fastest first. A machine's name is a digest of its hardware. Results are compared with "
+    "those of the reference, bits and accuracy."
+)
+TERMS = (
+    ("Images/s", "throughput: training images that pass forward, backward and the optimizer."),
+    ("95% confidence interval", "of 100 such intervals, about 95 hold the true value."),
+    ("Session", "one run of the throughput stage: several processes, one after the other."),
+    ("Undisturbed", "the rate that the fastest fifth of each process's blocks reaches."),
+    ("Noise floor", "the Trainer against itself. A ratio as near to 1 as this says nothing."),
+    ("Plain loop", "the same training in plain PyTorch, without Lightning."),
+    ("Resident batch", "training on one batch that stays on the device: no input."),
+    ("ImageFolder loop", "the same training with torchvision's ImageFolder, as most write it."),
+    ("Control", "the same training from random weights; all layers are trained."),
+    ("Target", "the validation accuracy to which time is counted: `report.target_accuracy`."),
+    ("Replay", "the first steps once more, in a new process, compared bit for bit."),
+    ("Digest", "sha256 of what something holds: equal digests mean equal bits."),
+)
 
 
 def goal(target: float) -> str:
@@ -47,20 +99,15 @@ def against(speed: Speed) -> str:
     return found if speed.detectable else f"no difference detected: {found}"
 
 
-def ratio(found: Interval) -> str:
-    """A ratio with its interval."""
-    return numbers.interval(found)
+def ratio(found: Interval | None) -> str:
+    """A ratio with its interval, if it was measured."""
+    return numbers.interval(found) if found else "not measured"
 
 
 def speed(found: Speed) -> str:
     """Images per second with their interval, and a warning if they are not stable."""
-    said = rate(found.images_per_second)
+    said = numbers.interval(found.images_per_second)
     return said if found.verdict.stable else f"{said}, unstable"
-
-
-def rate(found: Interval) -> str:
-    """Images per second with their interval."""
-    return numbers.interval(found)
 
 
 def share(found: Interval | Accuracy | None) -> str:
@@ -73,16 +120,31 @@ def share(found: Interval | Accuracy | None) -> str:
 def sureness(found: Speed) -> str:
     """Whether something disturbed the measurement, how narrow its intervals are, and how much
     sessions differ."""
-    measured = f"measured on {found.date}"
-    return f"{found.verdict}; {measured}; {_precision(found.precision)}; {_sessions(found)}"
+    return f"{found.verdict}; {_precision(found.precision)}; {_sessions(found)}."
+
+
+def limit(found: StepShares) -> str:
+    """What takes most of a step."""
+    name, most = max(found, key=lambda item: item[1].estimate)
+    return f"{PARTS[name]} limits the speed: it takes {most.estimate:.1%} of a training step."
+
+
+def shares(found: StepShares) -> str:
+    """Every part of a step with its interval."""
+    return ", ".join(part(each, name) for name, each in found)
+
+
+def part(found: Interval, name: str) -> str:
+    """A part of a step with its interval."""
+    return f"{PARTS[name]} {share(found)}"
 
 
 def _precision(found: Precision) -> str:
     of = "the rate" if found.of == "trainer" else RATIOS[found.of]
     after = f"after {duration(found.seconds)}"
     if found.met:
-        return f"every interval at most {found.asked:.0%} wide {after}, as asked"
-    return f"the interval of {of} {found.width:.1%} wide {after}, {found.asked:.0%} was asked"
+        return f"{after} every interval was at most {found.asked:.0%} wide, as asked"
+    return f"{after} the interval of {of} was {found.width:.1%} wide, {found.asked:.0%} was asked"
 
 
 def _sessions(found: Speed) -> str:
@@ -110,15 +172,63 @@ def first_step(found: Speed) -> str:
 
 def decoding(found: Interval | NotMeasured) -> str:
     """Images per second while the decode cache is built."""
-    return rate(found) if isinstance(found, Interval) else f"unavailable: {found.reason}"
+    if isinstance(found, NotMeasured):
+        return f"unavailable: {found.reason}"
+    return numbers.interval(found)
 
 
-def commonest(comparison: Comparison) -> str:
-    """What an accuracy must be better than; empty where nothing was trained."""
-    if not comparison.present:
-        return ""
-    part = comparison.present[0].training.commonest_class
-    return f" Always naming the commonest class would give {part:.1%}."
+def commonest(training: TrainingEntry) -> str:
+    """What an accuracy is of, and what it must be better than."""
+    return (
+        "Accuracy is that of the epoch with the lowest validation loss, on "
+        f"{training.test_accuracy.images:,} test images. Always naming the commonest class would "
+        f"give {training.commonest_class:.1%}."
+    )
+
+
+def gains(entry: Entry) -> list[tuple[str, str]]:
+    """What the weights bring, against the control; nothing without one."""
+    if not entry.control:
+        return []
+    one, other = (each.test_accuracy.estimate for each in (entry.training, entry.control))
+    alike = ", ".join(
+        f"{name.replace('_', ' ')} {'equal' if equal else 'different'}"
+        for name, equal in entry.control.alike
+    )
+    gain = f"{(one - other) * 100:+.1f} points against its control ({alike})."
+    return [(entry.label, gain)]
+
+
+def seeds(found: SeedsEntry, comparison: Comparison) -> str:
+    """What the runs of several seeds have in common."""
+    count = len(found.runs)
+    return (
+        f"over {count} seeds, mean test accuracy {share(found.mean)}, all on the same test images, "
+        f"standard deviation {found.std * 100:.1f} points; {found.reached} of {count} runs reached "
+        f"{goal(comparison.target_accuracy)}."
+    )
+
+
+def course(label: str, training: TrainingEntry) -> str:
+    """The training loss at both ends."""
+    ends = [
+        f"{loss:.3g}" if loss is not None else "no number"
+        for loss in (training.train_loss.first, training.train_loss.last)
+    ]
+    return f"{label} from {' to '.join(ends)} in {training.steps} steps"
+
+
+def steps(label: str, found: Mapping[str, float]) -> str:
+    """The times of single steps."""
+    if not found:
+        return f"{label} not known"
+    middle, low, high = (duration(found[name]) for name in ("p50", "p5", "p95"))
+    return f"{label} {middle}, nine of ten from {low} to {high}"
+
+
+def recall(name: str, right: int, images: int) -> str:
+    """How many images of a class are found."""
+    return f"{right} of {images} ({name})"
 
 
 def to_target(training: TrainingEntry) -> str:
@@ -144,24 +254,19 @@ def energy(found: Energy) -> str:
     return f"{numbers.interval(joules, 'J')} an image"
 
 
-def cost(found: Cost | None) -> str:
-    """Of a million images."""
+def costs(found: Cost | None) -> list[str]:
+    """Of a million images, of the whole training, and until the target accuracy."""
     if found is None:
-        return "set report.price_per_hour"
-    return numbers.interval(found.per_million_images, found.currency)
+        return ["no price"] * 3
+    million = numbers.interval(found.per_million_images, found.currency)
+    training, target = (
+        "not reached" if cost is None else f"{numbers.number(cost)} {found.currency}"
+        for cost in (found.training, found.to_target)
+    )  # fmt: skip
+    return [million, training, target]
 
 
-def training_cost(found: Cost | None) -> str:
-    """Of the whole training, and until the target accuracy."""
-    if found is None:
-        return "set report.price_per_hour"
-    whole = f"{numbers.number(found.training)} {found.currency}"
-    if found.to_target is None:
-        return f"{whole}, without reaching the target"
-    return f"{whole}, {numbers.number(found.to_target)} {found.currency} to the target"
-
-
-def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:
+def swept(present: Sequence[Entry]) -> Iterator[tuple[str, str, str, str]]:
     """Accelerator, point, outcome and ratio to the run's own settings of all in the sweeps."""
     for entry in present:
         for point in entry.throughput.sweep:
@@ -170,7 +275,7 @@ def swept(present: Sequence[Entry]) -> Iterable[tuple[str, str, str, str]]:
                 yield entry.label, what, f"{point.status}: {point.reason}", "-"
             else:
                 against = ratio(point.ratio) if point.ratio else str(point.reason)
-                yield entry.label, what, rate(point.images_per_second), against
+                yield entry.label, what, numbers.interval(point.images_per_second), against
 
 
 def replayed(found: Replay) -> str:

@@ -3,12 +3,15 @@
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from lightning_fabric.utilities.throughput import get_available_flops
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -59,7 +62,21 @@ def peak(accelerator: str, precision: str) -> Peak:
         best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
         if seconds > PEAK_SECONDS:
             break
-    return Peak(flops_per_second=best[0], of=best[1])
+    return Peak(
+        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
+    )
+
+
+def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
+    """What the vendor promises, in FLOP/s, as Lightning lists it; None for what it does not list
+    and for TPUs in other than 16 bits, of which it does not say so. It reads the device's name,
+    and fails at some."""
+    if device.type == "xla" and dtype is not torch.bfloat16:
+        return None
+    with warnings.catch_warnings(), suppress(KeyError, IndexError, AttributeError, RuntimeError):
+        warnings.simplefilter("ignore")
+        return get_available_flops(device, dtype)
+    return None
 
 
 def peak_memory(accelerator: str) -> Memory:

@@ -62,6 +62,8 @@ class Peak(Result):
     """Floating-point operations per second."""
     of: str
     """The operation that reached it."""
+    vendor_flops_per_second: float | None = None
+    """What the vendor promises in this precision, where Lightning knows it."""
 
 
 class Overhead(Result):
@@ -241,6 +243,8 @@ class Efficiency(Result):
     """The best rate of convolutions and matrix products, measured once in a process of its own."""
     utilisation: Interval | None = None
     """Achieved over best; null if the peak is not known."""
+    vendor_utilisation: Interval | None = None
+    """Achieved over what the vendor promises; null if that is not known."""
     peak_memory: Memory
     """The most of all processes."""
     energy: Energy

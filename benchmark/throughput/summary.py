@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.statistics import interval, percentiles
+from benchmark.common.statistics import Interval, interval, percentiles
 from benchmark.machine.accelerators import Accelerator
 from benchmark.throughput import efficiency, measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
@@ -112,16 +112,21 @@ def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTime
 def _efficiency(parameters: Parameters, found: Found, classes: int) -> Efficiency:
     flops, peak = efficiency.flops_per_image(parameters, classes), found.profile.peak
     achieved = [flops * process.rate("trainer") for process in found.processes]
-    most = peak.flops_per_second if isinstance(peak, Peak) else None
+    known = peak if isinstance(peak, Peak) else None
     return Efficiency(
         flops_per_image=flops,
         flops_per_second=interval(achieved),
         peak=peak,
-        utilisation=interval([each / most for each in achieved]) if most else None,
+        utilisation=_part(achieved, known.flops_per_second if known else None),
+        vendor_utilisation=_part(achieved, known.vendor_flops_per_second if known else None),
         peak_memory=_memory([process.measurement.memory for process in found.processes]),
         energy=_energy(found.processes),
         decoding=found.profile.decoding,
     )
+
+
+def _part(achieved: Sequence[float], most: float | None) -> Interval | None:
+    return interval([each / most for each in achieved]) if most else None
 
 
 def _memory(memories: Sequence[Memory]) -> Memory:

@@ -2,11 +2,15 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmark.machine import lock
 from benchmark.machine.lock import measuring_lock
+from tests import REPOSITORY
 
 
 def hold(ready: Any, done: Any) -> None:
@@ -62,3 +66,16 @@ def test_jobs_with_temporary_directories_of_their_own_have_one_lock(tmp_path: Pa
         found.add(child.stdout.strip())
     assert len(found) == 1
     assert not found.pop().startswith(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("measured", [True, False])
+def test_tests_beside_a_measurement_say_that_they_disturb_it(
+    measured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", str(tmp_path))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:xdist", __file__]
+    with measuring_lock() if measured else nullcontext():
+        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout
+    assert ("A measurement is running on this machine." in done.stdout) == measured

@@ -1,7 +1,10 @@
 """The page in a real browser, where there is one: `apt install chromium`."""
 
+import html
 import html.parser
+import json
 import os
+import re
 import shutil
 import socketserver
 import subprocess
@@ -11,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.report import page, sections
+from benchmark.report.charts import draw
+from benchmark.report.schema import Record
+from tests.report.golden import CASES, FACTS, compared
 from tests.report.made import write_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -26,7 +33,7 @@ QUIET = (
 OWN = (
     "//update.googleapis.com/", "//clients2.google.com/", " update.googleapis.com:443",
     " clients2.google.com:443", " accounts.google.com:443", ".gvt1.com",
-    " optimizationguide-pa.googleapis.com:443",
+    " optimizationguide-pa.googleapis.com:443", " www.google.com:443",
 )  # fmt: skip
 """Where Chromium asks for updates, for the time, and for its account, whatever it is told."""
 
@@ -109,8 +116,66 @@ def test_the_page_asks_nobody_and_its_charts_have_words(pages, tmp_path, proxy) 
     elements = Elements(document).found
     charts = [attributes for tag, attributes in elements if tag == "svg"]
     pictures = [attributes for tag, attributes in elements if tag == "img"]
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
     assert pictures
     assert all(picture["alt"] for picture in pictures)
     assert not [tag for tag, _ in elements if tag in ("script", "link", "iframe", "object")]
+
+
+MEASURE = """
+<script>
+addEventListener("load", () => {
+  const frame = document.querySelector("iframe"), inner = frame.contentDocument;
+  const cut = [...inner.querySelectorAll("body *")].filter(each => {
+    const box = each.getBoundingClientRect();
+    if (box.width < 2 || each.closest("svg svg, defs, thead")) return false;
+    const clipped = !(each instanceof frame.contentWindow.SVGElement)
+      && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0;
+    return box.right > frame.clientWidth + 1 || box.left < -1 || clipped;
+  });
+  document.title = JSON.stringify(cut.map(each => each.outerHTML.slice(0, 90)));
+});
+</script>
+"""
+"""Names the elements that reach beyond the frame, or hold more than they show."""
+
+
+def cut(shown: str, width: int, proxy: Proxy, folder: Path) -> list[str]:
+    """What is cut where the page is so many pixels wide. Its rule against scripts is taken out."""
+    free = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", shown)
+    frame = f'<iframe width="{width}" height="900" srcdoc="{html.escape(free)}"></iframe>'
+    outer = folder / "outer.html"
+    outer.write_text(f"<!doctype html><title></title>{MEASURE}{frame}", encoding="utf-8")
+    document = opened(outer, proxy, folder / "profile")
+    title = re.search(r"<title>(.*?)</title>", document, flags=re.DOTALL)
+    assert title
+    found: list[str] = json.loads(html.unescape(title.group(1)))
+    return found
+
+
+def test_what_is_cut_would_be_noticed(tmp_path: Path, proxy: Proxy) -> None:
+    page = '<p style="width: 700px">wide</p><p>narrow</p><p style="width: 9px">enormous</p>'
+    wide, narrow = cut(page, 500, proxy, tmp_path)
+    assert wide.startswith('<p style="width: 700px">')
+    assert narrow.startswith('<p style="width: 9px">')
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("three", 360), ("three", 500), ("names", 360), ("machines", 500), ("machines", 1280)],
+)
+def test_nothing_is_cut_on_a_phone_or_a_screen(
+    name: str, width: int, tmp_path: Path, proxy: Proxy
+) -> None:
+    """With charts, which the goldens leave out."""
+    assert cut(drawn(name), width, proxy, tmp_path) == []
+
+
+def drawn(name: str) -> str:
+    """The page of a golden case."""
+    own, _, controls, sheets = CASES[name]()
+    present = [each for each in own if isinstance(each, Record)]
+    found = compared(name)
+    charts = draw(present, controls, found, sheets.recalls if sheets else [])
+    return page.render(sections.view(found, FACTS, sheets), charts)

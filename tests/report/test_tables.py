@@ -4,9 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.parameters import ReportParameters
+from benchmark.common.results import Results
 from benchmark.report.record import MACHINES
 from benchmark.report.tables import HEADER
-from tests.report.made import record, write_absent, write_exported, write_results
+from tests.report.made import (
+    record,
+    training,
+    write_absent,
+    write_exported,
+    write_results,
+    write_training,
+)
 
 ASKED = ReportParameters(
     target_accuracy=0.6, margin=0.05, price_per_hour={"cpu": 36.0}, currency="EUR"
@@ -14,8 +22,12 @@ ASKED = ReportParameters(
 
 
 def written() -> tuple[dict[str, Any], list[dict[str, str]]]:
-    with Path("reports/results.csv").open(newline="") as file:
-        return json.loads(Path("reports/metrics.json").read_text()), list(csv.DictReader(file))
+    return json.loads(Path("reports/metrics.json").read_text()), read("results.csv")
+
+
+def read(name: str) -> list[dict[str, str]]:
+    with Path("reports", name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_metrics_are_flat_and_few(pages) -> None:
@@ -60,3 +72,15 @@ def test_without_an_accelerator_there_are_none(pages) -> None:
     write_absent("gpu")
     pages("gpu")
     assert written() == ({}, [])
+
+
+def test_every_step_and_epoch_of_every_run_is_in_the_plots(pages) -> None:
+    write_results("cpu")
+    write_training(Results("cpu").control, training(losses=(4.0, 3.0), accuracies=(0.1, 0.1, 0.2)))
+    write_absent("gpu")
+    pages("cpu", "gpu", controls=("cpu",))
+    losses = read("losses.csv")
+    assert [row["run"] for row in losses] == ["cpu"] * 12 + ["cpu, random weights (control)"] * 2
+    assert losses[12] == {"run": losses[12]["run"], "step": "0", "train_loss": "4.0"}
+    accuracies = read("accuracies.csv")
+    assert [row["val_accuracy"] for row in accuracies] == ["0.3", "0.7", "0.8", "0.1", "0.1", "0.2"]

@@ -32,6 +32,26 @@ def test_a_peak_is_above_any_product_of_matrices(precision: str) -> None:
     seconds = efficiency._seconds("cpu", lambda: side @ side)
     assert peak.flops_per_second > 0.5 * 2 * 256**3 / seconds
     assert "matrix product" in peak.of or "convolution" in peak.of
+    assert peak.vendor_flops_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA Nobody Knows", None),
+        ("NVIDIA GeForce RTX", None),  # Lightning takes its fourth word
+    ],
+)
+def test_what_a_vendor_promises_is_looked_up(monkeypatch, name: str, flops: float | None) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: name)
+    assert efficiency.vendor_peak(torch.device("cuda"), torch.bfloat16) == flops
+
+
+def test_of_a_tpu_only_the_promise_in_16_bits_is_known(monkeypatch) -> None:
+    monkeypatch.setattr(efficiency, "get_available_flops", lambda *_: 275e12)
+    assert efficiency.vendor_peak(torch.device("xla"), torch.bfloat16) == 275e12
+    assert efficiency.vendor_peak(torch.device("xla"), torch.float32) is None
 
 
 def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:

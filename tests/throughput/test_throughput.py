@@ -13,6 +13,7 @@ from benchmark.throughput.schema import (
     Measurement,
     Memory,
     NotMeasured,
+    Peak,
     Place,
     Throughput,
 )
@@ -145,6 +146,17 @@ def test_what_is_measured_besides_voids_nothing(change, workspace, planned, monk
     assert result.efficiency.peak.reason == "cpu: the profile's process ended with status 1."
     assert result.efficiency.decoding == result.efficiency.peak == result.trainer.overhead
     assert result.efficiency.utilisation is None
+
+
+def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
+    change, workspace, planned, monkeypatch
+) -> None:
+    peak = Peak(flops_per_second=1e12, of="a product", vendor_flops_per_second=4e12)
+    monkeypatch.setattr(launch, "profile", lambda *_: profile(peak=peak))
+    found = measured(change()).efficiency
+    expected = 10 * found.flops_per_image / 1e12
+    assert found.utilisation.estimate == pytest.approx(expected)
+    assert found.vendor_utilisation.estimate == pytest.approx(expected / 4)
 
 
 PROFILE = launch.profile

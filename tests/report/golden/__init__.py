@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.parameters import ReportParameters
-from benchmark.report import comparison, markdown, page
+from benchmark.report import comparison, markdown, page, sections
 from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
 from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
@@ -102,7 +102,7 @@ def names() -> Case:
         [record(device="<i>CPU|</i> [x](y)")],
         [],
         {},
-        Sheets(contact, mixed, [(NAMES[0], 1, 4), (NAMES[2], 3, 4)]),
+        Sheets("cpu", contact, mixed, [(NAMES[0], 1, 4), (NAMES[2], 3, 4), (NAMES[3], 4, 4)]),
     )
 
 
@@ -130,11 +130,12 @@ def forms(name: str) -> dict[str, str]:
     found, sheets = compared(name), CASES[name]()[-1]
     chart = losses({})
     empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
-    charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep"), empty)
+    charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep", "classes"), empty)
+    view = sections.view(found, FACTS, sheets)
     return {
         "json": _json(found.model_dump(mode="json")),
-        "md": markdown.render(found, FACTS),
-        "html": page.render(found, FACTS, charts, sheets),
+        "md": markdown.render(view),
+        "html": page.render(view, charts),
     }
 
 

@@ -1,0 +1,50 @@
+"""What a reader can do next, from what the comparison shows."""
+
+from collections.abc import Iterator
+
+from benchmark.report.schema import Absent, Comparison, Entry
+from benchmark.report.sessions import LEAST
+from benchmark.report.view import Marked
+
+RUN = "`.venv/bin/python -m benchmark"
+SHARE = 0.1
+"""Part of a step from which it is worth an attempt to shorten it."""
+
+
+def steps(comparison: Comparison) -> list[Marked]:
+    """A line for each step."""
+    return [Marked(line) for line in _lines(comparison)]
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    same: dict[str, list[str]] = {}
+    for entry in comparison.present:
+        for line in _entry(entry):
+            same.setdefault(line, []).append(entry.label)
+    yield from (f"{', '.join(labels)}: {line}" for line, labels in same.items())
+    absent = [entry.label for entry in comparison.accelerators if isinstance(entry, Absent)]
+    if absent:
+        yield (
+            f"To add {' or '.join(absent)}: run `make repro` and {RUN} export` on a machine that "
+            "has it, and commit the file that this writes under `reports/machines/`."
+        )
+    if comparison.present:
+        yield f"After a change of the code: {RUN} duel HEAD` tells whether training got slower."
+
+
+def _entry(entry: Entry) -> Iterator[str]:
+    found = entry.throughput
+    if found.verdict.advice:
+        yield f"the speed is unstable: {found.verdict.advice}."
+    elif not found.precision.met:
+        yield "for narrower intervals raise `throughput.budget_seconds`."
+    if found.sessions < LEAST:
+        yield (
+            f"measure in {LEAST} sessions and run {RUN} export` after each: the report then knows "
+            "how much sessions differ."
+        )
+    if found.step_shares:
+        if found.step_shares.input.estimate > SHARE:
+            yield "input takes much of a step: raise `data.num_workers`."
+        elif not found.sweep:
+            yield "to look for faster settings, list some in `throughput.sweep`."

@@ -1,0 +1,53 @@
+"""What a reader is told to do next."""
+
+from typing import Any
+
+import pytest
+
+from benchmark.report import advice, comparison
+from benchmark.throughput.schema import Precision, StepShares
+from tests.report.golden import ASKED, DATASET
+from tests.report.made import DISTURBED, absent, around, record
+
+WIDE = Precision(of="trainer", width=0.07, asked=0.03, seconds=240.0)
+HUNGRY = StepShares(compute=around(0.7, 0.1), input=around(0.25, 0.1), lightning=around(0.05, 0.1))
+
+
+def said(*own: Any) -> str:
+    compared = comparison.build(own, [], {}, DATASET, ASKED)
+    return "\n".join(advice.steps(compared))
+
+
+@pytest.mark.parametrize(
+    ("measured", "line"),
+    [
+        ({"verdict": DISTURBED}, "cpu: the speed is unstable: end it and repeat."),
+        ({"precision": WIDE}, "cpu: for narrower intervals raise `throughput.budget_seconds`."),
+        ({}, "cpu: to look for faster settings, list some in `throughput.sweep`."),
+        ({}, "cpu: measure in 3 sessions and run `.venv/bin/python -m benchmark export`"),
+    ],
+)
+def test_a_line_is_said_where_it_helps(measured: dict[str, Any], line: str) -> None:
+    assert line in said(record(measured=measured))
+    if measured:
+        assert line not in said(record())
+
+
+def test_who_waits_for_input_is_told_how_to_wait_less() -> None:
+    found = record()
+    trainer = found.throughput.trainer.model_copy(update={"step_shares": HUNGRY})
+    line = "cpu: input takes much of a step: raise `data.num_workers`."
+    assert line in said(record(measured={"trainer": trainer}))
+    assert line not in said(found)
+
+
+def test_one_line_serves_all_that_it_is_about() -> None:
+    lines = said(record(), record("gpu"), absent("tpu"), absent("xla"))
+    assert "cpu, gpu: to look for faster settings" in lines
+    assert lines.count("throughput.sweep") == 1
+    assert "To add tpu or xla: run `make repro`" in lines
+
+
+def test_where_nothing_ran_only_that_can_be_mended() -> None:
+    [line] = said(absent("gpu")).splitlines()
+    assert line.startswith("To add gpu:")

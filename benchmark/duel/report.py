@@ -18,7 +18,7 @@ def as_markdown(names: tuple[str, str], accelerator: str, verdict: Verdict) -> s
     return (
         f"# Training throughput, side by side\n\n{table(header, [row])}\n\n{verdict}.\n\n"
         "Both revisions trained in turns, block by block, in new processes for each pair. The "
-        "interval is one for all looks together (95 %).\n"
+        "interval is one for all looks together (95%).\n"
     )
 
 

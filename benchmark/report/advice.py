@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
-from benchmark.report.schema import Absent, Comparison, Entry
+from benchmark.common import numbers
+from benchmark.report.schema import Absent, Comparison, Entry, Speed
 from benchmark.report.sessions import LEAST
 from benchmark.report.view import Marked
+from benchmark.throughput.schema import SweepPoint
 
 RUN = "`.venv/bin/python -m benchmark"
 SHARE = 0.1
@@ -43,8 +45,23 @@ def _entry(entry: Entry) -> Iterator[str]:
             f"measure in {LEAST} sessions and run {RUN} export` after each: the report then knows "
             "how much sessions differ."
         )
-    if found.step_shares:
-        if found.step_shares.input.estimate > SHARE:
-            yield "input takes much of a step: raise `data.num_workers`."
-        elif not found.sweep:
-            yield "to look for faster settings, list some in `throughput.sweep`."
+    if entry.training.best_epoch + 1 == entry.training.epochs:
+        yield "the last epoch was the best one: raise `train.max_epochs`."
+    yield from _faster(found)
+
+
+def _faster(found: Speed) -> Iterator[str]:
+    """How more speed may be had."""
+    measured = [point for point in found.sweep if point.ratio]
+    best = max(measured, key=_ratio, default=None)
+    if best and best.ratio and best.ratio.low > 1:
+        what = ", ".join(f"{name} {value}" for name, value in best.changes.items())
+        yield f"`{what}` is {numbers.interval(best.ratio)} times as fast: try its accuracy."
+    elif found.step_shares and found.step_shares.input.estimate > SHARE:
+        yield "input takes much of a step: raise `data.num_workers`."
+    elif not found.sweep:
+        yield "to look for faster settings, list some in `throughput.sweep`."
+
+
+def _ratio(point: SweepPoint) -> float:
+    return point.ratio.estimate if point.ratio else 0.0

@@ -10,7 +10,13 @@ from textwrap import shorten
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+)
 
 from benchmark.common import numbers
 from benchmark.common.numbers import duration
@@ -179,18 +185,19 @@ def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], ta
         _times(axes, [second for seconds, _ in curves.values() for second in seconds])
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("time of training; dotted: the target")
+    axes.set_xlabel("time of training (logarithmic); dotted: the target")
     axes.set_ylabel("validation accuracy")
     return _svg(figure, legend=bool(curves))
 
 
 def _times(axes: Axes, seconds: Sequence[float]) -> None:
     """A scale that shows milliseconds and hours alike, with round times from the least to the most
-    and one more at each side."""
+    and one more at each side; with closer ones if these are too few."""
     first, last = bisect_right(TIMES, min(seconds)) - 1, bisect_left(TIMES, max(seconds))
     ticks = TIMES[max(first, 0) : last + 1]
+    thinned = FixedLocator(ticks[:: -(-len(ticks) // TICKS)])
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // TICKS)]))
+    axes.xaxis.set_major_locator(thinned if len(ticks) > 3 else MaxNLocator(5))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _round_time(value)))
 
@@ -271,7 +278,7 @@ def classes(recalls: Sequence[tuple[str, int, int]]) -> str:
     axes.set_xlim(-0.6, max(len(parts), 1) - 0.4)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_ylabel("found")
+    axes.set_ylabel("recall")
     names = [_plain(shorten(name, LONG, placeholder=" …")) for name, _, _ in recalls]
     axes.set_xticks(range(len(names)) if named else [], names if named else [])
     axes.tick_params(axis="x", labelrotation=90, labelsize=7, length=0)

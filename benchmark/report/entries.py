@@ -213,6 +213,7 @@ def _cost(record: Record, training: TrainingEntry) -> Cost | None:
     image, million = record.rate.inverse, 1e6 * second
     return Cost(
         currency=record.price.currency,
+        per_hour=record.price.per_hour,
         per_million_images=Interval(
             million * image.estimate, million * image.low, million * image.high, image.degrees
         ),

@@ -64,7 +64,7 @@ def _elsewhere(machines: Sequence[Entry]) -> str:
     alike = [entry for entry in machines if not entry.throughput.not_compared]
     if not alike:
         return ""
-    best = max(alike, key=lambda entry: entry.throughput.images_per_second.estimate)
+    best = max(alike, key=_speed)
     rate = numbers.estimate(best.throughput.images_per_second)
     where = f"{best.device}, {title(best.label, best.machine)}"
     if len(alike) == 1:
@@ -72,10 +72,10 @@ def _elsewhere(machines: Sequence[Entry]) -> str:
     return f" The fastest of {len(alike)} on other machines, {where}, trains {rate} images/s."
 
 
-def _alone(entry: Entry) -> str:
+def _alone(entry: Entry, faster: str = "") -> str:
     rate, accuracy = entry.throughput.images_per_second, entry.training.test_accuracy
     return (
-        f"{entry.label} trains {numbers.estimate(rate)} images/s and reaches "
+        f"{entry.label} trains {numbers.estimate(rate)} images/s{faster} and reaches "
         f"{accuracy.estimate:.1%} test accuracy{_control(entry)}"
     )
 
@@ -90,33 +90,47 @@ def _control(entry: Entry) -> str:
 def _among(present: Sequence[Entry], pairs: Sequence[Pair]) -> str:
     """The fastest of those that may be compared with the reference, and how equal they are."""
     first = present[0]
-    compared = {e.label: e for e in present[1:] if e.throughput.ratio_to_reference}
-    apart = [e.label for e in present[1:] if e.label not in compared]
-    sentence = _alone(first)
-    if compared:
-        sentence = _lead(first, max(compared.values(), key=lambda e: _ratio(e).estimate))
+    compared = [e for e in present[1:] if e.throughput.ratio_to_reference]
+    apart = [e.label for e in present[1:] if e not in compared]
+    sentence = _lead(first, sorted(compared, key=_speed)[::-1]) if compared else _alone(first)
     if apart:
         sentence += (
             f"; the speed of {' and '.join(apart)} cannot be compared with that of {first.label}"
         )
-    labels = {entry.label for entry in present}
-    kinds = {pair.kind for pair in pairs if labels >= {pair.one, pair.other}}
-    return f"{sentence}; results: {' and '.join(sorted(kinds))}"
+    return f"{sentence}; results: {_kinds({entry.label for entry in present}, pairs)}"
 
 
-def _lead(reference: Entry, best: Entry) -> str:
-    """The faster of the reference and the best of the others, against the other one."""
-    ratio = _ratio(best)
+def _kinds(labels: set[str], pairs: Sequence[Pair]) -> str:
+    """How equal their results are: a kind if it is that of all, else who is meant by each."""
+    kinds: dict[str, list[str]] = {}
+    for pair in pairs:
+        if labels >= {pair.one, pair.other}:
+            kinds.setdefault(pair.kind, []).append(f"{pair.one} and {pair.other}")
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return ", ".join(f"{kind} ({few(names)})" for kind, names in kinds.items())
+
+
+def _lead(reference: Entry, others: Sequence[Entry]) -> str:
+    """The faster of the reference and the best of the others, against the other one, and against
+    the second if that is a third one."""
+    best = others[0]
+    ratio = best.throughput.ratio_to_reference
+    assert ratio
     fast, slow = (best, reference) if ratio.estimate > 1 else (reference, best)
     if not best.throughput.detectable:
         return f"{_alone(fast)}, no difference to {slow.label} detected"
-    times = ratio if ratio.estimate > 1 else ratio.inverse
-    return (
-        f"{_alone(fast)}, {numbers.estimate(times)} times the rate of {slow.label} "
-        f"({numbers.interval(times).partition(' (')[2]}"
-    )
+    faster = _times(ratio if ratio.estimate > 1 else ratio.inverse, f"the rate of {slow.label}")
+    if fast is best and len(others) > 1 and _speed(others[1]) > _speed(reference):
+        rates = [e.throughput.images_per_second for e in others[:2]]
+        faster += f" and {_times(rates[0].over(rates[1]), f'that of {others[1].label}')}"
+    return _alone(fast, f", {faster},")
 
 
-def _ratio(entry: Entry) -> Interval:
-    assert entry.throughput.ratio_to_reference
-    return entry.throughput.ratio_to_reference
+def _times(found: Interval, whose: str) -> str:
+    ends = numbers.interval(found).partition(" ")[2]
+    return f"{numbers.estimate(found)} times {whose} {ends}"
+
+
+def _speed(entry: Entry) -> float:
+    return entry.throughput.images_per_second.estimate

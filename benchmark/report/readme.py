@@ -36,7 +36,7 @@ def results(comparison: Comparison) -> str:
     images = comparison.dataset.images["test"]
     return (
         f"{table(HEADER, [_cells(entry) for entry in comparison.accelerators])}\n\n"
-        "(Brackets are 95 % intervals: of the speed in one session of measuring, of the accuracy "
+        "(Brackets are 95% intervals: of the speed in one session of measuring, of the accuracy "
         f"over {images} test images; chance is {1 / comparison.dataset.classes:.0%}.)\n"
     )
 

@@ -68,9 +68,9 @@ def facts(dataset: Dataset, weights: Weights, parameters: Parameters) -> list[st
         "the accelerator is synchronised at both ends of every block of steps."
     )
     return [
+        _workload(parameters),
         f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
         *_weights(weights),
-        _workload(parameters),
         measured,
     ]
 

@@ -121,7 +121,7 @@ class Absent(Result):
 
 
 class Accuracy(Result):
-    """A share of test images with Wilson's interval of 95 %, for the one model that was trained."""
+    """A share of test images with Wilson's interval of 95%, for the one model that was trained."""
 
     estimate: float
     """The share."""
@@ -270,6 +270,8 @@ class Cost(Result):
 
     currency: str
     """Of `report.currency`."""
+    per_hour: float
+    """Of `report.price_per_hour`."""
     per_million_images: Interval
     """At the training rate that was measured."""
     training: float

@@ -35,7 +35,7 @@ def view(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) ->
 
     Args:
         comparison: as comparison.build makes it.
-        facts: lines about what ran; `code` stands between backticks.
+        facts: lines about what ran, the most important first; `code` stands between backticks.
         sheets: pictures of the test split; None where nothing ran.
     """
     asked: list[tuple[str, str, Callable[[Comparison], Iterable[Block]]]] = [
@@ -50,23 +50,24 @@ def view(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) ->
         ("machines", "How do all machines compare?", _machines),
         ("next", "What next?", lambda found: [Lines([("", each) for each in advice.steps(found)])]),
         ("what", "What was compared?", lambda found: _what(found, facts)),
-        ("words", "Words", lambda found: [_words()] if found.present else []),
+        ("words", "Glossary", lambda found: [_words()] if found.present else []),
     ]
     sections = [Section(key, heading, [*say(comparison)]) for key, heading, say in asked]
     return View(
         title=TITLE,
         verdict=comparison.summary,
         flags=comparison.flags,
-        answer=[*_answer(comparison)],
+        answer=[*_answer(comparison, facts)],
         sections=[section for section in sections if section.blocks],
     )
 
 
-def _answer(comparison: Comparison) -> Iterator[Block]:
+def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
+    yield from (Paragraph(Marked(fact)) for fact in facts[:1])
     yield Table(
         "Accelerators",
         (
-            "Accelerator", "Device", "Images/s", f"Against {comparison.reference or 'another'}",
+            "Accelerator", "Device", "Images/s", f"Relative to {comparison.reference or 'another'}",
             "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
             "Training time",
         ),
@@ -76,7 +77,7 @@ def _answer(comparison: Comparison) -> Iterator[Block]:
     if shown := bars(comparison):
         caption = "Training images per second, with 95% confidence intervals"
         if len(shown) > 1:
-            caption += f"; in brackets the factor to {comparison.reference}"
+            caption += f"; in brackets: times the rate of {comparison.reference}"
         rates = {n: entry.throughput.images_per_second for n, entry in shown.items()}
         said = (f"{name} {numbers.estimate(rate)}" for name, rate in rates.items())
         yield Chart("throughput", f"{caption}.", f"Bars of images per second: {'; '.join(said)}.")
@@ -111,6 +112,8 @@ def _race(comparison: Comparison) -> Iterator[Block]:
         "Time to the target",
         ("Run", f"To {target} validation accuracy", "Whole training", "Epochs"),
         [[n, to_target(r), duration(r.seconds), f"{r.epochs}"] for n, r in runs.items()],
+        caption=f"To {target}: to the end of the first epoch that reaches it. Times include "
+        "validation and checkpoints; that of the whole training also includes the test.",
     )
 
 
@@ -118,11 +121,12 @@ def _cost(comparison: Comparison) -> Iterator[Block]:
     present = comparison.present
     if not present:
         return
-    header, columns = ["Accelerator", "Energy of an image"], [wording.energy]
+    header, columns = ["Accelerator", "Energy per image"], [wording.energy]
     rows = [[entry.label, *(say(entry.energy) for say in columns)] for entry in present]
     if any(entry.cost for entry in present):
         header[1:1] = [
-            "A million images", "This training", f"To {goal(comparison.target_accuracy)}"
+            "Price", "Per million images", "This training",
+            f"To {goal(comparison.target_accuracy)}",
         ]  # fmt: skip
         for row, entry in zip(rows, present, strict=True):
             row[1:1] = wording.costs(entry.cost)
@@ -143,7 +147,13 @@ def _sure(comparison: Comparison) -> Iterator[Block]:
     yield Lines([(entry.label, wording.sureness(entry.throughput)) for entry in present])
     yield Table(
         "Speed",
-        ("Accelerator", "Images/s", "Undisturbed images/s", "Noise floor", "Measured on"),
+        (
+            "Accelerator",
+            "Images/s",
+            "Undisturbed images/s",
+            "Trainer / Trainer (noise floor)",
+            "Measured on",
+        ),
         [_speed(entry) for entry in present],
     )
     yield Paragraph(wording.INTERVALS)
@@ -172,8 +182,8 @@ def _limits(comparison: Comparison) -> Iterator[Block]:
     yield Table(
         "Efficiency",
         (
-            "Accelerator", "Utilisation", "Of the vendor's figure", "Peak memory",
-            "First step after", "Lightning's overhead", "Decoding images/s",
+            "Accelerator", "Utilisation", "Of the vendor's peak", "Peak memory",
+            "Time to first step", "Lightning's overhead", "Decoding images/s",
         ),
         [_efficiency(entry) for entry in present],
         caption=wording.EFFICIENCY,
@@ -225,7 +235,7 @@ def _settings(comparison: Comparison) -> Iterator[Block]:
     )
     yield Table(
         "Settings",
-        ("Accelerator", "Settings", "Images/s", "Against the run's own"),
+        ("Accelerator", "Settings", "Images/s", "Relative to the run's own"),
         rows,
         caption="Each setting and the run's own took turns, block by block.",
         heads=2,
@@ -271,17 +281,18 @@ def _classes(sheets: Sheets | None) -> Iterator[Block]:
     (worst, *_), (best, *_) = sheets.recalls[:1], sheets.recalls[-1:]
     yield Chart(
         "classes",
-        "Part of each class's test images that are found; the class that fails most stands first.",
-        f"Part of each class's test images that are found, from {wording.recall(*worst)} to "
-        f"{wording.recall(*best)}.",
+        "Recall of each class: the part of its test images whose class was found.",
+        f"Recall of each class, from {wording.recall(*worst)} to {wording.recall(*best)}.",
     )
-    failing = [recall for recall in sheets.recalls if recall[1] < recall[2]][:WORST]
+    failing = [recall for recall in sheets.recalls if recall[1] < recall[2]]
     if failing:
+        shown = failing[:WORST]
         yield Table(
             "Classes",
-            ("Class", "Found", "Part"),
-            [[n, f"{right} of {of}", f"{right / of:.0%}"] for n, right, of in failing],
-            caption=f"The classes that fail most, on {sheets.label}.",
+            ("Class", "Found", "Recall"),
+            [[n, f"{right} of {of}", f"{right / of:.0%}"] for n, right, of in shown],
+            caption=f"The {len(shown)} classes of lowest recall on {sheets.label}, of "
+            f"{len(failing)} with a mistake. Few images of a class tell little about it.",
         )
     yield Pictures(sheets)
 
@@ -322,9 +333,9 @@ def _machines(comparison: Comparison) -> Iterator[Block]:
         reverse=True,
     )
     header = (
-        "Device", "Accelerator", "Machine", "Images/s", f"Against {comparison.reference}",
+        "Device", "Accelerator", "Machine", "Images/s", f"Relative to {comparison.reference}",
         "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
-        "A million images", "Results against the reference's",
+        "Per million images", "Result",
     )  # fmt: skip
     rows = [_machine(entry, entry in comparison.present, said) for entry, said in fastest]
     yield Table("Machines", header, rows, caption=wording.MACHINES, heads=2)
@@ -341,7 +352,7 @@ def _machine(entry: Entry, here: bool, result: str) -> list[str]:
         wording.against(entry.throughput),
         share(entry.training.test_accuracy),
         to_target(entry.training),
-        wording.costs(entry.cost)[0],
+        wording.costs(entry.cost)[1],
         result,
     ]
 

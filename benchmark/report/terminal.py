@@ -29,7 +29,7 @@ def show(comparison: Comparison, page: str, file: TextIO | None = None) -> None:
 def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     headers = (
-        "Accelerator", "Images/s", f"Against {escape(comparison.reference or 'another')}",
+        "Accelerator", "Images/s", f"Relative to {escape(comparison.reference or 'another')}",
         "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
     )  # fmt: skip
     for header in headers:

@@ -30,10 +30,10 @@ from benchmark.throughput.schema import (
 from benchmark.training.schema import Replay
 
 INTERVALS = (
-    "An interval of a speed is of the median process of one session. Another session on the same "
-    "machine may be faster or slower; the interval of a ratio covers that only where both have "
-    "three recorded sessions or more. An interval of an accuracy covers the choice of test images, "
-    "for the one model that was trained."
+    "The interval of a speed covers what differs between the processes of one session. Another "
+    "session on the same machine may be faster or slower; the interval of a ratio covers that too "
+    "where three sessions of both are recorded. The interval of an accuracy covers the choice of "
+    "test images, for the one model that was trained."
 )
 PAIRS = (
     "Each of these lines compares two trained models, one training of each. No difference detected "
@@ -44,17 +44,20 @@ RATIOS = {
     "trainer_over_compute": "Trainer / resident batch",
     "trainer_over_baseline": "Trainer / ImageFolder loop",
     "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
-    "input_over_baseline_input": "Loader / ImageFolder loader, per core (bytes / finished floats)",
+    "input_over_baseline_input": "Loader / ImageFolder loader, per core",
 }
 QUESTIONS = {
     "trainer_over_loop": "What does Lightning cost?",
-    "trainer_over_compute": "What does input cost?",
+    "trainer_over_compute": "What do input and Lightning cost?",
     "trainer_over_baseline": "Is it faster than the usual way?",
     "compute_over_nondeterministic": "What do deterministic kernels cost?",
     "input_over_baseline_input": "Is the loader faster than the usual one?",
 }
 PARTS = {"compute": "computing", "input": "input", "lightning": "Lightning"}
-TURNS = "Both took turns, block by block. Below 1 the first is slower, above 1 it is faster."
+TURNS = (
+    "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. The "
+    "loaders hand over different things: bytes, which the device finishes, or finished floats."
+)
 EFFICIENCY = (
     "Utilisation: FLOP/s of training over the best that convolutions and matrix products reached "
     "on this device, and over what its vendor promises. Lightning's overhead: with a model that "
@@ -144,11 +147,16 @@ def _precision(found: Precision) -> str:
     after = f"after {duration(found.seconds)}"
     if found.met:
         return f"{after} every interval was at most {found.asked:.0%} wide, as asked"
-    return f"{after} the interval of {of} was {found.width:.1%} wide, {found.asked:.0%} was asked"
+    return (
+        f"{after} the interval of {of} was {found.width:.1%} wide, more than the {found.asked:.0%} "
+        "asked"
+    )
 
 
 def _sessions(found: Speed) -> str:
-    recorded = f"{found.sessions} session{'s' if found.sessions != 1 else ''} recorded"
+    if found.sessions < 2:
+        return "no other session is recorded"
+    recorded = f"{found.sessions} sessions recorded"
     if found.session_deviation is None:
         return f"{recorded}, too few to tell how much they differ"
     return f"{recorded}, standard deviation {found.session_deviation:.1%}"
@@ -251,19 +259,21 @@ def energy(found: Energy) -> str:
     joules = found.joules_per_image
     if joules is None:
         return f"unavailable: {found.reason}"
-    return f"{numbers.interval(joules, 'J')} an image"
+    return numbers.interval(joules, "J")
 
 
 def costs(found: Cost | None) -> list[str]:
-    """Of a million images, of the whole training, and until the target accuracy."""
+    """The price, and the cost of a million images, of the whole training, and until the target
+    accuracy."""
     if found is None:
-        return ["no price"] * 3
+        return ["no price"] * 4
     million = numbers.interval(found.per_million_images, found.currency)
     training, target = (
         "not reached" if cost is None else f"{numbers.number(cost)} {found.currency}"
         for cost in (found.training, found.to_target)
     )  # fmt: skip
-    return [million, training, target]
+    price = f"{numbers.number(found.per_hour)} {found.currency} an hour"
+    return [price, million, training, target]
 
 
 def swept(present: Sequence[Entry]) -> Iterator[tuple[str, str, str, str]]:

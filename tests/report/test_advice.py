@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmark.report import advice, comparison
-from benchmark.throughput.schema import Precision, StepShares
+from benchmark.throughput.schema import Precision, StepShares, SweepPoint
 from tests.report.golden import ASKED, DATASET
 from tests.report.made import DISTURBED, absent, around, record
 
@@ -39,6 +39,28 @@ def test_who_waits_for_input_is_told_how_to_wait_less() -> None:
     line = "cpu: input takes much of a step: raise `data.num_workers`."
     assert line in said(record(measured={"trainer": trainer}))
     assert line not in said(found)
+
+
+def test_the_fastest_setting_of_a_sweep_is_worth_an_attempt() -> None:
+    """If it is faster for sure."""
+    slow, fast = (
+        SweepPoint(changes={"batch_size": size}, status="ok", ratio=around(ratio, 0.02))
+        for size, ratio in ((16, 0.7), (64, 1.3))
+    )
+    line = "cpu: `batch_size 64` is 1.300 (1.274 to 1.326) times as fast: try its accuracy."
+    assert line in said(record(measured={"sweep": (slow, fast)}))
+    others = said(record(measured={"sweep": (slow,)}))
+    assert "times as fast" not in others
+    assert "throughput.sweep" not in others
+
+
+def test_a_training_that_was_not_done_is_noticed() -> None:
+    line = "cpu: the last epoch was the best one: raise `train.max_epochs`."
+    assert line in said(record())
+    found = record()
+    result = found.training.result.model_copy(update={"best_epoch": 1})
+    done = found.training.model_copy(update={"result": result})
+    assert line not in said(found.model_copy(update={"training": done}))
 
 
 def test_one_line_serves_all_that_it_is_about() -> None:

@@ -57,10 +57,12 @@ def test_classes_are_named_where_there_is_room(count: int) -> None:
     assert len(named) == (count if count <= charts.NAMED else 0)
 
 
-def test_steps_of_all_speeds_have_ticks_that_do_not_touch() -> None:
-    def around_(middle: float) -> dict[str, float]:
-        return {f"p{p}": middle * (0.9 + p / 500) for p in (5, 25, 50, 75, 95)}
-
-    shown = texts(charts.steps({"a": around_(4e-4), "b": around_(0.02), "c": around_(30.0)}))
-    ticks = [text for text in shown if re.fullmatch(r"[\d.]+ (ms|s|min|h)", text)]
+@pytest.mark.parametrize("medians", [(4e-4, 0.02, 30.0), (0.5,), (0.02, 0.021)])
+def test_steps_of_all_speeds_have_ticks_that_do_not_touch(medians: tuple[float, ...]) -> None:
+    """Also where no round time lies among them."""
+    parts = {f"p{percent}": 0.9 + percent / 500 for percent in (5, 25, 50, 75, 95)}
+    times = {f"{x}": {name: x * part for name, part in parts.items()} for x in medians}
+    ticks = [
+        text for text in texts(charts.steps(times)) if re.fullmatch(r"[\d.]+ (ms|s|min|h)", text)
+    ]
     assert 3 <= len(ticks) <= charts.TICKS

@@ -1,10 +1,12 @@
 import pytest
+from PIL import Image
 
 from benchmark.common.results import REPORTS
 from benchmark.report.readme import MARKED, README, machine, renewed
 from benchmark.report.schema import Comparison
 from tests import REPOSITORY
 from tests.report.golden import compared
+from tests.report.picture import PICTURE, WIDTH
 
 MARKS = "<!-- results of machine x -->\nold\n<!-- end of results -->\n"
 
@@ -38,3 +40,12 @@ def test_the_readme_says_what_the_bundled_report_says() -> None:
     if shown[1] != machine(comparison):
         pytest.skip("reports/ hold results of another machine than the README's")
     assert text == renewed(text, comparison)
+
+
+def test_the_readmes_picture_is_there_and_small() -> None:
+    """python -m tests.report.picture draws it."""
+    assert f"]({PICTURE.relative_to(REPOSITORY)})" in (REPOSITORY / README).read_text("utf-8")
+    with Image.open(PICTURE) as picture:
+        assert picture.format == "PNG"
+        assert picture.width == WIDTH
+    assert PICTURE.stat().st_size <= 200_000

@@ -126,7 +126,7 @@ def test_what_a_vendor_promises_stands_beside_what_was_reached(pages) -> None:
         ),
         (
             {"measured": {"precision": WIDE}},
-            "after 4 min 0 s the interval of Trainer / plain loop was 7.0% wide, 3% was asked; ",
+            "after 4 min 0 s the interval of Trainer / plain loop was 7.0% wide, more than the 3%",
         ),
     ],
 )
@@ -144,7 +144,8 @@ def test_a_price_gives_costs_and_measures_nothing(pages) -> None:
         target_accuracy=0.6, margin=0.05, price_per_hour={"cpu": 36.0}, currency="EUR"
     )
     page = pages("cpu", report=asked)
-    assert "| cpu | 200.0 EUR (199.0 to 201.0) | 0.620 EUR | 0.400 EUR | unavail" in page
+    costs = "36.0 EUR an hour | 200.0 EUR (199.0 to 201.0) | 0.620 EUR | 0.400 EUR | unavail"
+    assert f"| cpu | {costs}" in page
     assert "<span>200.0 EUR (199.0\u00a0to\u00a0201.0)</span>" in html()
     [row] = [line for line in page.splitlines() if "| `m1` |" in line]
     assert "| no price |" in row
@@ -155,6 +156,8 @@ def test_a_price_gives_costs_and_measures_nothing(pages) -> None:
 def test_what_differs_between_sessions_is_said(pages, change) -> None:
     for rate in (50.0, 51.0):
         write_results("cpu", rate=rate, workload={"code": f"{rate}"})
+        if rate == 50.0:
+            assert "; no other session is recorded." in pages("cpu")
         export(change())
     assert "; 2 sessions recorded, too few to tell how much they differ." in pages("cpu")
     write_results("cpu", rate=52.0, workload={"code": "x"})
@@ -281,17 +284,31 @@ def test_the_fastest_of_several_leads(pages) -> None:
     write_results("cpu")
     write_results("gpu", rate=500)
     verdict = (
-        "**gpu trains 500.0 images/s and reaches 75.0% test accuracy, 10.00 times the rate of cpu"
+        "**gpu trains 500.0 images/s, 10.00 times the rate of cpu (9.94 to 10.06), and reaches "
+        "75.0% test accuracy; results: bit-equal.**"
     )
-    assert verdict in pages("cpu", "gpu")
-    assert "| 10.00 (9.94 to 10.06) |" in pages("cpu", "gpu")
+    page = pages("cpu", "gpu")
+    assert verdict in page
+    assert "| 10.00 (9.94 to 10.06) |" in page
+
+
+def test_the_fastest_of_three_is_compared_with_the_second_too(pages) -> None:
+    write_results("cpu")
+    write_results("gpu", rate=500, weights="v", losses=(9.0,) * 12, correct="0" * 40)
+    write_results("tpu", rate=750)
+    said = (
+        "**tpu trains 750 images/s, 15.00 times the rate of cpu (14.91 to 15.09) and 1.500 times "
+        "that of gpu (1.491 to 1.509), and reaches 75.0% test accuracy; results: different (cpu "
+        "and gpu, gpu and tpu), bit-equal (cpu and tpu).**"
+    )
+    assert said in pages("cpu", "gpu", "tpu")
 
 
 def test_a_slower_one_does_not_lead(pages) -> None:
     write_results("cpu")
     write_results("xla", label="xla:cpu", rate=10)
     verdict = (
-        "**cpu trains 50.00 images/s and reaches 75.0% test accuracy, 5.000 times the rate of xla"
+        "**cpu trains 50.00 images/s, 5.000 times the rate of xla:cpu (4.969 to 5.031), and reach"
     )
     assert verdict in pages("cpu", "xla")
 
@@ -519,7 +536,7 @@ def test_other_machines_appear_where_this_one_has_nothing(pages) -> None:
     page = pages("gpu")
     assert "nothing was measured" in page
     assert compared()["parity"] == []
-    assert "| Images/s | Against cpu on m1 |" in page
+    assert "| Images/s | Relative to cpu on m1 |" in page
     assert "| a cpu | cpu | `m1` | 50.00 (49.75 to 50.25) | the reference |" in page
 
 

@@ -6,9 +6,11 @@ from benchmark.common import numbers
 from benchmark.report.schema import Absent, Comparison, Entry, Speed
 from benchmark.report.sessions import LEAST
 from benchmark.report.view import Marked
+from benchmark.report.wording import here
 from benchmark.throughput.schema import SweepPoint
 
 RUN = "`.venv/bin/python -m benchmark"
+UNSETTLED = ("different", "no difference detected")
 SHARE = 0.1
 """Part of a step from which it is worth an attempt to shorten it."""
 
@@ -30,12 +32,18 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f"To add {' or '.join(absent)}: run `make repro` and {RUN} export` on a machine that "
             "has it, and commit the file that this writes under `reports/machines/`."
         )
+    if any(pair.kind in UNSETTLED for pair in here(comparison)):
+        yield (
+            "Accuracies differ by chance as well: name further `seeds`, and the report shows how "
+            "much those differ."
+        )
     if comparison.present:
         yield f"After a change of the code: {RUN} duel HEAD` tells whether training got slower."
 
 
 def _entry(entry: Entry) -> Iterator[str]:
     found = entry.throughput
+    yield from _faster(found)
     if found.verdict.advice:
         yield f"the speed is unstable: {found.verdict.advice}."
     elif not found.precision.met:
@@ -47,7 +55,6 @@ def _entry(entry: Entry) -> Iterator[str]:
         )
     if entry.training.best_epoch + 1 == entry.training.epochs:
         yield "the last epoch was the best one: raise `train.max_epochs`."
-    yield from _faster(found)
 
 
 def _faster(found: Speed) -> Iterator[str]:

@@ -9,6 +9,13 @@ from benchmark.report.schema import Absent, Entry, Pair, Record
 
 SHOWN = 3
 """Names in a line that is about many."""
+KINDS = {
+    "equal within tolerance": "equal within tolerance at each step",
+    "equal within margin": "accuracies equal within the margin",
+    "no difference detected": "no difference of accuracies detected",
+    "different": "accuracies different",
+}
+"""Kinds of parity of which the name alone says too little."""
 NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
 
 
@@ -105,7 +112,8 @@ def _kinds(labels: set[str], pairs: Sequence[Pair]) -> str:
     kinds: dict[str, list[str]] = {}
     for pair in pairs:
         if labels >= {pair.one, pair.other}:
-            kinds.setdefault(pair.kind, []).append(f"{pair.one} and {pair.other}")
+            kind = KINDS.get(pair.kind, pair.kind)
+            kinds.setdefault(kind, []).append(f"{pair.one} and {pair.other}")
     if len(kinds) == 1:
         return next(iter(kinds))
     return ", ".join(f"{kind} ({few(names)})" for kind, names in kinds.items())

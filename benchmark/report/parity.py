@@ -19,6 +19,7 @@ TOLERANCE = 1e-3
 SIGNIFICANCE = 0.05
 """Chance of calling one of several pairs different although none is (Bonferroni's bound)."""
 TEST = "Wald's test of matched pairs"
+LOSSES = f"training losses equal within {TOLERANCE:g}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Difference:
         """The difference in words."""
         ends = (self.share.estimate, self.share.low, self.share.high)
         middle, low, high = (f"{100 * each:+.1f}" for each in ends)
-        return f"{middle} points ({low} to {high})"
+        usual = self.significance == SIGNIFICANCE
+        level = "" if usual else f", a {100 * (1 - self.significance):.3g}% interval"
+        return f"{middle} points ({low} to {high}{level})"
 
     @property
     def test(self) -> str:
@@ -139,23 +142,30 @@ def _compare(
 
 def _claim(through: int, ends: set[int], found: Difference, margin: float) -> tuple[Kind, str]:
     """In kind and in words; `ends` are the last steps of the two."""
-    within = f"equal within {TOLERANCE:g} through step {through}"
+    losses = _losses(through, through in ends)
     if found.found:
-        return "different", f"different: {found}" + (f", though {within}" if through else "")
+        return "different", f"different: test accuracy {found}{losses}"
     if ends == {through}:
-        return "equal within tolerance", f"{within}, the last"
-    end = ", where one ends" if through in ends else ""
-    before = f"{within}{end}, then " if through else ""
+        return "equal within tolerance", f"{LOSSES} in all {through} steps"
     if found.within(margin):
-        return "equal within margin", f"{before}equal within {100 * margin:g} points: {found}"
-    shown = f"{found.images} images can show {100 * found.shown:.1f} points"
-    return "no difference detected", f"{before}no difference detected: {shown}; {found}"
+        equal = f"equal within {100 * margin:g} points: test accuracy {found}"
+        return "equal within margin", equal + losses
+    shown = f"{found.images} images can show {100 * found.shown:.1f} points or more"
+    none = f"no difference detected: {shown}; test accuracy {found}"
+    return "no difference detected", none + losses
+
+
+def _losses(through: int, end: bool) -> str:
+    """How long they were equal, and whether that is as long as one of the trainings."""
+    if not through:
+        return ""
+    return f"; {LOSSES} up to step {through}{', where one ends' if end else ''}"
 
 
 def _where(different: int | None) -> str:
     if different:
-        return f"; bits differ from step {different} on"
-    return "; the losses are equal bit for bit"
+        return f"; first different bit at step {different}"
+    return "; all losses are equal bit for bit"
 
 
 def _same(pair: Sequence[float]) -> bool:

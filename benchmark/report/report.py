@@ -103,8 +103,8 @@ def _of_what(model: ModelParameters) -> str:
 
 
 def _kernels(throughput: ThroughputParameters) -> str:
-    kinds = "with deterministic kernels alone" if throughput.deterministic else "with any kernels"
-    return f"{kinds}, plain loops included"
+    kinds = "deterministic kernels" if throughput.deterministic else "any kernels"
+    return f"all modes with {kinds} unless their name says otherwise"
 
 
 def _weights(weights: Weights) -> list[str]:

@@ -27,7 +27,6 @@ from benchmark.throughput.schema import (
     Precision,
     StepShares,
 )
-from benchmark.training.schema import Replay
 
 INTERVALS = (
     "The interval of a speed covers what differs between the processes of one session. Another "
@@ -36,8 +35,9 @@ INTERVALS = (
     "test images, for the one model that was trained."
 )
 PAIRS = (
-    "Each of these lines compares two trained models, one training of each. No difference detected "
-    "does not mean equal: the test images may be too few to show one."
+    "A line about two accelerators compares two trained models, one training of each; a difference "
+    "of accuracies is the second's less the first's. No difference detected does not mean equal: "
+    "the test images may be too few to show one."
 )
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
@@ -53,6 +53,10 @@ QUESTIONS = {
     "compute_over_nondeterministic": "What do deterministic kernels cost?",
     "input_over_baseline_input": "Is the loader faster than the usual one?",
 }
+COSTS = (
+    "A training's cost includes validation, checkpoints and the test; that of a million images "
+    "does not."
+)
 PARTS = {"compute": "computing", "input": "input", "lightning": "Lightning"}
 TURNS = (
     "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. The "
@@ -73,11 +77,13 @@ MACHINES = (
 )
 TERMS = (
     ("Images/s", "throughput: training images that pass forward, backward and the optimizer."),
+    ("Trainer", "Lightning's, with the DataModule: what a training runs."),
     ("95% confidence interval", "of 100 such intervals, about 95 hold the true value."),
     ("Session", "one run of the throughput stage: several processes, one after the other."),
     ("Undisturbed", "the rate that the fastest fifth of each process's blocks reaches."),
     ("Noise floor", "the Trainer against itself. A ratio as near to 1 as this says nothing."),
     ("Plain loop", "the same training in plain PyTorch, without Lightning."),
+    ("Block", "a few steps between two readings of the clock."),
     ("Resident batch", "training on one batch that stays on the device: no input."),
     ("ImageFolder loop", "the same training with torchvision's ImageFolder, as most write it."),
     ("Control", "the same training from random weights; all layers are trained."),
@@ -123,7 +129,7 @@ def share(found: Interval | Accuracy | None) -> str:
 def sureness(found: Speed) -> str:
     """Whether something disturbed the measurement, how narrow its intervals are, and how much
     sessions differ."""
-    return f"{found.verdict}; {_precision(found.precision)}; {_sessions(found)}."
+    return f"{found.verdict}. {_precision(found.precision)} {_sessions(found)}"
 
 
 def limit(found: StepShares) -> str:
@@ -144,22 +150,19 @@ def part(found: Interval, name: str) -> str:
 
 def _precision(found: Precision) -> str:
     of = "the rate" if found.of == "trainer" else RATIOS[found.of]
-    after = f"after {duration(found.seconds)}"
+    after, asked = duration(found.seconds), f"{found.asked:.0%}"
     if found.met:
-        return f"{after} every interval was at most {found.asked:.0%} wide, as asked"
-    return (
-        f"{after} the interval of {of} was {found.width:.1%} wide, more than the {found.asked:.0%} "
-        "asked"
-    )
+        return f"After {after} every interval was at most {asked} wide, as asked."
+    return f"After {after} the interval of {of} was {found.width:.1%} wide; {asked} was asked."
 
 
 def _sessions(found: Speed) -> str:
-    if found.sessions < 2:
-        return "no other session is recorded"
-    recorded = f"{found.sessions} sessions recorded"
-    if found.session_deviation is None:
-        return f"{recorded}, too few to tell how much they differ"
-    return f"{recorded}, standard deviation {found.session_deviation:.1%}"
+    if found.session_deviation is not None:
+        deviation = f"standard deviation {found.session_deviation:.1%}"
+        return f"{found.sessions} sessions are recorded, {deviation}."
+    if found.sessions > 1:
+        return f"{found.sessions} sessions are recorded, too few to tell how much they differ."
+    return "No other session is recorded: how much sessions differ is not known."
 
 
 def milliseconds(found: Overhead | NotMeasured) -> str:
@@ -288,9 +291,15 @@ def swept(present: Sequence[Entry]) -> Iterator[tuple[str, str, str, str]]:
                 yield entry.label, what, numbers.interval(point.images_per_second), against
 
 
-def replayed(found: Replay) -> str:
+def replayed(run: TrainingEntry) -> str:
     """Whether the replay was equal, and if not, where it differs."""
-    return f"reproduced: {found}" if found.bitwise else f"not reproduced: {found}"
+    found = run.replay
+    if found.bitwise:
+        return (
+            f"reproduced: the first {found.steps} of {run.steps} steps, repeated in a new process, "
+            "are equal bit for bit"
+        )
+    return f"not reproduced: {found}"
 
 
 def here(comparison: Comparison) -> list[Pair]:
@@ -312,7 +321,7 @@ def _short(pair: Pair) -> str:
         return pair.claim
     p = f" ({p_value(pair.p_value)})" if pair.p_value is not None else ""
     step = pair.first_different_step
-    differs = f", bits differ from step {step} on" if step else ""
+    differs = f", first different bit at step {step}" if step else ""
     return f"{pair.kind}{p}{differs}"
 
 

@@ -63,6 +63,13 @@ def test_a_training_that_was_not_done_is_noticed() -> None:
     assert line not in said(found.model_copy(update={"training": done}))
 
 
+def test_results_that_chance_may_explain_ask_for_seeds() -> None:
+    apart = record("gpu", weights="v", losses=(9.0,) * 12, correct="0" * 40)
+    line = "Accuracies differ by chance as well: name further `seeds`"
+    assert line in said(record(), apart)
+    assert line not in said(record(), record("gpu"))
+
+
 def test_one_line_serves_all_that_it_is_about() -> None:
     lines = said(record(), record("gpu"), absent("tpu"), absent("xla"))
     assert "cpu, gpu: to look for faster settings" in lines

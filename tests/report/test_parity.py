@@ -37,7 +37,8 @@ def test_a_rounding_is_within_the_tolerance() -> None:
     other = record("gpu", weights="v", losses=moved(3, 1e-5))
     found = compare(record(), other)
     assert found.kind == "equal within tolerance"
-    assert found.claim == "equal within 0.001 through step 12, the last; bits differ from step 3 on"
+    said = "training losses equal within 0.001 in all 12 steps; first different bit at step 3"
+    assert found.claim == said
 
 
 ALIKE = "1110" * 100
@@ -52,7 +53,9 @@ def test_losses_may_part_later_if_the_answers_are_shown_to_be_equal() -> None:
         7,
         8,
     )
-    assert "through step 7, then equal within 5 points: +0.0 points (-0.5 to +0.5); " in found.claim
+    said = "equal within 5 points: test accuracy +0.0 points (-0.5 to +0.5); "
+    assert found.claim.startswith(said)
+    assert "; training losses equal within 0.001 up to step 7; first different bit" in found.claim
 
 
 def test_few_equal_answers_show_nothing() -> None:
@@ -62,7 +65,10 @@ def test_few_equal_answers_show_nothing() -> None:
         record(correct=few), record("gpu", weights="v", losses=moved(1, 0.1), correct=more)
     )
     assert found.kind == "no difference detected"
-    assert found.claim.startswith("no difference detected: 40 images can show 6.6 points; -2.5")
+    said = (
+        "no difference detected: 40 images can show 6.6 points or more; test accuracy -2.5 points ("
+    )
+    assert found.claim.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_equal_within_a_margin_is_an_interval_within_it(
 def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
     found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
     assert (found.kind, found.equal_through_step) == ("equal within margin", 8)
-    assert "through step 8, where one ends, then equal within 5 points: " in found.claim
+    assert "; training losses equal within 0.001 up to step 8, where one ends; " in found.claim
 
 
 def test_losses_that_are_no_numbers_do_not_part() -> None:
@@ -97,7 +103,8 @@ def test_losses_that_part_at_once_leave_the_answers() -> None:
     found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
     assert (found.kind, found.equal_through_step) == ("equal within margin", 0)
     assert found.p_value == 1
-    assert found.claim.startswith("equal within 5 points: +0.0 points")
+    assert found.claim.startswith("equal within 5 points: test accuracy +0.0 points")
+    assert "losses" not in found.claim
 
 
 def test_other_answers_are_a_difference() -> None:
@@ -105,7 +112,7 @@ def test_other_answers_are_a_difference() -> None:
     found = compare(record(correct="1" * 20 + "0" * 20), other)
     assert found.kind == "different"
     assert found.claim.endswith(
-        "though equal within 0.001 through step 4; bits differ from step 5 on"
+        "; training losses equal within 0.001 up to step 4; first different bit at step 5"
     )
 
 
@@ -114,7 +121,7 @@ def test_of_many_tests_one_finds_less_easily() -> None:
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(1, 0.1))
     p = 2 * NormalDist().cdf(-7 / sqrt(8 - 49 / 42))
     assert compare(one, other).p_value == pytest.approx(p)  # 0.0074
-    assert "different: -17.5 points (" in compare(one, other).claim
+    assert "different: test accuracy -17.5 points (" in compare(one, other).claim
     assert "p = 0.0074, different below 0.05;" in compare(one, other).claim
     assert compare(one, other).kind == "different"
     assert compare(one, other, tests=6).kind == "different"
@@ -181,7 +188,7 @@ def test_equal_losses_are_not_yet_equal_bits() -> None:
     found = compare(record(), record("gpu", weights="v"))
     assert (found.kind, found.first_different_step) == ("equal within tolerance", None)
     assert found.claim == (
-        "equal within 0.001 through step 12, the last; the losses are equal bit for bit"
+        "training losses equal within 0.001 in all 12 steps; all losses are equal bit for bit"
     )
 
 

@@ -27,6 +27,7 @@ from tests.report.made import (
 )
 
 WIDE = Precision(of="trainer_over_loop", width=0.07, asked=0.03, seconds=240.0)
+SAME = "the first 10 of 12 steps, repeated in a new process, are equal bit for bit"
 CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep", "classes")
 
 
@@ -122,11 +123,11 @@ def test_what_a_vendor_promises_stands_beside_what_was_reached(pages) -> None:
     [
         (
             {},
-            "- cpu: stable; after 3 min 20 s every interval was at most 3% wide, as asked; ",
+            "- cpu: stable. After 3 min 20 s every interval was at most 3% wide, as asked. ",
         ),
         (
             {"measured": {"precision": WIDE}},
-            "after 4 min 0 s the interval of Trainer / plain loop was 7.0% wide, more than the 3%",
+            "After 4 min 0 s the interval of Trainer / plain loop was 7.0% wide; 3% was asked.",
         ),
     ],
 )
@@ -157,11 +158,14 @@ def test_what_differs_between_sessions_is_said(pages, change) -> None:
     for rate in (50.0, 51.0):
         write_results("cpu", rate=rate, workload={"code": f"{rate}"})
         if rate == 50.0:
-            assert "; no other session is recorded." in pages("cpu")
+            assert (
+                ". No other session is recorded: how much sessions differ is not known."
+                in pages("cpu")
+            )
         export(change())
-    assert "; 2 sessions recorded, too few to tell how much they differ." in pages("cpu")
+    assert " 2 sessions are recorded, too few to tell how much they differ." in pages("cpu")
     write_results("cpu", rate=52.0, workload={"code": "x"})
-    assert "; 3 sessions recorded, standard deviation 2.0%." in pages("cpu")
+    assert " 3 sessions are recorded, standard deviation 2.0%." in pages("cpu")
 
 
 def test_a_ratio_of_known_sessions_holds_what_differs_between_them(pages, change) -> None:
@@ -298,8 +302,8 @@ def test_the_fastest_of_three_is_compared_with_the_second_too(pages) -> None:
     write_results("tpu", rate=750)
     said = (
         "**tpu trains 750 images/s, 15.00 times the rate of cpu (14.91 to 15.09) and 1.500 times "
-        "that of gpu (1.491 to 1.509), and reaches 75.0% test accuracy; results: different (cpu "
-        "and gpu, gpu and tpu), bit-equal (cpu and tpu).**"
+        "that of gpu (1.491 to 1.509), and reaches 75.0% test accuracy; results: accuracies "
+        "different (cpu and gpu, gpu and tpu), bit-equal (cpu and tpu).**"
     )
     assert said in pages("cpu", "gpu", "tpu")
 
@@ -408,7 +412,7 @@ def next_row(lines: list[str]) -> str:
 
 def test_replays_are_told(pages) -> None:
     write_results("cpu")
-    assert "- cpu: reproduced: 10 steps, equal bit for bit." in pages("cpu")
+    assert f"- cpu: reproduced: {SAME}." in pages("cpu")
     write_result(Results("cpu").own.replay, made.replay(first_different_step=4))
     assert "- cpu: not reproduced: first difference at step 4 of 10." in pages("cpu")
 
@@ -418,10 +422,10 @@ def test_the_replay_of_every_training_is_told(pages) -> None:
     write_training(Results("cpu").control, training(first_different_step=3))
     page = pages("cpu", seeds=(8, 9), controls=("cpu",))
     lines = [
-        "cpu: reproduced: 10 steps, equal bit for bit.",
+        f"cpu: reproduced: {SAME}.",
         "cpu, random weights (control): not reproduced: first difference at step 3 of 10.",
         "cpu, seed 8: not reproduced: first difference at step 2 of 10.",
-        "cpu, seed 9: reproduced: 10 steps, equal bit for bit.",
+        f"cpu, seed 9: reproduced: {SAME}.",
     ]
     assert "\n".join(f"- {line}" for line in lines) in page
     for line in lines:
@@ -477,7 +481,7 @@ def test_other_machines_are_compared_with_one_another(pages) -> None:
     assert pairs["cpu on m1", "cpu on m2"] == "bit-equal"
     assert pairs["cpu on m2", "cpu on m3"] == "different"
     [row] = [line for line in page.splitlines() if "| `m3` |" in line]
-    assert "| different (p below 1e-06), bits differ from step 1 on |" in row
+    assert "| different (p below 1e-06), first different bit at step 1 |" in row
     said = (
         "Of 6 pairs without cpu: 3 bit-equal, 3 different (different: xla:cpu and cpu on m3, "
         "cpu on m1 and cpu on m3, cpu on m2 and cpu on m3)."

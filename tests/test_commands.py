@@ -17,6 +17,7 @@ DOCUMENTS = [
 PROGRAMS = ("make", "dvc", "python", "pytest", "pip", "uv", "rm", "bash", ".venv/bin/")
 PIPELINE = "the pipeline, minutes long: test_pipeline.py runs it with stand-ins for its stages"
 LONG = "takes many minutes"
+CHROMIUM = "needs Chromium; test_readme.py looks at what it drew"
 INDEX = "needs the package index"
 STRANGERS = "in the environment of another project: tests/conformance/test_elsewhere.py"
 
@@ -59,6 +60,7 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.mutants": LONG,
     ".venv/bin/python -m tests.mutants NAME": "tests/test_mutants.py",
     ".venv/bin/python -m tests.throughput.noise": LONG,
+    ".venv/bin/python -m tests.report.picture": CHROMIUM,
     ".venv/bin/python -m tests.coverage": "tests/test_coverage.py runs it for less long",
     ".venv/bin/python -m provenance images DIRECTORY --seed 0": "tests/provenance",
     ".venv/bin/python -m provenance weights cpu": LONG,

@@ -101,7 +101,7 @@ def bars(comparison: Comparison) -> dict[str, Entry]:
     """By name, the reference and all that did the same work, the fastest first."""
     entries = named(comparison.accelerators, comparison.machines)
     alike = {n: entry for n, entry in entries.items() if not entry.throughput.not_compared}
-    return dict(sorted(alike.items(), key=lambda item: -_middle(item[1])))
+    return dict(sorted(alike.items(), key=lambda item: -item[1].rate.estimate))
 
 
 def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
@@ -110,26 +110,22 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
     figure, (axes,) = _figure(0.8 + (0.5 if len(entries) <= FEW else 0.28) * max(len(entries), 1))
     known = entries.get(reference or "")
     for place, (name, entry) in enumerate(entries.items()):
-        rate = entry.throughput.images_per_second
+        rate = entry.rate
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
-        colour = COLOURS[name != entry.label]
+        colour = COLOURS[0 if name == entry.label else 1]
         axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=3, color=colour, ecolor="black")
         axes.annotate(
-            _beside(rate, known.throughput.images_per_second if known and entry != known else None),
+            _beside(rate, known.rate if known and name != reference else None),
             (rate.high, place), (6, 0), va="center",
             textcoords="offset points",
         )  # fmt: skip
     axes.set_yticks(range(len(entries)), [_of_device(*item) for item in entries.items()])
     axes.set_ylim(max(len(entries), 1) - 0.5, -0.5)
-    axes.set_xlim(0, 1.45 * max((_middle(entry) for entry in entries.values()), default=1))
+    axes.set_xlim(0, 1.45 * max((entry.rate.estimate for entry in entries.values()), default=1))
     axes.xaxis.set_major_formatter(THOUSANDS)
     elsewhere = any(name != entry.label for name, entry in entries.items())
     axes.set_xlabel("training images/s" + (" (blue: this machine)" if elsewhere else ""))
     return _svg(figure)
-
-
-def _middle(entry: Entry) -> float:
-    return entry.throughput.images_per_second.estimate
 
 
 def _of_device(name: str, entry: Entry) -> str:
@@ -157,7 +153,7 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
     if several:
         _differences(axes[1], curves)
     axes[-1].set_xlabel("step")
-    return _svg(figure, legend=bool(curves))
+    return _svg(figure)
 
 
 def _differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
@@ -187,7 +183,7 @@ def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], ta
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("time of training (logarithmic); dotted: the target")
     axes.set_ylabel("validation accuracy")
-    return _svg(figure, legend=bool(curves))
+    return _svg(figure)
 
 
 def _times(axes: Axes, seconds: Sequence[float]) -> None:
@@ -228,7 +224,7 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
 
 def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
     """Images per second against the batch size: a panel for each accelerator, a line for each
-    combination of what else was varied, a cross at 0 for what was out of memory."""
+    combination of what else was varied, a cross for what was out of memory."""
     swept = {label: found for label, found in points.items() if found}
     figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
     for axes, (label, found) in zip(panels, swept.items(), strict=False):
@@ -243,7 +239,7 @@ def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(THOUSANDS)
     panels[-1].set_xlabel("batch size")
-    return _svg(figure, legend=bool(swept))
+    return _svg(figure)
 
 
 def _by_setting(points: Sequence[SweepPoint]) -> dict[str, list[SweepPoint]]:
@@ -313,9 +309,10 @@ def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _svg(figure: Figure, legend: bool = False) -> str:
-    if legend:
-        figure.axes[0].legend(frameon=False)
+def _svg(figure: Figure) -> str:
+    for axes in figure.axes:
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})

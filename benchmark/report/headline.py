@@ -71,8 +71,8 @@ def _elsewhere(machines: Sequence[Entry]) -> str:
     alike = [entry for entry in machines if not entry.throughput.not_compared]
     if not alike:
         return ""
-    best = max(alike, key=_speed)
-    rate = numbers.estimate(best.throughput.images_per_second)
+    best = max(alike, key=_rate)
+    rate = numbers.estimate(best.rate)
     where = f"{best.device}, {title(best.label, best.machine)}"
     if len(alike) == 1:
         return f" On another machine {where}, trains {rate} images/s."
@@ -80,7 +80,7 @@ def _elsewhere(machines: Sequence[Entry]) -> str:
 
 
 def _alone(entry: Entry, faster: str = "") -> str:
-    rate, accuracy = entry.throughput.images_per_second, entry.training.test_accuracy
+    rate, accuracy = entry.rate, entry.training.test_accuracy
     return (
         f"{entry.label} trains {numbers.estimate(rate)} images/s{faster} and reaches "
         f"{accuracy.estimate:.1%} test accuracy{_control(entry)}"
@@ -99,7 +99,7 @@ def _among(present: Sequence[Entry], pairs: Sequence[Pair]) -> str:
     first = present[0]
     compared = [e for e in present[1:] if e.throughput.ratio_to_reference]
     apart = [e.label for e in present[1:] if e not in compared]
-    sentence = _lead(first, sorted(compared, key=_speed)[::-1]) if compared else _alone(first)
+    sentence = _lead(first, sorted(compared, key=_rate)[::-1]) if compared else _alone(first)
     if apart:
         sentence += (
             f"; the speed of {' and '.join(apart)} cannot be compared with that of {first.label}"
@@ -129,9 +129,8 @@ def _lead(reference: Entry, others: Sequence[Entry]) -> str:
     if not best.throughput.detectable:
         return f"{_alone(fast)}, no difference to {slow.label} detected"
     faster = _times(ratio if ratio.estimate > 1 else ratio.inverse, f"the rate of {slow.label}")
-    if fast is best and len(others) > 1 and _speed(others[1]) > _speed(reference):
-        rates = [e.throughput.images_per_second for e in others[:2]]
-        faster += f" and {_times(rates[0].over(rates[1]), f'that of {others[1].label}')}"
+    if fast is best and len(others) > 1 and _rate(others[1]) > _rate(reference):
+        faster += f" and {_times(best.rate.over(others[1].rate), f'that of {others[1].label}')}"
     return _alone(fast, f", {faster},")
 
 
@@ -140,5 +139,5 @@ def _times(found: Interval, whose: str) -> str:
     return f"{numbers.estimate(found)} times {whose} {ends}"
 
 
-def _speed(entry: Entry) -> float:
-    return entry.throughput.images_per_second.estimate
+def _rate(entry: Entry) -> float:
+    return entry.rate.estimate

@@ -48,7 +48,7 @@ def _cells(entry: Entry | Absent) -> list[str]:
     return [
         entry.label,
         literal(entry.device),
-        numbers.interval(entry.throughput.images_per_second),
+        numbers.interval(entry.rate),
         share(training.test_accuracy),
         share(control.test_accuracy) if control else "-",
         f"{duration(training.seconds)}, {training.epochs} epochs",

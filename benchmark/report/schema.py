@@ -319,6 +319,11 @@ class Entry(Result):
     digests: Digests
     """sha256 of the weights and of what the model was shown."""
 
+    @property
+    def rate(self) -> Interval:
+        """Training images per second."""
+        return self.throughput.images_per_second
+
 
 class Parity(Result):
     """Whether two trainings have the same result."""

@@ -81,7 +81,7 @@ def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
         caption = "Training images per second, with 95% confidence intervals"
         if len(shown) > 1:
             caption += f"; in brackets: times the rate of {comparison.reference}"
-        rates = {n: entry.throughput.images_per_second for n, entry in shown.items()}
+        rates = {n: entry.rate for n, entry in shown.items()}
         said = (f"{name} {numbers.estimate(rate)}" for name, rate in rates.items())
         yield Chart("throughput", f"{caption}.", f"Bars of images per second: {'; '.join(said)}.")
 
@@ -124,24 +124,17 @@ def _cost(comparison: Comparison) -> Iterator[Block]:
     present = comparison.present
     if not present:
         return
-    header, columns = ["Accelerator", "Energy per image"], [wording.energy]
-    rows = [[entry.label, *(say(entry.energy) for say in columns)] for entry in present]
-    if any(entry.cost for entry in present):
-        header[1:1] = [
-            "Price", "Per million images", "This training",
-            f"To {goal(comparison.target_accuracy)}",
-        ]  # fmt: skip
-        for row, entry in zip(rows, present, strict=True):
-            row[1:1] = wording.costs(entry.cost)
-    else:
-        yield Paragraph(
-            Marked(
-                "No price is set. Name one, as `report.price_per_hour: {cpu: 0.40}` in "
-                "`params.yaml`, and run `dvc repro`: nothing is measured again."
-            )
-        )
-    caption = wording.COSTS if any(entry.cost for entry in present) else ""
-    yield Table("Cost", header, rows, caption=caption)
+    priced = any(entry.cost for entry in present)
+    if not priced:
+        yield Paragraph(Marked(wording.NO_PRICE))
+    target = goal(comparison.target_accuracy)
+    names = ("Price", "Per million images", "This training", f"To {target}") if priced else ()
+    rows = [
+        [e.label, *(wording.costs(e.cost) if priced else ()), wording.energy(e.energy)]
+        for e in present
+    ]
+    header = ("Accelerator", *names, "Energy per image")
+    yield Table("Cost", header, rows, caption=wording.COSTS if priced else "")
 
 
 def _sure(comparison: Comparison) -> Iterator[Block]:
@@ -342,7 +335,7 @@ def _machines(comparison: Comparison) -> Iterator[Block]:
     entries = [*comparison.present, *comparison.machines]
     fastest = sorted(
         zip(entries, results, strict=True),
-        key=lambda found: found[0].throughput.images_per_second.estimate,
+        key=lambda found: found[0].rate.estimate,
         reverse=True,
     )
     header = (

@@ -43,11 +43,11 @@ def accuracies(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
 
 
 def _rate(entry: Entry) -> float:
-    return entry.throughput.images_per_second.estimate
+    return entry.rate.estimate
 
 
 def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
-    rate, training = entry.throughput.images_per_second, entry.training
+    rate, training = entry.rate, entry.training
     yield "images_per_second", round(rate.estimate, PLACES)
     yield "images_per_second_low", round(rate.low, PLACES)
     yield "images_per_second_high", round(rate.high, PLACES)
@@ -62,7 +62,7 @@ def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
 
 
 def _row(entry: Entry) -> list[Any]:
-    rate, found, cost = entry.throughput.images_per_second, entry.training, entry.cost
+    rate, found, cost = entry.rate, entry.training, entry.cost
     accuracy, target = found.test_accuracy, found.to_target
     figures = [round(each, PLACES) for each in (rate.estimate, rate.low, rate.high)]
     shares = [round(each, PLACES) for each in (accuracy.estimate, accuracy.low, accuracy.high)]

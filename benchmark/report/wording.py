@@ -53,6 +53,10 @@ QUESTIONS = {
     "compute_over_nondeterministic": "What do deterministic kernels cost?",
     "input_over_baseline_input": "Is the loader faster than the usual one?",
 }
+NO_PRICE = (
+    "No price is set. Name one, as `report.price_per_hour: {cpu: 0.40}` in `params.yaml`, and run "
+    "`dvc repro`: nothing is measured again."
+)
 COSTS = (
     "A training's cost includes validation, checkpoints and the test; that of a million images "
     "does not."

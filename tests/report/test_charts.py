@@ -40,13 +40,17 @@ def test_losses_of_several_are_shown_against_the_first() -> None:
     assert len(set(re.findall(r"[ML] [\d.]+ ([\d.]+)", same))) == 1
 
 
+def test_equal_losses_have_a_place_on_the_scale() -> None:
+    assert "difference to cpu" in texts(charts.losses({"cpu": LOSSES, "xla:cpu": LOSSES}))
+
+
 def test_each_accelerator_has_its_own_sweep_and_lost_memory_is_marked() -> None:
     good = SweepPoint(changes={"batch_size": 16}, status="ok", images_per_second=around(9.0, 0.01))
     lost = SweepPoint(changes={"batch_size": 32}, status="out of memory", reason="much")
     other = SweepPoint(changes={"batch_size": 48}, status="failed", reason="no")
     drawing = charts.sweep({"cpu": [], "gpu": [lost, good], "tpu": [good, other]})
     assert [t for t in texts(drawing) if t in ("cpu", "gpu", "tpu")] == ["gpu", "tpu"]
-    assert "the run's own otherwise" in texts(drawing)
+    assert texts(drawing).count("the run's own otherwise") == 2
     assert drawing.count("M -3 3 \nL 3 -3 \nM -3 -3 \nL 3 3") == 1
 
 

@@ -132,7 +132,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The measurements are asked for by their folder; without it, all would be skipped."""
+    """The measurements are asked for by their folder; without it, all would be skipped. The
+    longest files come first: none is left for one worker while the others have nothing to do."""
+    items.sort(key=lambda item: BENCH.parent not in item.path.parents)
     only = config.getoption("benchmark_only", False)
     if only and not any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
         raise pytest.UsageError(

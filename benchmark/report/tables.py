@@ -47,18 +47,19 @@ def _rate(entry: Entry) -> float:
 
 
 def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
-    rate, training = entry.rate, entry.training
-    yield "images_per_second", round(rate.estimate, PLACES)
-    yield "images_per_second_low", round(rate.low, PLACES)
-    yield "images_per_second_high", round(rate.high, PLACES)
+    """The most important first: `dvc exp show` leaves out what finds no room."""
+    training = entry.training
+    yield "images_per_second", round(entry.rate.estimate, PLACES)
     yield "test_accuracy", round(training.test_accuracy.estimate, PLACES)
     if training.to_target:
         yield "seconds_to_target", round(training.to_target.seconds, 1)
+    if entry.cost:
+        yield "cost_per_million_images", round(entry.cost.per_million_images.estimate, PLACES)
+    yield "images_per_second_low", round(entry.rate.low, PLACES)
+    yield "images_per_second_high", round(entry.rate.high, PLACES)
     device = entry.peak_memory.device_bytes
     memory = entry.peak_memory.host_bytes if device is None else device
     yield "peak_memory_gib", round(memory / 2**30, 2)
-    if entry.cost:
-        yield "cost_per_million_images", round(entry.cost.per_million_images.estimate, PLACES)
 
 
 def _row(entry: Entry) -> list[Any]:

@@ -37,6 +37,7 @@ def test_the_metrics_are_flat_and_few(pages) -> None:
     pages("cpu", "gpu", "xla", report=ASKED)
     metrics, _ = written()
     assert metrics.keys() == {"cpu", "xla"}
+    assert [*metrics["cpu"]][:3] == ["images_per_second", "test_accuracy", "seconds_to_target"]
     assert metrics["cpu"] == {
         "images_per_second": 50.0, "images_per_second_low": 49.75,
         "images_per_second_high": 50.25, "test_accuracy": 0.75, "seconds_to_target": 40.0,

@@ -50,6 +50,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         return duel.run(
             names, options.accelerator, load_parameters(), options.max_regression, files
         )
+    if options.command == "check":
+        from benchmark.data import check
+
+        return check.run(options.directory, load_parameters().data.image_size, options.json)
     _run(options, load_parameters())
     return 0
 
@@ -105,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=about)
     for name, (_, about) in ACCELERATOR_STAGES.items():
         _add_arguments(name, commands.add_parser(name, help=about))
+    check = commands.add_parser(
+        "check", help="is a folder a dataset to train on?", description="Exits with 1 if not."
+    )
+    check.add_argument("directory", type=Path, help="holds train, val and test")
+    check.add_argument("--json", action="store_true", help="print every problem as JSON")
     commands.add_parser("export", help="write this machine's results for the report of another")
     compare = commands.add_parser(
         "compare",

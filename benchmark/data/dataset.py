@@ -13,6 +13,7 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
 from benchmark.common.results import DATASET, WEIGHTS, write_result
+from benchmark.data.check import refuse_errors
 from benchmark.data.folder import DatasetFiles, scan
 from benchmark.data.schema import Dataset, Weights
 
@@ -29,6 +30,7 @@ def run(parameters: Parameters) -> None:
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
+    refuse_errors(root, parameters.data.image_size)
     write_result(DATASET, _dataset(pinned, scan(root)))
     write_result(WEIGHTS, _weights(parameters.model))
 

@@ -1,0 +1,65 @@
+"""Problems that are known and stay: `<dataset>.known.yaml`, beside the dataset.
+
+A list of what is acknowledged, each with the reason:
+
+    - {kind: animated image, path: train/monarch/7.webp, reason: the first frame shows it well}
+"""
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from benchmark.common.errors import UserError
+from benchmark.common.results import Result, complaint
+from benchmark.data.problems import KINDS, Problem
+
+
+class Acknowledged(Result):
+    """One problem that is known."""
+
+    kind: str
+    """Of KINDS."""
+    path: str
+    """Relative to the dataset."""
+    reason: str = Field(min_length=1)
+    """Why it stays."""
+
+
+LIST = TypeAdapter(list[Acknowledged])
+
+
+def place(root: Path) -> Path:
+    """Where those of the dataset `root` are listed."""
+    return root.with_name(f"{root.name}.known.yaml")
+
+
+def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Problem]]:
+    """Problems that are new, and those that are acknowledged.
+
+    Raises:
+        UserError: the list is wrong, or names a problem that is no longer there.
+    """
+    path = place(root)
+    listed = {(each.kind, each.path) for each in _read(path)} if path.is_file() else set()
+    known = [problem for problem in problems if (problem.kind, problem.path) in listed]
+    gone = listed - {(problem.kind, problem.path) for problem in known}
+    for kind, name in sorted(gone):
+        raise UserError(f"{path} lists {name}: {kind}, which is not there.", "Remove that line.")
+    return [problem for problem in problems if problem not in known], known
+
+
+def _read(path: Path) -> list[Acknowledged]:
+    remedy = "Write a list of {kind: ..., path: ..., reason: ...}."
+    try:
+        found = LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UserError(f"{path} is no such list: {complaint(error)}.", remedy) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}.", remedy) from None
+    for each in found:
+        if each.kind not in KINDS:
+            raise UserError(
+                f"{path}: there is no problem {each.kind!r}.", f"Kinds: {', '.join(KINDS)}."
+            )
+    return found

@@ -48,7 +48,6 @@ def examine(path: Path) -> Facts:
 def _decoded(path: Path) -> Facts:
     with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
         form, frames = str(image.format), int(getattr(image, "n_frames", 1))
-        image.load()
         upright = ImageOps.exif_transpose(image).convert("RGB")
     content = b"%dx%d" % upright.size + upright.tobytes()
     pixels = hashlib.sha256(content).hexdigest()[:32]

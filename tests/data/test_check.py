@@ -131,6 +131,15 @@ def test_pictures_that_are_there_twice_are_found_by_their_pixels(
     }  # fmt: skip
 
 
+def test_a_copy_that_is_turned_by_exif_is_a_copy(root: Path) -> None:
+    folder = root / "train" / classes(root)[0]
+    with Image.open(first(folder)) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6  # to be turned to the right
+        image.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
+    assert found(root) == {("same picture twice", f"train/{folder.name}/turned.png")}
+
+
 def test_equal_bytes_of_another_shape_are_another_picture(root: Path) -> None:
     for shape in ((40, 50), (50, 40)):
         path = root / "train" / classes(root)[0] / f"grey {shape[0]}.png"
@@ -190,7 +199,17 @@ def test_only_what_changed_is_decoded_again(root: Path, monkeypatch) -> None:
     assert opened == [path]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"code": "other", "images": {}}', "{}"])
+def test_facts_that_other_code_found_are_not_used(root: Path) -> None:
+    assert found(root) == set()
+    facts = json.loads(check.SEEN.read_text())
+    wrong = {key: ["", 0, 0, "", 1, "no image", ""] for key in facts["images"]}
+    check.SEEN.write_text(json.dumps({"code": "other", "images": wrong}))
+    assert found(root) == set()
+    check.SEEN.write_text(json.dumps({"code": facts["code"], "images": wrong}))
+    assert len(found(root)) == len(wrong)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"code": "other"}', "{}"])
 def test_a_damaged_or_foreign_list_of_what_was_seen_is_not_used(root: Path, content: str) -> None:
     (root / "train" / classes(root)[0] / "text.png").write_text("no image")
     before = found(root)

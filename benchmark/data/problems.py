@@ -67,9 +67,9 @@ class Problem:
 
 
 def count(problems: Sequence[Problem]) -> str:
-    """ "3 damaged image, 1 empty file", in the order of KINDS."""
+    """ "damaged image (3), empty file (1)", in the order of KINDS."""
     counts = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
-    return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+    return ", ".join(f"{kind} ({number:,})" for kind, number in counts.items() if number)
 
 
 def lines(problems: Sequence[Problem]) -> Iterator[str]:
@@ -77,7 +77,7 @@ def lines(problems: Sequence[Problem]) -> Iterator[str]:
     for name, kind in KINDS.items():
         found = [problem for problem in problems if problem.kind == name]
         if found:
-            yield f"{kind.severity}: {name}, {len(found):,} times. {kind.remedy}"
+            yield f"{kind.severity}: {name} ({len(found):,}). {kind.remedy}"
             yield from (_line(problem) for problem in found[:SHOWN])
         if len(found) > SHOWN:
             yield f"    and {len(found) - SHOWN:,} more"

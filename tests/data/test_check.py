@@ -178,7 +178,7 @@ def test_errors_are_refused_in_one_line(root: Path, capsys) -> None:
     for number in range(2):
         (folder / f"empty{number}.png").write_bytes(b"")
     (folder / "text.png").write_text("no image")
-    said = r"2 empty file, 1 no image\. List them: python -m benchmark check .*dataset\.$"
+    said = r"empty file \(2\), no image \(1\)\. List them: python -m benchmark check .*dataset\.$"
     with pytest.raises(UserError, match=said):
         check.refuse_errors(root, 32)
     assert check.run(root, 32, as_json=True) == 1
@@ -229,7 +229,7 @@ def test_many_images_are_shared_out(root: Path, monkeypatch, capsys) -> None:
 def test_a_long_list_is_cut_and_each_kind_has_its_remedy() -> None:
     many = [Problem("empty file", f"{number}.png") for number in range(12)]
     said = list(lines([*many, Problem("no image", "x.png"), Problem("damaged image", "y", "why")]))
-    assert said[0] == "error: empty file, 12 times. Replace or remove it."
+    assert said[0] == "error: empty file (12). Replace or remove it."
     assert said[11] == "    and 2 more"
     assert said[-1] == "    y: why"
     assert all(kind.remedy.endswith(".") for kind in KINDS.values())
@@ -251,10 +251,10 @@ def test_a_known_problem_stops_nothing_and_is_counted(root: Path, capsys) -> Non
     assert check.run(root, 32, as_json=False) == 0
     said = capsys.readouterr().out
     assert "no problem was found" in said
-    assert "dataset.known.yaml: 1 empty file." in said
+    assert "dataset.known.yaml: empty file (1)." in said
     check.refuse_errors(root, 32)
     (root / "val" / name / "empty.png").write_bytes(b"")
-    with pytest.raises(UserError, match="1 empty file"):
+    with pytest.raises(UserError, match=r"empty file \(1\)"):
         check.refuse_errors(root, 32)
 
 

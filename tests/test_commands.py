@@ -22,7 +22,7 @@ INDEX = "needs the package index"
 STRANGERS = "in the environment of another project: tests/conformance/test_elsewhere.py"
 
 RUN = {
-    ".venv/bin/dvc exp show": (0,),
+    ".venv/bin/dvc exp show --only-changed": (0,),
     ".venv/bin/dvc remote add --default --local mine DIRECTORY": (0,),
     ".venv/bin/python -m benchmark export": (0,),
     ".venv/bin/python -m benchmark compare main . --max-regression 5%": (0,),

@@ -119,6 +119,8 @@ def is_held(path: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # another user's, perhaps
+        return False
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -42,11 +42,11 @@ def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Prob
     """
     path = place(root)
     listed = {(each.kind, each.path) for each in _read(path)} if path.is_file() else set()
-    known = [problem for problem in problems if (problem.kind, problem.path) in listed]
-    gone = listed - {(problem.kind, problem.path) for problem in known}
-    for kind, name in sorted(gone):
+    there = {(problem.kind, problem.path) for problem in problems}
+    for kind, name in sorted(listed - there):
         raise UserError(f"{path} lists {name}: {kind}, which is not there.", "Remove that line.")
-    return [problem for problem in problems if problem not in known], known
+    known = [problem for problem in problems if (problem.kind, problem.path) in listed]
+    return [problem for problem in problems if (problem.kind, problem.path) not in listed], known
 
 
 def _read(path: Path) -> list[Acknowledged]:

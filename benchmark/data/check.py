@@ -8,12 +8,11 @@ again.
 import json
 import os
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,6 @@ CHUNK, PARTS = 32, 20
 """Images that a process takes at a time; words on how far it has come."""
 UNEVEN = 10
 """Times the smallest class that a class may have."""
-
-Images = dict[tuple[str, str], list[Path]]
-"""The files of each split and class."""
 
 
 def run(root: Path, image_size: int, as_json: bool) -> int:
@@ -119,10 +115,12 @@ def _names(root: Path, folder: Path, found: list[Problem]) -> list[str]:
 
 
 def _look_alikes(names: Sequence[str]) -> Iterator[Problem]:
-    folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
-    for one, other in combinations(names, 2):
-        if folded[one] == folded[other]:
-            yield Problem("names that look alike", f"{one!a}", f"{other!a}")
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[unicodedata.normalize("NFC", name).casefold()].append(name)
+    for first, *others in alike.values():
+        for other in others:
+            yield Problem("names that look alike", f"{first!a}", f"{other!a}")
 
 
 def _images(folder: Path, found: list[Problem], root: Path) -> Iterator[Path]:
@@ -255,12 +253,11 @@ def _twins(
 
 
 def _twin(one: tuple[str, str], other: tuple[str, str]) -> str:
-    splits = Counter((one[0], other[0]))
     if one[1] != other[1]:
         return "same picture under two labels"
-    if len(splits) == 1:
+    if one[0] == other[0]:
         return "same picture twice"
-    train = splits["train"] > 0
+    train = "train" in (one[0], other[0])
     return "same picture in train and another split" if train else "same picture in val and test"
 
 

@@ -4,7 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from benchmark.common.errors import UserError
+from benchmark.data.folder import decode
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
 """What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
@@ -39,6 +42,8 @@ def examine(path: Path) -> Facts:
         return Facts(problem="not readable")
     except UnidentifiedImageError:
         return Facts(problem="no image")
+    except UserError as error:
+        return Facts(problem="damaged image", detail=error.what)
     except Image.DecompressionBombError as error:
         return Facts(problem="decompression bomb", detail=str(error))
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
@@ -48,7 +53,7 @@ def examine(path: Path) -> Facts:
 def _decoded(path: Path) -> Facts:
     with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
         form, frames = str(image.format), int(getattr(image, "n_frames", 1))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright = decode(path)
     content = b"%dx%d" % upright.size + upright.tobytes()
     pixels = hashlib.sha256(content).hexdigest()[:32]
     return Facts(pixels, upright.height, upright.width, form, frames)

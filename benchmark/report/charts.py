@@ -58,7 +58,7 @@ SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic"
 
 def draw(
     present: Sequence[Record],
-    controls: Mapping[str, TrainingRecord],
+    runs: Mapping[str, TrainingRecord],
     compared: Comparison,
     recalls: Sequence[tuple[str, int, int]],
 ) -> dict[str, str]:
@@ -66,16 +66,15 @@ def draw(
 
     Args:
         present: this machine's accelerators that are there, the reference first.
-        controls: trainings from random weights, by accelerator.
+        runs: what `trainings` made of them and of their controls.
         compared: what comparison.build made of them and of other machines'.
         recalls: classes of the reference in the order to show: name, found, and images.
     """
-    courses = trainings(present, controls)
     return {
         "throughput": throughput(bars(compared), compared.reference),
         "loss": losses({record.label: record.training.losses for record in present}),
         "accuracy": accuracies(
-            {label: (elapsed(each), each.accuracies) for label, each in courses.items()},
+            {label: (elapsed(each), each.accuracies) for label, each in runs.items()},
             compared.target_accuracy,
         ),
         "steps": steps(

@@ -99,7 +99,9 @@ def _among(present: Sequence[Entry], pairs: Sequence[Pair]) -> str:
     first = present[0]
     compared = [e for e in present[1:] if e.throughput.ratio_to_reference]
     apart = [e.label for e in present[1:] if e not in compared]
-    sentence = _lead(first, sorted(compared, key=_rate)[::-1]) if compared else _alone(first)
+    sentence = (
+        _lead(first, sorted(compared, key=_rate, reverse=True)) if compared else _alone(first)
+    )
     if apart:
         sentence += (
             f"; the speed of {' and '.join(apart)} cannot be compared with that of {first.label}"

@@ -38,12 +38,12 @@ def run(parameters: Parameters) -> None:
     compared = comparison.build(own, others, controls, dataset, parameters.report)
     said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
     shown = pictures.sheets(parameters.data, present[0]) if present else None
-    drawn = charts.draw(present, controls, compared, shown.recalls if shown else [])
+    runs = charts.trainings(present, controls)
+    drawn = charts.draw(present, runs, compared, shown.recalls if shown else [])
     view = sections.view(compared, said, shown)
     write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
     write_json(REPORTS / "metrics.json", tables.metrics(compared))
     write_csv(REPORTS / "results.csv", tables.HEADER, tables.rows(compared))
-    runs = charts.trainings(present, controls)
     write_csv(REPORTS / "losses.csv", tables.LOSS_HEADER, tables.losses(runs))
     write_csv(REPORTS / "accuracies.csv", tables.ACCURACY_HEADER, tables.accuracies(runs))
     for name, chart in drawn.items():

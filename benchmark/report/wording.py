@@ -275,10 +275,10 @@ def costs(found: Cost | None) -> list[str]:
     if found is None:
         return ["no price"] * 4
     million = numbers.interval(found.per_million_images, found.currency)
-    training, target = (
-        "not reached" if cost is None else f"{numbers.number(cost)} {found.currency}"
-        for cost in (found.training, found.to_target)
-    )  # fmt: skip
+    training = f"{numbers.number(found.training)} {found.currency}"
+    target = "not reached"
+    if found.to_target is not None:
+        target = f"{numbers.number(found.to_target)} {found.currency}"
     price = f"{numbers.number(found.per_hour)} {found.currency} an hour"
     return [price, million, training, target]
 

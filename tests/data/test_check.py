@@ -11,6 +11,8 @@ from PIL import Image
 
 from benchmark.common.errors import UserError
 from benchmark.data import check
+from benchmark.data.examination import FORMATS
+from benchmark.data.folder import SUFFIXES
 from benchmark.data.problems import KINDS, Problem, lines
 from tests.conftest import write_images
 
@@ -138,6 +140,18 @@ def test_a_copy_that_is_turned_by_exif_is_a_copy(root: Path) -> None:
         exif[0x0112] = 6  # to be turned to the right
         image.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
     assert found(root) == {("same picture twice", f"train/{folder.name}/turned.png")}
+
+
+def test_bright_pictures_of_16_bits_are_no_copies(root: Path) -> None:
+    """Training keeps their upper byte; cut off at 255, all of them would be white."""
+    for number in (20_000, 40_000):
+        path = root / "train" / classes(root)[0] / f"grey {number}.png"
+        Image.fromarray(np.full((40, 40), number, np.uint16)).save(path)
+    assert found(root) == set()
+
+
+def test_the_formats_that_are_checked_are_those_that_are_read() -> None:
+    assert FORMATS.keys() == SUFFIXES
 
 
 def test_equal_bytes_of_another_shape_are_another_picture(root: Path) -> None:

@@ -1,0 +1,142 @@
+"""The same code on a GPU: for machines that have one.
+
+What it is compared with runs on the CPU. The network is small; what is tried are the kinds of
+layer that ResNet50 has, the transfers, the clock and the counters.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.common.parameters import load_parameters
+from benchmark.common.results import Results, read_result
+from benchmark.data import crops
+from benchmark.data.resampling import resample
+from benchmark.machine import accelerators
+from benchmark.machine.accelerators import find
+from benchmark.throughput import launch, throughput
+from benchmark.throughput.memory import is_out_of_memory
+from benchmark.throughput.schema import THROUGHPUT, Throughput
+from benchmark.training import replay
+from benchmark.training import train as training
+from benchmark.training.schema import REPLAY, TRAINING, Replay, Training
+from tests import REPOSITORY
+from tests.conftest import make_workspace
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.usefixtures("small_network"),
+]
+
+
+@pytest.fixture
+def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
+    """Trains in a directory of its own: trained("gpu", data={"num_workers": 2})."""
+
+    def train(name: str, **changes: dict[str, Any]) -> Training:
+        changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
+        root = tempfile.mkdtemp(dir=tmp_path)
+        make_workspace(Path(root), changed, monkeypatch)
+        training.run(find(name), load_parameters())
+        written = read_result(Results(name).own.result, TRAINING)
+        assert isinstance(written, Training)
+        return written
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": {"channels_last": True}},
+        {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}},
+        {"train": {"unfreeze_epoch": 1}},
+        {"train": {"fused": True}},
+        {"train": {"precision": "bf16-mixed"}},
+        {"train": {"precision": "16-mixed"}},
+    ],
+    ids=str,
+)
+def test_a_gpu_trains_on_the_cpus_samples_and_the_same_bits_twice(trained, changes) -> None:
+    """From the same weights; the second time with the loader's workers, and once as a replay."""
+    with_workers = changes | {"data": changes.get("data", {}) | {"num_workers": 2}}
+    here = {"train": {"precision": "32-true"}} if "16" in str(changes) else changes
+    cpu, gpu, again = (
+        trained("cpu", **here),
+        trained("gpu", **changes),
+        trained("gpu", **with_workers),
+    )
+    for name in ("initial_weights", "pixels", "order", "order_by_epoch"):
+        assert getattr(gpu.digests, name) == getattr(cpu.digests, name), name
+    assert gpu.digests.weights != gpu.digests.initial_weights
+    assert gpu.test.loss == pytest.approx(cpu.test.loss, rel=0.1)
+    assert again.digests == gpu.digests
+    replay.run(find("gpu"), load_parameters())
+    repeated = read_result(Results("gpu").own.replay, REPLAY)
+    assert isinstance(repeated, Replay)
+    assert repeated.bitwise
+
+
+def test_a_gpu_shows_the_cpus_pixels() -> None:
+    accelerators.prepare("gpu")
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (64, 96, 80, 3), generator=draw, dtype=torch.uint8)
+    shapes = torch.tensor([[96, 80]]).repeat(64, 1).int().numpy()
+    zeros = torch.zeros(64, dtype=torch.int64).numpy()
+    windows, flips = map(
+        torch.from_numpy,
+        crops.training_windows(shapes, (96, 80), 7, zeros, torch.arange(64).numpy()),
+    )
+    here = resample(images, windows, flips, 64)
+    there = resample(images.cuda(), windows.cuda(), flips.cuda(), 64).cpu()
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+
+
+def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> None:
+    """Every mode, the memory and, with nvidia-ml-py, the energy."""
+    make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY), prepend=os.pathsep)
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+    monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
+    throughput.run(find("gpu"), load_parameters())
+    result = read_result(Results("gpu").throughput, THROUGHPUT)
+    assert isinstance(result, Throughput)
+    assert result.modes.keys() >= {"trainer", "loop", "compute", "input", "baseline"}
+    memory, energy = result.efficiency.peak_memory, result.efficiency.energy
+    assert memory.device_bytes
+    assert energy.joules_per_image is None or energy.joules_per_image.low > 0
+
+
+def test_synchronise_waits_for_the_gpu() -> None:
+    """After it, fetching the result of a long chain of products takes no time worth naming."""
+    start = torch.rand(4000, 4000, device="cuda")
+
+    def chain(x: Tensor) -> Tensor:
+        for _ in range(30):
+            x = x @ x / 2000
+        return x
+
+    chain(start).cpu()
+    times = []
+    for first in (accelerators.synchronise, lambda name: None):
+        last = chain(start)[0, 0]
+        first("gpu")
+        before = time.perf_counter()
+        last.item()
+        times.append(time.perf_counter() - before)
+    waited, not_waited = times
+    assert waited < not_waited / 5, times
+
+
+def test_a_gpus_lack_of_memory_is_recognised() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        torch.empty(1 << 46, dtype=torch.uint8, device="cuda")
+    assert is_out_of_memory(f"OutOfMemoryError: {caught.value}")

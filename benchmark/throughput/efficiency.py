@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.common.parameters import ModelParameters, Parameters
 from benchmark.machine import accelerators
-from benchmark.throughput.schema import EnergyReading, Memory, Peak
+from benchmark.throughput.schema import Memory, Peak
 from benchmark.training.model import FineTuner
 
 DTYPES = {
@@ -105,12 +105,6 @@ class EnergyMeter:
     def joules(self) -> float:
         """Since some moment before; differences are what counts."""
         return self._read()
-
-    def reading(self, joules: float) -> EnergyReading:
-        """A difference of `joules()`, or why there is none."""
-        if self.reason:
-            return EnergyReading(reason=self.reason)
-        return EnergyReading(joules=joules)
 
     def _use_nvml(self) -> None:
         if not torch.cuda.is_available() or find_spec("pynvml") is None:

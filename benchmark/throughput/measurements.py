@@ -76,12 +76,6 @@ class ProcessRates:
         """Images per second in each block; None where a graph was compiled."""
         return [rate for name in _names(mode) for rate in self._blocks(name)]
 
-    @property
-    def trainer_images(self) -> int:
-        """In all of the trainer's blocks."""
-        rounds, steps = self.measurement.rounds, self.measurement.steps["trainer"]
-        return 2 * len(rounds) * steps * self.batch_size
-
     def _quotients(self, one: str, other: str) -> list[float | None]:
         pairs = zip(self._blocks(one), self._blocks(other), strict=True)
         return [a / b if a and b else None for a, b in pairs]

@@ -28,6 +28,7 @@ from benchmark.throughput.memory import is_out_of_memory
 from benchmark.throughput.order import order
 from benchmark.throughput.schema import (
     Block,
+    EnergyReading,
     Measurement,
     NotMeasured,
     Place,
@@ -39,6 +40,8 @@ from benchmark.training.fit import silence_lightning
 
 AA = "trainer_aa"
 """A/A: the Trainer's second block in each round. Against the first one, it shows the noise."""
+ENERGY_SECONDS = 2.0
+"""Time of the run whose energy is read: NVML's counter goes on every 0.1 s (an H200's)."""
 T = TypeVar("T")
 
 
@@ -98,10 +101,15 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
     meter = EnergyMeter(accelerator)
     with ModeTimer(accelerator, parameters) as mode_timer, OtherLoad() as load:
         warmups = {name: mode_timer.warm_up(name) for name in mode_timer.names}
-        blocks = _rounds(mode_timer, _steps(parameters, warmups), place, meter)
+        blocks = _rounds(mode_timer, _steps(parameters, warmups), place)
+        energy = _energy(mode_timer, meter, warmups["trainer"].step_seconds)
         memory = efficiency.peak_memory(accelerator)
     return Measurement(
-        **_start(mode_timer, warmups), **blocks, memory=memory, other_work=round(load.share, 4)
+        **_start(mode_timer, warmups),
+        **blocks,
+        energy=energy,
+        memory=memory,
+        other_work=round(load.share, 4),
     )
 
 
@@ -126,42 +134,41 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
     }
 
 
-def _rounds(
-    mode_timer: ModeTimer, steps: dict[str, int], place: Place, meter: EnergyMeter
-) -> dict[str, Any]:
+def _rounds(mode_timer: ModeTimer, steps: dict[str, int], place: Place) -> dict[str, Any]:
     """Blocks in rounds, each in an order of its own. The first round is one more and does not
     count: a mode's first block after its warm-up is slower."""
     steps, rounds = {**steps, AA: steps["trainer"]}, mode_timer.parameters.throughput.rounds
     first = place.number * rounds
     orders = [order([*steps], place.seed, first + turn) for turn in range(rounds)]
-    _round(mode_timer, orders[0], steps, meter)
+    _round(mode_timer, orders[0], steps)
     blocks: list[dict[str, Block]] = []
     singles: list[float] = []
-    joules = 0.0
     for names in orders:
-        measured, spent = _round(mode_timer, names, steps, meter)
-        singles += _single_steps(mode_timer, measured, steps["trainer"])
-        blocks.append(measured)
-        joules += spent
+        blocks.append(_round(mode_timer, names, steps))
+        singles += _single_steps(mode_timer, blocks[-1], steps["trainer"])
     return {
         "steps": steps,
         "cores": _cores(mode_timer.parameters.data, steps),
         "rounds": tuple(blocks),
         "step_seconds": tuple(singles),
-        "energy": meter.reading(joules),
     }
 
 
 def _round(
-    mode_timer: ModeTimer, names: Sequence[str], steps: Mapping[str, int], meter: EnergyMeter
-) -> tuple[dict[str, Block], float]:
-    """A block of each mode, and the joules that the Trainer's took."""
-    measured, joules = {}, 0.0
-    for name in names:
-        before = meter.joules()
-        measured[name] = mode_timer.time("trainer" if name == AA else name, steps[name])
-        joules += meter.joules() - before if name in ("trainer", AA) else 0.0
-    return measured, joules
+    mode_timer: ModeTimer, names: Sequence[str], steps: Mapping[str, int]
+) -> dict[str, Block]:
+    """A block of each mode."""
+    return {name: mode_timer.time("trainer" if name == AA else name, steps[name]) for name in names}
+
+
+def _energy(mode_timer: ModeTimer, meter: EnergyMeter, step_seconds: float) -> EnergyReading:
+    """What the Trainer takes, from one run of it."""
+    if meter.reason:
+        return EnergyReading(reason=meter.reason)
+    steps = ceil(ENERGY_SECONDS / step_seconds)
+    before = meter.joules()
+    mode_timer.time("trainer", steps)
+    return EnergyReading(joules=meter.joules() - before, steps=steps)
 
 
 def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int) -> list[float]:

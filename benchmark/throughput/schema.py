@@ -36,10 +36,12 @@ class WarmupSummary(Result):
 
 
 class EnergyReading(Result):
-    """Energy in all of the Trainer's blocks, or why it is not known."""
+    """Energy of a run of the Trainer, or why it is not known."""
 
     joules: float | None = None
     """By the GPU's counter (NVML) or the processor's (RAPL)."""
+    steps: int = 0
+    """Of the run."""
     reason: str | None = None
     """Why there is no counter."""
 
@@ -96,7 +98,7 @@ class Measurement(Result):
     step_seconds: tuple[float, ...]
     """Single steps of the Trainer, each synchronised."""
     energy: EnergyReading
-    """In the Trainer's blocks."""
+    """Of a run of the Trainer after the rounds."""
     memory: Memory
     """Most memory in use."""
     other_work: float

@@ -140,11 +140,11 @@ def _memory(memories: Sequence[Memory]) -> Memory:
 
 
 def _energy(processes: Sequence[ProcessRates]) -> Energy:
-    """Of one image of the Trainer's blocks."""
+    """Of one image that the Trainer trains on."""
     readings = [process.measurement.energy for process in processes]
     reason = next((reading.reason for reading in readings if reading.reason), None)
     if reason:
         return Energy(reason=reason)
     pairs = zip(readings, processes, strict=True)
-    each = [(reading.joules or 0.0) / process.trainer_images for reading, process in pairs]
+    each = [(found.joules or 0.0) / (found.steps * it.batch_size) for found, it in pairs]
     return Energy(joules_per_image=interval([max(joules, RESOLUTION) for joules in each]))

@@ -21,7 +21,6 @@ def test_a_rate_is_the_median_over_blocks() -> None:
     process = found(trainer=[block(1), block(2), block(4)])
     assert process.rate("trainer") == 10
     assert process.modes == ["trainer"]
-    assert process.trainer_images == 120
 
 
 def test_each_of_the_trainers_blocks_counts() -> None:

@@ -17,6 +17,7 @@ from benchmark.throughput.order import order
 from benchmark.throughput.schema import (
     PROCESS,
     Block,
+    EnergyReading,
     Measurement,
     NotMeasured,
     Place,
@@ -92,7 +93,7 @@ STEPS = {"loop": 1, "trainer": 1, "input": 50}
 def test_the_first_round_does_not_count(change) -> None:
     """It has the order of the first that does."""
     clock = Clock(change(throughput={"rounds": 3}))
-    found = process._rounds(clock, STEPS, Place(7, 0), process.EnergyMeter("cpu"))
+    found = process._rounds(clock, STEPS, Place(7, 0))
     rounds = [clock.asked[start : start + 4] for start in range(0, 16, 4)]
     assert len(found["rounds"]) == 3
     assert rounds[0] == rounds[1] == rounds[2][::-1]
@@ -103,7 +104,7 @@ def test_processes_go_through_the_orders_of_a_run(change) -> None:
     names = ["loop", "trainer", "input", "trainer_aa"]
     for number in range(2):
         clock = Clock(change(throughput={"rounds": 2}))
-        process._rounds(clock, STEPS, Place(7, number), process.EnergyMeter("cpu"))
+        process._rounds(clock, STEPS, Place(7, number))
         expected = [order(names, 7, 2 * number + turn) for turn in range(2)]
         said = [name.replace("_aa", "") for names in expected for name in names]
         assert clock.asked[4:] == said
@@ -151,17 +152,18 @@ def test_what_went_wrong_is_a_result_or_an_error() -> None:
         fail(ZeroDivisionError())
 
 
-def test_energy_is_that_of_the_trainers_blocks_alone(parameters) -> None:
-    """A step of any mode takes a joule, and the trainer's single steps are timed besides."""
+@pytest.mark.parametrize(("reason", "steps"), [("", 7), ("there is no counter", 0)])
+def test_energy_is_that_of_a_run_longer_than_the_counters_period(reason: str, steps: int) -> None:
+    """NVML's counter goes on in steps of 0.1 s: two seconds are told to 5 %. No counter, no run."""
     meter, spent = process.EnergyMeter("cpu"), []
-    meter.reason, meter._read = "", lambda: float(sum(spent))
+    meter.reason, meter._read = reason, lambda: 3.0 * sum(spent)
 
     def time(name: str, steps: int) -> Block:
+        assert name == "trainer"
         spent.append(steps)
-        return Block(seconds=1.0, compilations=0)
+        return Block(seconds=0.3 * steps, compilations=0)
 
-    timer = SimpleNamespace(parameters=parameters, modes={}, time=time)
-    found = process._rounds(timer, {"loop": 3, "trainer": 3, "input": 50}, Place(7, 0), meter)
-    rounds = parameters.throughput.rounds
-    assert found["energy"].joules == rounds * 2 * 3
-    assert len(found["step_seconds"]) == rounds * 3
+    found = process._energy(SimpleNamespace(time=time), meter, step_seconds=0.3)
+    assert sum(spent) == steps
+    known = EnergyReading(joules=3.0 * steps, steps=steps)
+    assert found == (EnergyReading(reason=reason) if reason else known)

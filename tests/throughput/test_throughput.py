@@ -98,7 +98,7 @@ def planned(monkeypatch) -> list[Place]:
         if size > 8:
             return NotMeasured(status="out of memory", reason="can't allocate memory")
         block = Block(seconds=size / 10 * DRIFT[place.number % 2], compilations=0)
-        facts = {"energy": EnergyReading(joules=80.0), "memory": MEMORY}
+        facts = {"energy": EnergyReading(joules=80.0, steps=5), "memory": MEMORY}
         return measurement({"trainer": [block, block]}, **facts)
 
     monkeypatch.setattr(launch, "measure", measure)
@@ -176,7 +176,7 @@ def test_a_refusal_is_passed_on(change, workspace, monkeypatch) -> None:
 
 def test_joules_are_those_of_an_image(change, workspace, planned) -> None:
     found = measured(change()).efficiency
-    assert found.energy.joules_per_image.estimate == pytest.approx(80 / (2 * 2 * 4))
+    assert found.energy.joules_per_image.estimate == pytest.approx(80 / (5 * 4))
     assert found.peak_memory == MEMORY
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmark.common import numbers
-from benchmark.report.schema import Absent, Comparison, Entry, Speed
+from benchmark.report.schema import Absent, Comparison, Entry
 from benchmark.report.sessions import LEAST
 from benchmark.report.view import Marked
 from benchmark.report.wording import here
@@ -13,6 +13,8 @@ RUN = "`.venv/bin/python -m benchmark"
 UNSETTLED = ("different", "no difference detected")
 SHARE = 0.1
 """Part of a step from which it is worth an attempt to shorten it."""
+LITTLE = 0.2
+"""Utilisation below which a device may well wait for its host to tell it what to do."""
 
 
 def steps(comparison: Comparison) -> list[Marked]:
@@ -43,7 +45,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 def _entry(entry: Entry) -> Iterator[str]:
     found = entry.throughput
-    yield from _faster(found)
+    yield from _faster(entry)
     if found.verdict.advice:
         yield f"the speed is unstable: {found.verdict.advice}."
     elif not found.precision.met:
@@ -57,8 +59,9 @@ def _entry(entry: Entry) -> Iterator[str]:
         yield "the last epoch was the best one: raise `train.max_epochs`."
 
 
-def _faster(found: Speed) -> Iterator[str]:
+def _faster(entry: Entry) -> Iterator[str]:
     """How more speed may be had."""
+    found = entry.throughput
     measured = [point for point in found.sweep if point.ratio]
     best = max(measured, key=_ratio, default=None)
     if best and best.ratio and best.ratio.low > 1:
@@ -66,8 +69,20 @@ def _faster(found: Speed) -> Iterator[str]:
         yield f"`{what}` is {numbers.interval(best.ratio)} times as fast: try its accuracy."
     elif found.step_shares and found.step_shares.input.estimate > SHARE:
         yield "input takes much of a step: raise `data.num_workers`."
+    elif not found.sweep and (used := _hardly_used(entry)):
+        yield (
+            f"{used:.1%} of its best rate is used; at so little a device often waits "
+            "for its host: list larger values in `throughput.sweep.batch_size`."
+        )
     elif not found.sweep:
         yield "to look for faster settings, list some in `throughput.sweep`."
+
+
+def _hardly_used(entry: Entry) -> float | None:
+    """The utilisation of a device other than the host, if it is little."""
+    if entry.name in ("cpu", "xla") or not entry.utilisation:
+        return None
+    return entry.utilisation.estimate if entry.utilisation.estimate < LITTLE else None
 
 
 def _ratio(point: SweepPoint) -> float:

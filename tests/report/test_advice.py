@@ -41,6 +41,21 @@ def test_who_waits_for_input_is_told_how_to_wait_less() -> None:
     assert line not in said(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "utilisation", "told"),
+    [("gpu", 0.04, True), ("tpu", 0.04, True), ("gpu", 0.5, False), ("cpu", 0.04, False)],
+)
+def test_a_device_that_is_hardly_used_is_noticed(name: str, utilisation: float, told: bool) -> None:
+    """An H200 reaches 4 % at 64 px and batch size 32; a CPU is its own host."""
+    found = record(name)
+    efficiency = found.throughput.efficiency
+    little = efficiency.model_copy(update={"utilisation": around(utilisation, 0.1)})
+    lines = said(record(name, measured={"efficiency": little}))
+    line = f"{name}: 4.0% of its best rate is used; at so little a device often waits for its host"
+    assert (line in lines) == told
+    assert ("list some in `throughput.sweep`" in lines) != told
+
+
 def test_the_fastest_setting_of_a_sweep_is_worth_an_attempt() -> None:
     """If it is faster for sure."""
     slow, fast = (

@@ -66,10 +66,10 @@ def refuse_errors(root: Path, image_size: int) -> None:
     if errors:
         raise UserError(
             f"{root} is no dataset to train on: {count(errors)}.",
-            f"List them: python -m benchmark check {root}.",
+            f"List them: .venv/bin/python -m benchmark check {root}.",
         )
     if found:
-        print(f"{root}: {count(found)} (python -m benchmark check {root}).")
+        print(f"{root}: {count(found)} (.venv/bin/python -m benchmark check {root}).")
 
 
 def problems(root: Path, image_size: int) -> list[Problem]:

@@ -85,7 +85,7 @@ def _not_pulled(pin: Path, output: str) -> UserError:
         return UserError(
             f"Not what {pin} pins: {', '.join(altered)}.",
             f"To use what is here, pin it: {_pinning(pin)}. "
-            f"To restore what was pinned: dvc checkout --force {pin}.",
+            f"To restore what was pinned: .venv/bin/dvc checkout --force {pin}.",
         )
     if misspelt := _misspelt(pin.with_suffix("")):
         return UserError(f"{misspelt!r} is no UTF-8.", "Rename it: DVC takes no other names.")

@@ -66,7 +66,10 @@ def _faster(entry: Entry) -> Iterator[str]:
     best = max(measured, key=_ratio, default=None)
     if best and best.ratio and best.ratio.low > 1:
         what = ", ".join(f"{name} {value}" for name, value in best.changes.items())
-        yield f"`{what}` is {numbers.interval(best.ratio)} times as fast: try its accuracy."
+        yield (
+            f"`{what}` is {numbers.interval(best.ratio)} times as fast: train with it too. Its "
+            "accuracy may be another."
+        )
     elif found.step_shares and found.step_shares.input.estimate > SHARE:
         yield "input takes much of a step: raise `data.num_workers`."
     elif not found.sweep and (used := _hardly_used(entry)):

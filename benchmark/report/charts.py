@@ -261,7 +261,8 @@ def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, lin
         label=name or "the run's own otherwise",
     )  # fmt: skip
     for size in (size for p, size in zip(points, rates, strict=True) if p.status == OUT_OF_MEMORY):
-        axes.plot(size, 0.04, "x", color=colour, transform=axes.get_xaxis_transform())
+        transform = axes.get_xaxis_transform()
+        axes.plot(size, 0, "x", color=colour, transform=transform, clip_on=False, zorder=3)
 
 
 def classes(recalls: Sequence[tuple[str, int, int]]) -> str:

@@ -27,7 +27,7 @@ from benchmark.report.schema import Absent, Record, TrainingRecord
 from benchmark.report.sessions import ASSUMED, Spread, spread
 
 OK, REGRESSION, INCOMPARABLE = 0, 1, 2
-DUEL = "To time two revisions on this machine, in turns: python -m benchmark duel BEFORE AFTER"
+DUEL = "To time two revisions here, in turns: .venv/bin/python -m benchmark duel BEFORE AFTER"
 GATED = ("trainer", "accuracy")
 """What can fail the gate; the rates of other modes tell where a change comes from."""
 

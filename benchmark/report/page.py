@@ -25,7 +25,7 @@ def render(view: View, charts: Mapping[str, str]) -> str:
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"inline": inline, "text": text}
+    environment.filters |= {"inline": inline, "text": text, "breakable": breakable}
     environment.filters |= {"shares": wording.shares, "part": wording.part}
     return environment.get_template(TEMPLATE.name).render(view=view, charts=charts)
 
@@ -39,6 +39,11 @@ def inline(chart: str, name: str, words: str) -> Markup:
     drawing = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", drawing, count=1)
     drawing = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", drawing, count=1)
     return Markup(drawing.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" ', 1))
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken behind its underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def text(said: str) -> Markup:

@@ -115,7 +115,7 @@ def _first(
 def _picture(root: Path, row: dict[str, str]) -> Picture:
     path = root / row["image"]
     if not path.is_file():
-        raise UserError(f"{path} is not here.", "Fetch the dataset: dvc repro dataset.")
+        raise UserError(f"{path} is not here.", "Fetch the dataset: make repro.")
     copy = ImageOps.fit(decode(path), (SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     copy.save(buffer, "JPEG", quality=80)

@@ -115,8 +115,11 @@ def _race(comparison: Comparison) -> Iterator[Block]:
         "Time to the target",
         ("Run", f"To {target} validation accuracy", "Whole training", "Epochs"),
         [[n, to_target(r), duration(r.seconds), f"{r.epochs}"] for n, r in runs.items()],
-        caption=f"To {target}: to the end of the first epoch that reaches it. Times include "
-        "validation and checkpoints; that of the whole training also includes the test.",
+        caption=Marked(
+            f"To {target}, as `report.target_accuracy` says: to the end of the first epoch that "
+            "reaches it. Times begin with the first epoch, when the process has started, and "
+            "include validation and checkpoints; that of the whole training also includes the test."
+        ),
     )
 
 
@@ -149,7 +152,7 @@ def _sure(comparison: Comparison) -> Iterator[Block]:
             "Images/s",
             "Undisturbed images/s",
             "Trainer / Trainer (noise floor)",
-            "Measured on",
+            "Date",
         ),
         [_speed(entry) for entry in present],
     )

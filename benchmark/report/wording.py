@@ -36,8 +36,10 @@ INTERVALS = (
 )
 PAIRS = (
     "A line about two accelerators compares two trained models, one training of each; a difference "
-    "of accuracies is the second's less the first's. No difference detected does not mean equal: "
-    "the test images may be too few to show one."
+    "of accuracies is the second's less the first's. Both answered the same images, so a "
+    "difference can show though their own intervals overlap. Several pairs share a risk of 5%: "
+    "their intervals are wider than 95%. No difference detected does not mean equal: the test "
+    "images may be too few to show one."
 )
 RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
@@ -55,7 +57,7 @@ QUESTIONS = {
 }
 NO_PRICE = (
     "No price is set. Name one, as `report.price_per_hour: {cpu: 0.40}` in `params.yaml`, and run "
-    "`dvc repro`: nothing is measured again."
+    "`make repro`: nothing is measured again."
 )
 COSTS = (
     "A training's cost includes validation, checkpoints and the test; that of a million images "
@@ -63,8 +65,9 @@ COSTS = (
 )
 PARTS = {"compute": "computing", "input": "input", "lightning": "Lightning"}
 TURNS = (
-    "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. The "
-    "loaders hand over different things: bytes, which the device finishes, or finished floats."
+    "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. "
+    "Loaders are not compared like for like: this one hands over bytes, which the device "
+    "finishes, ImageFolder's finished floats."
 )
 EFFICIENCY = (
     "Utilisation: FLOP/s of training over the best that convolutions and matrix products reached "
@@ -91,8 +94,6 @@ TERMS = (
     ("Resident batch", "training on one batch that stays on the device: no input."),
     ("ImageFolder loop", "the same training with torchvision's ImageFolder, as most write it."),
     ("Control", "the same training from random weights; all layers are trained."),
-    ("Target", "the validation accuracy to which time is counted: `report.target_accuracy`."),
-    ("Replay", "the first steps once more, in a new process, compared bit for bit."),
     ("Digest", "sha256 of what something holds: equal digests mean equal bits."),
 )
 
@@ -157,7 +158,10 @@ def _precision(found: Precision) -> str:
     after, asked = duration(found.seconds), f"{found.asked:.0%}"
     if found.met:
         return f"After {after} every interval was at most {asked} wide, as asked."
-    return f"After {after} the interval of {of} was {found.width:.1%} wide; {asked} was asked."
+    return (
+        f"Less precise than asked: after {after} the interval of {of} was {found.width:.1%} wide, "
+        f"not {asked}."
+    )
 
 
 def _sessions(found: Speed) -> str:

@@ -192,7 +192,10 @@ def test_errors_are_refused_in_one_line(root: Path, capsys) -> None:
     for number in range(2):
         (folder / f"empty{number}.png").write_bytes(b"")
     (folder / "text.png").write_text("no image")
-    said = r"empty file \(2\), no image \(1\)\. List them: python -m benchmark check .*dataset\.$"
+    said = (
+        r"empty file \(2\), no image \(1\)\. List them: "
+        r"\.venv/bin/python -m benchmark check .*dataset\.$"
+    )
     with pytest.raises(UserError, match=said):
         check.refuse_errors(root, 32)
     assert check.run(root, 32, as_json=True) == 1

@@ -62,7 +62,7 @@ def test_the_fastest_setting_of_a_sweep_is_worth_an_attempt() -> None:
         SweepPoint(changes={"batch_size": size}, status="ok", ratio=around(ratio, 0.02))
         for size, ratio in ((16, 0.7), (64, 1.3))
     )
-    line = "cpu: `batch_size 64` is 1.300 (1.274 to 1.326) times as fast: try its accuracy."
+    line = "cpu: `batch_size 64` is 1.300 (1.274 to 1.326) times as fast: train with it too."
     assert line in said(record(measured={"sweep": (slow, fast)}))
     others = said(record(measured={"sweep": (slow,)}))
     assert "times as fast" not in others

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from benchmark.report import wording
 from benchmark.report.documentation import documentation
 from tests import REPOSITORY
 from tests.report.golden import CASES, HERE, NAMES, forms
@@ -21,6 +22,13 @@ def test_the_form_is_what_it_was(name: str, suffix: str) -> None:
 def test_there_is_no_form_of_a_case_that_has_gone() -> None:
     found = {path.name for path in HERE.iterdir() if path.suffix in (".json", ".md", ".html")}
     assert found == {f"{name}.{suffix}" for name, suffix in ALL}
+
+
+def test_each_term_of_the_glossary_is_used() -> None:
+    """Somewhere: not every report has a control, or says what a target is."""
+    pages = [(HERE / f"{name}.md").read_text(encoding="utf-8") for name in CASES]
+    said = "".join(page.partition("## Glossary")[0] for page in pages).lower()
+    assert [term for term, _ in wording.TERMS if term.lower() not in said] == []
 
 
 class Reader(html.parser.HTMLParser):

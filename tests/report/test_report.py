@@ -127,7 +127,8 @@ def test_what_a_vendor_promises_stands_beside_what_was_reached(pages) -> None:
         ),
         (
             {"measured": {"precision": WIDE}},
-            "After 4 min 0 s the interval of Trainer / plain loop was 7.0% wide; 3% was asked.",
+            "Less precise than asked: after 4 min 0 s the interval of Trainer / plain loop was "
+            "7.0% wide, not 3%.",
         ),
     ],
 )
@@ -626,7 +627,7 @@ def test_the_page_shows_test_images_and_what_is_mixed_up(pages) -> None:
 def test_a_page_without_its_images_says_which(pages) -> None:
     write_results("cpu")
     Path("data/test/class 0/000.png").unlink()
-    with pytest.raises(UserError, match=r"data/test/class 0/000\.png is not here.*dvc repro data"):
+    with pytest.raises(UserError, match=r"data/test/class 0/000\.png is not here.*make repro"):
         pages("cpu")
 
 

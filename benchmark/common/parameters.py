@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -15,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from benchmark.common import yaml_file
 from benchmark.common.errors import UserError
 from benchmark.common.results import OWN
 
@@ -25,6 +25,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]
 PARAMETERS_FILE = Path("params.yaml")
+SHOWN = 80
+"""Characters of a wrong value that a message shows."""
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
 """Pinned by weights.dvc; its card lies beside it as source.json."""
 
@@ -255,13 +257,11 @@ def _suggestion(place: Sequence[Any]) -> str:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml_file.read(path)
     except FileNotFoundError:
         raise UserError(
             f"{path} is not here.", "Run from the repository's top directory, which holds it."
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}.", "Mend that line.") from None
 
 
 def _complaint(detail: dict[str, Any]) -> str:
@@ -273,4 +273,13 @@ def _complaint(detail: dict[str, Any]) -> str:
         return f"there is no {place}{_suggestion(detail['loc'])}"
     if isinstance(detail["input"], dict):
         return f"{place}: {message[0].lower()}{message[1:]}"
-    return f"{place} = {detail['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{place} = {_shown(detail['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write more than 4,300 digits
+        return "a number of very many digits"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

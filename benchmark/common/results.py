@@ -134,12 +134,12 @@ def read_result(path: Path, kind: TypeAdapter[T]) -> T:
         return kind.validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(
-            f"{path} is not here.", "Run the stages before this one: dvc repro."
+            f"{path} is not here.", "Run the stages before this one: make repro."
         ) from None
     except ValidationError as error:
         raise UserError(
             f"{path} is not what this version writes: {complaint(error)}.",
-            "Write it anew: dvc repro.",
+            "Write it anew: make repro.",
         ) from None
 
 

@@ -7,9 +7,9 @@ A list of what is acknowledged, each with the reason:
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from benchmark.common import yaml_file
 from benchmark.common.errors import UserError
 from benchmark.common.results import Result, complaint
 from benchmark.data.problems import KINDS, Problem
@@ -52,11 +52,9 @@ def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Prob
 def _read(path: Path) -> list[Acknowledged]:
     remedy = "Write a list of {kind: ..., path: ..., reason: ...}."
     try:
-        found = LIST.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        found = LIST.validate_python(yaml_file.read(path))
     except ValidationError as error:
         raise UserError(f"{path} is no such list: {complaint(error)}.", remedy) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}.", remedy) from None
     for each in found:
         if each.kind not in KINDS:
             raise UserError(

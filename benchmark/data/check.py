@@ -21,8 +21,8 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, write_json
 from benchmark.common.progress import progress
 from benchmark.data import acknowledged
-from benchmark.data.examination import FORMATS, Facts, examine
-from benchmark.data.folder import SPLITS
+from benchmark.data.examination import Facts, examine
+from benchmark.data.folder import FORMATS, SPLITS, is_ignored
 from benchmark.data.problems import Problem, count, lines
 from benchmark.machine.processors import cores
 
@@ -157,8 +157,8 @@ def _visible(folder: Path, found: list[Problem], root: Path) -> Iterator[Path]:
         found.append(Problem("not readable", _below(folder, root)))
         return
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            found.append(Problem("hidden file", _below(path, root)))
+        if is_ignored(path):
+            found.append(Problem("hidden or system file", _below(path, root)))
         elif not path.name.isprintable():
             found.append(Problem("name that is no text", repr(_below(path, root))))
         else:

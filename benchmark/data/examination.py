@@ -7,10 +7,10 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.common.errors import UserError
-from benchmark.data.folder import decode
+from benchmark.data.folder import decode, opened
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
-"""What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
+PHONES = "MPO"
+"""A JPEG with further pictures behind it, previews or depths, as phones write it."""
 
 
 class Facts(NamedTuple):
@@ -51,8 +51,10 @@ def examine(path: Path) -> Facts:
 
 
 def _decoded(path: Path) -> Facts:
-    with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
+    with opened(path) as image:
         form, frames = str(image.format), int(getattr(image, "n_frames", 1))
+    if form == PHONES:
+        form, frames = "JPEG", 1
     upright = decode(path)
     content = b"%dx%d" % upright.size + upright.tobytes()
     pixels = hashlib.sha256(content).hexdigest()[:32]

@@ -12,7 +12,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from benchmark.common.errors import UserError
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
+"""What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
+SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+"""What file managers leave behind, in lower case; other systems' are hidden."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,16 @@ def scan(root: Path) -> DatasetFiles:
     return DatasetFiles(root, classes, {name: _split(root / name, classes) for name in SPLITS})
 
 
+def opened(path: Path) -> Image.Image:
+    """The image in `path`, of one of FORMATS, not decoded yet."""
+    return Image.open(path, formats=sorted(set(FORMATS.values())))
+
+
+def is_ignored(path: Path) -> bool:
+    """Whether it is hidden, or a file manager's: no image, class or split, and no mistake."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
+
+
 def decode(path: Path) -> Image.Image:
     """The image in `path`, upright and RGB, whatever its mode.
 
@@ -67,13 +80,13 @@ def decode(path: Path) -> Image.Image:
         UserError: the file cannot be read as an image.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I;16"):
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image if image.mode == "RGB" else image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         raise _unreadable(path, error) from None
 
 
@@ -84,11 +97,11 @@ def shape(path: Path) -> tuple[int, int]:
         UserError: the file cannot be read as an image.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             sideways = image.getexif().get(0x0112, 1) >= 5
             width, height = image.size
             return (width, height) if sideways else (height, width)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as above
         raise _unreadable(path, error) from None
 
 
@@ -144,9 +157,9 @@ def _images(folder: Path) -> list[Path]:
         raise UserError(f"{folder} is not a folder.", "A split holds one folder per class.")
     images = list(_visible(folder))
     for path in images:
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in FORMATS:
             raise UserError(
-                f"{path} is none of {', '.join(sorted(SUFFIXES))}.", "Convert or remove it."
+                f"{path} is none of {', '.join(sorted(FORMATS))}.", "Convert or remove it."
             )
     if not images:
         raise UserError(f"{folder} holds no image.", "Each class needs one in every split.")
@@ -154,10 +167,11 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    return (path for path in sorted(folder.iterdir()) if not is_ignored(path))
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, UnidentifiedImageError):
         return UserError(f"{path} is not an image.", "Replace or remove it.")
-    return UserError(f"{path} cannot be read: {error}.", "Replace or remove it.")
+    said = str(error) or type(error).__name__
+    return UserError(f"{path} cannot be read: {said}.", "Replace or remove it.")

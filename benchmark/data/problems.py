@@ -44,7 +44,7 @@ KINDS = {
     "animated image": Kind("warning", "Its first frame is used."),
     "image smaller than the crop": Kind("warning", "It is enlarged to data.image_size."),
     "uneven classes": Kind("warning", "Look at the mean over classes, not at the accuracy alone."),
-    "hidden file": Kind("warning", "It is ignored."),
+    "hidden or system file": Kind("warning", "It is ignored."),
 }
 """By name, in the order in which they are told."""
 

@@ -78,6 +78,7 @@ def prepare(name: str) -> None:
     rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
+    torch.set_float32_matmul_precision("highest")  # a variable of the environment may say less
     torch.set_num_threads(threads())
     if name in ("tpu", "xla"):
         import torch_xla.backends

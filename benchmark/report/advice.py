@@ -68,7 +68,7 @@ def _faster(entry: Entry) -> Iterator[str]:
         what = ", ".join(f"{name} {value}" for name, value in best.changes.items())
         yield (
             f"`{what}` is {numbers.interval(best.ratio)} times as fast: train with it too. Its "
-            "accuracy may be another."
+            "accuracy may differ."
         )
     elif found.step_shares and found.step_shares.input.estimate > SHARE:
         yield "input takes much of a step: raise `data.num_workers`."

@@ -61,10 +61,7 @@ class Difference:
     @property
     def test(self) -> str:
         """The test in words."""
-        return (
-            f"{TEST}, {self.images} images, {p_value(self.p)}, different below "
-            f"{self.significance:.2g}"
-        )
+        return f"{TEST}, {self.images} images, {p_value(self.p)}, threshold {self.significance:.2g}"
 
     def __str__(self) -> str:
         return f"{self.change}; {self.test}"

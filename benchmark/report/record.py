@@ -184,7 +184,7 @@ def rows(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         raise UserError(
-            f"{path} is not here.", "Run the stages before this one: dvc repro."
+            f"{path} is not here.", "Run the stages before this one: make repro."
         ) from None
 
 
@@ -196,7 +196,7 @@ def _present(path: Path, kind: TypeAdapter[T | Unavailable]) -> T:
     """
     found = read_result(path, kind)
     if isinstance(found, Unavailable):
-        raise UserError(f"{path} is of an absent accelerator.", "Repeat it: dvc repro.")
+        raise UserError(f"{path} is of an absent accelerator.", "Repeat it: make repro.")
     return found
 
 

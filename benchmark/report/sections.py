@@ -116,9 +116,10 @@ def _race(comparison: Comparison) -> Iterator[Block]:
         ("Run", f"To {target} validation accuracy", "Whole training", "Epochs"),
         [[n, to_target(r), duration(r.seconds), f"{r.epochs}"] for n, r in runs.items()],
         caption=Marked(
-            f"To {target}, as `report.target_accuracy` says: to the end of the first epoch that "
-            "reaches it. Times begin with the first epoch, when the process has started, and "
-            "include validation and checkpoints; that of the whole training also includes the test."
+            f"To {target}: to the end of the first epoch that reaches it "
+            "(`report.target_accuracy`). Times begin with the first epoch, when the process has "
+            "started, and include validation and checkpoints; that of the whole training also "
+            "includes the test."
         ),
     )
 
@@ -235,7 +236,7 @@ def _settings(comparison: Comparison) -> Iterator[Block]:
     )
     yield Table(
         "Settings",
-        ("Accelerator", "Settings", "Images/s", "Relative to the run's own"),
+        ("Accelerator", "Settings", "Images/s", "Relative to the run's own settings"),
         rows,
         caption="Each setting and the run's own took turns, block by block.",
         heads=2,

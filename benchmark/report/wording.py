@@ -66,8 +66,8 @@ COSTS = (
 PARTS = {"compute": "computing", "input": "input", "lightning": "Lightning"}
 TURNS = (
     "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. "
-    "Loaders are not compared like for like: this one hands over bytes, which the device "
-    "finishes, ImageFolder's finished floats."
+    "The loaders do different work: this one delivers bytes, which the device converts, "
+    "ImageFolder's ready floats."
 )
 EFFICIENCY = (
     "Utilisation: FLOP/s of training over the best that convolutions and matrix products reached "

@@ -32,7 +32,7 @@ def read_training(results: TrainingResults) -> Training:
     """
     training = read_result(results.result, TRAINING)
     if isinstance(training, Unavailable):
-        raise UserError(f"{results.result} is of an absent accelerator.", "Repeat it: dvc repro.")
+        raise UserError(f"{results.result} is of an absent accelerator.", "Repeat it: make repro.")
     return training
 
 

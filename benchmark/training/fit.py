@@ -41,13 +41,19 @@ SCRATCH = Path(".checkpoints")
 
 
 class Run:
-    """One fit, and a test of its best epoch, on an accelerator that is here."""
+    """One fit, and a test of its best epoch, on an accelerator that is here; without a directory
+    for checkpoints the fit alone."""
+
+    best: ModelCheckpoint
+    """Of the epoch with the lowest validation loss."""
+    last: Path
+    """The checkpoint of the last whole epoch."""
 
     def __init__(
         self,
         accelerator: Accelerator,
         parameters: Parameters,
-        scratch: Path,
+        scratch: Path | None,
         *extras: Callback,
         title: str = "",
         logger: LoggerName = "none",
@@ -65,13 +71,9 @@ class Run:
         self.history, self.first_steps = History(), FirstStepsDigest()
         self.predictions = Predictions()
         self.epoch_timer = EpochTimer(accelerator.name)
-        self.best = ModelCheckpoint(
-            scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
-            save_weights_only=True, enable_version_counter=False,
-        )  # fmt: skip
-        self.last = scratch / "last.ckpt"
         self._logger = loggers.logger(logger, self.title)
-        self.trainer = self._trainer(extras)
+        checkpoints = self._checkpoints(scratch) if scratch else []
+        self.trainer = self._trainer(checkpoints, extras)
 
     def execute(self) -> "Run":
         """Fit, from the last whole epoch if the run was interrupted, then test."""
@@ -104,10 +106,11 @@ class Run:
                 "Lower train.learning_rate, or choose a finer train.precision.",
             )
 
-    def _trainer(self, extras: Sequence[Callback]) -> pl.Trainer:
+    def _trainer(self, checkpoints: Sequence[Callback], extras: Sequence[Callback]) -> pl.Trainer:
         train, terminal = self.parameters.train, sys.stderr.isatty()
         recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
-        callbacks = [*recording, *self._checkpoints(), *self._extras(terminal), *extras]
+        stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
+        callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
         return pl.Trainer(
             **accelerators.trainer_arguments(self.accelerator.name),
             precision=train.precision,
@@ -115,19 +118,23 @@ class Run:
             deterministic=True,
             callbacks=callbacks,
             logger=self._logger or False,
+            enable_checkpointing=bool(checkpoints),
             num_sanity_val_steps=0,
             enable_model_summary=False,
             enable_progress_bar=terminal,
         )
 
-    def _checkpoints(self) -> list[Callback]:
+    def _checkpoints(self, scratch: Path) -> list[Callback]:
+        self.best = ModelCheckpoint(
+            scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
+            save_weights_only=True, enable_version_counter=False,
+        )  # fmt: skip
+        self.last = scratch / "last.ckpt"
         last = ModelCheckpoint(
             self.last.parent, self.last.stem, save_on_train_epoch_end=True,
             enable_version_counter=False,
         )  # fmt: skip
-        train = self.parameters.train
-        stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
-        return [stopping, self.best, last]
+        return [self.best, last]
 
     def _extras(self, terminal: bool) -> list[Callback]:
         extras: list[Callback] = []
@@ -161,6 +168,8 @@ def silence_lightning() -> None:
     """Silence what Lightning says to everybody: nothing of it is about this suite's runs."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
+    warnings.filterwarnings("ignore", "GPU available but not used")  # the CPU's turn
+    warnings.filterwarnings("ignore", ".*LeafSpec.. is deprecated", FutureWarning)  # torch 2.11
     warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a frozen backbone is
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -4,7 +4,6 @@ Equal weights after them, bit for bit, are evidence that the results are reprodu
 """
 
 import csv
-import tempfile
 from itertools import islice
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     stage = "control" if training == CONTROL else "train"
     if before.inputs != gather_inputs(accelerator.name, parameters, stage):
         raise UserError(
-            f"{results.result} is of other code, data or parameters.", "Repeat it: dvc repro."
+            f"{results.result} is of other code, data or parameters.", "Repeat it: make repro."
         )
     steps = before.digests.first_steps.steps
     title = f"{accelerator.label}{results.kind} replay"
@@ -74,10 +73,8 @@ def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
 
 def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int, title: str) -> Run:
     accelerators.prepare(accelerator.name)
-    with tempfile.TemporaryDirectory() as scratch:
-        stop = StopAfterSteps(steps)
-        repeated = Run(accelerator, parameters, Path(scratch), stop, title=title)
-        repeated.trainer.fit(repeated.model, datamodule=repeated.data)
+    repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
+    repeated.trainer.fit(repeated.model, datamodule=repeated.data)
     return repeated
 
 

@@ -1,7 +1,10 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
@@ -137,11 +140,68 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(raw_parameters) -> None
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "is not here"), ("a: [", "is not YAML"), ("", "valid dictionary"), ("7", "dictionary")],
+    [
+        (None, "is not here"),
+        (b"a: 1\nb: [", r"is not YAML: line 2: expected the node content, but found"),
+        (b"a: \xed\xa0", "is not UTF-8"),
+        (b"a: 2001-99-99", "is not YAML: month must be in 1..12"),
+        (b"a: !!timestamp x", "is not YAML: 'NoneType' object has no attribute"),
+        (b"[" * 2000, "is not YAML: maximum recursion depth exceeded"),
+        (b"a: " + b"9" * 5000, "is not YAML: Exceeds the limit"),
+        (b"", "valid dictionary"),
+        (b"7", "dictionary"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content, message: str) -> None:
     path = tmp_path / "params.yaml"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(UserError, match=rf"params\.yaml.*{message}"):
         load_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("x" * 200, f"'{'x' * 76}..."), (16**5000, "a number of very many digits")],
+    ids=["text", "number"],
+)
+def test_a_long_value_is_cut(raw_parameters: dict[str, Any], value: Any, shown: str) -> None:
+    raw_parameters["seed"] = value
+    with pytest.raises(UserError, match=f"seed = {re.escape(shown)}: "):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+ODD = (
+    "2001-01-01", "2001-99-99", "!!python/object:os.system x", "!!binary aGk=", "&a [*a]", "*b",
+    "[" * 1000, "9" * 5000, "0x" + "f" * 5000, "1e999", ".nan", "!!float abc", "!!timestamp 5", "~",
+    "{a: b", "<<: 5", "? [a]", "%YAML 9.9", "---", "\x00", "- -", "1:1:1", " \t x", "''", "true",
+)  # fmt: skip
+"""Values that YAML makes something else of, or nothing."""
+
+
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from(ODD), st.sampled_from("vkil")),
+        min_size=1, max_size=3,
+    ),
+    noise=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=2),
+)  # fmt: skip
+def test_whatever_is_written_there_ends_in_one_line(tmp_path_factory, edits, noise) -> None:
+    """Edited lines and flipped bytes of the repository's own file."""
+    lines = (REPOSITORY / "params.yaml").read_text().splitlines()
+    for place, odd, kind in edits:
+        line = lines[place % len(lines)]
+        key = line.split(":")[0]
+        changed = {"v": f"{key}: {odd}", "k": f"{odd}: 1", "i": f"{line}\n{odd}", "l": odd}
+        lines[place % len(lines)] = changed[kind]
+    content = bytearray("\n".join(lines).encode())
+    for place, byte in noise:
+        content[place % len(content)] = byte
+    path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
+    path.write_bytes(content)
+    said = "it is valid"
+    try:
+        load_parameters(path)
+    except UserError as error:
+        said = str(error)
+    assert len(said.splitlines()) == 1

@@ -10,9 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmark.common.errors import UserError
-from benchmark.data import check
-from benchmark.data.examination import FORMATS
-from benchmark.data.folder import SUFFIXES
+from benchmark.data import check, examination
 from benchmark.data.problems import KINDS, Problem, lines
 from tests.conftest import write_images
 
@@ -51,6 +49,7 @@ def test_all_faults_of_files_are_told_at_once(root: Path, tmp_path: Path) -> Non
     (folder / "short.png").write_bytes(good[: len(good) // 2])
     (folder / "notes.txt").write_text("notes")
     (folder / ".hidden.png").write_text("x")
+    (folder / "Thumbs.db").write_text("x")
     (folder / "away.png").symlink_to(tmp_path / "outside.png")
     (tmp_path / "outside.png").write_bytes(good)
     (folder / "broken.png").symlink_to("nowhere.png")
@@ -61,7 +60,8 @@ def test_all_faults_of_files_are_told_at_once(root: Path, tmp_path: Path) -> Non
         ("empty file", f"train/{name}/empty.png"), ("no image", f"train/{name}/text.png"),
         ("damaged image", f"train/{name}/short.png"),
         ("unknown suffix", f"train/{name}/notes.txt"),
-        ("hidden file", f"train/{name}/.hidden.png"),
+        ("hidden or system file", f"train/{name}/.hidden.png"),
+        ("hidden or system file", f"train/{name}/Thumbs.db"),
         ("link that leaves the dataset", f"train/{name}/away.png"),
         ("broken link", f"train/{name}/broken.png"),
         ("no regular file", f"train/{name}/pipe.png"),
@@ -150,8 +150,26 @@ def test_bright_pictures_of_16_bits_are_no_copies(root: Path) -> None:
     assert found(root) == set()
 
 
-def test_the_formats_that_are_checked_are_those_that_are_read() -> None:
-    assert FORMATS.keys() == SUFFIXES
+def test_a_phones_photograph_of_several_pictures_is_a_jpeg(root: Path) -> None:
+    """Its first picture counts; the others are previews or depths."""
+    path = root / "train" / classes(root)[0] / "phone.jpg"
+    red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
+    red.save(path, "MPO", save_all=True, append_images=[blue])
+    assert found(root) == set()
+
+
+def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -> None:
+    """root may read everything, so it is the system that is made to refuse."""
+    secret = first(root / "train" / classes(root)[0])
+    opened = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path == secret:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, **options)
+
+    monkeypatch.setattr("benchmark.data.examination.Path.stat", refuse)
+    assert examination.examine(secret).problem == "not readable"
 
 
 def test_equal_bytes_of_another_shape_are_another_picture(root: Path) -> None:
@@ -282,7 +300,7 @@ def test_a_known_problem_stops_nothing_and_is_counted(root: Path, capsys) -> Non
         ("- {kind: empty file, path: x.png}", r"no such list: 0\.reason: field required"),
         ("- {kind: empty file, path: x.png, reason: ''}", "no such list: 0.reason: string should"),
         ("- {kind: nothing, path: x.png, reason: y}", "there is no problem 'nothing'"),
-        ("kind: [", "is no YAML: while parsing"),
+        ("kind: [", "is not YAML: line 1: "),
     ],
 )
 def test_a_list_of_known_problems_that_is_wrong_is_refused(

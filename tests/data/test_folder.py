@@ -1,3 +1,4 @@
+import struct
 import unicodedata
 from pathlib import Path
 
@@ -28,11 +29,38 @@ def test_offsets_place_each_split_in_the_list_of_all_paths(images: Path) -> None
         assert found.paths[start : start + len(split.paths)] == split.paths
 
 
-def test_hidden_files_are_no_images(images: Path) -> None:
+def test_hidden_files_and_those_of_a_file_manager_are_no_images(images: Path) -> None:
     before = scan(images)
     (images / "train" / ".DS_Store").touch()
     (images / "val" / "class 1" / ".gitkeep").touch()
+    (images / "val" / "class 1" / "Thumbs.db").touch()
+    (images / "test" / "desktop.ini").touch()
     assert scan(images) == before
+
+
+@pytest.mark.parametrize("read", [decode, shape])
+def test_a_format_that_its_suffix_hides_is_not_opened(tmp_path: Path, read) -> None:
+    """Pillow would open any of its forty, and call an interpreter for some."""
+    path = tmp_path / "image.png"
+    Image.new("RGB", (4, 4)).save(path, "GIF")
+    with pytest.raises(UserError, match=r"image\.png is not an image"):
+        read(path)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), TypeError("odd"), struct.error("short")])
+def test_whatever_a_decoder_raises_names_the_file(tmp_path: Path, monkeypatch, error) -> None:
+    path = tmp_path / "image.png"
+    Image.new("RGB", (4, 4)).save(path)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.Image.Image.getexif", fail)
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    said = str(error) or type(error).__name__
+    for read in (decode, shape):
+        with pytest.raises(UserError, match=rf"image\.png cannot be read: {said}\."):
+            read(path)
 
 
 def remove_split(root: Path) -> str:

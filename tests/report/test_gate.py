@@ -125,9 +125,7 @@ def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> 
 
 def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
     assert sides(record(), record(inputs={"parameters": "x"}, pixels="x")) == 0
-    assert (
-        "different below 0.05, trained with other parameters and pixels" in capsys.readouterr().out
-    )
+    assert "threshold 0.05, trained with other parameters and pixels" in capsys.readouterr().out
 
 
 def test_other_code_is_what_is_compared(sides) -> None:

@@ -122,11 +122,11 @@ def test_of_many_tests_one_finds_less_easily() -> None:
     p = 2 * NormalDist().cdf(-7 / sqrt(8 - 49 / 42))
     assert compare(one, other).p_value == pytest.approx(p)  # 0.0074
     assert "different: test accuracy -17.5 points (" in compare(one, other).claim
-    assert "p = 0.0074, different below 0.05;" in compare(one, other).claim
+    assert "p = 0.0074, threshold 0.05;" in compare(one, other).claim
     assert compare(one, other).kind == "different"
     assert compare(one, other, tests=6).kind == "different"
     assert compare(one, other, tests=7).kind == "no difference detected"
-    assert "p = 0.0074, different below 0.0071;" in compare(one, other, tests=7).claim
+    assert "p = 0.0074, threshold 0.0071;" in compare(one, other, tests=7).claim
 
 
 @given(

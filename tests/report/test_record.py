@@ -29,7 +29,7 @@ def test_a_stage_that_has_not_run_is_named(workspace: Path) -> None:
     write_results("cpu")
     for path in (Results("cpu").own.replay, Results("cpu").own.predictions):
         path.unlink()
-        with pytest.raises(UserError, match=rf"{path} is not here.*dvc repro"):
+        with pytest.raises(UserError, match=rf"{path} is not here.*make repro"):
             record.read("cpu")
 
 
@@ -134,7 +134,7 @@ def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> 
     path = Results("cpu").throughput
     content = json.loads(path.read_text()) | {"verdict": "stable"}
     write_json(path, content)
-    said = rf"{path} is not what this version writes: ok\.verdict: input should be .* dvc repro"
+    said = rf"{path} is not what this version writes: ok\.verdict: input should be .* make repro"
     with pytest.raises(UserError, match=said) as refused:
         record.read("cpu")
     assert "\n" not in str(refused.value)

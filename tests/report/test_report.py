@@ -651,5 +651,5 @@ def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
 
 
 def test_a_stage_that_has_not_run_is_named(pages) -> None:
-    with pytest.raises(UserError, match=r"none/own\.json is not here.*dvc repro"):
+    with pytest.raises(UserError, match=r"none/own\.json is not here.*make repro"):
         pages("none")

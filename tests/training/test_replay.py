@@ -105,6 +105,17 @@ def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> N
     assert len(steps) == 10
 
 
+def test_a_replay_writes_no_checkpoint(parameters: Parameters, monkeypatch) -> None:
+    """Of ResNet50 each has 269 MB, and the temporary directory is often memory."""
+    written: list[Path] = []
+    monkeypatch.setattr(
+        "pytorch_lightning.Trainer.save_checkpoint",
+        lambda trainer, path, *_: written.append(Path(path).write_bytes(b"") or Path(path)),
+    )
+    replay._repeat(find("cpu"), parameters, 10, "")
+    assert written == []
+
+
 def test_a_loss_that_differs_is_where_the_two_differ(parameters: Parameters) -> None:
     train.run(find("cpu"), parameters)
     lines = CPU.own.steps.read_text().splitlines()

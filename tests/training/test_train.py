@@ -589,5 +589,5 @@ def test_a_run_that_diverges_in_its_test_says_so(change, workspace: Path, monkey
 
 def test_the_stages_before_must_have_run(parameters: Parameters) -> None:
     Path("reports/dataset.json").unlink()
-    with pytest.raises(UserError, match=r"reports/dataset\.json is not here.*dvc repro"):
+    with pytest.raises(UserError, match=r"reports/dataset\.json is not here.*make repro"):
         train.run(find("cpu"), parameters)

@@ -66,4 +66,7 @@ def pytest_configure() -> None:
 
 
 if __name__ == "__main__":
+    from benchmark.__main__ import end_on_signals
+
+    end_on_signals()
     sys.exit(main(sys.argv[1:]))

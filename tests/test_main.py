@@ -1,10 +1,12 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -83,6 +85,39 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
     assert done.stderr.splitlines() == [
         "error: data/train/class 0/002.png is not an image. Replace or remove it."
     ]
+
+
+def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A stage in the middle of its work, and its processes."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(root)}
+    command = [sys.executable, "-m", "tests.small", stage, "cpu"]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    if stage == "train":
+        assert "epoch 2/" in next(line for line in process.stdout if "epoch 2" in line)
+    while not (children := psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+    return process, children
+
+
+@pytest.mark.parametrize("stage", ["train", "throughput"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_stage_in_one_line(
+    workspace: Path, tmp_path: Path, stage: str, number: signal.Signals
+) -> None:
+    """With the status that a shell gives; neither processes nor temporary files are left."""
+    edit(train={"max_epochs": 500, "patience": 500}, data={"num_workers": 1})
+    (temporary := tmp_path / "temporary").mkdir()
+    process, children = begun(stage, temporary)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    lines = [line for line in said.splitlines() if not line.startswith("warning: other work")]
+    assert lines == [f"Ended by {number.name}."]
+    assert process.returncode == 128 + number
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])

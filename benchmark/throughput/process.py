@@ -47,7 +47,10 @@ T = TypeVar("T")
 
 def main(arguments: list[str]) -> None:
     """Do the task and write its result."""
-    task = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        return  # whoever started this was ended before saying what for
+    task = json.loads(line)
     Thread(target=end_with_parent, args=[sys.stdin.fileno()], daemon=True).start()
     parameters = parse_parameters(task["parameters"], "the task")
     accelerator, place = task["accelerator"], task["place"]

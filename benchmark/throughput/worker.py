@@ -23,11 +23,16 @@ def main() -> None:
         from benchmark.throughput.timer import ModeTimer  # noqa: F401  whether it has one
     except ImportError as error:
         return say(answers, {"refused": f"it is too old ({error}). Name another."})
-    task = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        return  # whoever started this was ended before saying what for
+    task = json.loads(line)
     try:
         run(task["accelerator"], task["parameters"], answers)
     except UserError as error:
         say(answers, {"refused": str(error)})
+    except BrokenPipeError:
+        os._exit(1)  # nobody asks any more; what is left in the pipe could not be written either
     except Exception as error:
         traceback.print_exc()
         first = next(iter(str(error).strip().splitlines()), "")

@@ -261,8 +261,12 @@ def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, lin
         label=name or "the run's own otherwise",
     )  # fmt: skip
     for size in (size for p, size in zip(points, rates, strict=True) if p.status == OUT_OF_MEMORY):
-        transform = axes.get_xaxis_transform()
-        axes.plot(size, 0, "x", color=colour, transform=transform, clip_on=False, zorder=3)
+        place = axes.get_xaxis_transform()
+        axes.plot(size, 0.05, "x", color=colour, transform=place)
+        axes.annotate(
+            OUT_OF_MEMORY, (size, 0.05), (-7, 0), xycoords=place, textcoords="offset points",
+            ha="right", va="center", fontsize="small",
+        )  # fmt: skip
 
 
 def classes(recalls: Sequence[tuple[str, int, int]]) -> str:

@@ -87,7 +87,7 @@ class ForkServer:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()  # it has read its last folder
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=30)
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()

@@ -57,6 +57,11 @@ def _dispatch(options: argparse.Namespace) -> int:
         from benchmark.data import check
 
         return check.run(options.directory, load_parameters().data.image_size, options.json)
+    if options.command == "clean":
+        from benchmark.data import clean
+
+        clean.run()
+        return 0
     _run(options, load_parameters())
     return 0
 
@@ -117,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("directory", type=Path, help="holds train, val and test")
     check.add_argument("--json", action="store_true", help="print every problem as JSON")
+    commands.add_parser("clean", help="remove the decode caches; the next run makes them anew")
     commands.add_parser("export", help="write this machine's results for the report of another")
     compare = commands.add_parser(
         "compare",

@@ -50,6 +50,7 @@ ELSEWHERE = {
     ".venv/bin/dvc add data": "test_pipeline.py's datasets are added by it",
     ".venv/bin/dvc add weights": "test_pipeline.py's weights are added by it",
     ".venv/bin/python -m benchmark check IMAGES": "tests/data/test_check.py",
+    ".venv/bin/python -m benchmark clean": "tests/data/test_cache.py",
     ".venv/bin/dvc push": "the sentence warns of it",
     "dvc pull": "the line says what to run instead",
     ".venv/bin/python -m benchmark dataset": "a part of the pipeline, and of `make bench`",

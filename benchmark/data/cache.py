@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.common import code
+from benchmark.common.digests import of_text
 from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory
 from benchmark.data import folder
@@ -34,6 +36,8 @@ from benchmark.machine import processors
 T = TypeVar("T")
 R = TypeVar("R")
 CHUNK = 16
+KEPT = 2
+"""Caches of one dataset and size: two revisions of the code may take turns."""
 ZOOM = 8
 """Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square is
 0.245 of its side (an area of 8 % at an aspect ratio of 3:4), so that at least two cached pixels
@@ -107,16 +111,22 @@ class DecodeCache:
 
     @property
     def directory(self) -> Path:
-        """Named by everything that the content depends on, so a foreign cache is never read."""
-        return self.root / self._key()
+        """Named by what it is for and by everything that the content depends on, so a foreign
+        cache is never read."""
+        return self.root / f"{self._use()}-{self._key()}"
 
     def prepare(self) -> None:
         """Build the cache unless it is there. Safe to call again, and from several processes."""
         self.root.mkdir(parents=True, exist_ok=True)
         directory = self.directory
         with FileLock(f"{directory}.lock"):
+            for killed in self.root.glob(f".{directory.name}.*.tmp"):
+                shutil.rmtree(killed)
             if not directory.exists():
                 self._build(directory)
+            with suppress(PermissionError):  # another user's
+                os.utime(directory)
+        self._remove_stale()
 
     def open(self) -> Images:
         """The prepared images: mapped, or decoded on demand where they exceed the limit."""
@@ -138,14 +148,28 @@ class DecodeCache:
                 _check_space(self.root, size)
                 _decode_all(paths, height, width, temporary / "pixels.npy", pool)
 
+    def _remove_stale(self) -> None:
+        """Those of the same use that are older than the KEPT last used ones: a file's change
+        leaves one that is never read again."""
+        with FileLock(self.root / f"{self._use()}.lock"):
+            caches = [path for path in self.root.glob(f"{self._use()}-*") if path.is_dir()]
+            caches.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+            for stale in caches[KEPT:]:
+                shutil.rmtree(stale, ignore_errors=True)
+
     def _side(self, shapes: NDArray[np.int32]) -> tuple[int, int]:
         height, width = np.minimum(shapes.max(axis=0), ZOOM * self.image_size)
         return int(height), int(width)
 
+    def _use(self) -> str:
+        """The dataset by its place, and the parameters that count."""
+        place = self.images.root.resolve()
+        return of_text("decode cache", str(place), str(self.image_size), str(self.limit_gib))[:12]
+
     def _key(self) -> str:
         """Content stands in by size and change time, which no copy or archive can carry over."""
         decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
-        facts = [code.digest("benchmark.data.cache"), *decoder, self.image_size, self.limit_gib]
+        facts = [code.digest("benchmark.data.cache"), *decoder]
         digest = hashlib.sha256(repr(facts).encode())
         for path in self.images.paths:
             status = path.stat()

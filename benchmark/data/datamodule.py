@@ -23,6 +23,8 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 
+CACHES = Path(".cache")
+"""Where decode caches lie."""
 LOADER_TIMEOUT = 600.0
 """Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
 STAGE_SPLITS = {
@@ -122,7 +124,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
-        cache_dir: str = ".cache",
+        cache_dir: str | Path = CACHES,
         cache_gib: float = 8.0,
         crop_area: tuple[float, float] = crops.AREA,
         pixel_batches: int = PIXEL_BATCHES,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.__main__ import main
 from benchmark.common.errors import UserError
 from benchmark.data import cache
 from benchmark.data.cache import CachedImages, DecodeCache, DecodedImages
@@ -99,6 +100,45 @@ def test_a_cache_is_built_when_the_limit_is_raised(images: Path) -> None:
     cached(images, limit=0).prepare()
     cached(images).prepare()
     assert isinstance(cached(images).open(), CachedImages)
+
+
+def test_caches_that_nothing_will_use_are_removed(images: Path) -> None:
+    """A file that changes makes a cache of up to data.cache_gib stale, for ever. The one before is
+    kept: two revisions of the code may take turns. Another size's is another use."""
+
+    def built(time: int, size: int = 32) -> Path:
+        os.utime(next(images.rglob("*.png")), (time, time))
+        store = cached(images, size)
+        store.prepare()
+        os.utime(store.directory, (time, time))  # as if days lay between
+        return store.directory
+
+    other, *caches = built(9, size=40), *map(built, range(4))
+    assert other.exists()
+    assert [path.exists() for path in caches] == [False, False, True, True]
+    os.utime(caches[2], (5, 5))  # used once more
+    assert built(7).exists()
+    assert [path.exists() for path in (*caches[2:], other)] == [True, False, True]
+
+
+def test_what_a_killed_build_left_is_removed(images: Path) -> None:
+    store = cached(images)
+    left = store.root / f".{store.directory.name}.0a1b.tmp"
+    left.mkdir(parents=True)
+    store.prepare()
+    assert not left.exists()
+
+
+def test_clean_removes_what_can_be_made_anew(images: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(images.parent)
+    (images.parent / "kept").touch()
+    cached(images).prepare()
+    assert main(["clean"]) == 0
+    assert capsys.readouterr().out.startswith("Removed .cache (0.0 GiB).")
+    assert not (images.parent / ".cache").exists()
+    assert (images.parent / "kept").exists()
+    assert main(["clean"]) == 0
+    assert capsys.readouterr().out == "There is no .cache here.\n"
 
 
 def test_an_interrupted_build_leaves_nothing_that_is_read(images: Path, monkeypatch) -> None:

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -124,9 +123,7 @@ class DecodeCache:
                 shutil.rmtree(killed)
             if not directory.exists():
                 self._build(directory)
-            with suppress(PermissionError):  # another user's
-                os.utime(directory)
-        self._remove_stale()
+                self._remove_stale()
 
     def open(self) -> Images:
         """The prepared images: mapped, or decoded on demand where they exceed the limit."""
@@ -149,8 +146,8 @@ class DecodeCache:
                 _decode_all(paths, height, width, temporary / "pixels.npy", pool)
 
     def _remove_stale(self) -> None:
-        """Those of the same use that are older than the KEPT last used ones: a file's change
-        leaves one that is never read again."""
+        """Those of the same use that are older than the KEPT latest: a file's change leaves one
+        that is never read again."""
         with FileLock(self.root / f"{self._use()}.lock"):
             caches = [path for path in self.root.glob(f"{self._use()}-*") if path.is_dir()]
             caches.sort(key=lambda path: path.stat().st_mtime, reverse=True)

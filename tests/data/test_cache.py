@@ -116,7 +116,7 @@ def test_caches_that_nothing_will_use_are_removed(images: Path) -> None:
     other, *caches = built(9, size=40), *map(built, range(4))
     assert other.exists()
     assert [path.exists() for path in caches] == [False, False, True, True]
-    os.utime(caches[2], (5, 5))  # used once more
+    os.utime(caches[2], (5, 5))  # as if it were the later one
     assert built(7).exists()
     assert [path.exists() for path in (*caches[2:], other)] == [True, False, True]
 

@@ -35,6 +35,8 @@ from benchmark.machine import processors
 T = TypeVar("T")
 R = TypeVar("R")
 CHUNK = 16
+CACHES = Path(".cache")
+"""Where they lie."""
 KEPT = 2
 """Caches of one dataset and size: two revisions of the code may take turns."""
 ZOOM = 8

@@ -21,13 +21,14 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, write_json
 from benchmark.common.progress import progress
 from benchmark.data import acknowledged
+from benchmark.data.cache import CACHES
 from benchmark.data.examination import Facts, examine
 from benchmark.data.folder import FORMATS, SPLITS, is_ignored
 from benchmark.data.problems import Problem, count, lines
 from benchmark.machine.processors import cores
 
 EXAMINATION = "benchmark.data.examination"
-SEEN = Path(".cache/check.json")
+SEEN = CACHES / "check.json"
 """Facts of images by path, size and time of change."""
 FEW = 200
 """Images for which no further processes are worth their start."""

@@ -2,7 +2,7 @@
 
 import shutil
 
-from benchmark.data.datamodule import CACHES
+from benchmark.data.cache import CACHES
 from benchmark.machine.lock import measuring_lock
 
 

@@ -17,14 +17,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data import crops
-from benchmark.data.cache import DecodeCache, Images
+from benchmark.data.cache import CACHES, DecodeCache, Images
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 
-CACHES = Path(".cache")
-"""Where decode caches lie."""
 LOADER_TIMEOUT = 600.0
 """Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
 STAGE_SPLITS = {

@@ -159,16 +159,13 @@ def test_a_phones_photograph_of_several_pictures_is_a_jpeg(root: Path) -> None:
 
 
 def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -> None:
-    """root may read everything, so it is the system that is made to refuse."""
+    """root may read everything, so that the system is made to refuse."""
+
+    def refuse(path: Path) -> Image.Image:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(examination, "opened", refuse)
     secret = first(root / "train" / classes(root)[0])
-    opened = Path.stat
-
-    def refuse(path: Path, **options: bool) -> os.stat_result:
-        if path == secret:
-            raise PermissionError(13, "Permission denied")
-        return opened(path, **options)
-
-    monkeypatch.setattr("benchmark.data.examination.Path.stat", refuse)
     assert examination.examine(secret).problem == "not readable"
 
 

@@ -24,9 +24,10 @@ from benchmark.data.datamodule import ImageDataModule
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training.callbacks import XLAGraphs
-from benchmark.training.fit import scratch, silence_lightning
+from benchmark.training.fit import silence_lightning
 from benchmark.training.history import EpochPrinter, History
 from benchmark.training.model import FineTuner, check_batches
+from benchmark.training.scratch import scratch
 from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
 

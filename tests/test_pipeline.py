@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -34,7 +33,7 @@ from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
 from tests import PARAMETERS, REPOSITORY
-from tests.conftest import write_images
+from tests.repository import make_repository, replace_python
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 BUNDLED = {
@@ -215,22 +214,7 @@ def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository with this pipeline over a small dataset of its own."""
-    root = tmp_path_factory.mktemp("pipeline") / "template"
-    root.mkdir()
-    subprocess.run(["git", "init", "--quiet", root], check=True)
-    for path in (REPOSITORY / "dvc.yaml", PARAMETERS, REPOSITORY / ".dvcignore"):
-        shutil.copy(path, root)
-    shutil.copytree(REPOSITORY / "benchmark", root / "benchmark")
-    (root / ".venv").symlink_to(sys.prefix)
-    (root / ".dvc").mkdir()
-    shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc")
-    write_images(root / "data")
-    (root / "weights").mkdir()
-    (root / "weights/source.safetensors").write_bytes(b"weights")
-    (root / "weights/source.json").write_text('{"seed": 7}')
-    assert dvc(root, "add", "--quiet", "data", "weights").returncode == 0
-    assert dvc(root, "push", "--quiet").returncode == 0
-    return root
+    return make_repository(tmp_path_factory.mktemp("pipeline") / "template")
 
 
 @pytest.fixture
@@ -374,14 +358,7 @@ def rerun(
 ) -> Callable[[], set[str]]:
     """Runs the pipeline with stand-ins for the stages that compute; those that ran."""
     set_parameters(repository, accelerators=["cpu"], seeds=[8], controls=["cpu"])
-    shutil.copytree(REPOSITORY / "tests", repository / "tests")
-    (repository / "reports/machines").mkdir(parents=True)
-    (repository / ".venv").unlink()
-    (repository / ".venv/bin").mkdir(parents=True)
-    stand_in = repository / ".venv/bin/python"
-    script = f'#!/bin/sh\nshift 2\nexec {shlex.quote(sys.executable)} -m tests.stand_in "$@"\n'
-    stand_in.write_text(script)
-    stand_in.chmod(0o755)
+    replace_python(repository, "tests.stand_in")
     monkeypatch.setenv("PYTHONPATH", str(repository))
     monkeypatch.chdir(repository)
 

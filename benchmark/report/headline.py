@@ -58,6 +58,8 @@ def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
         doubts[f"Other software, {', '.join(others)}"] = [name]
     if entry.code != reference.training.result.inputs.code:
         doubts["Other training code"] = [name]
+    if _within_chance(entry):
+        doubts["No more accurate than a guess"] = [name]
     if not entry.throughput.verdict.stable:
         doubts["Unstable speed"] = [name]
     if entry.control and (unlike := entry.control.alike.differences()):
@@ -80,11 +82,25 @@ def _elsewhere(machines: Sequence[Entry]) -> str:
 
 
 def _alone(entry: Entry, faster: str = "") -> str:
-    rate, accuracy = entry.rate, entry.training.test_accuracy
     return (
-        f"{entry.label} trains {numbers.estimate(rate)} images/s{faster} and reaches "
-        f"{accuracy.estimate:.1%} test accuracy{_control(entry)}"
+        f"{entry.label} trains {numbers.estimate(entry.rate)} images/s{faster} and reaches "
+        f"{entry.training.test_accuracy.estimate:.1%} test accuracy{_guessed(entry)}"
+        f"{_control(entry)}"
     )
+
+
+def _guessed(entry: Entry) -> str:
+    """That an accuracy may be chance; empty where it is not."""
+    if not _within_chance(entry):
+        return ""
+    return (
+        ", not detectably more than always naming the commonest class would "
+        f"({entry.training.commonest_class:.1%})"
+    )
+
+
+def _within_chance(entry: Entry) -> bool:
+    return entry.training.test_accuracy.low <= entry.training.commonest_class
 
 
 def _control(entry: Entry) -> str:

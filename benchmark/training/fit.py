@@ -2,17 +2,13 @@
 
 import logging
 import math
-import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
-from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from benchmark.common import digests
@@ -29,6 +25,7 @@ from benchmark.training.callbacks import (
 )
 from benchmark.training.features import FeatureDataModule
 from benchmark.training.history import (
+    DIVERGED,
     EpochPrinter,
     EpochTimer,
     FirstStepsDigest,
@@ -36,8 +33,7 @@ from benchmark.training.history import (
     Predictions,
 )
 from benchmark.training.model import FineTuner
-
-SCRATCH = Path(".checkpoints")
+from benchmark.training.scratch import SealedCheckpoints, is_whole
 
 
 class Run:
@@ -71,6 +67,7 @@ class Run:
         self.history, self.first_steps = History(), FirstStepsDigest()
         self.predictions = Predictions()
         self.epoch_timer = EpochTimer(accelerator.name)
+        self._sealed = SealedCheckpoints()
         self._logger = loggers.logger(logger, self.title)
         checkpoints = self._checkpoints(scratch) if scratch else []
         self.trainer = self._trainer(checkpoints, extras)
@@ -79,9 +76,7 @@ class Run:
         """Fit, from the last whole epoch if the run was interrupted, then test."""
         if self.model.origin:
             print(f"{self.title}: {self.model.origin}", flush=True)
-        resumed = str(self.last) if self.last.exists() else None
-        if resumed:
-            print(f"{self.title}: resuming after an interruption", flush=True)
+        resumed = str(self.last) if self._resumes() else None
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
         if isinstance(self.data, FeatureDataModule):
             self.features_seconds = self.data.seconds
@@ -92,27 +87,34 @@ class Run:
         self._require_finite(self.test["test/loss"], "test")
         return self
 
+    def _resumes(self) -> bool:
+        """Whether there is an interrupted run to continue; said, and so is what is damaged."""
+        kept = list(self.last.parent.glob("*.ckpt"))
+        if damaged := [path.name for path in kept if not is_whole(path)]:
+            print(f"{self.title}: {' and '.join(damaged)} damaged, training anew", flush=True)
+        elif self.last in kept:
+            print(f"{self.title}: resuming after an interruption", flush=True)
+        return self.last in kept and not damaged
+
     def _restore_best(self) -> None:
         """The weights alone: test(ckpt_path=...) would take the recordings back too."""
         score = self.best.best_model_score
         self._require_finite(math.inf if score is None else score.item(), "validation")
-        checkpoint = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
+        checkpoint = self._sealed.load_checkpoint(self.best.best_model_path)
         self.model.load_state_dict(checkpoint["state_dict"])
 
     def _require_finite(self, loss: float, split: str) -> None:
         if not math.isfinite(loss):
-            raise UserError(
-                f"{self.title}: the {split} loss is not a finite number.",
-                "Lower train.learning_rate, or choose a finer train.precision.",
-            )
+            raise UserError(f"{self.title}: the {split} loss is not a finite number.", DIVERGED)
 
     def _trainer(self, checkpoints: Sequence[Callback], extras: Sequence[Callback]) -> pl.Trainer:
         train, terminal = self.parameters.train, sys.stderr.isatty()
         recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
         stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
         callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
+        arguments = accelerators.trainer_arguments(self.accelerator.name)
         return pl.Trainer(
-            **accelerators.trainer_arguments(self.accelerator.name),
+            **arguments | {"plugins": [arguments["plugins"], self._sealed]},
             precision=train.precision,
             max_epochs=train.max_epochs,
             deterministic=True,
@@ -173,22 +175,3 @@ def silence_lightning() -> None:
     warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a frozen backbone is
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-
-
-@contextmanager
-def scratch(name: str, key: str) -> Iterator[Path]:
-    """A directory that outlives an interruption, for one process at a time; gone on success."""
-    home = SCRATCH / name
-    home.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(home / "lock", timeout=0):
-            for stale in home.iterdir():
-                if stale.is_dir() and stale.name != key:
-                    shutil.rmtree(stale)
-            (home / key).mkdir(exist_ok=True)
-            yield home / key
-            shutil.rmtree(home / key)
-    except Timeout:
-        raise UserError(
-            f"Another process is training on {name} here.", "Wait for it, or end it."
-        ) from None

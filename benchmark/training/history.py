@@ -2,6 +2,7 @@
 times."""
 
 import time
+from math import isfinite
 from typing import Any
 
 import torch
@@ -9,9 +10,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from benchmark.common.digests import of_state
+from benchmark.common.errors import UserError
 from benchmark.machine.accelerators import synchronise
 
 FIRST_STEPS = 10
+DIVERGED = "Lower train.learning_rate, or choose a finer train.precision."
+"""What to do about a loss that is no finite number."""
 
 
 class History(Callback):
@@ -32,11 +36,18 @@ class History(Callback):
         self._pending.append(outputs["loss"].detach())
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Fetch the epoch's losses and its validation metrics."""
+        """Fetch the epoch's losses and its validation metrics.
+
+        Raises:
+            UserError: a loss is not a finite number.
+        """
         epoch, metrics = trainer.current_epoch, trainer.callback_metrics
         losses = torch.stack(self._pending).float().cpu().tolist()
         self._pending.clear()
         first = len(self.steps)
+        for step, loss in enumerate(losses, start=first + 1):
+            if not isfinite(loss):
+                raise UserError(f"The training loss of step {step} is {loss}.", DIVERGED)
         self.steps += [(first + k, epoch, loss) for k, loss in enumerate(losses)]
         loss, accuracy, top5 = (float(metrics[f"val/{n}"]) for n in ("loss", "accuracy", "top5"))
         self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))

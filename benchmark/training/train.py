@@ -27,9 +27,10 @@ from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.training import weights
-from benchmark.training.fit import Run, scratch
+from benchmark.training.fit import Run
 from benchmark.training.model import check_batches
 from benchmark.training.schema import Digests, FirstSteps, Inputs, Metrics, Timing, Training
+from benchmark.training.scratch import scratch
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -49,8 +50,9 @@ def fit_and_test(
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
     check(accelerator.name, parameters.train)
+    data, images = parameters.data, scan(Path(parameters.data.root)).splits["train"].labels
+    check_samples(len(images), data.batch_size)
     if not parameters.model.freeze_backbone:
-        data, images = parameters.data, scan(Path(parameters.data.root)).splits["train"].labels
         check_batches(len(images), data.batch_size, data.image_size)
     accelerators.prepare(accelerator.name)
     name = f"{results.accelerator}.{results.name}"
@@ -72,6 +74,18 @@ def check(name: str, train: TrainParameters) -> None:
         raise UserError(
             f"train.fused: there is no fused Adam on {name}.",
             f"Set it to false, or leave {name} out of accelerators.",
+        )
+
+
+def check_samples(samples: int, batch_size: int) -> None:
+    """Refuse what would train with smaller batches than it was asked to.
+
+    Raises:
+        UserError: there are fewer training samples than a batch holds.
+    """
+    if samples < batch_size:
+        raise UserError(
+            f"data.batch_size = {batch_size}: there are {samples} training images.", "Lower it."
         )
 
 

@@ -348,6 +348,15 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     assert '<p class="flag">Unstable speed: cpu.</p>' in html()
 
 
+@pytest.mark.parametrize(("right", "guessed"), [(26, True), (27, False)])
+def test_an_accuracy_that_may_be_chance_is_said_so(pages, right: int, guessed: bool) -> None:
+    """Of 40 images in two equal classes: Wilson's intervals begin at 49.5 % and at 52.0 %."""
+    write_results("cpu", correct="1" * right + "0" * (40 - right))
+    said = "test accuracy, not detectably more than always naming the commonest class would (50.0%)"
+    assert (said in pages("cpu")) == guessed
+    assert compared_flags(pages) == (["No more accurate than a guess: cpu."] if guessed else [])
+
+
 @pytest.mark.parametrize(
     ("options", "flag"),
     [

@@ -26,6 +26,7 @@ from benchmark.training import fit, train
 from benchmark.training.fit import Run
 from benchmark.training.model import FineTuner
 from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
+from benchmark.training.scratch import SealedCheckpoints
 from tests import REPOSITORY
 from tests.conftest import LAUNCHERS, launch, make_workspace
 
@@ -365,6 +366,15 @@ def test_a_batch_that_batch_norm_cannot_learn_from_is_refused_before_the_first_e
     assert not SCRATCH.exists()
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_no_batch_is_made_smaller_than_asked_for(change, workspace: Path, frozen: bool) -> None:
+    """The workspace has 15 training images."""
+    model = {"freeze_backbone": frozen}
+    with pytest.raises(UserError, match=r"data\.batch_size = 16: there are 15 training images"):
+        train.run(find("cpu"), change(model=model, data={"batch_size": 16}))
+    train.run(find("cpu"), change(model=model, data={"batch_size": 15}))
+
+
 def test_a_frozen_backbone_takes_any_batch(change, workspace: Path) -> None:
     """Its batch norm learns nothing."""
     parameters = change(data={"batch_size": 7, "image_size": 32}, model={"freeze_backbone": True})
@@ -452,6 +462,24 @@ def test_an_interrupted_run_resumes_to_the_same_result(
     assert resumed[0]["ckpt_path"].endswith("last.ckpt")
     assert (CPU.own.steps.read_bytes(), CPU.own.epochs.read_bytes()) == (steps, epochs)
     assert len(timing().epoch_seconds) == whole.epochs
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+@pytest.mark.parametrize("damage", [b"", b"half of it"])
+def test_a_damaged_checkpoint_is_said_and_the_training_begins_anew(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, capsys, name: str, damage: bytes
+) -> None:
+    whole = trained(parameters)
+    with monkeypatch.context() as patch:
+        add_callback(patch, Interrupt(2))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train.run(find("cpu"), parameters)
+    next(SCRATCH.glob(f"*/{name}.ckpt")).write_bytes(damage)
+    capsys.readouterr()
+    assert trained(parameters) == whole
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"cpu: {name}.ckpt damaged, training anew"
+    assert len([line for line in lines if line.startswith("cpu epoch")]) == 3
 
 
 def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
@@ -547,7 +575,8 @@ def test_the_best_epoch_is_kept_without_what_only_a_resume_needs(
         add_callback(patch, Interrupt(1))
         with pytest.raises(RuntimeError, match="power cut"):
             train.run(find("cpu"), parameters)
-    kept = {path.stem: torch.load(path, weights_only=True) for path in SCRATCH.glob("*/*.ckpt")}
+    read = SealedCheckpoints().load_checkpoint
+    kept = {path.stem: read(path) for path in SCRATCH.glob("*/*.ckpt")}
     assert "optimizer_states" in kept["last"]
     assert "optimizer_states" not in kept["best"]
     assert "state_dict" in kept["best"]
@@ -576,9 +605,24 @@ def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
 
 
 def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
-    monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda x, y: x.sum() * float("nan"))
+    log_instead(monkeypatch, "validation_step", "val", lambda module: float("nan"))
     with pytest.raises(UserError, match="the validation loss is not a finite number"):
         train.run(find("cpu"), change())
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_the_step_whose_loss_is_no_number_is_named(change, workspace, monkeypatch, loss) -> None:
+    """The sixth: the second of the second epoch of four."""
+    step = FineTuner.training_step
+
+    def spoilt(module: FineTuner, batch: Any, number: int) -> torch.Tensor:
+        found = step(module, batch, number)
+        return found + loss if (module.current_epoch, number) == (1, 1) else found
+
+    monkeypatch.setattr(FineTuner, "training_step", spoilt)
+    with pytest.raises(UserError, match=rf"loss of step 6 is {loss}\. Lower train\.learning_rate"):
+        train.run(find("cpu"), change())
+    assert not CPU.own.result.exists()
 
 
 def test_a_run_that_diverges_in_its_test_says_so(change, workspace: Path, monkeypatch) -> None:

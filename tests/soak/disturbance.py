@@ -1,0 +1,133 @@
+"""Other work beside a training, drawn at random: it may cost time and must change no bit."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+BUSY = "while True: sum(range(10_000))"
+MEMORY = """
+import sys, time
+while True:
+    block = bytearray(int(sys.argv[1]))
+    for start in range(0, len(block), 4096):
+        block[start] = 1
+    time.sleep(0.5)
+"""
+BUILD = """
+from benchmark.common.parameters import load_parameters
+from benchmark.training.fit import data_module
+data_module(load_parameters()).prepare_data()
+"""
+KINDS = ("busy", "memory", "stopped", "moved", "cold", "builder", "nice", "omp", "padding")
+
+
+class Disturbance(NamedTuple):
+    """What happens beside one training."""
+
+    kinds: tuple[str, ...]
+    """Some of KINDS."""
+    seed: int
+    """Of whatever else is drawn."""
+
+    def __str__(self) -> str:
+        return " ".join(self.kinds) or "none"
+
+
+def draw(seed: int, number: int) -> Disturbance:
+    """Of the training `number` of a soak. Every tenth has none."""
+    source = random.Random(f"{seed}/{number}")
+    kinds = () if number % 10 == 0 else source.sample(KINDS, source.randint(1, 4))
+    return Disturbance(tuple(sorted(kinds)), source.getrandbits(32))
+
+
+def environment(disturbance: Disturbance) -> dict[str, str]:
+    """A training's variables: how its threads wait and are bound, where its stack begins."""
+    source, variables = random.Random(disturbance.seed), dict(os.environ)
+    if "omp" in disturbance.kinds:
+        variables |= {
+            "OMP_WAIT_POLICY": source.choice(("active", "passive")),
+            "OMP_PROC_BIND": source.choice(("false", "true", "spread")),
+            "OMP_SCHEDULE": source.choice(("static", "dynamic,1", "guided")),
+            "GOMP_SPINCOUNT": source.choice(("0", "1000", "infinity")),
+        }
+    if "padding" in disturbance.kinds:
+        variables["PADDING"] = "x" * source.randrange(4096)
+        variables["MALLOC_ARENA_MAX"] = str(source.randint(1, 4))
+        variables["MALLOC_MMAP_THRESHOLD_"] = str(source.choice((4096, 65536, 1 << 25)))
+    return variables
+
+
+@contextmanager
+def around(disturbance: Disturbance, workspace: Path) -> Iterator[None]:
+    """What is there before the training begins and until it has ended."""
+    source = random.Random(disturbance.seed)
+    if {"cold", "builder"} & set(disturbance.kinds):
+        shutil.rmtree(workspace / ".cache", ignore_errors=True)
+    commands: list[list[str]] = []
+    if "busy" in disturbance.kinds:
+        commands += [["-c", BUSY]] * source.randint(1, 3)
+    if "memory" in disturbance.kinds:
+        size = psutil.virtual_memory().available * source.uniform(0.02, 0.15)
+        commands.append(["-c", MEMORY, str(int(size))])
+    if "builder" in disturbance.kinds:
+        commands.append(["-c", BUILD])
+    with ExitStack() as stack:
+        for command in commands:
+            stack.enter_context(running([sys.executable, *command], workspace))
+        yield
+
+
+@contextmanager
+def running(
+    command: Sequence[str], directory: Path, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is gone when the block ends."""
+    process = subprocess.Popen(command, cwd=directory, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def disturb(process: subprocess.Popen[bytes], disturbance: Disturbance, begun: Path) -> None:
+    """Until `process` ends: stop and continue it, and move it between processors once the file
+    `begun` is there (its number of threads is then settled)."""
+    source, watched = random.Random(disturbance.seed), psutil.Process(process.pid)
+    if "nice" in disturbance.kinds:
+        watched.nice(watched.nice() + 5)
+    actions: list[Callable[[], None]] = []
+    if "stopped" in disturbance.kinds:
+        actions.append(lambda: _stop(process, source.uniform(0.001, 0.5)))
+    if "moved" in disturbance.kinds:
+        actions.append(lambda: begun.exists() and _move(watched, source))  # type: ignore[arg-type]
+    while process.poll() is None:
+        time.sleep(source.uniform(0.01, 0.5))
+        for action in actions:
+            with suppress(psutil.NoSuchProcess):
+                action()
+
+
+def _stop(process: subprocess.Popen[bytes], seconds: float) -> None:
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGCONT)
+
+
+def _move(process: psutil.Process, source: random.Random) -> None:
+    """Every thread of it."""
+    everywhere = list(range(os.cpu_count() or 1))
+    chosen = source.choice([everywhere, *([number] for number in everywhere)])
+    for thread in process.threads():
+        with suppress(OSError):
+            os.sched_setaffinity(thread.id, chosen)

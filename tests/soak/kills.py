@@ -1,0 +1,213 @@
+"""`python -m tests.soak.kills [options]`: does a pipeline that is killed lose nothing?
+
+Kills `dvc repro` of a small pipeline at random moments, by SIGINT, SIGTERM or SIGKILL to the stage
+that runs, to DVC, or to all at once, and repeats it. Each repetition must come to the digests of a
+pipeline that nobody killed, no training may repeat more than one epoch, and nothing may be left
+behind: no process, no temporary file. SIGINT and SIGTERM must end without a traceback.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import yaml
+
+from benchmark.common.files import sha256
+from tests.conftest import small_content
+from tests.repository import make_repository, replace_python
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+WHOM = ("stage", "dvc", "group")
+EVIDENCE = ("reports/train", "reports/replay", "reports/dataset.json", "reports/weights.json")
+"""What must not depend on interruptions; speeds and times do."""
+LIMIT = 600
+"""Seconds that a pipeline may take."""
+EPOCHS = 4
+
+
+class Kill(NamedTuple):
+    """Who is sent what, and when."""
+
+    whom: str
+    signal: signal.Signals
+    seconds: float
+    """After the start of `dvc repro`."""
+
+
+def main(arguments: list[str]) -> int:
+    """Kill and repeat; an exit status, 1 if something was lost or left."""
+    options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        kills = Kills(Path(folder))
+        print(f"An undisturbed pipeline takes {kills.seconds:.0f} s.", flush=True)
+        bad = 0
+        for number in range(options.first, options.first + options.kills):
+            faults = kills.one(options.seed, number)
+            bad += bool(faults)
+    print(f"{options.kills} kills with seed {options.seed}, {bad} with faults.")
+    return int(bool(bad))
+
+
+class Kills:
+    """Copies of one repository, and what comes of it undisturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._template = make_repository(folder / "template")
+        replace_python(self._template, "tests.small")
+        (self._template / "params.yaml").write_text(yaml.safe_dump(content()))
+        reference, start = self._copy("reference"), time.monotonic()
+        process = repro(reference)
+        assert process.wait(LIMIT) == 0, said(reference)
+        self.seconds = time.monotonic() - start
+        self._evidence, self._epochs = evidence(reference), epochs(said(reference))
+
+    def one(self, seed: int, number: int) -> list[str]:
+        """What the kill `number` did wrong; printed too."""
+        source = random.Random(f"{seed}/{number}")
+        moment = self.seconds * source.uniform(0.02, 1)
+        kill = Kill(source.choice(WHOM), source.choice(SIGNALS), moment)
+        root = self._copy(str(number))
+        where, faults = interrupted(root, kill)
+        before = said(root)
+        if kill.signal != signal.SIGKILL and "Traceback" in before:
+            faults.append("a traceback")
+        process = repro(root)
+        if process.wait(LIMIT):
+            faults.append("the repetition failed")
+        faults += self._lost(root, before)
+        print(f"{number}: {kill.signal.name} to {kill.whom} after {kill.seconds:.1f} s, {where}: "
+              f"{'; '.join(faults) or 'nothing lost'}", flush=True)  # fmt: skip
+        if faults:
+            print(before, "---", said(root).removeprefix(before), sep="\n", flush=True)
+        shutil.rmtree(root)
+        return faults
+
+    def _lost(self, root: Path, before: str) -> Iterator[str]:
+        if evidence(root) != self._evidence:
+            yield "other digests"
+        for title, count in (epochs(said(root)) - self._epochs).items():
+            if count > 1:
+                yield f"{title}: {count} epochs repeated"
+        if left := leftovers(root):
+            yield f"left: {', '.join(left)}"
+
+    def _copy(self, name: str) -> Path:
+        return Path(shutil.copytree(self._template, self._folder / name, symlinks=True))
+
+
+def content() -> dict[str, Any]:
+    """Parameters of a few epochs; a control and further seeds would run the same code."""
+    found = small_content()
+    found["train"] |= {"max_epochs": EPOCHS, "patience": EPOCHS}
+    return found
+
+
+def repro(root: Path) -> subprocess.Popen[bytes]:
+    """`dvc repro` there, in a session of its own; what it says is added to a file beside it."""
+    (temporary := root.with_name(f"{root.name}.tmp")).mkdir(exist_ok=True)
+    variables = os.environ | {
+        "PYTHONPATH": str(root), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1",
+        "BENCHMARK_LOCK_DIRECTORY": str(root.parent), "DVC_SITE_CACHE_DIR": str(temporary / "dvc"),
+    }  # fmt: skip
+    with root.with_name(f"{root.name}.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro"], cwd=root, env=variables, stdout=log,
+            stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def said(root: Path) -> str:
+    """What the pipeline there has printed."""
+    return root.with_name(f"{root.name}.log").read_text(errors="replace")
+
+
+def interrupted(root: Path, kill: Kill) -> tuple[str, list[str]]:
+    """Run the pipeline and kill it; what it was doing, and what was wrong with its end."""
+    process = repro(root)
+    watched, end = psutil.Process(process.pid), time.monotonic() + kill.seconds
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    stage = running_stage(watched) if process.poll() is None else None
+    where = stage[1] if stage else "between stages"
+    family = watched.children(recursive=True) if process.poll() is None else []
+    send(kill, process, stage[0] if stage else watched)
+    faults = []
+    try:
+        status = process.wait(60)
+        if stage and not status:
+            faults.append("the exit status is 0")
+    except subprocess.TimeoutExpired:
+        faults.append("it did not end")
+        os.killpg(process.pid, signal.SIGKILL)
+    if left := psutil.wait_procs(family, timeout=30)[1]:
+        faults.append(f"{len(left)} processes left: {[' '.join(p.cmdline()[-3:]) for p in left]}")
+    return where, faults
+
+
+def running_stage(dvc: psutil.Process) -> tuple[psutil.Process, str] | None:
+    """The process of the stage that runs, and which it is."""
+    for child in dvc.children(recursive=True):
+        try:
+            line = child.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        if "tests.small" in line:
+            return child, " ".join(line[line.index("tests.small") + 1 :])
+    return None
+
+
+def send(kill: Kill, dvc: subprocess.Popen[bytes], stage: psutil.Process) -> None:
+    """The signal, to whom it is meant for; to nobody where all has ended."""
+    if dvc.poll() is not None:
+        return
+    if kill.whom == "group":
+        os.killpg(dvc.pid, kill.signal)
+    elif kill.whom == "dvc":
+        dvc.send_signal(kill.signal)
+    else:
+        stage.send_signal(kill.signal)
+
+
+def evidence(root: Path) -> dict[str, str]:
+    """Digests of the files that must be the same."""
+    found = [path for name in EVIDENCE for path in ((root / name), *(root / name).rglob("*"))]
+    files = [path for path in found if path.is_file()]
+    return {str(path.relative_to(root)): sha256(path) for path in files}
+
+
+def epochs(text: str) -> Counter[str]:
+    """How many epochs each training has printed."""
+    return Counter(re.findall(r"^(cpu[\w ]*) epoch \d+/", text, re.MULTILINE))
+
+
+def leftovers(root: Path) -> list[str]:
+    """Files that should have been swept away: temporary ones and checkpoints."""
+    hidden = [path for path in root.rglob(".*.tmp") if ".dvc" not in path.parts]
+    checkpoints = (root / ".checkpoints").rglob("*.ckpt")
+    temporary = [p for p in root.with_name(f"{root.name}.tmp").iterdir() if p.name != "dvc"]
+    return [path.name for path in (*hidden, *checkpoints, *temporary)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="number of the first")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -27,7 +27,7 @@ from rich.progress import track
 from benchmark.common import code
 from benchmark.common.digests import of_text
 from benchmark.common.errors import UserError
-from benchmark.common.files import new_directory
+from benchmark.common.files import new_directory, read_json, sha256, write_json
 from benchmark.data import folder
 from benchmark.data.folder import DatasetFiles
 from benchmark.machine import processors
@@ -37,6 +37,8 @@ R = TypeVar("R")
 CHUNK = 16
 CACHES = Path(".cache")
 """Where they lie."""
+DIGESTS = "digests.json"
+"""A file in each, of the sha256 of the others."""
 KEPT = 2
 """Caches of one dataset and size: two revisions of the code may take turns."""
 ZOOM = 8
@@ -117,12 +119,16 @@ class DecodeCache:
         return self.root / f"{self._use()}-{self._key()}"
 
     def prepare(self) -> None:
-        """Build the cache unless it is there. Safe to call again, and from several processes."""
+        """Build the cache unless it is there, as it was written. Safe to call again, and from
+        several processes."""
         self.root.mkdir(parents=True, exist_ok=True)
         directory = self.directory
         with FileLock(f"{directory}.lock"):
             for killed in self.root.glob(f".{directory.name}.*.tmp"):
                 shutil.rmtree(killed)
+            if directory.exists() and not _is_whole(directory):
+                print(f"{directory} is damaged: it is built anew.", flush=True)
+                shutil.rmtree(directory)
             if not directory.exists():
                 self._build(directory)
                 self._remove_stale()
@@ -146,6 +152,7 @@ class DecodeCache:
             if size <= self.limit_gib * 2**30:
                 _check_space(self.root, size)
                 _decode_all(paths, height, width, temporary / "pixels.npy", pool)
+            write_json(temporary / DIGESTS, _digests(temporary))
 
     def _remove_stale(self) -> None:
         """Those of the same use that are older than the KEPT latest: a file's change leaves one
@@ -176,6 +183,18 @@ class DecodeCache:
             times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
             digest.update(f"{name}\0{status.st_size}\0{times}\n".encode())
         return digest.hexdigest()[:32]
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether a cache is as it was written: a disk may lose or change what it was given."""
+    try:
+        return read_json(directory / DIGESTS) == _digests(directory)
+    except (OSError, ValueError):
+        return False
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in sorted(directory.glob("*.npy"))}
 
 
 def _check_space(directory: Path, size: int) -> None:

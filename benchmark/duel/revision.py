@@ -1,7 +1,6 @@
 """A revision's code, in a directory of its own for as long as it is needed."""
 
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -10,6 +9,7 @@ from pathlib import Path
 from benchmark.common import git
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import PARAMETERS_FILE
+from benchmark.common.temporary import temporary_directory
 
 WORKING_TREE = "."
 
@@ -25,10 +25,10 @@ def code_of(name: str) -> Iterator[Path]:
     if name == WORKING_TREE:
         yield Path.cwd()
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_directory() as folder:
         with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
             archive.extractall(folder, filter="data")
-        yield Path(folder)
+        yield folder
 
 
 def _archive(name: str) -> bytes:

@@ -1,12 +1,12 @@
 """How fast images are decoded: what the decode cache costs once, and a large dataset each epoch."""
 
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from benchmark.common.parameters import DataParameters
 from benchmark.common.statistics import Interval, interval
+from benchmark.common.temporary import temporary_directory
 from benchmark.data.cache import ZOOM, DecodeCache
 from benchmark.data.folder import SPLITS, DatasetFiles, SplitFiles, scan
 
@@ -30,8 +30,8 @@ def measure(data: DataParameters) -> Interval:
 
 def _build(images: DatasetFiles, data: DataParameters) -> float:
     """Seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        cache = DecodeCache(images, data.image_size, Path(folder), limit_gib=float("inf"))
+    with temporary_directory() as folder:
+        cache = DecodeCache(images, data.image_size, folder, limit_gib=float("inf"))
         start = time.perf_counter()
         cache.prepare()
         return time.perf_counter() - start

@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
+from benchmark.common.temporary import temporary_directory
 from benchmark.machine.accelerators import Accelerator
 from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, Place, Profile
 
@@ -51,8 +50,8 @@ def _run(
         "parameters": parameters.model_dump(mode="json"),
         "place": place,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
+    with temporary_directory() as folder:
+        result = folder / "result.json"
         status = _execute([sys.executable, "-m", PROCESS_MODULE, str(result)], json.dumps(task))
         if status == 0:
             return read_result(result, PROCESS)

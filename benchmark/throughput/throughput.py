@@ -14,6 +14,7 @@ from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
 from benchmark.common.results import Results, write_result
+from benchmark.common.temporary import room_for
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
@@ -37,7 +38,8 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     steps_per_epoch(parameters)
     points = sweep.points(parameters)
     inputs = gather_inputs(accelerator.name, parameters, "throughput")
-    with measuring_lock():
+    path = Results(accelerator.name).throughput
+    with room_for(path), measuring_lock():
         warn_if_busy()
         data = ImageDataModule(**parameters.data.model_dump())
         data.prepare_data()
@@ -49,7 +51,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
         swept = [sweep.measure(accelerator, parameters, point, seed) for point in points]
     found = Found(processes, profile, swept, seconds, seed)
     result = summarise(accelerator, parameters, inputs, found, len(data.classes))
-    write_result(Results(accelerator.name).throughput, result)
+    write_result(path, result)
 
 
 def _measure(accelerator: Accelerator, parameters: Parameters, seed: int) -> list[ProcessRates]:

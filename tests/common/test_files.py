@@ -1,5 +1,6 @@
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,17 @@ def test_an_interrupted_directory_leaves_the_old_one_and_no_litter(tmp_path) -> 
         interrupted(target)
     assert [path.name for path in target.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", ["result.json", "a [b]*.json"])
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, name: str) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, alive = (f".{name}.{number}.00ff.tmp" for number in (ended.pid, os.getpid()))
+    (tmp_path / dead).mkdir()
+    (tmp_path / dead / "weights").touch()
+    for other in (alive, f".{name}.x.tmp", f".x{name}.{ended.pid}.00ff.tmp"):
+        (tmp_path / other).touch()
+    write_bytes(tmp_path / name, b"content")
+    assert not (tmp_path / dead).exists()
+    assert len(list(tmp_path.iterdir())) == 4

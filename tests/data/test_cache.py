@@ -129,6 +129,22 @@ def test_what_a_killed_build_left_is_removed(images: Path) -> None:
     assert not left.exists()
 
 
+def test_a_damaged_cache_is_built_anew_and_said_so(images: Path, capsys) -> None:
+    store = cached(images)
+    store.prepare()
+    assert capsys.readouterr().out == ""
+    whole = {path.name: path.read_bytes() for path in store.directory.iterdir()}
+    for name, content in whole.items():
+        path, half = store.directory / name, len(content) // 2
+        flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        for spoilt in (content[:half], flipped, None):
+            path.unlink() if spoilt is None else path.write_bytes(spoilt)
+            store.prepare()
+            assert capsys.readouterr().out == f"{store.directory} is damaged: it is built anew.\n"
+            found = {path.name: path.read_bytes() for path in store.directory.iterdir()}
+            assert found == whole
+
+
 def test_clean_removes_what_can_be_made_anew(images: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(images.parent)
     (images.parent / "kept").touch()

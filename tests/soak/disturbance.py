@@ -21,7 +21,7 @@ while True:
     block = bytearray(int(sys.argv[1]))
     for start in range(0, len(block), 4096):
         block[start] = 1
-    time.sleep(0.5)
+    time.sleep(1)
 """
 BUILD = """
 from benchmark.common.parameters import load_parameters
@@ -77,7 +77,7 @@ def around(disturbance: Disturbance, workspace: Path) -> Iterator[None]:
     if "busy" in disturbance.kinds:
         commands += [["-c", BUSY]] * source.randint(1, 3)
     if "memory" in disturbance.kinds:
-        size = psutil.virtual_memory().available * source.uniform(0.02, 0.15)
+        size = psutil.virtual_memory().available * source.uniform(0.01, 0.06)
         commands.append(["-c", MEMORY, str(int(size))])
     if "builder" in disturbance.kinds:
         commands.append(["-c", BUILD])

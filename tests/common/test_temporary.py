@@ -1,0 +1,67 @@
+"""Temporary directories: those of killed processes are removed, those of living ones are not."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from benchmark.common import temporary
+from benchmark.common.temporary import room_for, temporary_directory
+from tests import REPOSITORY
+
+HOLD = """
+from benchmark.common.temporary import temporary_directory
+with temporary_directory() as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory for this test alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def holder() -> tuple[subprocess.Popen[str], Path]:
+    """A process with such a directory, and where it is."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=REPOSITORY, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_it_is_empty_and_gone_when_the_block_ends(place: Path) -> None:
+    with temporary_directory() as folder:
+        assert list(folder.iterdir()) == []
+        assert place in folder.parents
+    assert list(place.iterdir()) == []
+
+
+def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(place: Path) -> None:
+    (killed, left), (living, kept) = holder(), holder()
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (place / "somebody else's").mkdir()
+    with temporary_directory():
+        assert not left.exists()
+        assert (kept / "file").exists()
+    living.communicate("\n")
+    assert [path.name for path in place.iterdir()] == ["somebody else's"]
+
+
+def test_room_is_kept_without_a_file_that_could_be_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(temporary, "ROOM", 2**26)
+    free = shutil.disk_usage(tmp_path).free
+    with room_for(tmp_path / "reports/result.json"):
+        assert list((tmp_path / "reports").iterdir()) == []
+        assert free - shutil.disk_usage(tmp_path).free > 2**25

@@ -45,7 +45,8 @@ def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> d
 
 def trained(name: str, stage: str) -> dict[str, str]:
     """The files of a training, whose result holds digests of all that it depends on."""
-    tables = [f"reports/train/{name}.{table}.csv" for table in ("steps", "epochs", "predictions")]
+    kinds = ("steps", "epochs", "predictions", "tensors")
+    tables = [f"reports/train/{name}.{table}.csv" for table in kinds]
     return {
         f"reports/train/{name}.json": inputs(stage),
         f"reports/timing/{name}.json": "{}",

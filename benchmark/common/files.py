@@ -44,7 +44,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
     """Replace `path` by a CSV table with a header line."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -57,6 +57,16 @@ def sha256(path: Path) -> str:
     """The hex digest of the bytes of `path`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def move(path: Path, target: Path) -> None:
+    """Put the file or directory `path`, if it is there, in the place of `target`."""
+    if not path.exists():
+        return
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, target)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ are named by their seeds."""
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
+TENSOR_HEADER = ("tensor",)
+"""And the number of each step, from 1."""
 PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 
 T = TypeVar("T")
@@ -102,6 +104,11 @@ class TrainingResults:
     def predictions(self) -> Path:
         """What the best epoch's weights take each test image for."""
         return self.result.with_suffix(".predictions.csv")
+
+    @property
+    def tensors(self) -> Path:
+        """Digests of each of the network's tensors after each of the first steps."""
+        return self.result.with_suffix(".tensors.csv")
 
     @property
     def timing(self) -> Path:

@@ -64,9 +64,9 @@ class Run:
         self.model = fine_tuner(parameters, len(self.data.classes))
         self.initial = digests.of_state(self.model.network.state_dict())
         self.features_seconds = 0.0
-        self.history, self.first_steps = History(), FirstStepsDigest()
+        self.history, self.first_steps = History(), FirstStepsDigest(accelerator.name)
         self.predictions = Predictions()
-        self.epoch_timer = EpochTimer(accelerator.name)
+        self.epoch_timer = EpochTimer(accelerator.name, self.first_steps)
         self._sealed = SealedCheckpoints()
         self._logger = loggers.logger(logger, self.title)
         checkpoints = self._checkpoints(scratch) if scratch else []

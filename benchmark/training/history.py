@@ -14,6 +14,8 @@ from benchmark.common.errors import UserError
 from benchmark.machine.accelerators import synchronise
 
 FIRST_STEPS = 10
+SHORT = 16
+"""Hex digits that tell a tensor from any other that it might have been."""
 DIVERGED = "Lower train.learning_rate, or choose a finer train.precision."
 """What to do about a loss that is no finite number."""
 
@@ -62,34 +64,40 @@ class History(Callback):
 
 
 class FirstStepsDigest(Callback):
-    """The digest of the network after FIRST_STEPS steps, or after the last of a shorter fit;
-    survives a resume. A replay in another process must come to the same."""
+    """Digests of the network after each of the first FIRST_STEPS steps; survives a resume. A
+    replay in another process must come to the same, or can say where it did not."""
 
-    def __init__(self) -> None:
+    def __init__(self, accelerator: str) -> None:
         self.steps = 0
         self.weights = ""
+        """Of the whole network after the last of them."""
+        self.tensors: dict[str, list[str]] = {}
+        """By name, the first SHORT digits of a tensor's digest after each of them."""
+        self.seconds = 0.0
+        """What all this took in this process: no part of a training's time."""
+        self._accelerator = accelerator
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """After the step in question: fetch and digest the weights."""
-        if trainer.global_step == FIRST_STEPS:
-            self._note(trainer, module)
-
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """If the fit was shorter: digest where it ended."""
-        if trainer.global_step < FIRST_STEPS:
-            self._note(trainer, module)
+        """After one of the first steps: fetch and digest the weights."""
+        if trainer.global_step > FIRST_STEPS:
+            return
+        synchronise(self._accelerator)
+        start = time.perf_counter()
+        assert isinstance(module.network, nn.Module)
+        state = {name: value.cpu() for name, value in module.network.state_dict().items()}
+        self.steps, self.weights = trainer.global_step, of_state(state)
+        for name, value in state.items():
+            self.tensors.setdefault(name, []).append(of_state({name: value})[:SHORT])
+        self.seconds += time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:
-        """What was noted, if it was."""
-        return {"steps": self.steps, "weights": self.weights}
+        """What was noted."""
+        return {"steps": self.steps, "weights": self.weights, "tensors": self.tensors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep what an interrupted run had noted."""
         self.steps, self.weights = state_dict["steps"], state_dict["weights"]
-
-    def _note(self, trainer: Trainer, module: LightningModule) -> None:
-        assert isinstance(module.network, nn.Module)
-        self.steps, self.weights = trainer.global_step, of_state(module.network.state_dict())
+        self.tensors = state_dict["tensors"]
 
 
 class Predictions(Callback):
@@ -113,11 +121,13 @@ class Predictions(Callback):
 
 
 class EpochTimer(Callback):
-    """Wall time of every epoch in seconds, its validation and its checkpoints included; survives a
-    resume, but for the time of the checkpoint that was resumed from."""
+    """Wall time of every epoch in seconds, its validation and its checkpoints included but not the
+    digests of `evidence`; survives a resume, but for the time of the checkpoint that was resumed
+    from."""
 
-    def __init__(self, accelerator: str) -> None:
+    def __init__(self, accelerator: str, evidence: FirstStepsDigest) -> None:
         self.seconds: list[float] = []
+        self._evidence = evidence
         self._accelerator = accelerator
         self._start: float | None = None
 
@@ -150,7 +160,7 @@ class EpochTimer(Callback):
 
     def _now(self) -> float:
         synchronise(self._accelerator)
-        return time.perf_counter()
+        return time.perf_counter() - self._evidence.seconds
 
 
 class EpochPrinter(Callback):

@@ -4,6 +4,7 @@ Equal weights after them, bit for bit, are evidence that the results are reprodu
 """
 
 import csv
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -38,30 +39,50 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     title = f"{accelerator.label}{results.kind} replay"
     with measuring_lock():
         repeated = _repeat(accelerator, parameters, steps, title)
-    found = compare(before, _losses(results.steps, steps), repeated)
+    found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
     write_result(results.replay, found)
     print(f"{title}: {found}", flush=True)
 
 
-def compare(training: Training, losses: list[str], repeated: Run) -> Replay:
-    """The stage's result: the first step that differs, if one does.
+def compare(
+    training: Training, losses: list[str], tensors: Mapping[str, list[str]], repeated: Run
+) -> Replay:
+    """The stage's result: the first step that differs, if one does, and what differs there.
 
     Args:
         training: the training stage's result.
         losses: of its first steps, as its table has them.
+        tensors: by name, digests after each of these steps, as its table has them.
         repeated: the run that repeated these.
     """
     found = [exact(row)[-1] for row in repeated.history.steps]
-    pairs = enumerate(zip(losses, found, strict=True), start=1)
-    different = next((step for step, (one, other) in pairs if one != other), None)
-    if different is None and repeated.first_steps.weights != training.digests.first_steps.weights:
-        different = len(losses)
+    different = _first_difference(losses, found, tensors, repeated.first_steps.tensors)
+    if not different and repeated.first_steps.weights != training.digests.first_steps.weights:
+        different = len(losses), "weights"
+    step, what = different or (None, None)
     return Replay(
         accelerator=training.accelerator,
         steps=len(losses),
         bitwise=different is None,
-        first_different_step=different,
+        first_different_step=step,
+        first_different=what,
     )
+
+
+def _first_difference(
+    losses: list[str],
+    found: list[str],
+    tensors: Mapping[str, list[str]],
+    repeated: Mapping[str, list[str]],
+) -> tuple[int, str] | None:
+    """A step's loss is there before its weights."""
+    for step, (one, other) in enumerate(zip(losses, found, strict=True)):
+        if one != other:
+            return step + 1, "loss"
+        for name, digests in repeated.items():
+            if digests[step : step + 1] != tensors.get(name, [])[step : step + 1]:
+                return step + 1, name
+    return None
 
 
 def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
@@ -76,6 +97,11 @@ def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int, title:
     repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
     repeated.trainer.fit(repeated.model, datamodule=repeated.data)
     return repeated
+
+
+def _tensors(path: Path) -> dict[str, list[str]]:
+    with path.open(newline="") as file:
+        return {name: digests for name, *digests in islice(csv.reader(file), 1, None)}
 
 
 def _losses(path: Path, steps: int) -> list[str]:

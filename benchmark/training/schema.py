@@ -116,11 +116,14 @@ class Replay(Result):
     """Whether losses and weights are equal bit for bit."""
     first_different_step: int | None = None
     """The first step, from 1, whose loss or weights differ; null if none does."""
+    first_different: str | None = None
+    """What differs there first: `loss`, or the first of the tensors in the network's order."""
 
     def __str__(self) -> str:
         if self.bitwise:
             return f"{self.steps} steps, equal bit for bit"
-        return f"first difference at step {self.first_different_step} of {self.steps}"
+        what = f" ({self.first_different})" if self.first_different else ""
+        return f"first difference at step {self.first_different_step} of {self.steps}{what}"
 
 
 TRAINING: TypeAdapter[Training | Unavailable] = TypeAdapter(

@@ -15,6 +15,7 @@ from benchmark.common.results import (
     OWN,
     PREDICTION_HEADER,
     STEP_HEADER,
+    TENSOR_HEADER,
     Results,
     TrainingResults,
     read_result,
@@ -122,6 +123,11 @@ def _write(run: Run, inputs: Inputs, results: TrainingResults) -> None:
     write_csv(results.steps, STEP_HEADER, map(exact, run.history.steps))
     write_csv(results.epochs, EPOCH_HEADER, map(exact, run.history.epochs))
     write_csv(results.predictions, PREDICTION_HEADER, _predictions(run))
+    write_csv(
+        results.tensors,
+        (*TENSOR_HEADER, *range(1, run.first_steps.steps + 1)),
+        ([name, *found] for name, found in run.first_steps.tensors.items()),
+    )
     write_result(results.timing, _timing(run))
     write_result(results.result, result)
 

@@ -11,7 +11,8 @@ GPU = Results("gpu")
 
 
 def _training(of: TrainingResults) -> set[Path]:
-    return {of.result, of.timing, of.steps, of.epochs, of.predictions, of.model / "status.json"}
+    tables = {of.steps, of.epochs, of.predictions, of.tensors}
+    return {of.result, of.timing, *tables, of.model / "status.json"}
 
 
 @pytest.mark.parametrize("stage", ["environment", "train", "replay", "throughput"])
@@ -63,3 +64,33 @@ def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypat
     assert GPU.own.steps.read_text() == "step,epoch,train_loss\n"
     assert GPU.own.predictions.read_text() == "image,label,prediction,probability\n"
     assert GPU.own.epochs.read_text() == "epoch,train_loss,val_loss,val_accuracy,val_top5\n"
+    assert GPU.own.tensors.read_text() == "tensor\n"
+
+
+def files(root: Path) -> dict[Path, str]:
+    """What lies there."""
+    return {p.relative_to(root): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("stage", ["environment", "train", "replay", "throughput"])
+def test_what_an_accelerator_left_that_was_here_is_set_aside(
+    stage: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """Once: what is set aside is not replaced by the reason why it is gone."""
+    monkeypatch.chdir(tmp_path)
+    gone = Accelerator("gpu", "", "the driver is broken")
+    getattr(unavailable, stage)(gone)
+    for path in files(tmp_path):
+        path.write_text('{"status": "ok"}')
+    before = files(tmp_path)
+    capsys.readouterr()
+    for _ in range(2):
+        getattr(unavailable, stage)(gone)
+    assert files(tmp_path / unavailable.ASIDE) == before
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("gpu was here before: reports/")
+    assert line.endswith(" is set aside, in set_aside/.")
+    for path in before:
+        path.write_text('{"status": "ok", "later": true}')
+    getattr(unavailable, stage)(gone)
+    assert "later" in next(iter(files(tmp_path / unavailable.ASIDE).values()))

@@ -3,7 +3,7 @@ import types
 import pytest
 
 from benchmark.training import history
-from benchmark.training.history import EpochTimer
+from benchmark.training.history import EpochTimer, FirstStepsDigest
 
 
 def test_the_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,7 @@ def test_the_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(history, "synchronise", events.append)
     monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=clock))
-    epoch_timer = EpochTimer("gpu")
+    epoch_timer = EpochTimer("gpu", FirstStepsDigest("gpu"))
     epoch_timer.on_train_epoch_start(None, None)
     epoch_timer.on_train_epoch_end(None, None)
     assert events == ["gpu", "clock"] * 2
@@ -25,7 +25,7 @@ def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.Mo
     """Of 5 s, and 2 s of checkpoints; a checkpoint itself can hold only what was before it."""
     now = iter([0.0, 5.0, 7.0, 7.0, 12.0, 14.0])
     monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
-    timer = EpochTimer("cpu")
+    timer = EpochTimer("cpu", FirstStepsDigest("cpu"))
     timer.on_train_epoch_start(None, None)
     timer.on_train_epoch_end(None, None)
     assert timer.state_dict() == {"seconds": [5.0]}
@@ -36,15 +36,26 @@ def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.Mo
     assert timer.seconds == [7.0, 7.0]
 
 
+def test_the_digests_of_the_first_steps_are_no_part_of_an_epoch(monkeypatch) -> None:
+    """Of 5 s, 2 s of which went into them."""
+    now, evidence = iter([0.0, 5.0]), FirstStepsDigest("cpu")
+    monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
+    timer = EpochTimer("cpu", evidence)
+    timer.on_train_epoch_start(None, None)
+    evidence.seconds += 2.0
+    timer.on_train_epoch_end(None, None)
+    assert timer.seconds == [3.0]
+
+
 def test_a_resumed_timer_keeps_the_times_of_the_checkpoint() -> None:
-    timer = EpochTimer("cpu")
+    timer = EpochTimer("cpu", FirstStepsDigest("cpu"))
     timer.load_state_dict({"seconds": [3.0]})
     timer.on_train_epoch_start(None, None)
     timer.on_train_epoch_end(None, None)
     timer.on_train_end(None, None)
     assert timer.seconds[0] == 3.0
     assert len(timer.seconds) == 2
-    stopped = EpochTimer("cpu")
+    stopped = EpochTimer("cpu", FirstStepsDigest("cpu"))
     stopped.load_state_dict({"seconds": [3.0]})
     stopped.on_train_end(None, None)
     assert stopped.seconds == [3.0]

@@ -124,6 +124,27 @@ def test_a_loss_that_differs_is_where_the_two_differ(parameters: Parameters) -> 
     CPU.own.steps.write_text("\n".join(lines) + "\n")
     result = replayed(parameters)
     assert (result.bitwise, result.first_different_step) == (False, 6)
+    assert str(result) == "first difference at step 6 of 10 (loss)"
+
+
+def test_the_first_tensor_that_differs_is_named(parameters: Parameters) -> None:
+    """After the third step the head, and after the second a layer that stands before another."""
+    train.run(find("cpu"), parameters)
+    rows = [line.split(",") for line in CPU.own.tensors.read_text().splitlines()]
+    assert rows[0] == ["tensor", *map(str, range(1, 11))]
+    names = [name for name, *_ in rows]
+    for name, step in (("fc.weight", 3), ("bn1.running_mean", 2), ("fc.bias", 2)):
+        rows[names.index(name)][step] = "0" * 16
+    CPU.own.tensors.write_text("".join(f"{','.join(row)}\n" for row in rows))
+    result = replayed(parameters)
+    assert (result.first_different_step, result.first_different) == (2, "bn1.running_mean")
+
+
+def test_a_tensor_that_the_training_did_not_note_differs(parameters: Parameters) -> None:
+    train.run(find("cpu"), parameters)
+    kept = [line for line in CPU.own.tensors.read_text().splitlines() if "fc.bias" not in line]
+    CPU.own.tensors.write_text("\n".join(kept) + "\n")
+    assert replayed(parameters).first_different == "fc.bias"
 
 
 def test_other_weights_after_equal_losses_are_no_repetition(parameters: Parameters) -> None:
@@ -134,6 +155,7 @@ def test_other_weights_after_equal_losses_are_no_repetition(parameters: Paramete
     write_result(CPU.own.result, trained.model_copy(update={"digests": others}))
     result = replayed(parameters)
     assert (result.bitwise, result.first_different_step) == (False, 10)
+    assert result.first_different == "weights"
 
 
 def test_a_training_of_other_inputs_is_not_repeated(change: Callable[..., Parameters], workspace):

@@ -125,7 +125,7 @@ def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatc
     def refused(path: Path, *_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", refused)
+    monkeypatch.setattr(Path, "replace", refused)
     assert main(["code"]) == 1
     printed = capsys.readouterr().err
     assert printed.startswith("error: reports/code/")
@@ -160,7 +160,7 @@ def test_what_ends_loader_processes_is_one_line(
 
 
 def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) -> None:
-    monkeypatch.setattr(Path, "write_bytes", lambda *_: os.stat("absent"))
+    monkeypatch.setattr(Path, "replace", lambda *_: os.stat("absent"))
     with pytest.raises(FileNotFoundError):
         main(["code"])
 

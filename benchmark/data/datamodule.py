@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from benchmark.data import crops
 from benchmark.data.cache import CACHES, DecodeCache, Images
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
+from benchmark.data.loader_errors import blame
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 
@@ -65,6 +66,9 @@ class SplitDataset(Dataset[Batch]):
         self._offset = offset
         self._labels = np.asarray(labels, dtype=np.int64)
         self._view = view
+        self.begun: Tensor | None = None
+        """int64 (loader processes,), in shared memory: the first sample of the batch at which each
+        of them is."""
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -72,6 +76,8 @@ class SplitDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[SampleKey]) -> Batch:
         """Gather the samples of `keys`. DataLoader calls this once per batch."""
         epochs, indices = np.array(keys, dtype=np.int64).T
+        if (worker := get_worker_info()) and self.begun is not None:
+            self.begun[worker.id] = int(indices[0])
         positions = indices + self._offset
         shapes = self._images.shapes[positions]
         windows, flips = self._view(shapes=shapes, epochs=epochs, indices=indices)
@@ -140,6 +146,7 @@ class ImageDataModule(LightningDataModule):
         self.digest_log = DigestLog(pixel_batches)
         self._folder: DatasetFiles | None = None
         self._samples: dict[str, Dataset[Any]] = {}
+        self._loaders: dict[str, DataLoader[Any]] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -207,10 +214,27 @@ class ImageDataModule(LightningDataModule):
     def teardown(self, stage: str | None = None) -> None:
         """Let go of the mapped images."""
         self._samples.clear()
+        self._loaders.clear()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Let go of the mapped images: Lightning calls no teardown after an error."""
+        """Let go of the mapped images: Lightning calls no teardown after an error.
+
+        Raises:
+            UserError: names the loader process that is to blame, if one is.
+        """
         self._samples.clear()
+        loaders = dict(self._loaders)
+        self._loaders.clear()
+        for split, loader in loaders.items():
+            blame(exception, loader, partial(self._place, split, loader))
+
+    def _place(self, split: str, loader: DataLoader[Any], number: int) -> str:
+        """Where a loader process is, in words."""
+        begun = getattr(loader.dataset, "begun", None)
+        if begun is None or self._folder is None:
+            return ""
+        path = self._folder.splits[split].paths[int(begun[number])]
+        return f"; its batch begins with {path}"
 
     def state_dict(self) -> dict[str, Any]:
         """The evidence so far; the order itself needs no state."""
@@ -250,7 +274,9 @@ class ImageDataModule(LightningDataModule):
         self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
     ) -> DataLoader[Any]:
         samples = self._samples[split]
-        return kind(
+        if isinstance(samples, SplitDataset) and self.num_workers:
+            samples.begun = torch.zeros(self.num_workers, dtype=torch.int64).share_memory_()
+        self._loaders[split] = loader = kind(
             samples,
             batch_size=self.batch_size,
             sampler=self._sampler(samples, shuffle=split == "train"),
@@ -260,6 +286,7 @@ class ImageDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
+        return loader
 
     def _sampler(self, samples: Dataset[Any], shuffle: bool) -> EpochSampler:
         rank, ranks = 0, 1

@@ -1,3 +1,6 @@
+import os
+import re
+import signal
 import time
 import types
 from pathlib import Path
@@ -9,9 +12,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from benchmark.common.errors import UserError
+from benchmark.data.cache import CachedImages
 from benchmark.data.datamodule import LOADER_TIMEOUT, Batch, ImageDataModule, SplitDataset
 from benchmark.data.digest_log import DigestLog
-from benchmark.data.folder import decode
+from benchmark.data.folder import decode, scan
+from benchmark.data.randomness import permutation
 from tests.conftest import write_images
 
 
@@ -288,6 +294,43 @@ def test_loader_processes_that_hang_are_an_error_after_a_stated_time(
     monkeypatch.setattr(SplitDataset, "__getitems__", lambda *_: time.sleep(3))
     with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.5 seconds"):
         next(iter(data.train_dataloader()))
+
+
+class Kill(pl.Callback):
+    """Ends a loader process in the middle of an epoch."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        iterator = trainer.train_dataloader._iterator
+        os.kill(iterator._workers[1].pid, signal.SIGKILL)
+        time.sleep(10)  # torch's handler of SIGCHLD ends it
+
+
+@pytest.mark.slow
+def test_a_loader_process_that_dies_is_named_with_its_place(images: Path, tmp_path: Path) -> None:
+    data = module(images, num_workers=2)
+    said = r"process 2 of 2 was ended by SIGKILL; its batch begins with .*/train/class .*\.png\. "
+    with pytest.raises(UserError, match=said):
+        trainer(tmp_path, callbacks=[Kill()], max_epochs=1).fit(Probe(), datamodule=data)
+
+
+@pytest.mark.slow
+def test_a_loader_process_that_hangs_is_named_with_its_place(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the second batch, which the second process loads."""
+    monkeypatch.setattr("benchmark.data.datamodule.LOADER_TIMEOUT", 1)
+    fifth, take = permutation(7, 0, 15)[4], CachedImages.take
+
+    def slow(stored: CachedImages, positions: Any) -> Any:
+        if positions[0] == fifth:
+            time.sleep(5)
+        return take(stored, positions)
+
+    monkeypatch.setattr(CachedImages, "take", slow)
+    path = scan(images).splits["train"].paths[fifth]
+    said = f"Loader process 2 of 2 gave no batch for 1 s; its batch begins with {path}. Look at"
+    with pytest.raises(UserError, match=re.escape(said)):
+        trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=module(images, num_workers=2))
 
 
 @pytest.mark.parametrize("stage", ["fit", "test"])

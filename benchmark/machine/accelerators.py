@@ -70,16 +70,18 @@ def prepare(name: str) -> None:
     and a runtime that is told to be the CPU's looks no further.
 
     Raises:
-        UserError: loader processes would find no directory for their sockets.
+        UserError: loader processes would find no directory for their sockets; or the number of
+            threads would depend on the moment.
     """
     from pytorch_lightning.utilities import rank_zero_only
 
     make_room_for_sockets()
+    _refuse_changing_threads()
     rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     torch.set_float32_matmul_precision("highest")  # a variable of the environment may say less
-    torch.set_num_threads(threads())
+    torch.set_num_threads(threads())  # and MKL may choose no other number any more
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
@@ -87,6 +89,16 @@ def prepare(name: str) -> None:
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # as above: a TPU's default is bfloat16
         device(name)
+
+
+def _refuse_changing_threads() -> None:
+    """Sums are added up by as many threads as there are: other numbers, other bits."""
+    if os.environ.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
+        raise UserError(
+            "OMP_DYNAMIC lets other work on the machine change the number of threads, and with it "
+            "the results.",
+            "Unset it.",
+        )
 
 
 def threads() -> int:

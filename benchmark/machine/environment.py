@@ -6,6 +6,7 @@ host name, no path: the same machine gives the same file until its hardware or s
 
 import os
 import platform
+import re
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -32,6 +33,14 @@ root can read; else a number that the host draws when it starts."""
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 LOCALLY_ADMINISTERED = 0b11
 """Of an address's first byte: given by software, or (uuid.getnode without a card) by chance."""
+SETTINGS = (
+    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA", "LIBTPU_INIT_ARGS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "XLA_FLAGS",
+)  # fmt: skip
+"""Variables that make the same code compute other bits on the same machine."""
+WORD = re.compile(r"[\w:,.=-]{1,32}")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
@@ -54,6 +63,7 @@ def fingerprint(accelerator: Accelerator) -> Environment:
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         packages=_packages(accelerator.name),
+        settings=settings() or None,
         **_gpu(accelerator.name),
     )
 
@@ -62,6 +72,12 @@ def machine_id() -> str:
     """An opaque id of this machine, 16 hex digits: a hash that names nobody."""
     parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
     return of_text("benchmark machine", *parts)[:16]
+
+
+def settings() -> dict[str, str]:
+    """Those of SETTINGS that are set. A text that may hold a path or a name stands as a digest."""
+    found = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+    return {n: v if WORD.fullmatch(v) else of_text(v)[:16] for n, v in found.items()}
 
 
 def _packages(name: str) -> dict[str, str]:

@@ -34,6 +34,9 @@ class Environment(Result):
     """Version of Python."""
     packages: dict[str, str]
     """Versions of the packages that compute."""
+    settings: dict[str, str] | None = None
+    """Variables of the environment that change what is computed, by name; null without any. A
+    value that is more than a word stands as a digest."""
     gpu: str | None = None
     """Opaque id of the CUDA device."""
     cuda: str | None = None

@@ -144,3 +144,10 @@ def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
         arguments = accelerators.trainer_arguments(name)
         assert isinstance(arguments.pop("plugins"), LightningEnvironment)
         assert arguments == {"accelerator": name, "devices": 1}
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", "1"])
+def test_a_number_of_threads_that_other_work_changes_is_refused(monkeypatch, value: str) -> None:
+    monkeypatch.setenv("OMP_DYNAMIC", value)
+    with pytest.raises(UserError, match=r"OMP_DYNAMIC lets other work .*\. Unset it\."):
+        accelerators.prepare("cpu")

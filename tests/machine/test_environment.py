@@ -88,3 +88,17 @@ def test_containers_of_one_host_are_one_machine_and_those_of_an_image_are_not(
     else:
         monkeypatch.setenv(sign, "1")
     assert environment._identity() == "of the host"
+
+
+def test_variables_that_change_what_is_computed_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    assert environment.fingerprint(find("cpu")).settings is None
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/home/somebody")
+    monkeypatch.setenv("MKL_CBWR", "")
+    found = environment.fingerprint(find("cpu")).settings
+    assert found is not None
+    assert found.keys() == {"ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS"}
+    assert found["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
+    assert "somebody" not in found["XLA_FLAGS"]

@@ -260,6 +260,39 @@ def test_training_stops_when_validation_no_longer_improves(change, workspace, mo
     assert (result.best_epoch, result.epochs) == (0, 2)
 
 
+class Reads(pl.Callback):
+    """Notes by phase each image that is opened; an audit hook stays until its process ends."""
+
+    def __init__(self) -> None:
+        self.phase = ""
+        self.splits: dict[str, set[str]] = {"fit": set(), "test": set()}
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and self.phase and str(arguments[0]).endswith(".png"):
+            self.splits[self.phase].add(Path(arguments[0]).parts[-3])
+
+    def on_train_start(self, *_: Any) -> None:
+        self.phase = "fit"
+
+    def on_train_end(self, *_: Any) -> None:
+        self.phase = ""
+
+    def on_test_start(self, *_: Any) -> None:
+        self.phase = "test"
+
+    def on_test_end(self, *_: Any) -> None:
+        self.phase = ""
+
+
+def test_the_test_split_is_read_by_the_test_alone(change, workspace: Path, monkeypatch) -> None:
+    """Without a decode cache, so that each image is opened when it is wanted."""
+    reads = Reads()
+    add_callback(monkeypatch, reads)
+    trained(change(data={"cache_gib": 0}))
+    assert reads.splits == {"fit": {"train", "val"}, "test": {"test"}}
+
+
 def test_wall_times_are_apart_from_the_result(parameters: Parameters) -> None:
     result = trained(parameters)
     times = timing()

@@ -1,5 +1,5 @@
 # `make repro` runs the pipeline, `make experiment` the same with other parameters, `make test` the
-# tests, `make bench` pytest-benchmark; each sets up .venv first.
+# tests, `make bench` pytest-benchmark, `make soak` what takes hours; each sets up .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,7 +9,7 @@ export USER ?= $(shell id -u)
 # git names the caller's repository to its hooks; what runs here is about this directory's.
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
 
-.PHONY: repro experiment test bench lint setup lock
+.PHONY: repro experiment test bench soak lint setup lock
 
 repro: setup
 	dvc repro
@@ -27,6 +27,12 @@ test: setup
 bench: setup
 	python -m benchmark dataset
 	python -m pytest -rs tests/throughput/bench
+
+# Hours, with seeds in what it prints: trainings beside other work, killed pipelines, spoilt input.
+soak: setup
+	python -m tests.soak.reproducible
+	python -m tests.soak.kills
+	python -m pytest --hypothesis-profile=soak --hypothesis-show-statistics -m fuzz
 
 lint: setup
 	ruff check

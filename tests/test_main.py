@@ -120,6 +120,35 @@ def test_a_signal_ends_a_stage_in_one_line(
     assert list(temporary.iterdir()) == []
 
 
+PARENT = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-m", "tests.small", "train", "cpu"]).pid, flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("dvc", [True, False])
+def test_a_stage_ends_with_the_dvc_that_started_it_and_with_no_other_parent(
+    workspace: Path, dvc: bool
+) -> None:
+    edit(train={"max_epochs": 5000, "patience": 5000})
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment |= {"DVC_ROOT": str(workspace)} if dvc else {}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT], env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    stage = psutil.Process(int(process.stdout.readline()))
+    assert next(line for line in process.stdout if "epoch 2" in line)
+    process.kill()
+    ended = psutil.wait_procs([stage], timeout=20 if dvc else 3)[0]
+    if not dvc:
+        stage.kill()
+    said = process.communicate()[1].splitlines()
+    assert (ended, said) == (([stage], ["Ended by SIGTERM."]) if dvc else ([], []))
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
 def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatch, number) -> None:
     def refused(path: Path, *_: object, **__: object) -> None:

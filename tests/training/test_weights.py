@@ -3,6 +3,7 @@ this machine."""
 
 import functools
 import hashlib
+import pickle
 import re
 import socket
 import threading
@@ -301,12 +302,17 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
     assert "TorchScript" in refusal(tmp_path / "w")
 
 
-def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
+def save_pickle(state: Any, path: Path) -> None:
+    path.write_bytes(pickle.dumps(state))
+
+
+@pytest.mark.parametrize("save", [torch.save, save_legacy, save_pickle])
+def test_a_pickle_is_not_executed(tmp_path: Path, save: Callable[..., None]) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "sprung",))
 
-    torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pt")
+    save({"conv1.weight": Trap()}, tmp_path / "trap.pt")
     refusal(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
 

@@ -1,5 +1,6 @@
 """Small datasets and workspaces: every test makes its own, none needs data/ or a network."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from filelock import FileLock, Timeout
 from hypothesis import settings
 from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
 
 from benchmark.common import results
+from benchmark.common.errors import UserError
 from benchmark.common.parameters import (
     ACCELERATORS,
     Parameters,
@@ -26,7 +27,7 @@ from benchmark.common.parameters import (
 from benchmark.common.results import Results, write_result
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import accelerators
-from benchmark.machine.lock import lock_file
+from benchmark.machine.lock import lock_file, opened
 from tests import PARAMETERS, made_results
 
 # The same examples on each run, and no clock: the machine may be busy.
@@ -115,12 +116,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def is_held(path: Path) -> bool:
     """Whether some process holds a lock."""
     try:
-        with FileLock(path, mode=0o666, timeout=0):
-            return False
-    except Timeout:
+        with opened(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except OSError:  # another user's, perhaps
+    except (OSError, UserError):  # nobody's: whoever measures says so
         return False
+    return False
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

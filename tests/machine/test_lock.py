@@ -1,16 +1,21 @@
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmark.__main__ import main
+from benchmark.common.errors import UserError
 from benchmark.machine import lock
 from benchmark.machine.lock import measuring_lock
 from tests import REPOSITORY
+from tests.conftest import is_held
 
 
 def hold(ready: Any, done: Any) -> None:
@@ -66,6 +71,86 @@ def test_jobs_with_temporary_directories_of_their_own_have_one_lock(tmp_path: Pa
         found.add(child.stdout.strip())
     assert len(found) == 1
     assert not found.pop().startswith(str(tmp_path))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lock is, in a folder of its own."""
+    monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", str(tmp_path))
+    return lock.lock_file()
+
+
+def test_a_link_in_the_locks_place_is_not_followed(place: Path, tmp_path: Path) -> None:
+    """Whoever may write there could name a file of somebody else."""
+    (tmp_path / "precious").write_text("kept")
+    for target in ("precious", "new"):
+        place.symlink_to(target)
+        with pytest.raises(UserError, match=rf"^{place} .*no regular file\. Remove it, or "):
+            measuring_lock().__enter__()
+        place.unlink()
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert not (tmp_path / "new").exists()
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path.name)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, bind])
+def test_what_is_no_file_in_the_locks_place_is_one_line_and_no_wait(
+    place: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.parent)
+    make(place)
+    with pytest.raises(UserError, match=rf"^{place} .*no regular file\. Remove it, or "):
+        measuring_lock().__enter__()
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Whoever owns nothing here; only root can become that."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_lock_file_of_another_user_is_a_lock(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may read it and no more; in the folder that all write to."""
+    place.write_text("theirs")
+    place.chmod(0o444)
+    place.parent.chmod(0o1777)
+    monkeypatch.chdir(place.parent)
+    monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", ".")
+    with nobody(), measuring_lock():
+        assert is_held(lock.lock_file())
+    assert not is_held(lock.lock_file())
+    assert (place.read_text(), place.stat().st_mode & 0o777) == ("theirs", 0o444)
+
+
+def test_every_user_may_open_a_new_lock_file(place: Path) -> None:
+    """Also clones of older versions, which open it for writing."""
+    before = os.umask(0o077)
+    try:
+        with measuring_lock():
+            assert place.stat().st_mode & 0o777 == 0o666
+    finally:
+        os.umask(before)
+
+
+def test_a_locks_place_that_may_not_be_used_is_one_line(workspace: Path, place, capsys) -> None:
+    place.symlink_to("elsewhere")
+    assert main(["throughput", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {place} ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -6,6 +6,10 @@ the hook.
 
 import os
 import subprocess
+import tarfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 
 REPOSITORY_VARIABLES = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE",
@@ -29,3 +33,26 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
         FileNotFoundError: git is not installed.
     """
     return subprocess.run(["git", *arguments], env=environment(), capture_output=True)
+
+
+def unpack(revision: str, paths: Sequence[str], folder: Path) -> None:
+    """Put what a revision holds below `paths` into `folder`, and nothing outside it.
+
+    Raises:
+        FileNotFoundError: git is not installed.
+        ValueError: git's own reason, or that a link leaves the folder.
+    """
+    # The name is given to git as no option: `git archive --remote --exec` would run a program.
+    commit = _said("rev-parse", "--verify", "--end-of-options", revision).decode().strip()
+    try:
+        with tarfile.open(fileobj=BytesIO(_said("archive", commit, *paths))) as archive:
+            archive.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _said(*arguments: str) -> bytes:
+    done = run(*arguments)
+    if done.returncode:
+        raise ValueError(" ".join(done.stderr.decode(errors="replace").split()))
+    return done.stdout

@@ -1,9 +1,7 @@
 """A revision's code, in a directory of its own for as long as it is needed."""
 
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 from benchmark.common import git
@@ -26,17 +24,15 @@ def code_of(name: str) -> Iterator[Path]:
         yield Path.cwd()
         return
     with temporary_directory() as folder:
-        with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
-            archive.extractall(folder, filter="data")
+        _unpack(name, folder)
         yield folder
 
 
-def _archive(name: str) -> bytes:
+def _unpack(name: str, folder: Path) -> None:
     try:
-        done = git.run("archive", name, "benchmark", str(PARAMETERS_FILE))
+        git.unpack(name, ["benchmark", str(PARAMETERS_FILE)], folder)
     except FileNotFoundError:
         raise UserError(f"{name!r} needs git, which is not installed.", "Install it.") from None
-    if done.returncode:
-        reason = " ".join(done.stderr.decode(errors="replace").split())
-        raise UserError(f"{name!r} is no git revision of this suite ({reason}).", "Name another.")
-    return done.stdout
+    except ValueError as error:
+        what = f"{name!r} is no git revision of this suite ({error})."
+        raise UserError(what, "Name another.") from None

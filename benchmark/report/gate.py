@@ -7,12 +7,10 @@ Two rates are of two measuring sessions, which differ without any change of the 
 the gate where it falls by more than sessions do. Smaller changes are for the duel.
 """
 
-import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 from benchmark.common import git, numbers
@@ -300,8 +298,7 @@ def _tree(root: Path) -> Iterator[Record | Absent]:
 def _revision(name: str) -> Side:
     """What a revision's reports hold; of another version of the suite, what can be read."""
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=BytesIO(_archive(name))) as archive:
-            archive.extractall(folder, filter="data")
+        _unpack(name, Path(folder))
         try:
             return Side(_present(_tree(Path(folder))), exported=False)
         except UserError as error:
@@ -320,22 +317,21 @@ def _readable_trainings(root: Path) -> dict[str, TrainingRecord]:
     return found
 
 
-def _archive(name: str) -> bytes:
-    """The reports of a revision, as git packs them.
+def _unpack(name: str, folder: Path) -> None:
+    """The reports of a revision.
 
     Raises:
         UserError: with git's own reason.
     """
     try:
-        done = git.run("archive", name, "reports")
+        git.unpack(name, ["reports"], folder)
     except FileNotFoundError:
         raise _not_found(name, "git is not installed", "Name one of the former.") from None
-    if not done.returncode:
-        return done.stdout
-    remedy = "Name one of these."
-    if git.run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
-        remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
-    raise _not_found(name, " ".join(done.stderr.decode(errors="replace").split()), remedy)
+    except ValueError as error:
+        remedy = "Name one of these."
+        if git.run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
+            remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
+        raise _not_found(name, str(error), remedy) from None
 
 
 def _not_found(name: str, reason: str, remedy: str) -> UserError:

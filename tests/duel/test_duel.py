@@ -1,6 +1,7 @@
 """A duel of made-up processes whose steps take as long as they are told, and one of real ones."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from benchmark.throughput import pair, side
 from benchmark.throughput.schema import Block
 from benchmark.throughput.side import OutOfMemory, Side
 from tests import REPOSITORY
+from tests.common.test_git import OPTIONS
 
 ECHO = """
 import json, os, sys
@@ -138,6 +140,16 @@ def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
     assert not old.exists()
     with pytest.raises(UserError, match=r"'nothing' is no git revision of this suite \(fatal: "):
         next(code_of("nothing").gen)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_revision_is_no_option_of_git(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    said = f"{name!r} is no git revision of this suite (fatal: Needed a single revision). Name"
+    with pytest.raises(UserError, match=re.escape(said)):
+        next(code_of(name).gen)
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
 
 
 @pytest.mark.slow

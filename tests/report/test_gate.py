@@ -10,6 +10,7 @@ import pytest
 from benchmark.__main__ import main
 from benchmark.report import gate
 from benchmark.report.schema import Record, Session
+from tests.common.test_git import OPTIONS
 from tests.report.made import DISTURBED, record, write_exported, write_results
 
 
@@ -214,12 +215,32 @@ def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
     write_results("cpu")
     assert "(fatal: not a git repository" in refused(capsys, "HEAD", ".")
     commit_reports()
-    assert "(fatal: not a valid object name: no-such" in refused(capsys, "no-such", ".")
+    assert "(fatal: Needed a single revision)" in refused(capsys, "no-such", ".")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     assert "(fatal: detected dubious ownership in repository at " in refused(capsys, "HEAD", ".")
     monkeypatch.setenv("PATH", str(workspace))
     assert "(git is not installed). Name one of the former." in refused(capsys, "HEAD", ".")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_revision_is_no_option_of_git(workspace: Path, capsys, name: str) -> None:
+    write_results("cpu")
+    commit_reports()
+    before = set(workspace.iterdir())
+    assert repr(name) in refused(capsys, "--", name, ".")
+    assert set(workspace.iterdir()) == before
+
+
+def test_a_revision_with_a_link_that_leaves_it_is_refused(workspace: Path, capsys) -> None:
+    """Its results would be those of another place."""
+    write_results("cpu")
+    elsewhere = Path("reports/throughput/cpu.json").rename(workspace.parent / "elsewhere.json")
+    Path("reports/throughput/cpu.json").symlink_to(elsewhere)
+    commit_reports()
+    assert "'reports/throughput/cpu.json' is a link to an absolute path" in refused(
+        capsys, "HEAD", "."
+    )
 
 
 def test_a_shallow_clone_says_how_to_get_the_rest(workspace: Path, capsys, monkeypatch) -> None:

@@ -90,13 +90,18 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     digests = one.result.digests, other.result.digests
     shared = min(len(each.order_by_epoch) for each in digests) - 1
     equal = {
-        "datasets": inputs[0].dataset == inputs[1].dataset,
+        "datasets": _tested(one) == _tested(other),
         "parameters": inputs[0].parameters == inputs[1].parameters,
         "initial weights": digests[0].initial_weights == digests[1].initial_weights,
         "sample orders": digests[0].order_by_epoch[shared] == digests[1].order_by_epoch[shared],
         "pixels": digests[0].pixels == digests[1].pixels,
     }
     return [name for name, same in equal.items() if not same]
+
+
+def _tested(training: TrainingRecord) -> tuple[str, int]:
+    """The data, and on how many images of them: what a digest says, an edited record may not."""
+    return training.result.inputs.dataset, len(training.correct)
 
 
 def difference(one: str, other: str, significance: float = SIGNIFICANCE) -> Difference:

@@ -7,10 +7,10 @@ that `python -m benchmark export` wrote there.
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,6 +28,7 @@ from benchmark.common.results import (
 )
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.machine.schema import ENVIRONMENT
+from benchmark.report import exported, soundness
 from benchmark.report.schema import (
     RECORD,
     RECORD_VERSION,
@@ -48,21 +49,23 @@ def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
     """What this machine's stages wrote about the accelerator `name`, `seeds` being further ones.
 
     Raises:
-        UserError: one of them has not run.
+        UserError: one of them has not run, or wrote what cannot be compared.
     """
     results = Results(name)
     training = read_training(results.own)
     if isinstance(training, Unavailable):
         return Absent(name=name, label=training.accelerator, reason=training.reason)
     further = {seed: read_training(results.training(str(seed))) for seed in seeds}
-    return Record(
+    found = Record(
         name=name,
         environment=_present(results.environment, ENVIRONMENT),
         training=training,
         seeds={seed: run for seed, run in further.items() if isinstance(run, TrainingRecord)},
         throughput=_present(results.throughput, THROUGHPUT).exported(),
-        train_images=read_result(DATASET, DATASET_RESULT).images["train"],
+        train_images=read_result(DATASET, DATASET_RESULT).images.get("train", 0),
     )
+    with _sound(f"What {name} has in {REPORTS}"):
+        return soundness.check(found)
 
 
 def of_machine(name: str, parameters: Parameters) -> Record | Absent:
@@ -81,21 +84,23 @@ def read_training(results: TrainingResults) -> TrainingRecord | Unavailable:
     """One training from its files.
 
     Raises:
-        UserError: it has not run.
+        UserError: it has not run, or left what cannot be compared.
     """
     result = read_result(results.result, TRAINING)
     if isinstance(result, Unavailable):
         return result
-    predictions = rows(results.predictions)
-    return TrainingRecord(
-        result=result,
-        timing=_present(results.timing, TIMING),
-        losses=tuple(float(row["train_loss"]) for row in rows(results.steps)),
-        accuracies=tuple(float(row["val_accuracy"]) for row in rows(results.epochs)),
-        correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
-        by_class=tuple((right, images) for _, right, images in recalls(predictions)),
-        replay=_present(results.replay, REPLAY),
-    )
+    with _sound(f"What {results.accelerator}{results.kind} has in {REPORTS}"):
+        predictions = rows(results.predictions)
+        found = TrainingRecord(
+            result=result,
+            timing=_present(results.timing, TIMING),
+            losses=tuple(float(row["train_loss"]) for row in rows(results.steps)),
+            accuracies=tuple(float(row["val_accuracy"]) for row in rows(results.epochs)),
+            correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
+            by_class=tuple((right, images) for _, right, images in recalls(predictions)),
+            replay=_present(results.replay, REPLAY),
+        )
+        return soundness.check_training(found)
 
 
 def export(parameters: Parameters) -> list[Path]:
@@ -153,9 +158,9 @@ def load(path: Path) -> Record:
         UserError: `path` is none, or of another version of this suite.
     """
     try:
-        content = path.read_bytes()
+        content = exported.read(path)
         _check_version(content)
-        return RECORD.validate_json(content)
+        return soundness.check(RECORD.validate_python(content))
     except ValidationError as error:
         reason = complaint(error)
     except (OSError, ValueError) as error:
@@ -204,9 +209,20 @@ def _path(record: Record) -> Path:
     return MACHINES / record.machine / f"{record.name}.json"
 
 
-def _check_version(content: bytes) -> None:
+def _check_version(value: Any) -> None:
     """Before its keys are judged."""
-    value = json.loads(content)
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != RECORD_VERSION:
-        raise ValueError(f"its schema version is {version}, not {RECORD_VERSION}")
+        raise ValueError(f"its schema version is {version!r:.20}, not {RECORD_VERSION}")
+
+
+@contextmanager
+def _sound(what: str) -> Iterator[None]:
+    """Makes one line of what makes a result useless: a missing column, a rate of 0."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{what} cannot be compared: {reason}.", "Repeat it: make repro.") from None

@@ -154,7 +154,7 @@ def part(found: Interval, name: str) -> str:
 
 
 def _precision(found: Precision) -> str:
-    of = "the rate" if found.of == "trainer" else RATIOS[found.of]
+    of = "the rate" if found.of == "trainer" else RATIOS.get(found.of, found.of)
     after, asked = duration(found.seconds), f"{found.asked:.0%}"
     if found.met:
         return f"After {after} every interval was at most {asked} wide, as asked."

@@ -19,7 +19,7 @@ from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, table
 from benchmark.common.results import Results, Unavailable
 from benchmark.report import record
-from benchmark.report.parity import difference, input_differences
+from benchmark.report.parity import difference, input_differences, tested
 from benchmark.report.record import MACHINES
 from benchmark.report.schema import Absent, Record, TrainingRecord
 from benchmark.report.sessions import ASSUMED, Spread, spread
@@ -159,7 +159,7 @@ def _compare_trainings(
 ) -> list[Change]:
     """Of the accuracies what was tested on the same images."""
     pairs = [(old, other[name]) for name, old in one.items() if name in other]
-    alike = [(a, b) for a, b in pairs if a.result.inputs.dataset == b.result.inputs.dataset]
+    alike = [(a, b) for a, b in pairs if tested(a) == tested(b)]
     return [_accuracy(*pair) for pair in alike]
 
 
@@ -202,7 +202,7 @@ def refusal(before: Record, after: Record | None, other_machine: bool) -> str | 
     one, other = (
         {
             **each.throughput.workload.model_dump(),
-            "dataset": (each.throughput.dataset, each.training.result.inputs.dataset),
+            "dataset": (each.throughput.dataset, tested(each.training)),
         }
         for each in (before, after)
     )

@@ -90,7 +90,7 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     digests = one.result.digests, other.result.digests
     shared = min(len(each.order_by_epoch) for each in digests) - 1
     equal = {
-        "datasets": _tested(one) == _tested(other),
+        "datasets": tested(one) == tested(other),
         "parameters": inputs[0].parameters == inputs[1].parameters,
         "initial weights": digests[0].initial_weights == digests[1].initial_weights,
         "sample orders": digests[0].order_by_epoch[shared] == digests[1].order_by_epoch[shared],
@@ -99,8 +99,8 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     return [name for name, same in equal.items() if not same]
 
 
-def _tested(training: TrainingRecord) -> tuple[str, int]:
-    """The data, and on how many images of them: what a digest says, an edited record may not."""
+def tested(training: TrainingRecord) -> tuple[str, int]:
+    """The data, and on how many images of them: an edited record may contradict a digest."""
     return training.result.inputs.dataset, len(training.correct)
 
 

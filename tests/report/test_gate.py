@@ -102,6 +102,7 @@ def test_another_mode_alone_is_no_regression(sides) -> None:
     [
         ({"workload": {"batch_size": 64}}, "cpu: not compared: other batch_size"),
         ({"inputs": {"dataset": "x"}}, "cpu: not compared: other dataset"),
+        ({"correct": "1" * 42}, "cpu: not compared: other dataset"),
         ({"name": "gpu"}, "cpu: not compared: not measured in the second"),
     ],
 )

@@ -1,6 +1,7 @@
 """What the stages wrote, as one record; and that what is exported names nobody."""
 
 import json
+import os
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
 from benchmark.common.results import Results
+from benchmark.report import exported as exported_file
 from benchmark.report import record
 from benchmark.report.record import MACHINES
 from benchmark.report.schema import Record
@@ -159,3 +161,102 @@ def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="is no exported result"):
         record.load(tmp_path / "x.json")
+
+
+def refused(path: Path) -> str:
+    """The one line that says why a file of others is not read."""
+    with pytest.raises(UserError) as caught:
+        record.load(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path} is no exported result: ")
+    assert len(said.splitlines()) == 1
+    return said
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A link may come with a repository, and lead to what has no end."""
+    (tmp_path / "x.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "y.json")
+    for name in ("x.json", "y.json", "z.json"):
+        assert "it is no file" in refused(tmp_path / name)
+
+
+def test_a_file_of_others_may_have_the_largest_size_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    made.write_exported(path, made.record())
+    size = path.stat().st_size
+    monkeypatch.setattr(exported_file, "LARGEST", size)
+    assert record.load(path) == made.record()
+    monkeypatch.setattr(exported_file, "LARGEST", size - 1)
+    assert "it is larger than 0 MiB" in refused(path)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"schema_version":'])
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path, opening: str) -> None:
+    (tmp_path / "x.json").write_text(opening * 200_000)
+    assert "it is nested too deeply" in refused(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"seed": 1', '"seed": NaN', "NaN is no JSON"),
+        ('"seed": 1', '"seed": -Infinity', "-Infinity is no JSON"),
+        ('"seed": 1', '"seed": 1e999', "throughput.seed: input should be a finite number"),
+        ('"seed": 1', f'"seed": {"9" * 5000}', "Exceeds the limit (4300 digits) for integer"),
+        ('"seed": 1', f'"seed": {"9" * 40}', "throughput.seed: it is no number that can be"),
+        ('"other_work": 0.01', '"other_work": "NaN"', "throughput.other_work: it is no number"),
+        ('"other_work": 0.01', '"other_work": 1e-300', "throughput.other_work: it is no number"),
+        ('"seed": 1', '"seed": 1, "seed": 2', "it holds 'seed' twice"),
+        ('"seed": 1', '"seed": 1, "sead": 2', "throughput.sead: extra inputs are not permitted"),
+        ('"cpu": "a cpu"', r'"cpu": "\ud800"', "environment.cpu: input should be a valid string"),
+        ('"name": "cpu"', '"name": "../cpu"', "name: it is none of cpu, gpu, tpu, xla"),
+        ('"machine": "aaaa', '"machine": "../aaaa', "environment.machine: it is no id of a"),
+        ('"machine": "aaaa', '"machine": "\\"><b>', "environment.machine: it is no id of a"),
+        ('"degrees": 5.0', '"degrees": 0.5', "it is no interval"),
+        ('"degrees": 5.0', '"degrees": null', "throughput.modes.trainer: it is no rate"),
+        ('"low": 49.75', '"low": -1', "throughput.modes.trainer: it is no rate"),
+        ('"low": 49.75', '"low": 60', "images_per_second: it is no interval"),
+        ('"trainer": {\n        "images', '"x": {\n        "images', "there is no trainer"),
+        ('"p50"', '"p51"', "throughput.trainer.step_seconds: they are no times"),
+        ('"features_seconds": 0.0', '"features_seconds": -1', "training.timing: a time is below 0"),
+        ('"epoch_seconds": [', '"epoch_seconds": [9,', "they are no times of the epochs"),
+        ('"correct": "1', '"correct": "', "training.by_class: it is not what training.correct"),
+        ('"correct": "1', '"correct": "2', "training.correct: it holds more than digits 0 and 1"),
+        ('"accuracies": [', '"accuracies": [2,', "training.accuracies: one is no share"),
+        ('"sweep": []', '"sweep": [{"changes": {"batch_size": "x"}, "status": "failed"}]', "batch"),
+        (
+            '"sessions": []',
+            '"sessions": [{"code": "c", "date": "", "images_per_second": {"trainer": 0}}]',
+            "sessions: a rate is not above 0",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_with_its_place(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "x.json"
+    made.write_exported(path, made.record())
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new, 1))
+    assert why in refused(path)
+
+
+def test_results_that_would_be_exported_elsewhere_are_refused(change, workspace: Path) -> None:
+    """The id of a machine becomes a folder."""
+    write_results("cpu", machine="../../../elsewhere")
+    with pytest.raises(UserError, match=r"^What cpu has in reports cannot be compared: environm"):
+        record.export(change(accelerators=["cpu"]))
+    assert not (workspace.parent / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(("old", "new"), [("0,0,", "0,0,x"), ("train_loss", "loss")])
+def test_a_table_that_is_none_is_one_line(workspace: Path, old: str, new: str) -> None:
+    write_results("cpu")
+    path = Results("cpu").own.steps
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=r"^What cpu has in reports cannot be compared: .*loss|x4"):
+        record.read("cpu")

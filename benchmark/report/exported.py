@@ -16,9 +16,11 @@ def read(path: Path) -> Any:
         ValueError: it is no file, too large, or no such JSON.
     """
     try:
-        return json.loads(_content(path), object_pairs_hook=_once, parse_constant=_refuse)
+        found = json.loads(_content(path), object_pairs_hook=_once, parse_constant=_refuse)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be written
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return found
 
 
 def _content(path: Path) -> bytes:

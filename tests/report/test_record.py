@@ -211,7 +211,7 @@ def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path, opening: s
         ('"other_work": 0.01', '"other_work": 1e-300', "throughput.other_work: it is no number"),
         ('"seed": 1', '"seed": 1, "seed": 2', "it holds 'seed' twice"),
         ('"seed": 1', '"seed": 1, "sead": 2', "throughput.sead: extra inputs are not permitted"),
-        ('"cpu": "a cpu"', r'"cpu": "\ud800"', "environment.cpu: input should be a valid string"),
+        ('"cpu": "a cpu"', r'"cpu": "\ud800"', "surrogates not allowed"),
         ('"name": "cpu"', '"name": "../cpu"', "name: it is none of cpu, gpu, tpu, xla"),
         ('"machine": "aaaa', '"machine": "../aaaa', "environment.machine: it is no id of a"),
         ('"machine": "aaaa', '"machine": "\\"><b>', "environment.machine: it is no id of a"),

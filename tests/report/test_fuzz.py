@@ -1,0 +1,148 @@
+"""Whatever an exported file or a result holds, the report stage and `compare` read it or say in one
+line why not.
+
+BENCHMARK_FUZZ_EXAMPLES and `--hypothesis-seed` ask for more than the suite's own cases.
+"""
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from benchmark.__main__ import main
+from benchmark.common.results import DATASET, Results, write_result
+from benchmark.report.record import MACHINES
+from tests.conftest import make_workspace, small_content
+from tests.report import made
+from tests.report.made import record, write_exported, write_results
+
+OTHERS = MACHINES / "m1/cpu.json"
+OWN = Results("cpu")
+RESULTS = (OWN.environment, OWN.throughput, OWN.own.result, OWN.own.timing, OWN.own.replay, DATASET)
+ODD = (
+    None, True, 0, -1, 0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), 10**400, "", "NaN",
+    "1e999", "x", "\x1b[31m", "<b>", "$x^", "\ud800", [], [1], [[]], {}, {"a": 1}, [None] * 3,
+)  # fmt: skip
+VALUES = st.sampled_from(ODD) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+EDITS = st.lists(
+    st.tuples(st.integers(0, 10**6), st.sampled_from(["value", "drop", "add", "key"]), VALUES),
+    min_size=1, max_size=3,
+)  # fmt: skip
+NOISE = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with results, the export of another machine, and a directory of its own."""
+    monkeypatch = pytest.MonkeyPatch()
+    content = small_content()
+    root = make_workspace(tmp_path_factory.mktemp("fuzz") / "workspace", content, monkeypatch)
+    write_result(DATASET, made.DATASET)
+    write_results("cpu")
+    write_exported(OTHERS, record(machine="m1"))
+    yield root
+    monkeypatch.undo()
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each container and a key of it, at every depth."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, part in pairs:
+        yield value, key
+        if isinstance(part, dict | list):
+            yield from places(part)
+
+
+def edited(content: Any, edits: list[tuple[int, str, Any]]) -> Any:
+    """With values replaced, and keys dropped, added and renamed."""
+    for number, kind, odd in edits:
+        found = [*places(content)]
+        if not found:
+            break
+        inside, key = found[number % len(found)]
+        if kind == "value":
+            inside[key] = odd
+        elif kind == "add" and isinstance(inside, dict):
+            inside[str(odd)] = odd
+        elif kind == "add":
+            inside.append(odd)
+        else:
+            value = inside.pop(key)
+            if kind == "key" and isinstance(inside, dict):
+                inside[str(odd)] = value
+    return content
+
+
+def spoilt(path: Path, edits: list[tuple[int, str, Any]], noise: list[tuple[int, int]]) -> bytes:
+    """The file with edits, then with bytes changed."""
+    content = bytearray(json.dumps(edited(json.loads(path.read_bytes()), edits)).encode())
+    for number, byte in noise:
+        content[number % len(content)] = byte
+    return bytes(content)
+
+
+def check(*command: str) -> int:
+    """What the command came to: it ended well, or with one line that holds nothing but text."""
+    said, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(error):
+        status = main(command)
+    assert status in (0, 1, 2)
+    if lines := error.getvalue().splitlines():
+        assert status
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        assert lines[0].isprintable()
+    assert "\x1b" not in said.getvalue()
+    return status
+
+
+@contextlib.contextmanager
+def in_place_of(path: Path, content: bytes) -> Iterator[None]:
+    before = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+ASKED = os.environ.get("BENCHMARK_FUZZ_EXAMPLES")
+FUZZ = settings(
+    max_examples=int(ASKED or settings().max_examples),
+    derandomize=not ASKED,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@FUZZ
+@given(edits=EDITS, noise=NOISE)
+def test_whatever_another_machine_exported_is_read_or_one_line(place: Path, edits, noise) -> None:
+    with in_place_of(OTHERS, spoilt(OTHERS, edits, noise)):
+        statuses = check("report"), check("compare", str(OTHERS), "."), check("compare", ".", "m1")
+    assert statuses[0] != 2
+    event(f"statuses {statuses}")
+
+
+@FUZZ
+@given(path=st.sampled_from(RESULTS), edits=EDITS, noise=NOISE)
+def test_whatever_a_stage_left_is_read_or_one_line(place: Path, path, edits, noise) -> None:
+    with in_place_of(path, spoilt(path, edits, noise)):
+        statuses = check("report"), check("compare", str(OTHERS), "."), check("export")
+        (MACHINES / ("a" * 16) / "cpu.json").unlink(missing_ok=True)
+    event(f"{path.name}: statuses {statuses}")
+
+
+def test_what_is_not_spoilt_is_read(place: Path) -> None:
+    assert check("report") == 0
+    assert check("compare", str(OTHERS), ".") == 0

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; what a cell holds may be Markdown."""
@@ -12,7 +14,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def plain(text: str) -> str:
     """Text on one line, in which no HTML begins."""
-    return text.replace("<", "&lt;").replace("\n", " ")
+    return visible(" ".join(text.splitlines())).replace("<", "&lt;")
+
+
+def visible(text: str) -> str:
+    """Text without what would steer a terminal or turn its order round: each such character as
+    Python writes it."""
+    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def literal(text: str) -> str:

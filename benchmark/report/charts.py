@@ -19,6 +19,7 @@ from matplotlib.ticker import (
 )
 
 from benchmark.common import numbers
+from benchmark.common.formatting import visible
 from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
 from benchmark.report.comparison import named
@@ -258,7 +259,7 @@ def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, lin
     high = [rate.high - rate.estimate for rate in known.values()]
     axes.errorbar(
         [*known], middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
-        label=name or "the run's own otherwise",
+        label=_plain(name) or "the run's own otherwise",
     )  # fmt: skip
     for size in (size for p, size in zip(points, rates, strict=True) if p.status == OUT_OF_MEMORY):
         place = axes.get_xaxis_transform()
@@ -301,8 +302,9 @@ def _styles() -> tuple[Iterator[str], Iterator[str]]:
 
 
 def _plain(text: str) -> str:
-    """Without matplotlib's mathematics, which a pair of dollar signs would begin."""
-    return text.replace("$", r"\$")
+    """Without matplotlib's mathematics, which a pair of dollar signs would begin, and without what
+    XML cannot hold."""
+    return visible(text).replace("$", r"\$")
 
 
 def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmark.common import git, numbers
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_text
-from benchmark.common.formatting import literal, table
+from benchmark.common.formatting import literal, plain, table, visible
 from benchmark.common.results import Results, Unavailable
 from benchmark.report import record
 from benchmark.report.parity import difference, input_differences, tested
@@ -100,18 +100,25 @@ class Gate:
 
     def __str__(self) -> str:
         lost = (f"regression: {each}" for each in self.regressions)
-        return "\n".join([*self.refusals, *map(str, self.changes), *lost])
+        return "\n".join(map(visible, [*self.refusals, *map(str, self.changes), *lost]))
 
     def markdown(self) -> str:
         """For a pull request or a job's summary."""
-        title = f"# {literal(self.names[1])} compared with {literal(self.names[0])}"
+        title = f"# {plain(literal(f'{self.names[1]} compared with {self.names[0]}'))}"
         header = ("Accelerator", "What", "Before", "After", "Change", "Verdict")
         rows = [
-            (c.accelerator, c.what, c.before, c.after, f"{c.change}; {c.known}", c.verdict)
+            (
+                literal(c.accelerator),
+                literal(c.what),
+                c.before,
+                c.after,
+                f"{c.change}; {c.known}",
+                c.verdict,
+            )
             for c in self.changes
         ]
-        lost = [f"**Regression: {each}.**" for each in self.regressions]
-        said = [f"- {literal(each)}" for each in self.refusals]
+        lost = [f"**Regression: {plain(literal(each))}.**" for each in self.regressions]
+        said = [f"- {plain(literal(each))}" for each in self.refusals]
         parts = [title, *lost, "\n".join(said), table(header, rows) if rows else ""]
         return "\n\n".join(part for part in parts if part) + "\n"
 

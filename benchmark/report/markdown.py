@@ -59,6 +59,6 @@ def _line(said: str) -> str:
 
 def _words(said: str) -> str:
     """Text that is no Markdown but where it is meant to be."""
-    if isinstance(said, Code):
+    if isinstance(said, Code) and "`" not in said:
         return f"`{said}`"
     return said if isinstance(said, Marked) else literal(said)

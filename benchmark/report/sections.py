@@ -368,10 +368,10 @@ def _machine(entry: Entry, here: bool, result: str) -> list[str]:
 
 
 def _what(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
-    lines = [("", Marked(fact)) for fact in facts]
+    lines: list[tuple[str, str]] = [("", Marked(fact)) for fact in facts]
     for entry in comparison.present[:1]:
         versions = ", ".join(f"{name} {version}" for name, version in entry.software.items())
-        lines.append(("", Marked(f"Software: {versions}.")))
+        lines.append(("", f"Software: {versions}."))
     yield Lines(lines)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmark.common.formatting import visible
 from benchmark.report.schema import Comparison, Entry, TrainingRecord
 
 HEADER = (
@@ -15,6 +16,8 @@ LOSS_HEADER = ("run", "step", "train_loss")
 ACCURACY_HEADER = ("run", "epoch", "val_accuracy")
 PLACES = 4
 """Decimals of a figure: four digits of a share of 1, and of a slow rate."""
+
+FORMULAS = ("=", "+", "-", "@")
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
@@ -68,8 +71,14 @@ def _row(entry: Entry) -> list[Any]:
     figures = [round(each, PLACES) for each in (rate.estimate, rate.low, rate.high)]
     shares = [round(each, PLACES) for each in (accuracy.estimate, accuracy.low, accuracy.high)]
     return [
-        entry.machine, entry.label, entry.device, *figures, entry.throughput.not_compared or "",
-        *shares, found.seconds, target.seconds if target else "",
+        entry.machine, entry.label, _text(entry.device), *figures,
+        entry.throughput.not_compared or "", *shares, found.seconds, target.seconds if target else "",
         round(cost.per_million_images.estimate, PLACES) if cost else "",
-        cost.currency if cost else "",
+        _text(cost.currency) if cost else "",
     ]  # fmt: skip
+
+
+def _text(words: str) -> str:
+    """A spreadsheet calculates what begins like a formula; behind an apostrophe it is text."""
+    shown = visible(words)
+    return f"'{shown}" if shown.startswith(FORMULAS) else shown

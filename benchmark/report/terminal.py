@@ -5,9 +5,9 @@ from typing import TextIO
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from benchmark.common.formatting import visible
 from benchmark.report.schema import Absent, Comparison, Entry
 from benchmark.report.wording import against, goal, share, speed, to_target
 
@@ -18,10 +18,11 @@ PIPED = 160
 def show(comparison: Comparison, page: str, file: TextIO | None = None) -> None:
     """Print it to `file`, else to standard output; `page` is where the rest is to be read."""
     file = file or sys.stdout
-    console = Console(file=file, width=None if file.isatty() else PIPED, highlight=False)
-    console.print(escape(comparison.summary), style="bold", soft_wrap=True)
+    width = None if file.isatty() else PIPED
+    console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    console.print(visible(comparison.summary), style="bold", soft_wrap=True)
     for flag in comparison.flags:
-        console.print(escape(flag), style="yellow", soft_wrap=True)
+        console.print(visible(flag), style="yellow", soft_wrap=True)
     console.print(_table(comparison))
     console.print(f"The whole report: {page}", soft_wrap=True)
 
@@ -29,13 +30,13 @@ def show(comparison: Comparison, page: str, file: TextIO | None = None) -> None:
 def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     headers = (
-        "Accelerator", "Images/s", f"Relative to {escape(comparison.reference or 'another')}",
+        "Accelerator", "Images/s", f"Relative to {comparison.reference or 'another'}",
         "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
     )  # fmt: skip
     for header in headers:
-        table.add_column(header)
+        table.add_column(visible(header))
     for entry in comparison.accelerators:
-        table.add_row(*map(escape, _cells(entry)))
+        table.add_row(*map(visible, _cells(entry)))
     return table
 
 

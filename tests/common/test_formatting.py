@@ -1,8 +1,10 @@
 """Words of others in Markdown."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmark.common.formatting import literal
+from benchmark.common.formatting import literal, plain, visible
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,25 @@ from benchmark.common.formatting import literal
 )
 def test_nothing_in_it_is_markup_and_names_stay_readable(text: str, shown: str) -> None:
     assert literal(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n\r\u2028b", "a  b"),
+        ("<b>", "&lt;b>"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("فراشة الملك", "فراشة الملك"),
+    ],
+)
+def test_a_line_is_one_and_begins_no_html(text: str, shown: str) -> None:
+    assert plain(text).split() == shown.split()
+
+
+@given(st.text(st.characters()))
+def test_what_is_visible_steers_no_terminal(text: str) -> None:
+    shown = visible(text)
+    assert not {*map(chr, [*range(32), *range(127, 160), 0x2028, 0x202E, 0x2067])} & {*shown}
+    assert shown.encode().decode() == shown
+    if text.isprintable():
+        assert shown == text

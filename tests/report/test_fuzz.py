@@ -26,20 +26,34 @@ from tests.report.made import record, write_exported, write_results
 OTHERS = MACHINES / "m1/cpu.json"
 OWN = Results("cpu")
 RESULTS = (OWN.environment, OWN.throughput, OWN.own.result, OWN.own.timing, OWN.own.replay, DATASET)
-ODD = (
-    None, True, 0, -1, 0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), 10**400, "", "NaN",
-    "1e999", "x", "\x1b[31m", "<b>", "$x^", "\ud800", [], [1], [[]], {}, {"a": 1}, [None] * 3,
+NUMBERS = (0, 1, -1, 7, 0.0, 0.5, -0.5, 1e-9, 1e9, 1e-320, 1e300, -1e300, 2**70, 10**400, "NaN")
+NAMES = (
+    "", "x", "cpu", "m1", "trainer", "../x", "a" * 300, "\x1b[31m", "a\nb", "<b>", "$x^", "[red]",
+    "`|`", "\ud800", "\u202e", "2026-01-01",
 )  # fmt: skip
-VALUES = st.sampled_from(ODD) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+ANY = st.recursive(
+    st.sampled_from((None, True, float("nan"), float("inf"), *NUMBERS, *NAMES)) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
+"""What may stand anywhere, or in a place of its type."""
 EDITS = st.lists(
-    st.tuples(st.integers(0, 10**6), st.sampled_from(["value", "drop", "add", "key"]), VALUES),
-    min_size=1, max_size=3,
+    st.tuples(
+        st.integers(0, 10**6),
+        st.sampled_from(["alike"] * 8 + ["value", "drop", "add", "key"]),
+        st.sampled_from(NUMBERS),
+        st.sampled_from(NAMES),
+        ANY,
+    ),
+    min_size=1, max_size=2,
 )  # fmt: skip
-NOISE = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=2)
+NOISE = st.sampled_from(range(10)).flatmap(
+    lambda number: st.lists(
+        st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=2 if number == 0 else 0
+    )
+)
+"""Bytes, seldom: most of them leave no JSON."""
+Edit = tuple[int, str, Any, str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -64,27 +78,42 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(part)
 
 
-def edited(content: Any, edits: list[tuple[int, str, Any]]) -> Any:
-    """With values replaced, and keys dropped, added and renamed."""
-    for number, kind, odd in edits:
+def edited(content: Any, edits: list[Edit]) -> Any:
+    """With values replaced, by others of their type or by any, and keys dropped, added and
+    renamed."""
+    for number, kind, figure, name, odd in edits:
         found = [*places(content)]
         if not found:
             break
         inside, key = found[number % len(found)]
-        if kind == "value":
-            inside[key] = odd
-        elif kind == "add" and isinstance(inside, dict):
-            inside[str(odd)] = odd
+        if kind in ("alike", "value"):
+            inside[key] = alike(inside[key], figure, name) if kind == "alike" else odd
         elif kind == "add":
-            inside.append(odd)
+            inside.update({name: odd}) if isinstance(inside, dict) else inside.append(odd)
         else:
             value = inside.pop(key)
             if kind == "key" and isinstance(inside, dict):
-                inside[str(odd)] = value
+                inside[name] = value
     return content
 
 
-def spoilt(path: Path, edits: list[tuple[int, str, Any]], noise: list[tuple[int, int]]) -> bytes:
+def alike(value: Any, figure: Any, name: str) -> Any:
+    """Of the same type; less of a container."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return figure
+        case str():
+            return name
+        case dict():
+            return dict([*value.items()][1:])
+        case list():
+            return value[: len(value) // 2]
+    return value
+
+
+def spoilt(path: Path, edits: list[Edit], noise: list[tuple[int, int]]) -> bytes:
     """The file with edits, then with bytes changed."""
     content = bytearray(json.dumps(edited(json.loads(path.read_bytes()), edits)).encode())
     for number, byte in noise:

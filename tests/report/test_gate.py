@@ -306,6 +306,19 @@ def test_a_page_for_a_pull_request(sides, tmp_path: Path) -> None:
     )
 
 
+def test_nothing_that_others_name_is_markup(sides, tmp_path: Path, capsys) -> None:
+    """A mode's name, a part of the software."""
+    spiteful = "<b>|`a`\x1b[31m\u202e\n# x"
+    rate = record().throughput.modes["compute"]
+    found = record(measured={"modes": {**record().throughput.modes, spiteful: rate}})
+    assert sides(found, found, "--markdown", str(tmp_path / "gate.md")) == 0
+    said = capsys.readouterr().out
+    page = (tmp_path / "gate.md").read_text()
+    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: no difference" in said
+    assert r"| &lt;b>\|\`a\`\x1b\[31m\u202e # x |" in page
+    assert not {"\x1b", "\u202e"} & {*said, *page}
+
+
 def test_the_machines_of_a_folder_are_named(workspace: Path, capsys) -> None:
     for machine in ("m1", "m2"):
         write_exported(Path(f"reports/machines/{machine}/cpu.json"), record(machine=machine))

@@ -388,6 +388,40 @@ def test_what_others_wrote_is_no_markdown(pages) -> None:
     assert shown in pages("cpu")
 
 
+SPITEFUL = "<script>alert(1)</script> | `a` $x^ \x1b[31m[red]\u202e"
+
+
+def test_nothing_that_others_name_is_markup_in_any_form(pages, capsys) -> None:
+    """Devices, classes and reasons."""
+    write_results("cpu", device=SPITEFUL)
+    write_absent("gpu", SPITEFUL)
+    rename_a_class(SPITEFUL.replace("/", "-"))
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device=SPITEFUL))
+    said = pages("cpu", "gpu") + capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "<script" not in Path("reports/report.md").read_text()
+    assert "<script" not in html()
+    assert html().count("&lt;script&gt;alert(1)&lt;") >= 6
+    rows = [line for line in said.splitlines() if line.startswith("| ") and "alert" in line]
+    assert len(rows) >= 4
+    for row in rows:
+        assert "&lt;script>alert(1)" in row
+        assert r"\| \`a\` $x^ \x1b\[31m\[red\]\u202e" in row
+    for name in CHARTS:
+        svg = Path(f"reports/{name}.svg").read_bytes()
+        assert b"<script" not in svg
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def rename_a_class(name: str) -> None:
+    """In what was predicted, with its images."""
+    path = Results("cpu").own.predictions
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    named = [[part.replace("class 0", name) for part in row] for row in rows]
+    write_csv(path, PREDICTION_HEADER, named)
+    Path("data/test/class 0").rename(Path("data/test", name))
+
+
 @pytest.mark.parametrize(("target", "said"), [(0.625, "62.5%"), (0.6, "60%"), (0.995, "99.5%")])
 def test_the_target_is_said_with_its_digits(pages, change, target: float, said: str) -> None:
     write_results("cpu")

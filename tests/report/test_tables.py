@@ -3,6 +3,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmark.common.parameters import ReportParameters
 from benchmark.common.results import Results
 from benchmark.report.record import MACHINES
@@ -85,3 +87,13 @@ def test_every_step_and_epoch_of_every_run_is_in_the_plots(pages) -> None:
     assert losses[12] == {"run": losses[12]["run"], "step": "0", "train_loss": "4.0"}
     accuracies = read("accuracies.csv")
     assert [row["val_accuracy"] for row in accuracies] == ["0.3", "0.7", "0.8", "0.1", "0.1", "0.2"]
+
+
+@pytest.mark.parametrize("device", ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x"])
+def test_no_text_is_a_formula(pages, device: str) -> None:
+    """Numbers stay as they are; the other machine's text is text to a spreadsheet too."""
+    write_results("cpu")
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device=device))
+    pages("cpu")
+    [found] = [row["device"] for row in read("results.csv") if row["machine"] == "m1"]
+    assert found in (f"'{device}", repr(device)[1:-1])

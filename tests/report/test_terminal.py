@@ -2,8 +2,10 @@ import io
 
 import pytest
 
+from benchmark.report.comparison import build
 from benchmark.report.terminal import show
-from tests.report.golden import CASES, compared
+from tests.report.golden import ASKED, CASES, compared
+from tests.report.made import DATASET, absent
 
 
 def shown(case: str, terminal: bool = False) -> str:
@@ -31,3 +33,16 @@ def test_a_log_gets_plain_text_and_each_accelerator_on_a_line(case: str) -> None
 
 def test_an_absent_accelerator_says_why() -> None:
     assert "unavailable: no TPU found" in shown("unavailable")
+
+
+def test_names_steer_no_terminal() -> None:
+    """Neither rich's marks nor a terminal's."""
+    label = "[red]\x1b[2J:warning:\\"
+    found = [absent(label, "[/] \x1b]0;x\x07 \u202e")]
+    comparison = build(found, [], {}, DATASET, ASKED)
+    file = io.StringIO()
+    show(comparison.model_copy(update={"flags": (label,)}), "reports/report.html", file)
+    said = file.getvalue()
+    assert not {"\x1b", "\x07", "\u202e"} & {*said}
+    assert said.count(r"[red]\x1b[2J:warning:\\"[:-1]) == 2
+    assert r"unavailable: [/] \x1b]0;x\x07 \u202e" in said

@@ -72,7 +72,8 @@ def _row(entry: Entry) -> list[Any]:
     shares = [round(each, PLACES) for each in (accuracy.estimate, accuracy.low, accuracy.high)]
     return [
         entry.machine, entry.label, _text(entry.device), *figures,
-        entry.throughput.not_compared or "", *shares, found.seconds, target.seconds if target else "",
+        entry.throughput.not_compared or "", *shares, found.seconds,
+        target.seconds if target else "",
         round(cost.per_million_images.estimate, PLACES) if cost else "",
         _text(cost.currency) if cost else "",
     ]  # fmt: skip

@@ -2,6 +2,9 @@
 
 import json
 import os
+import platform
+import pwd
+import socket
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,15 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
-from benchmark.common.results import Results
+from benchmark.common.results import DATASET, Results, write_result
+from benchmark.machine import environment
+from benchmark.machine.accelerators import Accelerator
 from benchmark.report import exported as exported_file
-from benchmark.report import record
+from benchmark.report import record, report
 from benchmark.report.record import MACHINES
 from benchmark.report.schema import Record
 from benchmark.report.sessions import continued
+from tests import REPOSITORY
 from tests.report import made
 from tests.report.made import write_absent, write_results
 
@@ -88,13 +94,37 @@ def test_an_export_of_another_version_is_replaced(change, workspace: Path) -> No
     assert len(exported(change).sessions) == 1
 
 
-def test_an_export_names_no_person_host_or_path(change, workspace: Path, monkeypatch) -> None:
-    monkeypatch.setenv("USER", "somebody")
-    write_results("cpu")
-    [path] = record.export(change())
-    text = path.read_text()
-    for secret in (str(workspace), str(Path.home()), "somebody", ".png"):
-        assert secret not in text
+def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
+    change, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the export nor any form of the report, nor what the environment stage writes."""
+    secrets = {name: f"secret{name.lower()}" for name in ("USER", "LOGNAME", "HOSTNAME", "TOKEN")}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(socket, "gethostname", lambda: "secrethost")
+    monkeypatch.setattr(platform, "node", lambda: "secrethost")
+    root = workspace.rename(workspace.with_name("secretplace"))
+    monkeypatch.chdir(root)
+    found = write_results("cpu").environment
+    now = environment.fingerprint(Accelerator("cpu", "a cpu"))
+    write_result(Results("cpu").environment, now)
+    write_result(DATASET, made.DATASET)
+    parameters = change(accelerators=["cpu"])
+    paths = record.export(parameters)
+    report.run(parameters)
+    assert found != now
+    written = [path for path in Path("reports").rglob("*") if path.is_file()]
+    assert {*paths, Path("reports/report.html"), Path("reports/comparison.json")} <= {*written}
+    hidden = ("secret", str(root.parent), str(REPOSITORY), *real_names())
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert [each for each in hidden if each in text] == [], path
+
+
+def real_names() -> list[str]:
+    """The host's and the user's, where they are no words that may stand there anyway."""
+    names = (os.uname().nodename, pwd.getpwuid(os.getuid()).pw_name, f"{Path.home()}/")
+    return [name for name in names if len(name) > 5]
 
 
 def test_nothing_to_export_is_said(change, workspace: Path) -> None:

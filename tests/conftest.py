@@ -30,8 +30,10 @@ from benchmark.machine import accelerators
 from benchmark.machine.lock import lock_file, opened
 from tests import PARAMETERS, made_results
 
-# The same examples on each run, and no clock: the machine may be busy.
+# The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
+# `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("soak", deadline=None, max_examples=5_000, print_blob=True)
 settings.load_profile("suite")
 
 # The networks are small: more threads would wait for one another, here and in other processes.

@@ -29,8 +29,9 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8."""
-    write_bytes(path, text.encode())
+    """Replace `path` by `text` in UTF-8. Bytes of a file's name that are no text become escapes,
+    which JSON reads again."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,9 +1,15 @@
-"""Pieces of a Markdown page."""
+"""Texts as they are shown: on one line, or as pieces of a Markdown page."""
 
 import re
 from collections.abc import Sequence
 
 STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(text: str) -> str:
+    """Text in which whatever cannot be printed is an escape: a file may be called anything."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -30,8 +30,9 @@ LIST = TypeAdapter(list[Acknowledged])
 
 
 def place(root: Path) -> Path:
-    """Where those of the dataset `root` are listed."""
-    return root.with_name(f"{root.name}.known.yaml")
+    """Where those of the dataset `root` are listed; `.` and `..` are no names."""
+    named = root if root.name.strip(".") else root.resolve()
+    return Path(f"{named}.known.yaml")
 
 
 def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Problem]]:

@@ -19,6 +19,7 @@ from typing import Any
 from benchmark.common.code import digest
 from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, write_json
+from benchmark.common.formatting import one_line
 from benchmark.common.progress import progress
 from benchmark.data import acknowledged
 from benchmark.data.cache import CACHES
@@ -50,9 +51,9 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps([vars(problem) for problem in found], indent=2))
     else:
-        print("\n".join(lines(found)) or f"{root}: no problem was found.")
+        print("\n".join(lines(found)) or one_line(f"{root}: no problem was found."))
         if known:
-            print(f"Known, by {acknowledged.place(root)}: {count(known)}.")
+            print(one_line(f"Known, by {acknowledged.place(root)}: {count(known)}."))
     return int(any(problem.is_error for problem in found))
 
 
@@ -103,7 +104,7 @@ def _classes(root: Path, found: list[Problem]) -> list[tuple[tuple[str, str], Pa
 
 def _names(root: Path, folder: Path, found: list[Problem]) -> list[str]:
     """The classes in a split's folder."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path's, at peace with a link to no possible name
         found.append(Problem("missing folder", folder.name))
         return []
     names = []
@@ -146,7 +147,7 @@ def _unfit_file(path: Path, root: Path) -> str:
 def _unfit_link(path: Path, root: Path) -> str:
     if not path.is_symlink():
         return ""
-    if not path.exists():
+    if not os.path.exists(path):
         return "broken link"
     inside = path.resolve().is_relative_to(root.resolve())
     return "" if inside else "link that leaves the dataset"

@@ -1,5 +1,6 @@
 """Images in folders: <root>/{train,val,test}/<class>/<image>, and how one becomes RGB."""
 
+import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,6 +162,8 @@ def _images(folder: Path) -> list[Path]:
             raise UserError(
                 f"{path} is none of {', '.join(sorted(FORMATS))}.", "Convert or remove it."
             )
+        if not os.path.isfile(path):  # to open a pipe is to wait for ever
+            raise UserError(f"{path} is no file.", "Put an image in its place, or remove it.")
     if not images:
         raise UserError(f"{folder} holds no image.", "Each class needs one in every split.")
     return images

@@ -91,3 +91,9 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, 
     write_bytes(tmp_path / name, b"content")
     assert not (tmp_path / dead).exists()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_name_that_is_no_text_is_written_as_an_escape_and_read_again(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"\udcff": "é"})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "\\udcff": "é"\n}\n'
+    assert read_json(tmp_path / "a.json") == {"\udcff": "é"}

@@ -179,6 +179,7 @@ ODD = (
 """Values that YAML makes something else of, or nothing."""
 
 
+@pytest.mark.fuzz
 @given(
     edits=st.lists(
         st.tuples(st.integers(0, 60), st.sampled_from(ODD), st.sampled_from("vkil")),

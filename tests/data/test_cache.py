@@ -210,3 +210,15 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, 
     leave(size)
     cached(images).prepare()
     assert isinstance(cached(images).open(), CachedImages)
+
+
+def test_clean_empties_a_folder_of_caches_that_is_a_link(tmp_path: Path, monkeypatch) -> None:
+    """To a larger disk; the next run finds it there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "disk" / "cache").mkdir(parents=True)
+    (tmp_path / "disk" / "check.json").touch()
+    (tmp_path / "disk" / "link").symlink_to(tmp_path)
+    (tmp_path / ".cache").symlink_to("disk")
+    assert main(["clean"]) == 0
+    assert (tmp_path / ".cache").is_dir()
+    assert list((tmp_path / "disk").iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmark.common.errors import UserError
-from benchmark.data import check, examination
+from benchmark.data import acknowledged, check, examination
 from benchmark.data.problems import KINDS, Problem, lines
 from tests.conftest import write_images
 
@@ -306,3 +306,40 @@ def test_a_list_of_known_problems_that_is_wrong_is_refused(
     acknowledge(root, text)
     with pytest.raises(UserError, match=message):
         check.run(root, 32, as_json=False)
+
+
+@pytest.mark.parametrize("place", ["train/linked", "train/class 0/linked.png"])
+def test_a_link_to_what_can_have_no_name_is_broken(root: Path, place: str) -> None:
+    (root / place).symlink_to("x" * 300)
+    assert found(root) == {("broken link", place)}
+
+
+def test_a_split_that_is_a_link_to_what_can_have_no_name_is_missing(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    (root / "val").symlink_to("x" * 300)
+    assert ("missing folder", "val") in found(root)
+
+
+@pytest.mark.parametrize("here", [".", "..", "../dataset"])
+def test_a_dataset_may_be_named_from_within(root: Path, monkeypatch, capsys, here: str) -> None:
+    """Its list of what is known lies beside it, however it is named."""
+    monkeypatch.chdir(root / ("train" if here == ".." else "."))
+    animal = classes(root)[0]
+    (root / "train" / animal / "empty.png").touch()
+    acknowledge(root, f"- {{kind: empty file, path: train/{animal}/empty.png, reason: test}}")
+    assert check.run(Path(here), 32, as_json=False) == 0
+    assert "dataset.known.yaml: empty file (1)." in capsys.readouterr().out
+
+
+def test_a_dataset_below_the_top_of_the_disk_has_a_list_too() -> None:
+    assert acknowledged.place(Path("/")) == Path("/.known.yaml")
+
+
+def test_a_root_that_is_no_text_is_checked_and_remembered(root: Path, capsys) -> None:
+    odd = root.rename(root.with_name(os.fsdecode(b"odd\xff\n")))
+    assert check.run(odd, 32, as_json=False) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{root.parent}/odd\\udcff\\n: no problem was found."
+    ]
+    assert check.problems(odd, 32) == []
+    assert all(check._key(path) in check._seen() for path in odd.rglob("*.png"))

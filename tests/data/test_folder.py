@@ -1,3 +1,4 @@
+import os
 import struct
 import unicodedata
 from pathlib import Path
@@ -84,6 +85,27 @@ def add_text(root: Path) -> str:
     return r"notes\.txt is none of \.bmp, \.jpeg, \.jpg, \.png, \.webp"
 
 
+def add_pipe(root: Path) -> str:
+    """To open it would be to wait for ever."""
+    os.mkfifo(root / "train" / "class 0" / "pipe.png")
+    return r"pipe\.png is no file"
+
+
+def add_broken_link(root: Path) -> str:
+    (root / "train" / "class 0" / "link.png").symlink_to("nowhere.png")
+    return r"link\.png is no file"
+
+
+def add_link_to_no_name(root: Path) -> str:
+    (root / "train" / "class 0" / "link.png").symlink_to("x" * 300)
+    return r"link\.png is no file"
+
+
+def add_folder(root: Path) -> str:
+    (root / "train" / "class 0" / "folder.png").mkdir()
+    return r"folder\.png is no file"
+
+
 def add_loose_file(root: Path) -> str:
     for split in ("train", "val", "test"):
         (root / split / "loose.png").touch()
@@ -110,6 +132,10 @@ def leave_one_class(root: Path) -> str:
         remove_class,
         empty_class,
         add_text,
+        add_pipe,
+        add_broken_link,
+        add_link_to_no_name,
+        add_folder,
         add_loose_file,
         empty_everything,
         leave_one_class,

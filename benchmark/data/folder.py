@@ -17,6 +17,8 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bm
 """What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """What file managers leave behind, in lower case; other systems' are hidden."""
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF's orientations that exchange height and width."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def shape(path: Path) -> tuple[int, int]:
     """
     try:
         with opened(path) as image:
-            sideways = image.getexif().get(0x0112, 1) >= 5
+            sideways = image.getexif().get(0x0112) in SIDEWAYS
             width, height = image.size
             return (width, height) if sideways else (height, width)
     except Exception as error:  # as above

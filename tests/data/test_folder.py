@@ -197,6 +197,16 @@ def test_a_rotated_photograph_is_upright(tmp_path: Path, orientation: int) -> No
     np.testing.assert_array_equal(np.asarray(decode(tmp_path / "photo.png")), upright)
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 262])
+def test_an_orientation_that_there_is_not_turns_nothing(tmp_path: Path, orientation) -> None:
+    """Its shape is that of its pixels: training would stretch it otherwise."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(tmp_path / "photo.png", exif=exif)
+    assert shape(tmp_path / "photo.png") == (20, 30)
+    assert decode(tmp_path / "photo.png").size == (30, 20)
+
+
 def test_pixels_of_another_shape_are_resized_with_antialiasing(tmp_path: Path) -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[::2] = 255

@@ -4,25 +4,36 @@ one line."""
 import io
 import json
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from zlib import crc32
 
+import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.common.errors import UserError, explain_system_errors
-from benchmark.data.folder import SPLITS, scan, shape
+from benchmark.data.examination import examine
+from benchmark.data.folder import SPLITS, pixels, scan, shape
 from benchmark.data.problems import KINDS
 from tests import PARAMETERS
 from tests.outcome import is_one_line, outcome, time_limit
 
 pytestmark = pytest.mark.fuzz
+PIXELS = 2**20
+"""As Pillow's own limit, which allows twice as many, but of images that are quick to read."""
+ROOM = 5 * 2**30
+"""Bytes beside what the tests have already. A length of 4 GiB that a file declares is asked for at
+once, though no more is used than there is to read."""
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -113,6 +124,15 @@ def workspace() -> Iterator[None]:
         yield
 
 
+def message(action: Callable[[], object]) -> str:
+    """What the user is told, if something is wrong."""
+    try:
+        action()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def read_all(root: Path) -> None:
     """As training does, without an array of all pixels."""
     with time_limit(), explain_system_errors():
@@ -140,7 +160,109 @@ def test_whatever_lies_in_its_folders_a_dataset_is_checked(name: str, tree: dict
 def test_whatever_lies_in_its_folders_a_dataset_is_read(name: str, tree: dict) -> None:
     with workspace():
         grow(Path(name), tree)
-        try:
-            read_all(Path(name))
-        except UserError as error:
-            assert is_one_line(str(error))
+        said = message(lambda: read_all(Path(name)))
+    assert not said or is_one_line(said)
+
+
+def gradient(mode: str) -> Image.Image:
+    """A picture of few pixels, no two alike."""
+    return Image.linear_gradient("L").resize((12, 9)).rotate(30).convert("RGB").convert(mode)
+
+
+def rotated() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+MOVING: dict[str, Any] = {"save_all": True, "append_images": [gradient("L").rotate(90)]}
+DEEP = Image.fromarray(np.arange(0, 65536, 700, dtype=np.uint16)[:90].reshape(9, 10))
+SEEDS = (
+    *(encoded(gradient(mode), "JPEG") for mode in ("L", "RGB", "CMYK")),
+    encoded(gradient("RGB"), "JPEG", progressive=True, exif=rotated(), comment="x"),
+    encoded(gradient("RGB"), "MPO", **MOVING),
+    *(encoded(gradient(mode), "PNG") for mode in ("1", "L", "LA", "RGB", "RGBA")),
+    encoded(gradient("P"), "PNG", transparency=b"\x00\x7f\xff"),
+    encoded(gradient("L"), "PNG", transparency=7, exif=rotated(), dpi=(1, 2), icc_profile=b"icc"),
+    encoded(gradient("RGB"), "PNG", **MOVING),
+    encoded(DEEP, "PNG"),
+    encoded(gradient("RGB"), "WEBP", exif=rotated()),
+    encoded(gradient("RGBA"), "WEBP", lossless=True),
+    encoded(gradient("RGB"), "WEBP", **MOVING),
+    *(encoded(gradient(mode), "BMP") for mode in ("1", "L", "P", "RGB", "RGBA")),
+)
+"""Images of every format and mode that is read."""
+EXTREMES = [
+    (number % 2 ** (8 * size)).to_bytes(size, order)
+    for size in (2, 4)
+    for order in ("big", "little")
+    for number in (0, 1, 2, 9, 256, 2_000, 2 ** (8 * size - 1), -(2 ** (8 * size - 1)) - 1, -1)
+]
+"""What may stand where a length is declared."""
+pieces = st.builds(
+    lambda seed, start, length: seed[start : start + length],
+    st.sampled_from(SEEDS), st.integers(0, 300), st.integers(0, 100),
+)  # fmt: skip
+
+
+@st.composite
+def image_files(draw: st.DrawFn) -> bytes:
+    """An image with some bytes changed, put in or cut off."""
+    content = draw(st.sampled_from(SEEDS))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.one_of(st.integers(0, 64), st.integers(0, len(content))))
+        new = draw(st.one_of(st.binary(max_size=4), st.sampled_from(EXTREMES), pieces))
+        gone = draw(st.sampled_from((len(new), len(new), 0, len(content))))
+        content = content[:start] + new + content[start + gone :]
+    return with_sums(content) if draw(st.booleans()) else content
+
+
+def with_sums(png: bytes) -> bytes:
+    """With the sums of its chunks, without which Pillow looks at nothing else in a changed one."""
+    content, start = bytearray(png), 8
+    while start + 12 <= len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 4])
+        content[end : end + 4] = crc32(content[start + 4 : end]).to_bytes(4)
+        start = end + 4
+    return bytes(content)
+
+
+@contextmanager
+def bounded_memory() -> Iterator[None]:
+    """Little more may be asked for than images of the most pixels need, which are made few."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = psutil.Process().memory_info().vms + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        with pytest.MonkeyPatch.context() as patch, time_limit():
+            patch.setattr(Image, "MAX_IMAGE_PIXELS", PIXELS)
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def read(path: Path) -> bytes | str:
+    """The pixels as training reads them, or why it cannot."""
+    try:
+        return pixels(path, *shape(path)).tobytes()
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, which stop nothing
+@given(content=image_files())
+def test_whatever_it_holds_an_images_file_is_read_or_named(content: bytes) -> None:
+    """The same each time, and as the check says."""
+    with TemporaryDirectory() as folder, bounded_memory():
+        path = Path(folder, "image.png")
+        path.write_bytes(content)
+        first, second, facts = read(path), read(path), examine(path)
+        assert first == second
+        if isinstance(first, str):
+            assert is_one_line(first)
+            assert first.startswith(f"{path} ")
+            assert "MemoryError" not in first
+            assert facts.problem in KINDS
+        elif not facts.problem:
+            assert shape(path) == (facts.height, facts.width)
+        assert is_one_line(f"{facts.problem} {facts.detail}")

@@ -113,6 +113,20 @@ def fraction(text: str) -> float:
     return value
 
 
+def revision(text: str) -> str:
+    """What may go to git, which takes anything with a dash for an option: some write files."""
+    if text.startswith("-"):
+        raise ValueError
+    return text
+
+
+def file(text: str) -> Path:
+    """Where a file can be written; a folder is told before hours of measuring, not after."""
+    if os.path.isdir(text or "."):
+        raise ValueError
+    return Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -155,7 +169,9 @@ def _add_arguments(name: str, stage: argparse.ArgumentParser) -> None:
 
 def _add_sides(compare: argparse.ArgumentParser) -> None:
     for side in ("before", "after"):
-        compare.add_argument(side, help="git revision, directory, exported file, or machine id")
+        compare.add_argument(
+            side, type=revision, help="git revision, directory, exported file, or machine id"
+        )
     compare.add_argument(
         "--max-regression",
         type=fraction,
@@ -163,12 +179,14 @@ def _add_sides(compare: argparse.ArgumentParser) -> None:
         metavar="PART",
         help="largest part of throughput or accuracy that may be lost (default: 5%%)",
     )
-    compare.add_argument("--markdown", type=Path, metavar="FILE", help="write it as markdown too")
+    compare.add_argument("--markdown", type=file, metavar="FILE", help="write it as markdown too")
 
 
 def _add_revisions(duel: argparse.ArgumentParser) -> None:
-    duel.add_argument("before", help="git revision")
-    duel.add_argument("after", nargs="?", default=".", help="the other (default: as it is here)")
+    duel.add_argument("before", type=revision, help="git revision")
+    duel.add_argument(
+        "after", type=revision, nargs="?", default=".", help="the other (default: as it is here)"
+    )
     duel.add_argument("--accelerator", choices=ACCELERATORS, default="cpu", help="default: cpu")
     duel.add_argument(
         "--max-regression",
@@ -178,7 +196,7 @@ def _add_revisions(duel: argparse.ArgumentParser) -> None:
         help="largest part of throughput that may be lost (default: 3%%)",
     )
     for form in ("markdown", "json"):
-        duel.add_argument(f"--{form}", type=Path, metavar="FILE", help=f"write it as {form} too")
+        duel.add_argument(f"--{form}", type=file, metavar="FILE", help=f"write it as {form} too")
 
 
 def end_on_signals() -> None:

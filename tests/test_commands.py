@@ -57,6 +57,7 @@ ELSEWHERE = {
     ".venv/bin/dvc repro train@cpu-own": PIPELINE,
     ".venv/bin/dvc repro --force throughput@cpu": PIPELINE,
     ".venv/bin/python -m pytest tests/data": "this is how these tests run",
+    ".venv/bin/python -m pytest --hypothesis-profile=soak -m fuzz": LONG,
     ".venv/bin/python -m pytest tests/throughput/bench --benchmark-autosave": "as `make bench`",
     ".venv/bin/python -m benchmark duel HEAD --max-regression 3%": LONG,
     ".venv/bin/python -m tests.mutants": LONG,

@@ -91,21 +91,29 @@ names = st.one_of(
 ).filter(is_name)
 suffixes = st.sampled_from((".png", ".png", ".png", ".JPG", ".txt", ""))
 entries = st.sampled_from([*ENTRIES])
-files = st.dictionaries(
-    st.tuples(names, suffixes).map("".join).filter(is_name),
-    st.one_of(st.just("image"), entries),
-    min_size=1,
-    max_size=3,
-)
 
 
 @st.composite
-def trees(draw: st.DrawFn) -> dict[str, object]:
-    """A folder for each split and class, but for a few."""
-    classes = draw(st.lists(names, min_size=1, max_size=3, unique=True))
-    folder = st.one_of(*[files] * 9, entries)
-    split = st.one_of(*[st.fixed_dictionaries(dict.fromkeys(classes, folder))] * 9, entries)
-    return draw(st.fixed_dictionaries(dict.fromkeys(SPLITS, split)))
+def trees(draw: st.DrawFn) -> dict[str, Any]:
+    """A dataset with odd names, in which some places hold something else."""
+    classes = draw(st.lists(names, min_size=2, max_size=3, unique=True))
+    tree: dict[str, Any] = {
+        split: {name: {"1.png": "image"} for name in classes} for split in SPLITS
+    }
+    files = st.tuples(names, suffixes).map("".join).filter(is_name)
+    place = (st.sampled_from(SPLITS), st.one_of(st.sampled_from(classes), names), files)
+    for _ in range(draw(st.integers(0, 3))):
+        *folders, last = draw(st.tuples(*place[: draw(st.integers(1, 3))]))
+        plant(tree, folders, {last: draw(entries)})
+    return tree
+
+
+def plant(tree: Any, folders: list[str], entry: dict[str, str]) -> None:
+    """Where there are such folders still."""
+    for name in folders:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    if isinstance(tree, dict):
+        tree |= entry
 
 
 def grow(path: Path, node: object) -> None:

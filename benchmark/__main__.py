@@ -79,12 +79,20 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
         room, _ = PLAIN_STAGES[options.command]
         import_module(f"benchmark.{room}.{options.command}").run(parameters)
     else:
-        _run_on(options.accelerator, options.command, parameters, **_training(options))
+        _run_on(options.accelerator, options.command, parameters, **_training(options, parameters))
 
 
-def _training(options: argparse.Namespace) -> dict[str, str]:
-    """Which of an accelerator's trainings a stage is about, if it is about one."""
-    return {"training": options.training} if "training" in options else {}
+def _training(options: argparse.Namespace, parameters: Parameters) -> dict[str, str]:
+    """Which of an accelerator's trainings a stage is about, if it is about one.
+
+    Raises:
+        UserError: params.yaml plans none of that name, which also names a folder.
+    """
+    if "training" not in options:
+        return {}
+    if options.training != CONTROL:
+        parameters.of_training(options.training)
+    return {"training": options.training}
 
 
 def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None:

@@ -209,6 +209,17 @@ def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys) -> None
     assert capsys.readouterr().err.startswith("error: params.yaml: seeds does not hold 5. Add it")
 
 
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("stage", ["train", "replay"])
+def test_a_training_that_is_a_path_removes_nothing(workspace: Path, capsys, stage: str) -> None:
+    """An absent accelerator's models are removed, those of the training that is named."""
+    (workspace / "models/gpu").mkdir(parents=True)
+    before = files(workspace)
+    assert main([stage, "gpu", "--training", "../.."]) == 1
+    assert "params.yaml: seeds does not hold ../.." in capsys.readouterr().err
+    assert files(workspace) == before
+
+
 def test_a_command_is_required(capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([])

@@ -12,7 +12,6 @@ from threading import Thread
 from types import FrameType
 
 from benchmark.common.errors import UserError, explain_system_errors
-from benchmark.common.formatting import visible
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
 from benchmark.data.loader_errors import explain_loader_errors
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with explain_system_errors(), explain_loader_errors():
             return _dispatch(options)
     except UserError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2 if options.command in ("compare", "duel") else 1
 
 

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmark.common.formatting import one_line
+from benchmark.common.formatting import visible
 
 OTHER_KIND = "A file is where a folder should be, or a folder where a file: move it away."
 REMEDIES = {
@@ -30,8 +30,8 @@ class UserError(ValueError):
     """
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(one_line(f"{what} {remedy}"))
-        self.what = one_line(what)
+        super().__init__(visible(f"{what} {remedy}"))
+        self.what = visible(what)
         """Without the remedy, for whoever knows a better one."""
 
 

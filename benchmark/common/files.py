@@ -24,6 +24,9 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
         with temporary.open("wb") as file:
             file.writelines(parts)
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk's error names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

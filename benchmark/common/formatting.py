@@ -6,12 +6,6 @@ from collections.abc import Sequence
 STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def one_line(text: str) -> str:
-    """Text in which whatever cannot be printed is an escape: a file may be called anything."""
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(escaped)
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; what a cell holds may be Markdown."""
     lines = [header, ["---"] * len(header), *rows]
@@ -24,8 +18,8 @@ def plain(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text without what would steer a terminal or turn its order round: each such character as
-    Python writes it."""
+    """Text on one line, without what would steer a terminal, turn its order round or fail to be
+    written: each such character as Python writes it. A file may be called anything."""
     return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

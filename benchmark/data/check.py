@@ -19,7 +19,7 @@ from typing import Any
 from benchmark.common.code import digest
 from benchmark.common.errors import UserError
 from benchmark.common.files import read_json, write_json
-from benchmark.common.formatting import one_line
+from benchmark.common.formatting import visible
 from benchmark.common.progress import progress
 from benchmark.data import acknowledged
 from benchmark.data.cache import CACHES
@@ -51,9 +51,9 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps([vars(problem) for problem in found], indent=2))
     else:
-        print("\n".join(lines(found)) or one_line(f"{root}: no problem was found."))
+        print("\n".join(lines(found)) or visible(f"{root}: no problem was found."))
         if known:
-            print(one_line(f"Known, by {acknowledged.place(root)}: {count(known)}."))
+            print(visible(f"Known, by {acknowledged.place(root)}: {count(known)}."))
     return int(any(problem.is_error for problem in found))
 
 

@@ -42,6 +42,10 @@ def room_for(path: Path) -> Iterator[None]:
     can then be written to `path`, even if the disk has filled up meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as file:  # it has no name that could be left
-        file.write(bytes(ROOM))
-        file.flush()
+        try:
+            file.write(bytes(ROOM))
+            file.flush()
+        except OSError as error:
+            error.filename = str(path)
+            raise
         yield

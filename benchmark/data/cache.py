@@ -202,8 +202,8 @@ def _check_space(directory: Path, size: int) -> None:
     free = shutil.disk_usage(directory).free
     if size > free:
         raise UserError(
-            f"The decode cache needs {size / 2**30:.1f} GiB and {directory} has "
-            f"{free / 2**30:.1f} GiB left.",
+            f"The decode cache needs {size / 2**30:.3g} GiB and {directory} has "
+            f"{free / 2**30:.3g} GiB left.",
             "Make room, or lower data.cache_gib below the first figure to do without.",
         )
 

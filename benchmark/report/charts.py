@@ -147,7 +147,7 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
     several = len(curves) > 1
     figure, axes = _figure(5.4 if several else 3.4, 2 if several else 1)
     for (label, values), colour, line in zip(curves.items(), *_styles(), strict=False):
-        axes[0].plot(values, color=colour, alpha=0.25, linewidth=0.8)
+        axes[0].plot(values, color=colour, alpha=0.45, linewidth=0.8)
         axes[0].plot(_smooth(values), color=colour, linestyle=line, label=_plain(label))
     axes[0].set_ylabel("training loss")
     if several:

@@ -54,10 +54,16 @@ def main(arguments: list[str]) -> None:
     Thread(target=end_with_parent, args=[sys.stdin.fileno()], daemon=True).start()
     parameters = parse_parameters(task["parameters"], "the task")
     accelerator, place = task["accelerator"], task["place"]
+    found: Measurement | Profile | NotMeasured
     if place is None:
-        return write_result(Path(arguments[0]), profile(accelerator, parameters))
-    found = attempt(lambda: measure(accelerator, parameters, Place(*place)))
-    write_result(Path(arguments[0]), found)
+        found = profile(accelerator, parameters)
+    else:
+        found = attempt(lambda: measure(accelerator, parameters, Place(*place)))
+    try:
+        with explain_system_errors():
+            write_result(Path(arguments[0]), found)
+    except UserError as error:
+        sys.exit(f"error: {error}")  # whoever started this says which process it was
 
 
 def end_with_parent(pipe: int) -> None:

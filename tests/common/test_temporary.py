@@ -1,5 +1,6 @@
 """Temporary directories: those of killed processes are removed, those of living ones are not."""
 
+import errno
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.common import temporary
+from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.temporary import room_for, temporary_directory
 from tests import REPOSITORY
 
@@ -65,3 +67,18 @@ def test_room_is_kept_without_a_file_that_could_be_left(tmp_path: Path, monkeypa
     with room_for(tmp_path / "reports/result.json"):
         assert list((tmp_path / "reports").iterdir()) == []
         assert free - shutil.disk_usage(tmp_path).free > 2**25
+
+
+def test_a_disk_without_that_room_is_said_before_anything_is_measured(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(temporary, "bytes", full, raising=False)
+    with (
+        pytest.raises(UserError, match=r"result\.json: No space left on device\. Make room"),
+        explain_system_errors(),
+        room_for(tmp_path / "result.json"),
+    ):
+        pytest.fail("there was room")

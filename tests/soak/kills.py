@@ -197,8 +197,14 @@ def leftovers(root: Path) -> list[str]:
     """Files that should have been swept away: temporary ones and checkpoints."""
     hidden = [path for path in root.rglob(".*.tmp") if ".dvc" not in path.parts]
     checkpoints = (root / ".checkpoints").rglob("*.ckpt")
-    temporary = [p for p in root.with_name(f"{root.name}.tmp").iterdir() if p.name != "dvc"]
-    return [path.name for path in (*hidden, *checkpoints, *temporary)]
+    temporary = root.with_name(f"{root.name}.tmp").iterdir()
+    ours = (path for path in temporary if path.name != "dvc" and not _is_torchs(path))
+    return [path.name for path in (*hidden, *checkpoints, *ours)]
+
+
+def _is_torchs(path: Path) -> bool:
+    """torch.distributed makes an empty directory when it is imported."""
+    return path.name.startswith("tmp") and path.is_dir() and not list(path.iterdir())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,6 +65,16 @@ def test_a_process_makes_the_profile(parameters, monkeypatch, tmp_path) -> None:
     assert found.decoding.low > 0
 
 
+def test_a_result_that_has_no_room_is_one_line(parameters, monkeypatch, tmp_path) -> None:
+    def full(path: Path, result: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(process, "measure", lambda *_: None)
+    monkeypatch.setattr(process, "write_result", full)
+    with pytest.raises(SystemExit, match=r"error: .*/result\.json: No space left on device\. Make"):
+        done(parameters, Place(7, 0), monkeypatch, tmp_path)
+
+
 def test_a_part_of_the_profile_that_fails_is_no_others_loss(parameters, monkeypatch) -> None:
     def full(data: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp")

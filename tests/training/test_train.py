@@ -1,6 +1,7 @@
 """The training stage, with a small network in ResNet50's place where that changes nothing."""
 
 import csv
+import errno
 import os
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ from tests.conftest import LAUNCHERS, launch, make_workspace
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")
 SCRATCH = Path(".checkpoints/cpu.own")
+SAVE = SealedCheckpoints.save_checkpoint
 DIGESTS = ("weights", "initial_weights", "order", "pixels")
 
 
@@ -513,6 +515,34 @@ def test_a_damaged_checkpoint_is_said_and_the_training_begins_anew(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"cpu: {name}.ckpt damaged, training anew"
     assert len([line for line in lines if line.startswith("cpu epoch")]) == 3
+
+
+def test_a_disk_that_is_full_costs_no_more_than_an_epoch(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the second epoch's last checkpoint, and then at the result."""
+    whole, write = trained(parameters), train.write_csv
+    saved: list[int] = []
+
+    def full(self: SealedCheckpoints, checkpoint: dict[str, Any], path: str, **_: Any) -> None:
+        saved.append(checkpoint["epoch"])
+        if checkpoint["epoch"] == 1 and Path(path).stem == "last":
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        SAVE(self, checkpoint, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedCheckpoints, "save_checkpoint", full)
+        with pytest.raises(OSError, match="No space left"):
+            train.run(find("cpu"), parameters)
+    assert max(saved) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "write_csv", lambda *_: write(None, (), ()))
+        with pytest.raises(AttributeError):
+            train.run(find("cpu"), parameters)
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
+    assert trained(parameters) == whole
+    assert calls == []
 
 
 def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(

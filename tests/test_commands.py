@@ -41,6 +41,8 @@ ELSEWHERE = {
     "make setup": "CI and every other target run it; it would renew the environment that runs this",
     "make bench": "minutes long: tests/throughput/test_bench.py runs its cases on a small network",
     "make lock": INDEX,
+    "make soak": LONG,
+    ".venv/bin/python -m tests.soak.kills": LONG,
     "bash .ci/run": "runs these tests",
     "make experiment S='train.fused=true train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "

@@ -120,13 +120,6 @@ def fraction(text: str) -> float:
     return value
 
 
-def revision(text: str) -> str:
-    """What may go to git, which takes anything with a dash for an option: some write files."""
-    if text.startswith("-"):
-        raise ValueError
-    return text
-
-
 def file(text: str) -> Path:
     """Where a file can be written; a folder is told before hours of measuring, not after."""
     if os.path.isdir(text or "."):
@@ -176,9 +169,7 @@ def _add_arguments(name: str, stage: argparse.ArgumentParser) -> None:
 
 def _add_sides(compare: argparse.ArgumentParser) -> None:
     for side in ("before", "after"):
-        compare.add_argument(
-            side, type=revision, help="git revision, directory, exported file, or machine id"
-        )
+        compare.add_argument(side, help="git revision, directory, exported file, or machine id")
     compare.add_argument(
         "--max-regression",
         type=fraction,
@@ -190,10 +181,8 @@ def _add_sides(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_revisions(duel: argparse.ArgumentParser) -> None:
-    duel.add_argument("before", type=revision, help="git revision")
-    duel.add_argument(
-        "after", type=revision, nargs="?", default=".", help="the other (default: as it is here)"
-    )
+    duel.add_argument("before", help="git revision")
+    duel.add_argument("after", nargs="?", default=".", help="the other (default: as it is here)")
     duel.add_argument("--accelerator", choices=ACCELERATORS, default="cpu", help="default: cpu")
     duel.add_argument(
         "--max-regression",

@@ -2,6 +2,7 @@
 
 import io
 import signal
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import NamedTuple
@@ -36,8 +37,8 @@ def outcome(arguments: Sequence[str]) -> Outcome:
 
 
 def is_one_line(message: str) -> bool:
-    """Whether a message can be read as one: without breaks and what else is not printed."""
-    return message.isprintable() and bool(message)
+    """Whether a message can be read as one: no control, no break and no half of a character."""
+    return bool(message) and not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, message))
 
 
 @contextmanager

@@ -390,7 +390,7 @@ def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
     edit(package / "report/charts.py", "SMOOTHING = 0.9", "SMOOTHING = 0.8")
     assert rerun() == {"report"}
 
-    edit(package / "training/replay.py", "start=1)", "start=2)")
+    edit(package / "training/replay.py", 'step + 1, "loss"', 'step + 2, "loss"')
     assert rerun() == REPLAY
 
     edit(package / "data/crops.py", "ATTEMPTS = 10", "ATTEMPTS = 9")

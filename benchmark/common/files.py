@@ -25,7 +25,8 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
             file.writelines(parts)
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk's error names none
+        if error.errno and not error.filename:  # a full disk's error names none
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

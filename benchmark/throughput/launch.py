@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
@@ -52,7 +53,8 @@ def _run(
     }
     with temporary_directory() as folder:
         result = folder / "result.json"
-        status = _execute([sys.executable, "-m", PROCESS_MODULE, str(result)], json.dumps(task))
+        command = [sys.executable, "-m", PROCESS_MODULE, str(result)]
+        status = _execute(command, json.dumps(task), folder)
         if status == 0:
             return read_result(result, PROCESS)
     if status == -signal.SIGKILL:
@@ -63,10 +65,14 @@ def _run(
     )
 
 
-def _execute(command: list[str], task: str) -> int:
+def _execute(command: list[str], task: str, folder: Path) -> int:
     """Give `task` to a process in a group of its own: should it die, the system wakes up and ends
-    those of its loaders' processes that are paused. Should this process die, it ends itself."""
-    with subprocess.Popen(command, 0, stdin=subprocess.PIPE, process_group=0) as process:
+    those of its loaders' processes that are paused. Should this process die, it ends itself. It
+    cannot clear away then, so its temporary files lie in `folder`, which is swept."""
+    variables = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen(
+        command, 0, stdin=subprocess.PIPE, process_group=0, env=variables
+    ) as process:
         assert process.stdin
         try:
             with suppress(BrokenPipeError):

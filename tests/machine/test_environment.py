@@ -95,7 +95,7 @@ def test_variables_that_change_what_is_computed_are_held(monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     assert environment.fingerprint(find("cpu")).settings is None
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/home/somebody")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/data/somebody")
     monkeypatch.setenv("MKL_CBWR", "")
     found = environment.fingerprint(find("cpu")).settings
     assert found is not None

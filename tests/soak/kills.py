@@ -203,8 +203,9 @@ def leftovers(root: Path) -> list[str]:
 
 
 def _is_torchs(path: Path) -> bool:
-    """torch.distributed makes an empty directory when it is imported."""
-    return path.name.startswith("tmp") and path.is_dir() and not list(path.iterdir())
+    """torch.distributed makes such a directory when it is imported."""
+    inside = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
+    return inside <= {"_remote_module_non_scriptable.py", "__pycache__"}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,17 +1,26 @@
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 from benchmark.machine.accelerators import find
 from benchmark.throughput import launch
 from benchmark.throughput.schema import Place
 
 
-def test_a_killed_process_is_one_that_lacked_memory(change, monkeypatch) -> None:
-    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    execute = launch._execute
-    monkeypatch.setattr(
-        launch, "_execute", lambda command, task: execute([sys.executable, "-c", kill], "")
-    )
+def test_a_killed_process_is_one_that_lacked_memory(change, monkeypatch, tmp_path: Path) -> None:
+    """And nothing that it had in the temporary directory stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = "import os, signal, tempfile; tempfile.mkdtemp(); os.kill(os.getpid(), signal.SIGKILL)"
+    command, execute, statuses = [sys.executable, "-c", made], launch._execute, []
+
+    def killed(_: list[str], task: str, folder: Path) -> int:
+        statuses.append(execute(command, task, folder))
+        assert any(path.is_dir() for path in folder.iterdir())
+        return statuses[-1]
+
+    monkeypatch.setattr(launch, "_execute", killed)
     assert launch.measure(find("cpu"), change(), Place(7, 0)).status == "out of memory"
     assert launch.profile(find("cpu"), change()).peak.status == "out of memory"
-    assert execute([sys.executable, "-c", kill], "") == -signal.SIGKILL
+    assert statuses == [-signal.SIGKILL] * 2
+    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ pids = [str(child.pid) for child in multiprocessing.active_children()]
 pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert launch._execute([sys.executable, "-c", program], "") == -9
+    assert launch._execute([sys.executable, "-c", program], "", tmp_path) == -9
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     left = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]

@@ -20,7 +20,7 @@ from benchmark.data import crops
 from benchmark.data.cache import CACHES, DecodeCache, Images
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
-from benchmark.data.loader_errors import blame
+from benchmark.data.loader_errors import end, fault
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 
@@ -223,10 +223,15 @@ class ImageDataModule(LightningDataModule):
             UserError: names the loader process that is to blame, if one is.
         """
         self._samples.clear()
-        loaders = dict(self._loaders)
-        self._loaders.clear()
-        for split, loader in loaders.items():
-            blame(exception, loader, partial(self._place, split, loader))
+        loaders, self._loaders = self._loaders, {}
+        found = [
+            fault(exception, loader, partial(self._place, split, loader))
+            for split, loader in loaders.items()
+        ]
+        for error in filter(None, found):
+            for loader in loaders.values():
+                end(loader)
+            raise error from exception
 
     def _place(self, split: str, loader: DataLoader[Any], number: int) -> str:
         """Where a loader process is, in words."""

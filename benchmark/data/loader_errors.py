@@ -1,7 +1,7 @@
 """What ends loader processes, in words for who can mend it; torch names neither cause nor key."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,32 +22,44 @@ LOADER_ERRORS = {
 """By what torch's error says."""
 
 
-def blame(error: BaseException, loader: DataLoader[Any], where: Callable[[int], str]) -> None:
-    """Names the process of a loader with persistent ones that died, or that gave no batch in time.
+def fault(
+    error: BaseException, loader: DataLoader[Any], where: Callable[[int], str]
+) -> UserError | None:
+    """Names the process of a loader with persistent ones that died, or that gave no batch in time;
+    None where there is none.
 
     Args:
         error: what the loader ended with.
         where: what process `number` was at, in words.
-
-    Raises:
-        UserError: there is one; none where the error is of another kind.
     """
     running: Any = loader._iterator
     workers = getattr(running, "_workers", [])
+    found = _found(error, running, workers)
+    if found is None:
+        return None
+    number, what = found
+    return UserError(
+        f"Loader process {number + 1} of {len(workers)} {what}{where(number)}.",
+        "Look at that batch's images and at the memory, or set data.num_workers = 0.",
+    )
+
+
+def end(loader: DataLoader[Any]) -> None:
+    """End its persistent processes; one that hangs would keep this one from ending."""
+    running: Any = loader._iterator
+    if hasattr(running, "_workers"):
+        running._shutdown_workers()
+
+
+def _found(error: BaseException, running: Any, workers: Sequence[Any]) -> tuple[int, str] | None:
+    """Whose fault it is, and what it is."""
     for number, worker in enumerate(workers):
         if worker.exitcode and worker.exitcode != -signal.SIGBUS:  # which is explained below
-            raise UserError(
-                f"Loader process {number + 1} of {len(workers)} {_end(worker.exitcode)}"
-                f"{where(number)}.",
-                "Look at that batch's images and at the memory, or set data.num_workers = 0.",
-            ) from error
+            return number, _end(worker.exitcode)
     if workers and "DataLoader timed out" in str(error) and running._rcvd_idx in running._task_info:
-        number = running._task_info[running._rcvd_idx][0]  # whose batch is the next
-        raise UserError(
-            f"Loader process {number + 1} of {len(workers)} gave no batch for "
-            f"{loader.timeout:g} s{where(number)}.",
-            "Look at that batch's images, or set data.num_workers = 0 to see where it waits.",
-        ) from error
+        owing = running._task_info[running._rcvd_idx][0]  # the next batch
+        return owing, f"gave no batch for {running._timeout:g} s"
+    return None
 
 
 def _end(status: int) -> str:

@@ -1,8 +1,10 @@
+import multiprocessing
 import os
 import re
 import signal
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,13 @@ def test_loader_processes_that_hang_are_an_error_after_a_stated_time(
         next(iter(data.train_dataloader()))
 
 
+@pytest.fixture
+def none_left() -> Iterator[None]:
+    """Of the loaders' processes, none survives the test."""
+    yield
+    assert multiprocessing.active_children() == []
+
+
 class Kill(pl.Callback):
     """Ends a loader process in the middle of an epoch."""
 
@@ -306,6 +315,7 @@ class Kill(pl.Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("none_left")
 def test_a_loader_process_that_dies_is_named_with_its_place(images: Path, tmp_path: Path) -> None:
     data = module(images, num_workers=2)
     said = r"process 2 of 2 was ended by SIGKILL; its batch begins with .*/train/class .*\.png\. "
@@ -314,6 +324,7 @@ def test_a_loader_process_that_dies_is_named_with_its_place(images: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("none_left")
 def test_a_loader_process_that_hangs_is_named_with_its_place(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

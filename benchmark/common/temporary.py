@@ -1,6 +1,8 @@
 """Temporary directories, and room on a disk, that a killed process does not keep for ever."""
 
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +22,8 @@ def temporary_directory() -> Iterator[Path]:
     """A directory of this process's own, gone when the block ends. Those of killed processes are
     removed first."""
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
-        _remove(left.parent)
+        if _is_own(left.parent):
+            _remove(left.parent)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         with FileLock(directory / LOCK):
@@ -30,8 +33,14 @@ def temporary_directory() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _is_own(directory: Path) -> bool:
+    """Everybody may write where it lies: a link, or what lies in another's, could be anything."""
+    status = directory.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def _remove(directory: Path) -> None:
-    """Unless its process lives, or it is another user's."""
+    """Unless its process lives."""
     with suppress(Timeout, OSError), FileLock(directory / LOCK, timeout=0):
         shutil.rmtree(directory)
 

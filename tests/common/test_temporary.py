@@ -1,6 +1,7 @@
 """Temporary directories: those of killed processes are removed, those of living ones are not."""
 
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -59,6 +60,22 @@ def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(place: Pat
         assert (kept / "file").exists()
     living.communicate("\n")
     assert [path.name for path in place.iterdir()] == ["somebody else's"]
+
+
+def test_what_others_have_put_there_is_left_alone(
+    place: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to a folder of one's own, and a folder of another user."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "lock").write_text("content")
+    (place / "benchmark-link").symlink_to(elsewhere)
+    with temporary_directory():
+        assert (elsewhere / "lock").read_text() == "content"
+    (place / "benchmark-other").mkdir()
+    (place / "benchmark-other/lock").touch()
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    with temporary_directory():
+        assert (place / "benchmark-other/lock").exists()
 
 
 def test_room_is_kept_without_a_file_that_could_be_left(tmp_path: Path, monkeypatch) -> None:

@@ -204,7 +204,9 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, 
     leave(size - 1)
     with monkeypatch.context() as patch:
         patch.setattr(cache.folder, "pixels", None)
-        with pytest.raises(UserError, match=r"decode cache needs 0\.0 GiB .* 0\.0 GiB left"):
+        with pytest.raises(
+            UserError, match=r"decode cache needs 0\.000121 GiB .* 0\.00012\d* GiB left"
+        ):
             cached(images).prepare()
     assert not cached(images).directory.exists()
     leave(size)

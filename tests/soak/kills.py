@@ -205,7 +205,8 @@ def leftovers(root: Path) -> list[str]:
 def _is_torchs(path: Path) -> bool:
     """torch.distributed makes such a directory when it is imported."""
     inside = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
-    return inside <= {"_remote_module_non_scriptable.py", "__pycache__"}
+    torchs = {"_remote_module_non_scriptable.py", "__pycache__"}
+    return path.name.startswith("tmp") and inside <= torchs
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from benchmark.common.temporary import temporary_directory
 from benchmark.throughput import launch
 from benchmark.throughput.modes import Input
 from benchmark.throughput.workers import LoaderWorkers
@@ -98,7 +99,8 @@ pids = [str(child.pid) for child in multiprocessing.active_children()]
 pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert launch._execute([sys.executable, "-c", program], "", tmp_path) == -9
+    with temporary_directory() as folder:  # a test's own has too long a name for sockets
+        assert launch._execute([sys.executable, "-c", program], "", folder) == -9
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     left = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]

@@ -30,6 +30,7 @@ bench: setup
 
 # Hours, with seeds in what it prints: trainings beside other work, killed pipelines, spoilt input.
 soak: setup
+	python -m benchmark dataset
 	python -m tests.soak.reproducible
 	python -m tests.soak.kills
 	python -m pytest --hypothesis-profile=soak --hypothesis-show-statistics -m fuzz

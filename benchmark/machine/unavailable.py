@@ -68,7 +68,7 @@ def _replace(
 
 
 def _status(path: Path) -> object:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):  # the last: JSON, but no object
         return read_json(path).get("status")
     return None
 

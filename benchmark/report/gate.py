@@ -7,7 +7,6 @@ Two rates are of two measuring sessions, which differ without any change of the 
 the gate where it falls by more than sessions do. Smaller changes are for the duel.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, plain, table, visible
 from benchmark.common.results import Results, Unavailable
+from benchmark.common.temporary import temporary_directory
 from benchmark.report import record
 from benchmark.report.parity import difference, input_differences, tested
 from benchmark.report.record import MACHINES
@@ -304,13 +304,13 @@ def _tree(root: Path) -> Iterator[Record | Absent]:
 
 def _revision(name: str) -> Side:
     """What a revision's reports hold; of another version of the suite, what can be read."""
-    with tempfile.TemporaryDirectory() as folder:
-        _unpack(name, Path(folder))
+    with temporary_directory() as folder:
+        _unpack(name, folder)
         try:
-            return Side(_present(_tree(Path(folder))), exported=False)
+            return Side(_present(_tree(folder)), exported=False)
         except UserError as error:
             why = f"this version of the suite cannot read the rates of {name!r}: {error.what}"
-            return Side({}, False, _readable_trainings(Path(folder)), why)
+            return Side({}, False, _readable_trainings(folder), why)
 
 
 def _readable_trainings(root: Path) -> dict[str, TrainingRecord]:

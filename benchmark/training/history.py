@@ -78,17 +78,24 @@ class FirstStepsDigest(Callback):
         self._accelerator = accelerator
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """After one of the first steps: fetch and digest the weights."""
+        """After one of the first steps: fetch the weights and digest each."""
         if trainer.global_step > FIRST_STEPS:
             return
         synchronise(self._accelerator)
         start = time.perf_counter()
-        assert isinstance(module.network, nn.Module)
-        state = {name: value.cpu() for name, value in module.network.state_dict().items()}
-        self.steps, self.weights = trainer.global_step, of_state(state)
+        state = self._state(module)
         for name, value in state.items():
             self.tensors.setdefault(name, []).append(of_state({name: value})[:SHORT])
+        if trainer.global_step == FIRST_STEPS:
+            self.steps, self.weights = FIRST_STEPS, of_state(state)
         self.seconds += time.perf_counter() - start
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """If the fit was shorter: digest where it ended."""
+        if trainer.global_step < FIRST_STEPS:
+            start = time.perf_counter()
+            self.steps, self.weights = trainer.global_step, of_state(self._state(module))
+            self.seconds += time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:
         """What was noted."""
@@ -98,6 +105,11 @@ class FirstStepsDigest(Callback):
         """Keep what an interrupted run had noted."""
         self.steps, self.weights = state_dict["steps"], state_dict["weights"]
         self.tensors = state_dict["tensors"]
+
+    def _state(self, module: LightningModule) -> dict[str, Tensor]:
+        """The network's tensors, on the host."""
+        assert isinstance(module.network, nn.Module)
+        return {name: value.cpu() for name, value in module.network.state_dict().items()}
 
 
 class Predictions(Callback):

@@ -94,3 +94,13 @@ def test_what_an_accelerator_left_that_was_here_is_set_aside(
         path.write_text('{"status": "ok", "later": true}')
     getattr(unavailable, stage)(gone)
     assert "later" in next(iter(files(tmp_path / unavailable.ASIDE).values()))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"no JSON", b"\xff"])
+def test_what_is_no_result_is_replaced(tmp_path: Path, monkeypatch, content: bytes) -> None:
+    monkeypatch.chdir(tmp_path)
+    GPU.throughput.parent.mkdir(parents=True)
+    GPU.throughput.write_bytes(content)
+    unavailable.throughput(Accelerator("gpu", "", "gone"))
+    assert read_json(GPU.throughput)["status"] == "unavailable"
+    assert not unavailable.ASIDE.exists()

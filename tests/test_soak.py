@@ -88,6 +88,5 @@ def test_a_kills_leftovers_are_seen(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     (root / ".checkpoints/cpu.own/k/last.ckpt").touch()
     assert sorted(leftovers(root)) == [".own.7.ab.tmp", "benchmark-x", "last.ckpt"]
-    assert epochs("cpu epoch 1/4: x\ncpu replay epoch 1/4\ncpu epoch 2/4") == {
-        "cpu": 2, "cpu replay": 1,
-    }  # fmt: skip
+    said = "cpu epoch 1/4: x\ncpu replay epoch 1/4\ncpu seed 8 epoch 1/4\ncpu epoch 2/4"
+    assert epochs(said) == {"cpu": 2, "cpu seed 8": 1}

@@ -21,10 +21,10 @@ from benchmark.common.parameters import DataParameters, Parameters, parse_parame
 from benchmark.common.results import write_result
 from benchmark.data.loader_errors import explain_loader_errors
 from benchmark.machine import accelerators, processors
+from benchmark.machine.memory import is_out_of_memory, reason
 from benchmark.machine.processors import OtherLoad
 from benchmark.throughput import decoding, efficiency, overhead
 from benchmark.throughput.efficiency import EnergyMeter
-from benchmark.throughput.memory import is_out_of_memory
 from benchmark.throughput.order import order
 from benchmark.throughput.schema import (
     Block,
@@ -84,8 +84,7 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
     except Exception as error:
         if not is_out_of_memory(f"{type(error).__name__}: {error}"):
             raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        return NotMeasured(status="out of memory", reason=reason)
+        return NotMeasured(status="out of memory", reason=reason(error))
 
 
 def profile(accelerator: str, parameters: Parameters) -> Profile:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.errors import UserError
+from benchmark.machine.memory import is_out_of_memory
 from benchmark.throughput import worker
-from benchmark.throughput.memory import is_out_of_memory
 from benchmark.throughput.schema import Block
 
 WORKER = Path(worker.__file__)

@@ -23,6 +23,7 @@ from benchmark.training.callbacks import (
     ResumableEarlyStopping,
     XLAGraphs,
 )
+from benchmark.training.failure import explain_failures
 from benchmark.training.features import FeatureDataModule
 from benchmark.training.history import (
     DIVERGED,
@@ -73,19 +74,35 @@ class Run:
         self.trainer = self._trainer(checkpoints, extras)
 
     def execute(self) -> "Run":
-        """Fit, from the last whole epoch if the run was interrupted, then test."""
+        """Fit, from the last whole epoch if the run was interrupted, then test.
+
+        Raises:
+            UserError: a loss is no finite number, or as `fit`.
+        """
         if self.model.origin:
             print(f"{self.title}: {self.model.origin}", flush=True)
-        resumed = str(self.last) if self._resumes() else None
-        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=resumed)
+        self.fit(str(self.last) if self._resumes() else None)
         if isinstance(self.data, FeatureDataModule):
             self.features_seconds = self.data.seconds
         self._restore_best()
         start = time.perf_counter()
-        self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
+        with explain_failures(self.title, self.parameters.data.batch_size, lambda: "in the test"):
+            self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
         self.test_seconds = time.perf_counter() - start
         self._require_finite(self.test["test/loss"], "test")
         return self
+
+    def fit(self, checkpoint: str | None = None) -> None:
+        """Fit without a test, from a checkpoint where there is one.
+
+        Raises:
+            UserError: as `explain_failures`.
+        """
+        with explain_failures(self.title, self.parameters.data.batch_size, self._place):
+            self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
+
+    def _place(self) -> str:
+        return f"in epoch {self.trainer.current_epoch + 1}, after {self.trainer.global_step} steps"
 
     def _resumes(self) -> bool:
         """Whether there is an interrupted run to continue; said, and so is what is damaged."""

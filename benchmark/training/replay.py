@@ -95,7 +95,7 @@ def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
 def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int, title: str) -> Run:
     accelerators.prepare(accelerator.name)
     repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
-    repeated.trainer.fit(repeated.model, datamodule=repeated.data)
+    repeated.fit()
     return repeated
 
 

@@ -21,8 +21,8 @@ from benchmark.data import crops
 from benchmark.data.resampling import resample
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import find
+from benchmark.machine.memory import is_out_of_memory
 from benchmark.throughput import launch, throughput
-from benchmark.throughput.memory import is_out_of_memory
 from benchmark.throughput.schema import THROUGHPUT, Throughput
 from benchmark.training import replay
 from benchmark.training import train as training

@@ -545,6 +545,45 @@ def test_a_disk_that_is_full_costs_no_more_than_an_epoch(
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with"),
+            r"^cpu failed in epoch 2, after 5 steps \(CUDA error: unspecified launch failure\)\. "
+            r"Repeat it: a training goes on after its last whole epoch\.$",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            r"^cpu: out of memory with data\.batch_size = 4 \(CUDA out of memory\. Tried to "
+            r"allocate 2 GiB\)\. Lower it\.$",
+        ),
+    ],
+)
+def test_an_accelerator_that_fails_in_an_epoch_costs_no_more_than_that_epoch(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
+) -> None:
+    """In the second step of the second epoch of three; others' results stay as they are."""
+    whole, step, other = trained(parameters), FineTuner.training_step, Results("gpu").own.result
+    other.parent.mkdir(parents=True)
+    other.write_text("the gpu's")
+
+    def failing(module: FineTuner, batch: Any, number: int) -> torch.Tensor:
+        if (module.current_epoch, number) == (1, 1):
+            raise error
+        return step(module, batch, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuner, "training_step", failing)
+        with pytest.raises(UserError, match=said):
+            train.run(find("cpu"), parameters)
+    assert other.read_text() == "the gpu's"
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
+    assert trained(parameters) == whole
+    assert len(calls) == 8
+
+
 def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
     change, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

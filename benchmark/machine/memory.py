@@ -1,6 +1,6 @@
 """A lack of memory, told from other failures."""
 
-WORDS = (
+OUT_OF_MEMORY = (
     "MemoryError", "out of memory", "can't allocate memory", "not enough memory",
     "RESOURCE_EXHAUSTED",
 )  # fmt: skip
@@ -9,4 +9,9 @@ WORDS = (
 
 def is_out_of_memory(words: str) -> bool:
     """Whether an error's type and message, `"RuntimeError: ..."`, say so."""
-    return any(word in words for word in WORDS)
+    return any(sign in words for sign in OUT_OF_MEMORY)
+
+
+def reason(error: Exception) -> str:
+    """The first line of what it says; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from benchmark.throughput.memory import is_out_of_memory
+from benchmark.machine.memory import is_out_of_memory
 
 
 @pytest.mark.parametrize(

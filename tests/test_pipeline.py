@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import PIL
 import pytest
 import yaml
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml
@@ -404,6 +406,44 @@ def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
 
     set_parameters(repository, seed=9)
     assert rerun() == ALL - {"train cpu --training 8", "replay cpu --training 8"}
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
+def test_a_damaged_lock_file_is_refused_or_its_stages_run_again(repository: Path, rerun) -> None:
+    """Nothing that it no longer vouches for is taken for a result."""
+    lock, result = repository / "dvc.lock", repository / "reports/train/cpu/own.json"
+    assert rerun() == ALL
+    whole, kept = lock.read_bytes(), result.read_bytes()
+    for damaged in (b"", whole[:-9] + bytes(9), whole.replace(b": ", b"<<<<<<< ", 1)):
+        lock.write_bytes(damaged)
+        with pytest.raises(DvcException, match=r"dvc\.lock"):
+            rerun()
+        assert result.read_bytes() == kept
+    lock.write_bytes(whole[: whole.index(b"  train@cpu-own:")])
+    assert "train cpu --training own" in rerun()
+    lock.write_bytes(whole.replace(hashlib.md5(kept).hexdigest().encode(), b"f" * 32))
+    assert "train cpu --training own" in rerun()
+
+
+def test_of_two_pipelines_at_once_one_ends_by_naming_the_other(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_python(repository, "tests.stand_in")
+    python, begun, held = repository / ".venv/bin/python", tmp_path / "begun", tmp_path / "held"
+    wait = f"touch {begun}\nwhile [ -e {held} ]; do sleep 0.1; done\n"
+    edit(python, "shift 2\n", f"shift 2\n{wait}")
+    held.touch()
+    command = [sys.executable, "-m", "dvc", "repro"]
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    with subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL) as first:
+        while not begun.exists():
+            assert first.poll() is None
+            time.sleep(0.1)
+        second = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+        held.unlink()
+    assert first.returncode == 0
+    assert second.returncode != 0
+    assert re.search(rf"is busy.*\(PID {first.pid}\)", second.stderr, re.DOTALL)
 
 
 def test_nothing_in_the_repository_names_a_machine_or_an_index() -> None:

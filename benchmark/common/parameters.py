@@ -20,7 +20,7 @@ from benchmark.common.results import OWN
 
 AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
-Precision = Literal["32-true", "bf16-mixed", "bf16-true", "16-mixed"]
+Precision = Literal["32-true", "tf32", "bf16-mixed", "bf16-true", "16-mixed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]

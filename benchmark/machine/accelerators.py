@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -20,17 +20,8 @@ import torch
 
 from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
+from benchmark.machine import tpu
 from benchmark.machine.processors import cores
-
-GOOGLE_PCI_VENDOR = "0x1ae0"
-
-PRECISIONS = {
-    "cpu": ("32-true", "bf16-mixed", "bf16-true"),
-    "gpu": ("32-true", "bf16-mixed", "bf16-true", "16-mixed"),
-    # Lightning's bf16-true turns every float of XLA's into bfloat16, crop windows included.
-    "tpu": ("32-true",),
-    "xla": ("32-true",),
-}
 
 
 @dataclass(frozen=True)
@@ -154,20 +145,7 @@ def compilations(name: str) -> int:
     return graphs + (int(data[0]) if data else 0)
 
 
-def check_precision(name: str, precision: str) -> None:
-    """Refuse what Lightning would change without asking, or what would change the pixels.
-
-    Raises:
-        UserError: `precision` does not exist on the accelerator `name`.
-    """
-    if precision not in PRECISIONS[name]:
-        raise UserError(
-            f"precision: there is no {precision} on {name}.",
-            f"Choose from {', '.join(PRECISIONS[name])}, or leave {name} out of accelerators.",
-        )
-
-
-def trainer_arguments(name: str) -> dict[str, Any]:
+def trainer_arguments(name: str, precision: str) -> dict[str, Any]:
     """What a Lightning Trainer needs to run on one device of this kind.
 
     One device is one process. A launcher's variables (SLURM, torchrun, LSF, MPI) may count more,
@@ -176,7 +154,9 @@ def trainer_arguments(name: str) -> dict[str, Any]:
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     device = _xla_cpu() if name == "xla" else name
-    return {"accelerator": device, "devices": 1, "plugins": LightningEnvironment()}
+    plugins = [LightningEnvironment(), *_precision_plugin(name, precision)]
+    arguments = {"accelerator": device, "devices": 1, "plugins": plugins}
+    return arguments if len(plugins) > 1 else arguments | {"precision": precision}
 
 
 def cpu_name() -> str:
@@ -198,6 +178,8 @@ def _find_gpu() -> Accelerator:
         name, reason = torch.cuda.get_device_name(0), _lack_of_kernels()
         return Accelerator("gpu", "" if reason else name, reason and f"{name}: {reason}")
     if torch.backends.mps.is_available():
+        if os.environ.get("DISABLE_MPS") == "1":  # which Lightning heeds
+            return Accelerator("gpu", "", "there is no CUDA device, and DISABLE_MPS is set")
         return Accelerator("gpu", f"{cpu_name()} (MPS)")
     if not torch.backends.cuda.is_built() and not torch.backends.mps.is_built():
         return Accelerator("gpu", "", "this torch was built without CUDA and MPS")
@@ -222,27 +204,23 @@ def _lack_of_kernels() -> str:
 
 
 def _find_tpu() -> Accelerator:
-    if find_spec("torch_xla") is None:
-        return Accelerator("tpu", "", "torch_xla is not installed")
-    if not _google_device():
-        return Accelerator("tpu", "", "no TPU found")
-    from torch_xla._internal import tpu
-
-    if not tpu.num_available_chips():
-        return Accelerator("tpu", "", "no TPU found")
-    return Accelerator("tpu", f"TPU v{tpu.version()}, 1 of {tpu.num_available_devices()} devices")
-
-
-def _google_device() -> bool:
-    """Google's TPUs and network cards alike; without one, torch_xla need not be loaded."""
-    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
-    return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
+    return Accelerator("tpu", *tpu.find())
 
 
 def _find_xla() -> Accelerator:
     if find_spec("torch_xla") is None:
         return Accelerator("xla", "", "torch_xla is not installed")
     return Accelerator("xla", f"XLA on {cpu_name()}")
+
+
+def _precision_plugin(name: str, precision: str) -> Iterator[Any]:
+    """Lightning's own words for a precision and a plugin for it exclude each other."""
+    from benchmark.machine.plugins import TF32, XLAMixed
+
+    if precision == "tf32":
+        yield TF32()
+    elif name in ("tpu", "xla") and precision == "bf16-mixed":
+        yield XLAMixed()
 
 
 def _xla_cpu() -> Any:

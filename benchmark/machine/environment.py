@@ -84,6 +84,8 @@ def _packages(name: str) -> dict[str, str]:
     wanted = list(PACKAGES)
     if name in ("tpu", "xla") and find_spec("torch_xla"):
         wanted.append("torch_xla")
+    if name == "tpu":
+        wanted.append("libtpu")
     return {package: version(package) for package in wanted}
 
 

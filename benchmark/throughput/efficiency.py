@@ -17,11 +17,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.common.parameters import ModelParameters, Parameters
 from benchmark.machine import accelerators
+from benchmark.machine.precision import tf32
 from benchmark.throughput.schema import Memory, Peak
 from benchmark.training.model import FineTuner
 
 DTYPES = {
     "32-true": torch.float32,
+    "tf32": torch.float32,
     "bf16-mixed": torch.bfloat16,
     "bf16-true": torch.bfloat16,
     "16-mixed": torch.float16,
@@ -53,18 +55,8 @@ def peak(accelerator: str, precision: str) -> Peak:
 
     Sides of the matrices grow until a product takes PEAK_SECONDS.
     """
-    device, dtype = accelerators.device(accelerator), DTYPES[precision]
-    name, flops, work = _convolution(device, dtype)
-    best = flops / _seconds(accelerator, work), name
-    for side in MATRIX_SIDES:
-        matrix = torch.randn(side, side, device=device, dtype=dtype)
-        seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
-        best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
-        if seconds > PEAK_SECONDS:
-            break
-    return Peak(
-        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
-    )
+    with tf32(precision == "tf32"):
+        return _peak(accelerator, accelerators.device(accelerator), DTYPES[precision])
 
 
 def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
@@ -156,6 +148,20 @@ class _WrappingCounters:
             self._total += new - old if new >= old else new - old + limit
         self._values = values
         return self._total / 1e6
+
+
+def _peak(accelerator: str, device: torch.device, dtype: torch.dtype) -> Peak:
+    name, flops, work = _convolution(device, dtype)
+    best = flops / _seconds(accelerator, work), name
+    for side in MATRIX_SIDES:
+        matrix = torch.randn(side, side, device=device, dtype=dtype)
+        seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
+        best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
+        if seconds > PEAK_SECONDS:
+            break
+    return Peak(
+        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
+    )
 
 
 def _convolution(device: torch.device, dtype: torch.dtype) -> tuple[str, int, Callable[[], Tensor]]:

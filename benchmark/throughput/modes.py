@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.data.sampling import EpochSampler
 from benchmark.machine import accelerators
+from benchmark.machine.precision import tf32
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -52,19 +53,21 @@ class Step:
         self._model = model
         self._optimizer = optimizer
         self._device = accelerators.device(accelerator)
+        self._precision = precision
         self._autocast = AUTOCAST.get(precision)
         self._scaler = torch.GradScaler(self._device.type, enabled=precision == "16-mixed")
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
         """Train on a batch that is on the device."""
-        with torch.autocast(
-            self._device.type, dtype=self._autocast, enabled=self._autocast is not None
-        ):
-            loss = nn.functional.cross_entropy(self._model(images), labels)
-        self._optimizer.zero_grad()
-        self._scaler.scale(loss).backward()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        with tf32(self._precision == "tf32"):
+            with torch.autocast(
+                self._device.type, dtype=self._autocast, enabled=self._autocast is not None
+            ):
+                loss = nn.functional.cross_entropy(self._model(images), labels)
+            self._optimizer.zero_grad()
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
         accelerators.dispatch(self._accelerator)
 
 

@@ -63,9 +63,8 @@ def bare_trainer(
     """The training stage's Trainer without whatever is not training: no validation, no
     checkpoints, nothing logged or shown."""
     return pl.Trainer(
-        **accelerators.trainer_arguments(accelerator),
+        **accelerators.trainer_arguments(accelerator, precision),
         **limits,
-        precision=precision,
         limit_val_batches=0,
         callbacks=[callback],
         logger=False,

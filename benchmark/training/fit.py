@@ -129,10 +129,9 @@ class Run:
         recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
         stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
         callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
-        arguments = accelerators.trainer_arguments(self.accelerator.name)
+        arguments = accelerators.trainer_arguments(self.accelerator.name, train.precision)
         return pl.Trainer(
-            **arguments | {"plugins": [arguments["plugins"], self._sealed]},
-            precision=train.precision,
+            **arguments | {"plugins": [*arguments["plugins"], self._sealed]},
             max_epochs=train.max_epochs,
             deterministic=True,
             callbacks=callbacks,

@@ -2,13 +2,15 @@ import sys
 import types
 
 import pytest
+import requests
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ACCELERATORS
 from benchmark.machine import accelerators
-from benchmark.machine.accelerators import find, synchronise
+from benchmark.machine import tpu as tpus
+from benchmark.machine.accelerators import Accelerator, find, synchronise
 
 
 def test_the_cpu_is_always_here_and_named() -> None:
@@ -43,44 +45,82 @@ def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected)
         assert accelerators.device("gpu").type == expected
 
 
+def test_mps_that_is_disabled_is_absent(monkeypatch) -> None:
+    """By the variable that Lightning heeds."""
+    monkeypatch.setenv("DISABLE_MPS", "1")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert find("gpu").reason == "there is no CUDA device, and DISABLE_MPS is set"
+
+
 def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:
-    monkeypatch.setattr(accelerators, "find_spec", lambda name: None)
+    for module in (accelerators, tpus):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert find("tpu").reason == find("xla").reason == "torch_xla is not installed"
 
 
 def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
-    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_google_device", lambda: False)
+    monkeypatch.setattr(tpus, "find_spec", lambda name: object())
+    monkeypatch.setattr(tpus, "_google_device", lambda: False)
     assert find("tpu").reason == "no TPU found"
 
 
-@pytest.mark.parametrize("chips", [0, 4])
-def test_a_tpu_that_torch_xla_sees_is_used(monkeypatch, chips: int) -> None:
-    """A device of Google's may also be a network card."""
-    tpu = types.SimpleNamespace(
-        version=lambda: 4,
-        num_available_chips=lambda: chips,
-        num_available_devices=lambda: 2 * chips,
+@pytest.fixture
+def tpu(monkeypatch) -> types.SimpleNamespace:
+    """What torch_xla knows of a v5e with four chips; a test may change it."""
+    known = types.SimpleNamespace(
+        get_tpu_type=lambda: "v5litepod",
+        num_available_chips=lambda: 4,
+        num_available_devices=lambda: 4,
+        num_tpu_workers=lambda: 1,
     )
     monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
-    monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=tpu))
-    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_google_device", lambda: True)
-    assert find("tpu").device == ("TPU v4, 1 of 8 devices" if chips else "")
-    assert find("tpu").reason == ("" if chips else "no TPU found")
-
-
-def test_every_accelerator_has_its_precisions() -> None:
-    assert accelerators.PRECISIONS.keys() == set(ACCELERATORS)
+    monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=known))
+    monkeypatch.setattr(tpus, "find_spec", lambda name: object())
+    monkeypatch.setattr(tpus, "_google_device", lambda: True)
+    return known
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"), [("cpu", "16-mixed"), ("tpu", "bf16-true"), ("xla", "bf16-mixed")]
+    ("kind", "name"), [("v4", "v4"), ("v5litepod", "v5e"), ("v5p", "v5p"), ("v6e", "v6e")]
 )
-def test_a_precision_that_would_be_changed_is_refused(name: str, precision: str) -> None:
-    with pytest.raises(UserError, match=f"there is no {precision} on {name}"):
-        accelerators.check_precision(name, precision)
-    accelerators.check_precision(name, "32-true")
+def test_a_tpu_that_torch_xla_sees_is_used(tpu, kind: str, name: str) -> None:
+    tpu.get_tpu_type = lambda: kind
+    assert find("tpu") == Accelerator("tpu", f"TPU {name}, 1 of 4 devices")
+
+
+def test_a_device_of_googles_may_be_a_network_card(tpu) -> None:
+    tpu.num_available_chips = lambda: 0
+    assert find("tpu").reason == "no TPU found"
+
+
+def test_a_tpu_without_its_library_is_absent(tpu, monkeypatch) -> None:
+    specs = {"torch_xla": object()}
+    monkeypatch.setattr(tpus, "find_spec", specs.get)
+    assert find("tpu").reason == "libtpu is not installed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("no route to metadata.google.internal"),
+        OSError("Failed to get TPU metadata"),
+        TypeError("expected string or bytes-like object, got 'NoneType'"),
+        KeyError("ACCELERATOR_TYPE"),
+    ],
+)
+def test_a_tpu_that_cannot_be_asked_what_it_is_is_absent(tpu, error: Exception) -> None:
+    """Its kind comes from a server in the network, or from variables of the environment."""
+
+    def fail() -> str:
+        raise error
+
+    tpu.get_tpu_type = fail
+    assert find("tpu").reason == f"what it is cannot be found out ({error})"
+
+
+def test_one_host_of_many_is_refused(tpu) -> None:
+    tpu.num_tpu_workers = lambda: 4
+    assert find("tpu").reason == "it is one of a slice's 4 hosts, of which only one would be used"
 
 
 @pytest.mark.parametrize(
@@ -141,9 +181,10 @@ def test_xla_is_waited_for_and_not_only_traced(monkeypatch) -> None:
 
 def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
     for name in ("cpu", "gpu", "tpu"):
-        arguments = accelerators.trainer_arguments(name)
-        assert isinstance(arguments.pop("plugins"), LightningEnvironment)
-        assert arguments == {"accelerator": name, "devices": 1}
+        arguments = accelerators.trainer_arguments(name, "32-true")
+        (environment,) = arguments.pop("plugins")
+        assert isinstance(environment, LightningEnvironment)
+        assert arguments == {"accelerator": name, "devices": 1, "precision": "32-true"}
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "1"])

@@ -68,10 +68,13 @@ def assert_shown_the_same(cpu: Training, xla: Training) -> None:
 
 
 def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
-    """From the same weights; the second time with the loader's workers."""
+    """From the same weights; the second time with the loader's workers, the third in the mixed
+    precision that Lightning's own plugin does not have."""
     cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
+    mixed = trained("xla", train={"precision": "bf16-mixed"})
     assert_shown_the_same(cpu, xla)
-    assert xla.digests.weights != xla.digests.initial_weights
+    assert_shown_the_same(cpu, mixed)
+    assert len({xla.digests.initial_weights, xla.digests.weights, mixed.digests.weights}) == 3
     assert again.digests == xla.digests
 
 

@@ -21,7 +21,7 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory, write_json
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
 from benchmark.data.datamodule import ImageDataModule
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, precision
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training.callbacks import XLAGraphs
 from benchmark.training.fit import silence_lightning
@@ -81,12 +81,13 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
         raise UserError(
             f"{accelerator.label} is unavailable: {accelerator.reason}.", "Name another."
         )
-    accelerators.check_precision(accelerator.name, recipe.precision)
+    precision.check(accelerator.name, recipe.precision)
     images = recipe.species * recipe.images_per_species
     check_batches(images, recipe.batch_size, min(recipe.image_sizes))
     accelerators.prepare(accelerator.name)
     silence_lightning()
-    with scratch(f"pretrain-{accelerator.name}", _key(recipe)) as directory:
+    name = f"pretrain-{accelerator.name}"
+    with scratch(name, _key(recipe), SOURCE_WEIGHTS) as directory:
         pl.seed_everything(recipe.seed, verbose=False)
         data, model, history = _data(recipe), SourceLearner(recipe), History()
         trainer = _trainer(accelerator, recipe, history, directory)
@@ -120,8 +121,7 @@ def _trainer(
     )
     extras = [XLAGraphs(accelerator.name)] if accelerator.name in ("tpu", "xla") else []
     return pl.Trainer(
-        **accelerators.trainer_arguments(accelerator.name),
-        precision=recipe.precision,
+        **accelerators.trainer_arguments(accelerator.name, recipe.precision),
         max_epochs=recipe.epochs,
         deterministic=True,
         callbacks=[history, EpochPrinter(accelerator.label, history), last, *extras],

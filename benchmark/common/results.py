@@ -81,6 +81,11 @@ class TrainingResults:
     name: str
 
     @property
+    def scratch(self) -> str:
+        """Its directory's name while it trains."""
+        return f"{self.accelerator}.{self.name}"
+
+    @property
     def kind(self) -> str:
         """What lines about it add to the accelerator's name."""
         return {OWN: "", CONTROL: " control"}.get(self.name, f" seed {self.name}")

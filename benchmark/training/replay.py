@@ -14,6 +14,7 @@ from benchmark.common.results import CONTROL, OWN, Results, write_result
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
+from benchmark.training import scratch
 from benchmark.training.callbacks import StopAfterSteps
 from benchmark.training.control import from_scratch, read_training
 from benchmark.training.fit import Run
@@ -38,6 +39,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     steps = before.digests.first_steps.steps
     title = f"{accelerator.label}{results.kind} replay"
     with measuring_lock():
+        scratch.forget(results.scratch)
         repeated = _repeat(accelerator, parameters, steps, title)
     found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
     write_result(results.replay, found)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,30 +15,59 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
 from benchmark.common.errors import UserError
-from benchmark.common.files import write_bytes
+from benchmark.common.files import write_bytes, write_text
 
 SCRATCH = Path(".checkpoints")
+DONE = "done"
+"""A file beside the checkpoints of a training that is: the MD5 of its result, as DVC has it."""
 SEAL = hashlib.sha256().digest_size
 """Bytes of the digest that each checkpoint begins with."""
 
 
 @contextmanager
-def scratch(name: str, key: str) -> Iterator[Path]:
-    """A directory that outlives an interruption, for one process at a time; gone on success."""
+def scratch(name: str, key: str, result: Path) -> Iterator[Path]:
+    """A directory that outlives an interruption, for one process at a time; gone on success. Where
+    DVC runs the training, it is kept until DVC has recorded the result: DVC removes one that it
+    does not know of, and the training would be lost.
+
+    Args:
+        name: of the training.
+        key: of what it begins from.
+        result: its file; written when the block ends.
+    """
     home = SCRATCH / name
     home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(home / "lock", timeout=0):
             for stale in home.iterdir():
-                if stale.is_dir() and stale.name != key:
+                if stale.is_dir() and (stale.name != key or _is_recorded(stale)):
                     shutil.rmtree(stale)
             (home / key).mkdir(exist_ok=True)
             yield home / key
-            shutil.rmtree(home / key)
+            if "DVC_ROOT" in os.environ:  # DVC sets it for its stages
+                write_text(home / key / DONE, _md5(result))
+            else:
+                shutil.rmtree(home / key)
     except Timeout:
         raise UserError(
             f"Another process is training on {name} here.", "Wait for it, or end it."
         ) from None
+
+
+def forget(name: str) -> None:
+    """Remove what is left of a training that is recorded: another stage builds on it."""
+    for done in (SCRATCH / name).glob(f"*/{DONE}"):
+        shutil.rmtree(done.parent)
+
+
+def _is_recorded(directory: Path) -> bool:
+    """Whether its training is done, and DVC's lock file holds the digest of the result."""
+    done, lock = directory / DONE, Path("dvc.lock")
+    return done.exists() and lock.exists() and done.read_text() in lock.read_text("utf-8")
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 class SealedCheckpoints(_WrappingCheckpointIO):

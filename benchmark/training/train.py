@@ -23,7 +23,7 @@ from benchmark.common.results import (
 )
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, precision
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.schema import ENVIRONMENT
@@ -56,8 +56,8 @@ def fit_and_test(
     if not parameters.model.freeze_backbone:
         check_batches(len(images), data.batch_size, data.image_size)
     accelerators.prepare(accelerator.name)
-    name = f"{results.accelerator}.{results.name}"
-    with scratch(name, scratch_key(inputs)) as directory, measuring_lock():
+    kept = scratch(results.scratch, scratch_key(inputs), results.result)
+    with kept as directory, measuring_lock():
         title = f"{accelerator.label}{results.kind}"
         logger = parameters.train.logger
         run = Run(accelerator, parameters, directory, title=title, logger=logger)
@@ -70,7 +70,7 @@ def check(name: str, train: TrainParameters) -> None:
     Raises:
         UserError: it lacks the precision, or a fused Adam.
     """
-    accelerators.check_precision(name, train.precision)
+    precision.check(name, train.precision)
     if train.fused and name in ("tpu", "xla"):
         raise UserError(
             f"train.fused: there is no fused Adam on {name}.",

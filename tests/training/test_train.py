@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import Results, TrainingResults, read_result
 from benchmark.machine.accelerators import find
-from benchmark.training import fit, train
+from benchmark.training import fit, replay, train
 from benchmark.training.fit import Run
 from benchmark.training.model import FineTuner
 from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
@@ -623,6 +624,36 @@ def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[
         return function(*arguments, **options)
 
     return spied
+
+
+def test_a_training_that_dvc_has_not_recorded_is_not_lost(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC ended after the training and before it could: it removes the result, of which it does
+    not know. Asked for once more, a training that it knows of is repeated."""
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
+    whole = trained(parameters)
+    assert len(calls) == 12
+    CPU.own.result.unlink()
+    assert trained(parameters) == whole
+    assert len(calls) == 12
+    digest = hashlib.md5(CPU.own.result.read_bytes()).hexdigest()
+    Path("dvc.lock").write_text(f"stages:\n  train@cpu-own:\n    outs:\n    - md5: {digest}\n")
+    assert trained(parameters) == whole
+    assert len(calls) == 24
+
+
+def test_a_replay_needs_no_checkpoint_of_its_training(
+    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is made is a sign that DVC has recorded the training."""
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    trained(parameters)
+    assert list(SCRATCH.glob("*/last.ckpt"))
+    replay.run(find("cpu"), parameters)
+    assert not [path for path in SCRATCH.iterdir() if path.is_dir()]
 
 
 def test_a_checkpoint_of_other_inputs_is_not_resumed(change, workspace: Path) -> None:

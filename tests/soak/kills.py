@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,8 @@ EVIDENCE = ("reports/train", "reports/replay", "reports/dataset.json", "reports/
 """What must not depend on interruptions; speeds and times do."""
 LIMIT = 600
 """Seconds that a pipeline may take."""
+PATIENCE = 60
+"""Seconds in which a signal must end what it is sent to."""
 EPOCHS = 4
 
 
@@ -50,6 +52,8 @@ class Kill(NamedTuple):
 def main(arguments: list[str]) -> int:
     """Kill and repeat; an exit status, 1 if something was lost or left."""
     options = _parser().parse_args(arguments)
+    # A shell's background job begins with SIGINT ignored, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         kills = Kills(Path(folder))
         print(f"An undisturbed pipeline takes {kills.seconds:.0f} s.", flush=True)
@@ -145,19 +149,34 @@ def interrupted(root: Path, kill: Kill) -> tuple[str, list[str]]:
     where = stage[1] if stage else "between stages"
     family = watched.children(recursive=True) if process.poll() is None else []
     send(kill, process, stage[0] if stage else watched)
-    ignored = stage is not None and kill[:2] == ("dvc", signal.SIGINT)
-    faults = []
+    faults = list(ending(process, kill, stage[0] if stage else None))
+    if process.returncode == 0:
+        where += ", and the pipeline went on"
+    if left := psutil.wait_procs(family, timeout=30)[1]:
+        faults.append(f"{len(left)} processes left: {states(left)}")
+    return where, faults
+
+
+def ending(
+    process: subprocess.Popen[bytes], kill: Kill, stage: psutil.Process | None
+) -> Iterator[str]:
+    """What is wrong with how the pipeline ends. It goes on if DVC ignores the signal, or if the
+    stage was done and on its way out when it came."""
+    if stage and kill.whom != "dvc" and (left := psutil.wait_procs([stage], timeout=PATIENCE)[1]):
+        yield f"the stage goes on: {states([stage, *stage.children(recursive=True)])}"
+        left[0].kill()
+    goes_on = stage is not None and (kill.whom != "dvc" or kill.signal == signal.SIGINT)
     try:
-        status = process.wait(LIMIT if ignored else 60)
-        if stage and (not status) != ignored:
-            faults.append(f"the exit status is {status}")
+        process.wait(LIMIT if goes_on else PATIENCE)
     except subprocess.TimeoutExpired:
-        faults.append("it did not end")
+        yield f"it did not end: {states(psutil.Process(process.pid).children(recursive=True))}"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()  # DVC takes a process that nobody has waited for as one that runs
-    if left := psutil.wait_procs(family, timeout=30)[1]:
-        faults.append(f"{len(left)} processes left: {[' '.join(p.cmdline()[-3:]) for p in left]}")
-    return where, faults
+
+
+def states(processes: Sequence[psutil.Process]) -> list[str]:
+    """Each process with what it is doing."""
+    return [f"{p.pid} {p.status()} {' '.join(p.cmdline()[-4:])}" for p in processes]
 
 
 def running_stage(dvc: psutil.Process) -> tuple[psutil.Process, str] | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 
 LIMIT = 60
 """Seconds after which something hangs, on a busy machine too."""

@@ -6,6 +6,11 @@ For tests that need a process of their own but not 25 million weights.
 import sys
 from typing import Any
 
+if __name__ == "__main__":
+    from benchmark.common.signals import end_on_signals
+
+    end_on_signals()  # before torch, which takes seconds to load
+
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
@@ -34,7 +39,7 @@ def resnet(weights: None, num_classes: int) -> ResNet:
 
 def main(arguments: list[str]) -> Any:
     """Run one command with the small network."""
-    from benchmark.__main__ import main as command
+    from benchmark.command_line import main as command
 
     replace_networks()
     hide_torch_xla(*arguments)
@@ -66,7 +71,4 @@ def pytest_configure() -> None:
 
 
 if __name__ == "__main__":
-    from benchmark.__main__ import end_on_signals
-
-    end_on_signals()
     sys.exit(main(sys.argv[1:]))

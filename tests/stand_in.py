@@ -17,7 +17,7 @@ REPORT = [
 def main(arguments: list[str]) -> int:
     """One stage."""
     if arguments == ["code"]:
-        from benchmark.__main__ import main as command
+        from benchmark.command_line import main as command
 
         return command(arguments)
     with Path("ran").open("a") as file:

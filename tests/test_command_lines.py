@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import benchmark.__main__ as command_line
-from benchmark.__main__ import ACCELERATOR_STAGES, PLAIN_STAGES
+from benchmark import command_line
+from benchmark.command_line import ACCELERATOR_STAGES, PLAIN_STAGES
 from benchmark.common import results
 from benchmark.common.parameters import ACCELERATORS
 from benchmark.common.results import write_result

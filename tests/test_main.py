@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.machine import accelerators
 from tests import REPOSITORY
 
@@ -118,6 +118,32 @@ def test_a_signal_ends_a_stage_in_one_line(
     assert process.returncode == 128 + number
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_torch_is_loaded_ends_a_stage_in_one_line(
+    workspace: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It takes seconds; here, one that takes a minute stands in its place."""
+    (slow := tmp_path / "slow/torch").mkdir(parents=True)
+    begun = tmp_path / "begun"
+    (slow / "__init__.py").write_text(f"open({str(begun)!r}, 'w')\nimport time\ntime.sleep(60)")
+    environment = os.environ | {"PYTHONPATH": f"{slow.parent}{os.pathsep}{REPOSITORY}"}
+    command = [sys.executable, "-m", "benchmark", "environment", "cpu"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not begun.exists():
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.communicate(timeout=60)[1] == f"Ended by {number.name}.\n"
+    assert process.returncode == 128 + number
+
+
+def test_what_needs_no_torch_does_not_load_it() -> None:
+    """`python -m benchmark --help` takes a part of a second."""
+    program = "import sys, benchmark.command_line; print('torch' in sys.modules)"
+    command, environment = [sys.executable, "-c", program], {"PYTHONPATH": str(REPOSITORY)}
+    said = subprocess.check_output(command, env=os.environ | environment, text=True)
+    assert said == "False\n"
 
 
 PARENT = """

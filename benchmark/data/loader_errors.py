@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from torch.utils.data import DataLoader
+from typing import TYPE_CHECKING, Any
 
 from benchmark.common.errors import UserError
+
+if TYPE_CHECKING:  # the command line loads this, and torch takes seconds
+    from torch.utils.data import DataLoader
 
 LOADER_ERRORS = {
     "Bus error": (
@@ -23,7 +24,7 @@ LOADER_ERRORS = {
 
 
 def fault(
-    error: BaseException, loader: DataLoader[Any], where: Callable[[int], str]
+    error: BaseException, loader: "DataLoader[Any]", where: Callable[[int], str]
 ) -> UserError | None:
     """Names the process of a loader with persistent ones that died, or that gave no batch in time;
     None where there is none.
@@ -44,7 +45,7 @@ def fault(
     )
 
 
-def end(loader: DataLoader[Any]) -> None:
+def end(loader: "DataLoader[Any]") -> None:
     """End its persistent processes; one that hangs would keep this one from ending."""
     running: Any = loader._iterator
     if hasattr(running, "_workers"):

@@ -16,6 +16,7 @@ from benchmark.duel.revision import code_of
 from benchmark.duel.verdict import LOOKS, Verdict, decided, judge
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
+from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import warn_if_busy
 from benchmark.throughput.pair import sample, take_turns
 from benchmark.throughput.side import Side
@@ -43,6 +44,7 @@ def run(
         stack.enter_context(measuring_lock())
         codes = tuple(stack.enter_context(code_of(name)) for name in names)
         warn_if_busy()
+        warn_if_used(accelerator)
         verdict = measure(names, (codes[0], codes[1]), accelerator, parameters, limit)
     print(f"{accelerator}: {names[1]} against {names[0]}: {verdict}")
     markdown, json = files

@@ -176,6 +176,8 @@ def _find_cpu() -> Accelerator:
 def _find_gpu() -> Accelerator:
     if torch.cuda.is_available():
         name, reason = torch.cuda.get_device_name(0), _lack_of_kernels()
+        if (count := torch.cuda.device_count()) > 1:
+            name = f"{name}, 1 of {count}"
         return Accelerator("gpu", "" if reason else name, reason and f"{name}: {reason}")
     if torch.backends.mps.is_available():
         if os.environ.get("DISABLE_MPS") == "1":  # which Lightning heeds

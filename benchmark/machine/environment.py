@@ -22,7 +22,7 @@ import torch
 from benchmark.common.digests import of_text
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import Results, write_result
-from benchmark.machine import processors
+from benchmark.machine import nvml, processors
 from benchmark.machine.accelerators import Accelerator, cpu_name, threads
 from benchmark.machine.schema import Environment
 
@@ -97,7 +97,15 @@ def _gpu(name: str) -> dict[str, Any]:
         "gpu": of_text("benchmark gpu", str(properties.uuid))[:16],
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),
+        **_driver(),
     }
+
+
+def _driver() -> dict[str, Any]:
+    with suppress(nvml.Unknown):
+        gpu = nvml.Gpu()
+        return {"driver": gpu.driver(), "power_limit_watts": gpu.power_limit()}
+    return {}
 
 
 def _memory_gib() -> int:

@@ -2,7 +2,7 @@
 
 OUT_OF_MEMORY = (
     "MemoryError", "out of memory", "can't allocate memory", "not enough memory",
-    "RESOURCE_EXHAUSTED",
+    "RESOURCE_EXHAUSTED", "STATUS_ALLOC_FAILED",
 )  # fmt: skip
 """Some of the many ways to say so."""
 

@@ -43,6 +43,10 @@ class Environment(Result):
     """Version of CUDA."""
     cudnn: str | None = None
     """Version of cuDNN."""
+    driver: str | None = None
+    """Version of the CUDA device's driver; null where it does not say."""
+    power_limit_watts: float | None = None
+    """What the CUDA device is limited to; null where it does not say."""
 
 
 ENVIRONMENT: TypeAdapter[Environment | Unavailable] = TypeAdapter(

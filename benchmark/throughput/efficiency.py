@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.common.parameters import ModelParameters, Parameters
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, nvml
 from benchmark.machine.precision import tf32
 from benchmark.throughput.schema import Memory, Peak
 from benchmark.training.model import FineTuner
@@ -99,20 +98,13 @@ class EnergyMeter:
         return self._read()
 
     def _use_nvml(self) -> None:
-        if not torch.cuda.is_available() or find_spec("pynvml") is None:
-            self.reason = "needs an NVIDIA GPU and the package nvidia-ml-py"
-            return
-        import pynvml
-
         try:
-            pynvml.nvmlInit()
-            uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
-            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        except pynvml.NVMLError as error:
-            self.reason = f"NVML: {error}"
-            return
-        self._read = lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+            gpu = nvml.Gpu()
+            gpu.joules()
+        except nvml.Unknown as error:
+            self.reason = str(error)
+        else:
+            self._read = gpu.joules
 
     def _use_rapl(self) -> None:
         try:

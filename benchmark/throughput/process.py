@@ -24,6 +24,7 @@ from benchmark.machine import accelerators, processors
 from benchmark.machine.memory import is_out_of_memory, reason
 from benchmark.machine.processors import OtherLoad
 from benchmark.throughput import decoding, efficiency, overhead
+from benchmark.throughput.clocks import Clocks
 from benchmark.throughput.efficiency import EnergyMeter
 from benchmark.throughput.order import order
 from benchmark.throughput.schema import (
@@ -106,10 +107,10 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
         UserError: the data or the weights are not usable.
     """
     accelerators.prepare(accelerator)
-    meter = EnergyMeter(accelerator)
+    meter, clocks = EnergyMeter(accelerator), Clocks(accelerator)
     with ModeTimer(accelerator, parameters) as mode_timer, OtherLoad() as load:
         warmups = {name: mode_timer.warm_up(name) for name in mode_timer.names}
-        blocks = _rounds(mode_timer, _steps(parameters, warmups), place)
+        blocks = _rounds(mode_timer, _steps(parameters, warmups), place, clocks)
         energy = _energy(mode_timer, meter, warmups["trainer"].step_seconds)
         memory = efficiency.peak_memory(accelerator)
     return Measurement(
@@ -118,6 +119,7 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
         energy=energy,
         memory=memory,
         other_work=round(load.share, 4),
+        gpu_clocks=clocks.found(),
     )
 
 
@@ -142,7 +144,9 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
     }
 
 
-def _rounds(mode_timer: ModeTimer, steps: dict[str, int], place: Place) -> dict[str, Any]:
+def _rounds(
+    mode_timer: ModeTimer, steps: dict[str, int], place: Place, clocks: Clocks
+) -> dict[str, Any]:
     """Blocks in rounds, each in an order of its own. The first round is one more and does not
     count: a mode's first block after its warm-up is slower."""
     steps, rounds = {**steps, AA: steps["trainer"]}, mode_timer.parameters.throughput.rounds
@@ -154,6 +158,7 @@ def _rounds(mode_timer: ModeTimer, steps: dict[str, int], place: Place) -> dict[
     for names in orders:
         blocks.append(_round(mode_timer, names, steps))
         singles += _single_steps(mode_timer, blocks[-1], steps["trainer"])
+        clocks.note()
     return {
         "steps": steps,
         "cores": _cores(mode_timer.parameters.data, steps),

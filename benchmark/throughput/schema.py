@@ -57,6 +57,15 @@ class Memory(Result):
     """Why it is not known."""
 
 
+class GpuClocks(Result):
+    """A GPU's clock, as its driver says."""
+
+    megahertz: tuple[int, ...]
+    """Of its multiprocessors, at the end of each round."""
+    slowed_by: tuple[str, ...]
+    """What kept it from being higher: `heat`, `hardware`, `power limit`, `power supply`."""
+
+
 class Peak(Result):
     """The best rate of convolutions and matrix products."""
 
@@ -103,6 +112,8 @@ class Measurement(Result):
     """Most memory in use."""
     other_work: float
     """Part of the processors' time that other work took."""
+    gpu_clocks: GpuClocks | None = None
+    """Null without a GPU whose driver says."""
 
 
 class NotMeasured(Result):

@@ -63,7 +63,9 @@ def summarise(
     return Throughput(
         accelerator=accelerator.label,
         device=accelerator.device,
-        verdict=verdict.judge(floor, verdict.unsteady_modes(processes), others),
+        verdict=verdict.judge(
+            floor, verdict.unsteady_modes(processes), others, verdict.slowed_by(processes)
+        ),
         precision=verdict.precision(rates["trainer"], ratios, asked, round(found.seconds, 1)),
         workload=workload(parameters, inputs.code, inputs.weights),
         dataset=inputs.dataset,

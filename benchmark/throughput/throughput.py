@@ -18,6 +18,7 @@ from benchmark.common.temporary import room_for
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
+from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import warn_if_busy
 from benchmark.throughput import launch, measurements, sweep, verdict
 from benchmark.throughput.measurements import ProcessRates
@@ -41,6 +42,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     path = Results(accelerator.name).throughput
     with room_for(path), measuring_lock():
         warn_if_busy()
+        warn_if_used(accelerator.name)
         data = ImageDataModule(**parameters.data.model_dump())
         data.prepare_data()
         seed = secrets.randbelow(2**32)

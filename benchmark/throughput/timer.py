@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import fmean
 
@@ -21,6 +22,8 @@ from benchmark.throughput.workers import LoaderWorkers
 from benchmark.training.fit import fine_tuner, silence_lightning
 from benchmark.training.model import check_batches
 
+LEAST_SECONDS = {"cuda": 2.0}
+"""Of the Trainer's warm-up, by kind of device: a GPU's clock and heat take their time."""
 STEADY_STEPS, STEADY_RATIO = 2, 1.25
 """A warm-up is over when so many steps in succession differ by no more than this factor."""
 
@@ -116,15 +119,18 @@ class ModeTimer:
 
     def warm_up(self, name: str) -> Warmup:
         """Run steps of a mode until they are steady, at most warmup_steps after those whose
-        batches its loader's workers had ready."""
-        warmup = Warmup((), ())
-        prefetched = self._prefetched(name)
-        for done in range(prefetched + self.parameters.throughput.warmup_steps):
+        batches its loader's workers had ready; the Trainer's until the device's clock is up."""
+        warmup, prefetched = Warmup((), ()), self._prefetched(name)
+        most = prefetched + self.parameters.throughput.warmup_steps
+        kind = accelerators.device(self.accelerator).type
+        least = LEAST_SECONDS.get(kind, 0.0) if name == "trainer" else 0.0
+        for done in count(1):
             block = self.time(name, 1)
             warmup = Warmup(
                 (*warmup.seconds, block.seconds), (*warmup.compiled, block.compilations > 0)
             )
-            if done >= prefetched and warmup.steady:
+            over = done >= most or (done > prefetched and warmup.steady)
+            if over and sum(warmup.seconds) >= least:
                 break
         return warmup
 

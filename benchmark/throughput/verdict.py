@@ -1,7 +1,7 @@
 """Whether something disturbed a measurement, and if so, what it was and what to do; and whether
 its intervals are as narrow as they were asked to be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from benchmark.common.statistics import Interval
 from benchmark.machine.processors import BUSY
@@ -12,15 +12,16 @@ DRIFT = 0.01
 """How far from 1 the noise floor may lie: one in twenty sound intervals does not hold 1."""
 
 
-def judge(floor: Interval, unsteady: Sequence[str], others: float) -> Verdict:
+def judge(floor: Interval, unsteady: Sequence[str], others: float, slowed_by: Set[str]) -> Verdict:
     """The first thing that disturbed a measurement, or that nothing did.
 
     Args:
         floor: the noise floor, the Trainer against itself.
         unsteady: modes whose warm-up ended, in some process, before step times were steady.
         others: part of the processors' time that other work took.
+        slowed_by: what kept a GPU's clock low. At its power limit it is as it was bought.
     """
-    for reason, advice in _reasons(floor, unsteady, others):
+    for reason, advice in _reasons(floor, unsteady, others, slowed_by - {"power limit"}):
         return Verdict(stable=False, reason=reason, advice=advice)
     return Verdict(stable=True)
 
@@ -42,8 +43,19 @@ def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
     return [mode for mode in trains if not all(warmup[mode].steady for warmup in warmups)]
 
 
-def _reasons(floor: Interval, unsteady: Sequence[str], others: float) -> Iterator[tuple[str, str]]:
+def slowed_by(processes: Sequence[ProcessRates]) -> set[str]:
+    """What kept a GPU's clock low in any of the processes."""
+    clocks = [process.measurement.gpu_clocks for process in processes]
+    return {reason for found in clocks if found for reason in found.slowed_by}
+
+
+def _reasons(
+    floor: Interval, unsteady: Sequence[str], others: float, slowed: Set[str]
+) -> Iterator[tuple[str, str]]:
     """Each reason with its advice."""
+    if slowed:
+        what = " and ".join(sorted(slowed))
+        yield f"the GPU's clock was kept low ({what})", "cool it, and see to its power supply"
     if others > BUSY:
         yield f"other work took {others:.0%} of the processors", "end it and repeat"
     if unsteady:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.common.errors import UserError
 from benchmark.data import cache
 from benchmark.data.cache import CachedImages, DecodeCache, DecodedImages

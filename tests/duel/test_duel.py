@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.duel import duel, verdict

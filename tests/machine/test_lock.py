@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.common.errors import UserError
 from benchmark.machine import lock
 from benchmark.machine.lock import measuring_lock

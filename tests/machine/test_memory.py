@@ -11,6 +11,8 @@ from benchmark.machine.memory import is_out_of_memory
         ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you", True),
         ("RuntimeError: MPS backend out of memory (MPS allocated", True),
         ("RuntimeError: RESOURCE_EXHAUSTED: Attempting to reserve 9G", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate", True),
+        ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
         ("MemoryError: ", True),
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied", False),
     ],

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.common.results import DATASET, Results, write_result
 from benchmark.report.record import MACHINES
 from tests.conftest import make_workspace, small_content

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.__main__ import main
+from benchmark.command_line import main
 from benchmark.report import gate
 from benchmark.report.schema import Record, Session
 from tests.common.test_git import OPTIONS

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.machine import nvml
 from benchmark.throughput import efficiency
 from benchmark.throughput.efficiency import EnergyMeter
 
@@ -102,5 +103,5 @@ def test_a_counter_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch) -> 
 
 
 def test_without_nvml_a_gpus_energy_is_unknown(monkeypatch) -> None:
-    monkeypatch.setattr(efficiency, "find_spec", lambda name: None)
+    monkeypatch.setattr(nvml, "find_spec", lambda name: None)
     assert "nvidia-ml-py" in EnergyMeter("gpu").reason

@@ -7,6 +7,7 @@ import torch
 
 from benchmark.common.errors import UserError
 from benchmark.machine import accelerators, processors
+from benchmark.throughput import timer
 from benchmark.throughput.schema import Block
 from benchmark.throughput.timer import ModeTimer, Warmup, steps_per_epoch
 
@@ -83,6 +84,7 @@ def test_only_the_modes_that_are_asked_for(change, workspace) -> None:
 
 def timed(seconds: list[float]) -> ModeTimer:
     mode_timer = ModeTimer.__new__(ModeTimer)
+    mode_timer.accelerator = "cpu"
     mode_timer.time = lambda name, steps: Block(seconds=seconds.pop(0), compilations=0)  # type: ignore[method-assign]
     return mode_timer
 
@@ -93,6 +95,15 @@ def test_a_warm_up_has_a_cap_and_says_so(change) -> None:
     warmup = mode_timer.warm_up("trainer")
     assert len(warmup.seconds) == 6
     assert not warmup.steady
+
+
+def test_a_warm_up_goes_on_until_a_gpus_clock_is_up(change, monkeypatch) -> None:
+    """However many steps that are: the Trainer's, which is the first that trains."""
+    monkeypatch.setattr(timer, "LEAST_SECONDS", {"cpu": 2.0})
+    mode_timer = timed([0.125] * 30)
+    mode_timer.parameters = change(throughput={"warmup_steps": 6})
+    assert len(mode_timer.warm_up("trainer").seconds) == 16
+    assert len(mode_timer.warm_up("compute").seconds) == 2
 
 
 def test_a_warm_up_uses_up_what_workers_have_prefetched(change) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from benchmark.common.statistics import Interval
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Block, WarmupSummary
-from benchmark.throughput.verdict import judge, precision, unsteady_modes
+from benchmark.throughput.schema import Block, GpuClocks, WarmupSummary
+from benchmark.throughput.verdict import judge, precision, slowed_by, unsteady_modes
 from tests.made_results import measurement
 
 EVEN = Interval(1.0, 0.99, 1.01)
@@ -21,6 +21,11 @@ EVEN = Interval(1.0, 0.99, 1.01)
             "unstable: the warm-up of loop and trainer ended before step times were steady; "
             "raise throughput.warmup_steps",
         ),
+        ({"slowed_by": {"power limit"}}, "stable"),
+        (
+            {"slowed_by": {"power limit", "heat"}},
+            "unstable: the GPU's clock was kept low (heat); cool it, and see to its power supply",
+        ),
         ({"floor": Interval(1.02, 1.005, 1.03)}, "stable"),
         (
             {"floor": Interval(1.05, 1.02, 1.08)},
@@ -29,7 +34,7 @@ EVEN = Interval(1.0, 0.99, 1.01)
     ],
 )
 def test_a_result_says_what_disturbed_it(changes: dict[str, Any], verdict: str) -> None:
-    found = judge(**{"floor": EVEN, "unsteady": [], "others": 0.01} | changes)
+    found = judge(**{"floor": EVEN, "unsteady": [], "others": 0.01, "slowed_by": set()} | changes)
     assert str(found) == verdict
     assert found.stable == (verdict == "stable")
 
@@ -58,3 +63,11 @@ def test_a_warm_up_that_was_not_steady_is_named() -> None:
     """In any of the processes; a loader's comes in bursts."""
     assert unsteady_modes([warmed_up(True), warmed_up(True)]) == []
     assert unsteady_modes([warmed_up(True), warmed_up(False)]) == ["trainer"]
+
+
+def test_what_slowed_a_gpu_in_any_process_counts() -> None:
+    block = {"trainer": [Block(seconds=1.0, compilations=0)]}
+    heat = GpuClocks(megahertz=(1200,), slowed_by=("heat",))
+    found = [ProcessRates(measurement(block, gpu_clocks=clocks), 1) for clocks in (None, heat)]
+    assert slowed_by(found) == {"heat"}
+    assert slowed_by(found[:1]) == set()

@@ -15,6 +15,7 @@ from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
+from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import BUSY, OtherLoad, warn_if_busy
 from benchmark.throughput.summary import workload
 from benchmark.throughput.timer import ModeTimer
@@ -82,6 +83,8 @@ def measuring(pytestconfig: pytest.Config) -> Iterator[None]:
     with measuring_lock():
         with capture.global_and_fixture_disabled():
             warn_if_busy()
+            for name in names:
+                warn_if_used(name)
         for name in names:
             if accelerators.find(name).available:
                 accelerators.prepare(name)

@@ -71,7 +71,6 @@ ELSEWHERE = {
     ".venv/bin/python -m provenance weights cpu": LONG,
     "pytest --pyargs datamodule_conformance --datamodule my.module:MyDataModule": STRANGERS,
     "pip install ./conformance": INDEX,
-    "uv pip install --python .venv nvidia-ml-py": INDEX,
     "uv pip install --python .venv libtpu==0.0.21": INDEX,
     "dvc exp run -S ...": "what a target of the Makefile does, in words",
 }

@@ -34,11 +34,13 @@ def check(name: str, precision: str) -> None:
 def tf32(allowed: bool) -> Iterator[None]:
     """Within it, float32 products and convolutions may be computed with ten bits after the point:
     around a step alone, so that the images stay what they are elsewhere."""
+    if not allowed:
+        yield
+        return
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
     try:
-        if allowed:
-            torch.set_float32_matmul_precision("high")
-            torch.backends.cudnn.allow_tf32 = True
         yield
     finally:
         torch.set_float32_matmul_precision(before[0])

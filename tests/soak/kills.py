@@ -160,12 +160,12 @@ def interrupted(root: Path, kill: Kill) -> tuple[str, list[str]]:
 def ending(
     process: subprocess.Popen[bytes], kill: Kill, stage: psutil.Process | None
 ) -> Iterator[str]:
-    """What is wrong with how the pipeline ends. It goes on if DVC ignores the signal, or if the
-    stage was done and on its way out when it came."""
+    """What is wrong with how the pipeline ends. It goes on if the stage was done and on its way out
+    when the signal came, and DVC ignores a SIGINT until a stage is gone."""
     if stage and kill.whom != "dvc" and (left := psutil.wait_procs([stage], timeout=PATIENCE)[1]):
         yield f"the stage goes on: {states([stage, *stage.children(recursive=True)])}"
         left[0].kill()
-    goes_on = stage is not None and (kill.whom != "dvc" or kill.signal == signal.SIGINT)
+    goes_on = kill.signal == signal.SIGINT or (stage is not None and kill.whom != "dvc")
     try:
         process.wait(LIMIT if goes_on else PATIENCE)
     except subprocess.TimeoutExpired:

@@ -107,6 +107,8 @@ def _names(root: Path, folder: Path, found: list[Problem]) -> list[str]:
     if not os.path.isdir(folder):  # unlike Path's, at peace with a link to no possible name
         found.append(Problem("missing folder", folder.name))
         return []
+    if problem := _unfit_link(folder, root):
+        found.append(Problem(problem, folder.name))
     names = []
     for entry in _visible(folder, found, root):
         if problem := _unfit_link(entry, root) or ("" if entry.is_dir() else "no folder"):

@@ -26,7 +26,7 @@ KINDS = {
     "names that look alike": Kind("error", "They differ in case or in Unicode form: rename one."),
     "name that is no text": Kind("error", "Rename it, in UTF-8 and without control characters."),
     "broken link": Kind("error", "Put the file in the place of the link, or remove it."),
-    "link that leaves the dataset": Kind("error", "Put the file in the place of the link."),
+    "link that leaves the dataset": Kind("error", "Put what it names in the place of the link."),
     "no regular file": Kind("error", "Remove it: it is a pipe, a socket or a device."),
     "not readable": Kind("error", "Give yourself the right to read it."),
     "unknown suffix": Kind("error", "Convert it to JPEG, PNG, WebP or BMP, or remove it."),

@@ -320,6 +320,13 @@ def test_a_split_that_is_a_link_to_what_can_have_no_name_is_missing(root: Path) 
     assert ("missing folder", "val") in found(root)
 
 
+def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
+    """Its images are looked at all the same."""
+    (root / "val").rename(root.parent / "elsewhere")
+    (root / "val").symlink_to(root.parent / "elsewhere")
+    assert found(root) == {("link that leaves the dataset", "val")}
+
+
 @pytest.mark.parametrize("here", [".", "..", "../dataset"])
 def test_a_dataset_may_be_named_from_within(root: Path, monkeypatch, capsys, here: str) -> None:
     """Its list of what is known lies beside it, however it is named."""

@@ -145,12 +145,13 @@ def interrupted(root: Path, kill: Kill) -> tuple[str, list[str]]:
     watched, end = psutil.Process(process.pid), time.monotonic() + kill.seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    stage = running_stage(watched) if process.poll() is None else None
-    where = stage[1] if stage else "between stages"
-    family = watched.children(recursive=True) if process.poll() is None else []
+    running = process.poll() is None
+    stage = running_stage(watched) if running else None
+    where = stage[1] if stage else "between stages" if running else "after its end"
+    family = watched.children(recursive=True) if running else []
     send(kill, process, stage[0] if stage else watched)
     faults = list(ending(process, kill, stage[0] if stage else None))
-    if process.returncode == 0:
+    if running and process.returncode == 0:
         where += ", and the pipeline went on"
     if left := psutil.wait_procs(family, timeout=30)[1]:
         faults.append(f"{len(left)} processes left: {states(left)}")

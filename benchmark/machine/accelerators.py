@@ -21,7 +21,7 @@ import torch
 from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import tpu
-from benchmark.machine.processors import cores
+from benchmark.machine.processors import within_quota
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ def _refuse_changing_threads() -> None:
 
 def threads() -> int:
     """Threads that torch computes with: as many as it chose, but no more than a container's quota
-    is worth, which torch does not see."""
-    return min(torch.get_num_threads(), cores())
+    is worth, which torch does not see. (OMP_PROC_BIND leaves this thread one processor, and the
+    others theirs: where it may run says nothing about them.)"""
+    return within_quota(torch.get_num_threads())
 
 
 def device(name: str) -> torch.device:

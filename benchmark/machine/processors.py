@@ -22,7 +22,12 @@ def cores() -> int:
         allowed = len(os.sched_getaffinity(0))
     else:
         allowed = os.cpu_count() or 1
-    return min([allowed, *(max(1, ceil(quota)) for quota in _quotas())])
+    return within_quota(allowed)
+
+
+def within_quota(processors: int) -> int:
+    """As many, but no more than a container's quota is worth."""
+    return min([processors, *(max(1, ceil(quota)) for quota in _quotas())])
 
 
 def _quotas() -> Iterator[float]:

@@ -129,3 +129,10 @@ def test_torch_computes_with_no_more_threads_than_the_quota(groups: Path, monkey
     assert accelerators.threads() == 32
     write(groups / "cpu.max", "400000 100000")
     assert accelerators.threads() == 4
+
+
+def test_threads_that_are_bound_to_processors_count_each(groups: Path, monkeypatch) -> None:
+    """OMP_PROC_BIND=true leaves the main thread one processor of all."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert accelerators.threads() == 32

@@ -53,6 +53,7 @@ def draw(seed: int, number: int) -> Disturbance:
 def environment(disturbance: Disturbance) -> dict[str, str]:
     """A training's variables: how its threads wait and are bound, where its stack begins."""
     source, variables = random.Random(disturbance.seed), dict(os.environ)
+    variables.pop("OMP_NUM_THREADS", None)  # one thread has no others to wait for
     if "omp" in disturbance.kinds:
         variables |= {
             "OMP_WAIT_POLICY": source.choice(("active", "passive")),

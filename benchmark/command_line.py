@@ -11,6 +11,7 @@ from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
 from benchmark.data.loader_errors import explain_loader_errors
+from benchmark.machine.launcher import told_to_launcher
 
 PLAIN_STAGES = {
     "dataset": ("data", "fetch and check the pinned images and weights"),
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with explain_system_errors(), explain_loader_errors():
+        with told_to_launcher(), explain_system_errors(), explain_loader_errors():
             return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -95,13 +96,15 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
         raise UserError(
             f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
         )
-    from benchmark.machine import accelerators, unavailable
+    from benchmark.machine import accelerators, launcher, ranks, unavailable
 
     accelerator = accelerators.find(name)
     room, _ = ACCELERATOR_STAGES[stage]
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. Recorded as such.")
         getattr(unavailable, stage)(accelerator, **which)
+    elif "training" in which and parameters.trainer.processes > 1 and not ranks.launched():
+        launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
     elif stage == "train" and which["training"] == CONTROL:
         import_module("benchmark.training.control").run(accelerator, parameters)
     else:

@@ -21,8 +21,8 @@ class SmallResNet(ResNet):
     """Of ResNet18 the stem, one block that halves the image's sides, and the head: a layer of each
     kind, and 22,000 weights."""
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes)
+    def __init__(self, num_classes: int, norm_layer: type[nn.Module]) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes, norm_layer=norm_layer)
         self.fc = nn.Linear(CHANNELS, num_classes)
 
     def _make_layer(self, block: Any, planes: int, *shape: Any, **options: Any) -> nn.Sequential:
@@ -32,9 +32,9 @@ class SmallResNet(ResNet):
         return super()._make_layer(block, CHANNELS, *shape, **options)
 
 
-def resnet(weights: None, num_classes: int) -> ResNet:
+def resnet(weights: None, num_classes: int, norm_layer: type[nn.Module]) -> ResNet:
     """In the place of torchvision's resnet50."""
-    return SmallResNet(num_classes)
+    return SmallResNet(num_classes, norm_layer)
 
 
 def main(arguments: list[str]) -> Any:
@@ -48,10 +48,12 @@ def main(arguments: list[str]) -> Any:
 
 def replace_networks() -> None:
     """The small network for this process, and for those that it measures with."""
+    import benchmark.machine.launcher
     import benchmark.throughput.launch
     import benchmark.training.model
 
     benchmark.training.model.resnet50 = resnet
+    benchmark.machine.launcher.MODULE = "tests.small"
     benchmark.throughput.launch.PROCESS_MODULE = "tests.throughput.small_process"
 
 

@@ -153,13 +153,13 @@ input()
 """
 
 
-@pytest.mark.parametrize("dvc", [True, False])
-def test_a_stage_ends_with_the_dvc_that_started_it_and_with_no_other_parent(
-    workspace: Path, dvc: bool
+@pytest.mark.parametrize("variable", ["DVC_ROOT", "TORCHELASTIC_RUN_ID", "OTHER"])
+def test_a_stage_ends_with_the_dvc_or_launcher_that_started_it_and_with_no_other_parent(
+    workspace: Path, variable: str
 ) -> None:
+    """A launcher says itself what has ended."""
     edit(train={"max_epochs": 5000, "patience": 5000})
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    environment |= {"DVC_ROOT": str(workspace)} if dvc else {}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), variable: str(workspace)}
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT], env=environment, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -168,11 +168,12 @@ def test_a_stage_ends_with_the_dvc_that_started_it_and_with_no_other_parent(
     stage = psutil.Process(int(process.stdout.readline()))
     assert next(line for line in process.stdout if "epoch 2" in line)
     process.kill()
-    ended = psutil.wait_procs([stage], timeout=20 if dvc else 3)[0]
-    if not dvc:
+    ended = psutil.wait_procs([stage], timeout=3 if variable == "OTHER" else 20)[0]
+    if not ended:
         stage.kill()
     said = process.communicate()[1].splitlines()
-    assert (ended, said) == (([stage], ["Ended by SIGTERM."]) if dvc else ([], []))
+    assert ended == ([] if variable == "OTHER" else [stage])
+    assert said == (["Ended by SIGTERM."] if variable == "DVC_ROOT" else [])
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])

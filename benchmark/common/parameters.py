@@ -100,6 +100,27 @@ class TrainParameters(Section):
     on it, and where speed is measured there is none."""
 
 
+class TrainerParameters(Section):
+    """On how many devices a training runs, in Lightning's words."""
+
+    devices: int = Field(ge=1)
+    """Of each machine; a process each, which take `data.batch_size` samples a step each."""
+    num_nodes: int = Field(ge=1)
+    """Machines; with more than one a launcher starts the processes on each."""
+    strategy: Literal["auto", "ddp"]
+    """`auto` is `ddp` where there are several devices."""
+    sync_batchnorm: bool
+    """Batch norm over the samples of all devices, not over each device's own."""
+
+    @property
+    def processes(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.num_nodes
+
+
+ONE_DEVICE = TrainerParameters(devices=1, num_nodes=1, strategy="auto", sync_batchnorm=False)
+
+
 class SweepParameters(Section):
     """Values to try besides the run's own, every combination; an empty list keeps the run's."""
 
@@ -176,6 +197,7 @@ class Parameters(Section):
     data: DataParameters
     model: ModelParameters
     train: TrainParameters
+    trainer: TrainerParameters
     throughput: ThroughputParameters
     report: ReportParameters
 

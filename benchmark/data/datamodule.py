@@ -23,6 +23,7 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.loader_errors import end, fault
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
+from benchmark.machine.ranks import interleaved
 
 LOADER_TIMEOUT = 600.0
 """Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
@@ -201,13 +202,14 @@ class ImageDataModule(LightningDataModule):
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the order of training samples while it is on the host."""
         if self._training():
-            self.digest_log.record_order(int(batch.keys[0, 0]), batch.keys[:, 1])
+            self.digest_log.record_order(int(batch.keys[0, 0]), interleaved(batch.keys[:, 1]))
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: crop, flip, resize and normalise."""
         if self._training() and self.digest_log.wants_pixels:
-            self.digest_log.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
+            shown = batch.images, batch.labels, batch.windows, batch.flips
+            self.digest_log.record_pixels(*map(interleaved, shown))
         images = resample(batch.images, batch.windows, batch.flips, self.image_size)
         return normalise(images), batch.labels
 

@@ -17,7 +17,8 @@ class EpochSampler(DistributedSampler[SampleKey]):
     process with an n-fold batch sees at step k.
 
     It is a DistributedSampler because Lightning leaves those in place and tells them the epoch.
-    Where the samples do not divide by the ranks, the first ones are dealt once more.
+    Where the samples do not divide by the ranks, the first ones are dealt once more in training,
+    whose ranks take equally many steps; in evaluation (`shuffle=False`) each is dealt once.
     """
 
     def __init__(
@@ -26,6 +27,9 @@ class EpochSampler(DistributedSampler[SampleKey]):
         super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, shuffle=shuffle)
         self._length = len(dataset)  # type: ignore[arg-type]
         self._start = 0
+        if not shuffle:
+            self.total_size = self._length
+            self.num_samples = len(range(rank, self._length, ranks))
 
     def __iter__(self) -> Iterator[SampleKey]:
         order = self._order()

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from benchmark.common.errors import UserError
+from benchmark.common.parameters import ONE_DEVICE, TrainerParameters
 from benchmark.common.sockets import make_room_for_sockets
-from benchmark.machine import tpu
+from benchmark.machine import ranks, tpu
 from benchmark.machine.processors import within_quota
 
 
@@ -68,7 +69,7 @@ def prepare(name: str) -> None:
 
     make_room_for_sockets()
     _refuse_changing_threads()
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning has asked the launcher
+    rank_zero_only.rank = ranks.number()  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     torch.set_float32_matmul_precision("highest")  # a variable of the environment may say less
@@ -146,18 +147,51 @@ def compilations(name: str) -> int:
     return graphs + (int(data[0]) if data else 0)
 
 
-def trainer_arguments(name: str, precision: str) -> dict[str, Any]:
-    """What a Lightning Trainer needs to run on one device of this kind.
+def trainer_arguments(
+    name: str, precision: str, trainer: TrainerParameters = ONE_DEVICE
+) -> dict[str, Any]:
+    """What a Lightning Trainer needs to run on devices of this kind, a process each.
 
-    One device is one process. A launcher's variables (SLURM, torchrun, LSF, MPI) may count more,
-    because the job has more: Lightning would look for the others.
+    With one device, a launcher's variables (SLURM, torchrun, LSF, MPI) may count more, because the
+    job has more: Lightning would look for the others.
     """
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
+    several = trainer.processes > 1
     device = _xla_cpu() if name == "xla" else name
-    plugins = [LightningEnvironment(), *_precision_plugin(name, precision)]
-    arguments = {"accelerator": device, "devices": 1, "plugins": plugins}
-    return arguments if len(plugins) > 1 else arguments | {"precision": precision}
+    precisions = [*_precision_plugin(name, precision)]
+    arguments = {
+        "accelerator": device,
+        "devices": trainer.devices,
+        "plugins": [ranks.environment() if several else LightningEnvironment(), *precisions],
+    }
+    if not precisions:
+        arguments["precision"] = precision
+    return arguments | (_several_devices(name, trainer) if several else {})
+
+
+def _several_devices(name: str, trainer: TrainerParameters) -> dict[str, Any]:
+    return {
+        "num_nodes": trainer.num_nodes,
+        "strategy": "ddp",
+        # On a CPU the network has a batch norm of ours.
+        "sync_batchnorm": trainer.sync_batchnorm and name == "gpu",
+    }
+
+
+def check_devices(name: str, devices: int) -> None:
+    """Refuse more devices of a machine than a training can use; of processes on a CPU there may
+    be any number.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    on_cuda = name == "gpu" and torch.cuda.is_available()
+    most = torch.cuda.device_count() if on_cuda else 1
+    if devices > most and name != "cpu":
+        raise UserError(
+            f"trainer.devices = {devices}: a training on {name} can use {most} here.", "Lower it."
+        )
 
 
 def cpu_name() -> str:

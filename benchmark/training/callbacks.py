@@ -1,10 +1,12 @@
 """Callbacks that change what a fit does: Lightning's, made to survive a resume, and two more."""
 
+import gc
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import BackboneFinetuning, Callback, EarlyStopping
+from pytorch_lightning.strategies import DDPStrategy
 
 from benchmark.machine import accelerators
 from benchmark.training.model import FineTuner
@@ -20,6 +22,7 @@ class ResumableBackboneFinetuning(BackboneFinetuning):
         super().__init__(
             epoch, lambda _: 1.0, backbone_initial_lr=learning_rate, should_align=False
         )
+        self._reduced = False
 
     def freeze_before_training(self, module: pl.LightningModule) -> None:
         """Freeze the whole backbone."""
@@ -34,6 +37,9 @@ class ResumableBackboneFinetuning(BackboneFinetuning):
         super().finetune_function(module, epoch, optimizer)
         if epoch >= self.unfreeze_backbone_at_epoch:
             self.make_trainable(module.backbone.train())
+            if not self._reduced:
+                _reduce_all_gradients(module.trainer.strategy)
+                self._reduced = True
 
 
 class ResumableEarlyStopping(EarlyStopping):
@@ -54,6 +60,16 @@ class ResumableEarlyStopping(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
+class SharedBuffers(Callback):
+    """Before a validation all ranks have the buffers of the first, which a checkpoint keeps: batch
+    norm that is each rank's own has seen other samples on each."""
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """DistributedDataParallel does this before each training step alone."""
+        for buffer in module.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
 class XLAGraphs(Callback):
     """Ends the XLA graph at each evaluation batch: Lightning does so for training steps only,
     and all of a validation would pile up in the next step's graph."""
@@ -68,6 +84,15 @@ class XLAGraphs(Callback):
     def on_test_batch_end(self, *_: Any) -> None:
         """Execute what has been traced."""
         accelerators.dispatch(self._accelerator)
+
+
+def _reduce_all_gradients(strategy: Any) -> None:
+    """DistributedDataParallel reduces what could be trained when it wrapped the model: once more,
+    when the wrapper before it and its hooks are gone."""
+    if isinstance(strategy, DDPStrategy):
+        strategy.model = strategy.lightning_module
+        gc.collect()
+        strategy.configure_ddp()
 
 
 class StopAfterSteps(Callback):

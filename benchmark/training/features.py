@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +20,8 @@ from benchmark.data.datamodule import (
     as_is,
 )
 from benchmark.data.resampling import normalise, resample
-from benchmark.data.sampling import EpochSampler, SampleKey
+from benchmark.data.sampling import SampleKey
+from benchmark.machine.ranks import count, interleaved
 from benchmark.training.model import FineTuner
 
 
@@ -56,8 +57,8 @@ class FeatureDataModule(ImageDataModule):
     """An ImageDataModule whose samples are what the Trainer's FineTuner makes of them.
 
     `setup` computes the features, each image's once and un-augmented, on the Trainer's device
-    and in its precision. After `on_after_batch_transfer` a batch is (float32 (n, 2048), int64
-    (n,)). The order of training samples is that of the images.
+    and in its precision; several devices share the images. After `on_after_batch_transfer` a batch
+    is (float32 (n, 2048), int64 (n,)). The order of training samples is that of the images.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -71,9 +72,10 @@ class FeatureDataModule(ImageDataModule):
         start, model = time.perf_counter(), self._model()
         model.eval()
         for split in STAGE_SPLITS[stage]:
-            batches = [self._compute(model, split, batch) for batch in self._batches(split)]
-            features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-            self._samples[split] = FeatureDataset(features, labels)
+            shown = self._recorded(split) if split == "train" else self._batches(split)
+            batches = [self._compute(model, batch) for batch in shown]
+            parts = (torch.cat(found) for found in zip(*batches, strict=True))
+            self._samples[split] = FeatureDataset(*map(interleaved, parts))
         model.train()
         self.seconds += time.perf_counter() - start
 
@@ -97,20 +99,30 @@ class FeatureDataModule(ImageDataModule):
         loader = DataLoader(
             samples,
             batch_size=self.batch_size,
-            sampler=EpochSampler(samples, rank=0, ranks=1, seed=self.seed, shuffle=False),
+            sampler=self._sampler(samples, shuffle=False),
             num_workers=self.num_workers,
             collate_fn=as_is,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
 
+    def _recorded(self, split: str) -> Iterator[Batch]:
+        """The same, and at the end the digest of what was shown first, by all ranks together."""
+        first: list[tuple[Tensor, ...]] = []
+        for batch in self._batches(split):
+            if len(first) < self.pixel_batches:
+                first.append((batch.images, batch.labels, batch.windows, batch.flips))
+            yield batch
+        rows = [interleaved(torch.cat(parts)) for parts in zip(*first, strict=True)]
+        for shown in zip(*(part.split(self.batch_size * count()) for part in rows), strict=True):
+            if self.digest_log.wants_pixels:
+                self.digest_log.record_pixels(*shown)
+
     @torch.no_grad()
-    def _compute(self, model: FineTuner, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _compute(self, model: FineTuner, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features and labels of a batch, on the host."""
         assert self.trainer is not None
         strategy = self.trainer.strategy
-        if split == "train" and self.digest_log.wants_pixels:
-            self.digest_log.record_pixels(batch.images, batch.labels, batch.windows, batch.flips)
         images, _, windows, flips, _ = (part.to(strategy.root_device) for part in batch)
         shown = normalise(resample(images, windows, flips, self.image_size))
         with strategy.precision_plugin.forward_context():

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import nn
 
 from benchmark.common import digests
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import LoggerName, Parameters
+from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
 from benchmark.data.datamodule import ImageDataModule
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, ranks
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import loggers
+from benchmark.training.batch_norm import HostSyncBatchNorm2d
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
+    SharedBuffers,
     XLAGraphs,
 )
 from benchmark.training.failure import explain_failures
@@ -62,7 +65,9 @@ class Run:
         self.title = title or accelerator.label
         self.parameters = parameters
         self.data = data_module(parameters)
-        self.model = fine_tuner(parameters, len(self.data.classes))
+        self.model = fine_tuner(
+            parameters, len(self.data.classes), _norm_layer(accelerator, parameters.trainer)
+        )
         self.initial = digests.of_state(self.model.network.state_dict())
         self.features_seconds = 0.0
         self.history, self.first_steps = History(), FirstStepsDigest(accelerator.name)
@@ -80,7 +85,7 @@ class Run:
             UserError: a loss is no finite number, or as `fit`.
         """
         if self.model.origin:
-            print(f"{self.title}: {self.model.origin}", flush=True)
+            self._say(self.model.origin)
         self.fit(str(self.last) if self._resumes() else None)
         if isinstance(self.data, FeatureDataModule):
             self.features_seconds = self.data.seconds
@@ -100,18 +105,26 @@ class Run:
         """
         with explain_failures(self.title, self.parameters.data.batch_size, self._place):
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
+        weights = ranks.of_all(digests.of_state(dict(self.model.network.named_parameters())))
+        assert len(set(weights)) == 1, "ranks have come to different weights"
 
     def _place(self) -> str:
         return f"in epoch {self.trainer.current_epoch + 1}, after {self.trainer.global_step} steps"
 
     def _resumes(self) -> bool:
-        """Whether there is an interrupted run to continue; said, and so is what is damaged."""
+        """Whether there is an interrupted run to continue; said, and so is what is damaged. The
+        first rank's file counts: it has written it."""
         kept = list(self.last.parent.glob("*.ckpt"))
         if damaged := [path.name for path in kept if not is_whole(path)]:
-            print(f"{self.title}: {' and '.join(damaged)} damaged, training anew", flush=True)
+            self._say(f"{' and '.join(damaged)} damaged, training anew")
         elif self.last in kept:
-            print(f"{self.title}: resuming after an interruption", flush=True)
-        return self.last in kept and not damaged
+            self._say("resuming after an interruption")
+        return ranks.told(self.last in kept and not damaged)
+
+    def _say(self, words: str) -> None:
+        """Once for all ranks."""
+        if self.trainer.is_global_zero:
+            print(f"{self.title}: {words}", flush=True)
 
     def _restore_best(self) -> None:
         """The weights alone: test(ckpt_path=...) would take the recordings back too."""
@@ -129,7 +142,9 @@ class Run:
         recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
         stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
         callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
-        arguments = accelerators.trainer_arguments(self.accelerator.name, train.precision)
+        arguments = accelerators.trainer_arguments(
+            self.accelerator.name, train.precision, self.parameters.trainer
+        )
         return pl.Trainer(
             **arguments | {"plugins": [*arguments["plugins"], self._sealed]},
             max_epochs=train.max_epochs,
@@ -165,6 +180,8 @@ class Run:
             extras.append(
                 ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
             )
+        if self.parameters.trainer.processes > 1:
+            extras.append(SharedBuffers())
         if self.accelerator.name in ("tpu", "xla"):
             extras.append(XLAGraphs(self.accelerator.name))
         return extras
@@ -176,10 +193,18 @@ def data_module(parameters: Parameters) -> ImageDataModule:
     return kind(**parameters.data.model_dump(), seed=parameters.seed)
 
 
-def fine_tuner(parameters: Parameters, classes: int) -> FineTuner:
+def fine_tuner(
+    parameters: Parameters, classes: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d
+) -> FineTuner:
     """The model that `parameters` describe, for `classes` classes."""
-    train = parameters.train
-    return FineTuner(classes, parameters.seed, parameters.model, train.learning_rate, train.fused)
+    train, model = parameters.train, parameters.model
+    return FineTuner(classes, parameters.seed, model, train.learning_rate, train.fused, norm_layer)
+
+
+def _norm_layer(accelerator: Accelerator, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
+    """Elsewhere than on a CPU, Lightning puts torch's synchronised one in its place."""
+    synchronised = trainer.sync_batchnorm and trainer.processes > 1
+    return HostSyncBatchNorm2d if synchronised and accelerator.name == "cpu" else nn.BatchNorm2d
 
 
 def silence_lightning() -> None:

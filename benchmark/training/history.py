@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.common.digests import of_state
 from benchmark.common.errors import UserError
 from benchmark.machine.accelerators import synchronise
+from benchmark.machine.ranks import interleaved
 
 FIRST_STEPS = 10
 SHORT = 16
@@ -44,7 +45,8 @@ class History(Callback):
             UserError: a loss is not a finite number.
         """
         epoch, metrics = trainer.current_epoch, trainer.callback_metrics
-        losses = torch.stack(self._pending).float().cpu().tolist()
+        found = torch.stack(self._pending).float()
+        losses = trainer.strategy.reduce(found, reduce_op="mean").cpu().tolist()
         self._pending.clear()
         first = len(self.steps)
         for step, loss in enumerate(losses, start=first + 1):
@@ -127,7 +129,8 @@ class Predictions(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Fetch them."""
-        found = torch.cat(self._pending).cpu().softmax(dim=1).max(dim=1)
+        logits = interleaved(torch.cat(self._pending)).cpu()
+        found = logits.softmax(dim=1).max(dim=1)
         self._pending.clear()
         self.rows = list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
@@ -184,6 +187,8 @@ class EpochPrinter(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Print the epoch that `history`, which stands before this callback, has noted."""
+        if not trainer.is_global_zero:
+            return
         epoch, train_loss, loss, accuracy, _ = self._recorder.epochs[-1]
         print(
             f"{self._label} epoch {epoch + 1}/{trainer.max_epochs}: train loss {train_loss:.3f}, "

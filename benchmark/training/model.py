@@ -16,6 +16,31 @@ STRIDE = 32
 """Pixels per side of an image for each pixel of ResNet50's last feature maps."""
 
 
+class MeanLoss(Metric):
+    """The mean over the samples of all batches and ranks.
+
+    Lightning's mean of what is logged is wrong where ranks have 9 samples (it divides by twice 4);
+    torchmetrics' MeanMetric stops the accelerator to look for NaN, or else ignores the weights.
+    """
+
+    total: Tensor
+    samples: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, samples: int) -> None:
+        """Note the mean loss of a batch."""
+        self.total = self.total + loss * samples
+        self.samples = self.samples + samples
+
+    def compute(self) -> Tensor:
+        """float32 ()."""
+        return self.total / self.samples
+
+
 class FineTuner(LightningModule):
     """ResNet50 for `classes` classes; batches are (float (n, 3, h, w), int64 (n,)), or, as
     features.py makes them, (float (n, 2048), int64 (n,)) for the head alone.
@@ -34,12 +59,13 @@ class FineTuner(LightningModule):
         model: ModelParameters,
         learning_rate: float,
         fused: bool = False,
+        norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
         self.fused = fused
-        self.network = build(classes, seed)
+        self.network = build(classes, seed, norm_layer)
         self.origin = weights.load(self.network, model)
         self.network.to(memory_format=_memory_format(model.channels_last))
         if self.frozen:
@@ -51,6 +77,7 @@ class FineTuner(LightningModule):
         accuracy = MetricCollection(_accuracies(classes))
         self.val_accuracy = accuracy.clone(prefix="val/")
         self.test_accuracy = accuracy.clone(prefix="test/")
+        self.val_loss, self.test_loss = MeanLoss(), MeanLoss()
 
     @property
     def backbone(self) -> nn.Sequential:
@@ -83,11 +110,11 @@ class FineTuner(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log val/loss, val/accuracy and val/top5."""
-        self._evaluate(batch, "val", self.val_accuracy)
+        self._evaluate(batch, "val", self.val_accuracy, self.val_loss)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Log test/loss, test/accuracy and test/top5; the logits, float32 (n, classes)."""
-        return self._evaluate(batch, "test", self.test_accuracy)
+        return self._evaluate(batch, "test", self.test_accuracy, self.test_loss)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Class probabilities (n, classes)."""
@@ -100,13 +127,13 @@ class FineTuner(LightningModule):
         return torch.optim.Adam(trained, lr=self.learning_rate, fused=fused)
 
     def _evaluate(
-        self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection
+        self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection, mean: MeanLoss
     ) -> Tensor:
         images, labels = batch
         logits: Tensor = self(images).float()
-        loss = nn.functional.cross_entropy(logits, labels)
+        mean.update(nn.functional.cross_entropy(logits, labels), len(labels))
         accuracy.update(logits, labels)
-        self.log(f"{split}/loss", loss, batch_size=len(labels), sync_dist=True)
+        self.log(f"{split}/loss", mean, batch_size=len(labels))
         self.log_dict(accuracy, batch_size=len(labels))
         return logits
 
@@ -132,11 +159,11 @@ def check_batches(samples: int, batch_size: int, image_size: int) -> None:
         )
 
 
-def build(classes: int, seed: int) -> ResNet:
+def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
     """ResNet50 with a head for `classes` classes, drawn from `seed`; float32 on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return resnet50(weights=None, num_classes=classes)
+        return resnet50(weights=None, num_classes=classes, norm_layer=norm_layer)
 
 
 def _memory_format(channels_last: bool) -> torch.memory_format:

@@ -11,15 +11,13 @@ from pathlib import Path
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import CONTROL, OWN, Results, write_result
-from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
-from benchmark.machine.lock import measuring_lock
 from benchmark.training import scratch
 from benchmark.training.callbacks import StopAfterSteps
 from benchmark.training.control import from_scratch, read_training
 from benchmark.training.fit import Run
 from benchmark.training.schema import Replay, Training
-from benchmark.training.train import exact, gather_inputs
+from benchmark.training.train import exact, gather_inputs, joined
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -38,12 +36,14 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         )
     steps = before.digests.first_steps.steps
     title = f"{accelerator.label}{results.kind} replay"
-    with measuring_lock():
+    with joined(accelerator.name, parameters.trainer):
         scratch.forget(results.scratch)
-        repeated = _repeat(accelerator, parameters, steps, title)
-    found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
-    write_result(results.replay, found)
-    print(f"{title}: {found}", flush=True)
+        repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
+        repeated.fit()
+    if repeated.trainer.is_global_zero:
+        found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
+        write_result(results.replay, found)
+        print(f"{title}: {found}", flush=True)
 
 
 def compare(
@@ -92,13 +92,6 @@ def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
     if training == CONTROL:
         return from_scratch(parameters, read_training(Results(name).own).epochs)
     return parameters.of_training(training)
-
-
-def _repeat(accelerator: Accelerator, parameters: Parameters, steps: int, title: str) -> Run:
-    accelerators.prepare(accelerator.name)
-    repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
-    repeated.fit()
-    return repeated
 
 
 def _tensors(path: Path) -> dict[str, list[str]]:

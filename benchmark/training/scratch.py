@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_bytes, write_text
+from benchmark.machine.ranks import number, told
 
 SCRATCH = Path(".checkpoints")
 DONE = "done"
@@ -88,12 +89,13 @@ class SealedCheckpoints(_WrappingCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The content of a whole file, on the CPU; nothing but tensors and plain values.
+        """The content of a whole file, on the CPU; nothing but tensors and plain values. The first
+        rank reads it: other machines may have none.
 
         Raises:
             UserError: it is damaged, or holds what could run code.
         """
-        content = Path(path).read_bytes()
+        content = told(Path(path).read_bytes() if number() == 0 else b"")
         try:
             unsealed = io.BytesIO(_unsealed(content))
             found: dict[str, Any] = torch.load(unsealed, map_location="cpu", weights_only=True)

@@ -1,6 +1,8 @@
 """The training stage: fine-tune and test on one accelerator, and write what came of it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 
 from safetensors.torch import save
@@ -8,7 +10,7 @@ from safetensors.torch import save
 from benchmark.common import code, digests
 from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory, write_bytes, write_csv, write_json
-from benchmark.common.parameters import Parameters, TrainParameters
+from benchmark.common.parameters import Parameters, TrainerParameters, TrainParameters
 from benchmark.common.results import (
     DATASET,
     EPOCH_HEADER,
@@ -23,7 +25,7 @@ from benchmark.common.results import (
 )
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
-from benchmark.machine import accelerators, precision
+from benchmark.machine import accelerators, precision, ranks
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.schema import ENVIRONMENT
@@ -31,7 +33,7 @@ from benchmark.training import weights
 from benchmark.training.fit import Run
 from benchmark.training.model import check_batches
 from benchmark.training.schema import Digests, FirstSteps, Inputs, Metrics, Timing, Training
-from benchmark.training.scratch import scratch
+from benchmark.training.scratch import SCRATCH, scratch
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -51,17 +53,49 @@ def fit_and_test(
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
     check(accelerator.name, parameters.train)
-    data, images = parameters.data, scan(Path(parameters.data.root)).splits["train"].labels
-    check_samples(len(images), data.batch_size)
-    if not parameters.model.freeze_backbone:
-        check_batches(len(images), data.batch_size, data.image_size)
-    accelerators.prepare(accelerator.name)
-    kept = scratch(results.scratch, scratch_key(inputs), results.result)
-    with kept as directory, measuring_lock():
-        title = f"{accelerator.label}{results.kind}"
-        logger = parameters.train.logger
-        run = Run(accelerator, parameters, directory, title=title, logger=logger)
-        _write(run.execute(), inputs, results)
+    accelerators.check_devices(accelerator.name, parameters.trainer.devices)
+    check_splits(parameters)
+    title, logger = f"{accelerator.label}{results.kind}", parameters.train.logger
+    with joined(accelerator.name, parameters.trainer), _kept(results, inputs) as directory:
+        run = Run(accelerator, parameters, directory, title=title, logger=logger).execute()
+        if ranks.number() == 0:
+            _write(run, inputs, results)
+
+
+@contextmanager
+def joined(name: str, trainer: TrainerParameters) -> Iterator[None]:
+    """Within it, this process may compute on `name`, in the group of those that train with it, and
+    nobody else measures on their machines.
+
+    Raises:
+        UserError: as `accelerators.prepare` and `ranks.joined`.
+    """
+    with ranks.joined(name, trainer.processes):
+        accelerators.prepare(name)
+        with ranks.once_a_machine(measuring_lock()):
+            yield
+
+
+@contextmanager
+def _kept(results: TrainingResults, inputs: Inputs) -> Iterator[Path]:
+    """The first rank's directory for checkpoints."""
+    _require_alike(inputs)
+    if ranks.number():
+        yield ranks.told(SCRATCH)
+    else:
+        with scratch(results.scratch, scratch_key(inputs), results.result) as directory:
+            yield ranks.told(directory)
+
+
+def _require_alike(inputs: Inputs) -> None:
+    """Other machines may have other images, weights or code."""
+    first, *others = (each.model_dump(exclude={"environment"}) for each in ranks.of_all(inputs))
+    for rank, other in enumerate(others, start=1):
+        if different := [key for key in first if first[key] != other[key]]:
+            raise UserError(
+                f"Rank {rank} has other {' and '.join(different)} than rank 0.",
+                "Bring both machines to the same commit, params.yaml, images and weights.",
+            )
 
 
 def check(name: str, train: TrainParameters) -> None:
@@ -78,24 +112,53 @@ def check(name: str, train: TrainParameters) -> None:
         )
 
 
-def check_samples(samples: int, batch_size: int) -> None:
+def check_splits(parameters: Parameters) -> None:
+    """Refuse splits that give a device too little.
+
+    Raises:
+        UserError: as `check_samples` and `check_batches`, or an evaluation has fewer images than
+            there are devices.
+    """
+    data, devices = parameters.data, parameters.trainer.processes
+    together = devices if parameters.trainer.sync_batchnorm else 1
+    splits = scan(Path(data.root)).splits
+    images = len(splits["train"].labels)
+    check_samples(images, data.batch_size, devices)
+    if not parameters.model.freeze_backbone:
+        of_each = ceil(images / devices)
+        check_batches(of_each * together, data.batch_size * together, data.image_size)
+    for split in ("val", "test"):
+        if len(splits[split].labels) < devices:
+            raise UserError(
+                f"{data.root}/{split} has fewer images than there are devices, {devices}.",
+                "Train on fewer.",
+            )
+
+
+def check_samples(samples: int, batch_size: int, devices: int = 1) -> None:
     """Refuse what would train with smaller batches than it was asked to.
 
     Raises:
-        UserError: there are fewer training samples than a batch holds.
+        UserError: there are fewer training samples than the devices' batches hold.
     """
-    if samples < batch_size:
+    if samples < batch_size * devices:
+        of_each = f" on each of {devices} devices" if devices > 1 else ""
         raise UserError(
-            f"data.batch_size = {batch_size}: there are {samples} training images.", "Lower it."
+            f"data.batch_size = {batch_size}{of_each}: there are {samples} training images.",
+            "Lower it.",
         )
 
 
 def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
     """Digest the inputs of a `stage` on `name`; the stages before it must have run. Weights count
-    by their content: the name of their file changes nothing."""
+    by their content: the name of their file changes nothing. Batches count as what all devices see
+    together at a step."""
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     del relevant["model"]["weights"], relevant["train"]["logger"]
-    data = parameters.data.model_dump(include={"image_size", "batch_size"})
+    if parameters.trainer.processes > 1 and not parameters.trainer.sync_batchnorm:
+        relevant["batch_norm"] = f"of each of {parameters.trainer.processes} devices"
+    size, devices = parameters.data.image_size, parameters.trainer.processes
+    data = {"image_size": size, "batch_size": parameters.data.batch_size * devices}
     environment = read_result(Results(name).environment, ENVIRONMENT)
     return Inputs(
         parameters=digests.of_json([relevant, data]),
@@ -137,7 +200,7 @@ def _result(run: Run, inputs: Inputs, learned: str) -> Training:
     best = min(epochs, key=lambda row: row[2])
     return Training(
         accelerator=run.accelerator.label,
-        device=run.accelerator.device,
+        device=_device(run),
         test=_metrics(run.test, "test/"),
         val=_metrics(dict(zip(("loss", "accuracy", "top5"), best[2:], strict=True))),
         epochs=len(epochs),
@@ -146,6 +209,17 @@ def _result(run: Run, inputs: Inputs, learned: str) -> Training:
         classes=len(run.data.classes),
         digests=_digests(run, learned),
         inputs=inputs,
+    )
+
+
+def _device(run: Run) -> str:
+    """With its number if there are several, and what that means for the figures beside it."""
+    trainer = run.parameters.trainer
+    if trainer.processes == 1:
+        return run.accelerator.device
+    batch_norm = "synchronised" if trainer.sync_batchnorm else "of each device"
+    return (
+        f"{trainer.processes} x {run.accelerator.device} (batch norm {batch_norm}; speed is of one)"
     )
 
 

@@ -19,15 +19,23 @@ def test_every_sample_once_per_epoch(length: int, epoch: int) -> None:
     assert sorted(index for _, index in keys) == list(range(length))
 
 
-@given(st.integers(1, 40), st.integers(2, 4), st.booleans())
-def test_ranks_together_see_what_one_process_sees(length: int, ranks: int, shuffle: bool) -> None:
+@given(st.integers(1, 40), st.integers(2, 4))
+def test_ranks_together_see_what_one_process_sees(length: int, ranks: int) -> None:
     """Position k of the single order is position k // ranks of rank k % ranks."""
-    single = list(sampler(length, shuffle=shuffle))
-    dealt = [list(sampler(length, rank=r, ranks=ranks, shuffle=shuffle)) for r in range(ranks)]
+    single = list(sampler(length))
+    dealt = [list(sampler(length, rank=r, ranks=ranks)) for r in range(ranks)]
     assert {len(share) for share in dealt} == {-(-length // ranks)}
     together = [key for row in zip(*dealt, strict=True) for key in row]
     assert together[:length] == single
     assert together[length:] == (single * ranks)[: len(together) - length]
+
+
+@given(st.integers(1, 40), st.integers(2, 4))
+def test_ranks_evaluate_each_sample_once(length: int, ranks: int) -> None:
+    samplers = [sampler(length, rank=r, ranks=ranks, shuffle=False) for r in range(ranks)]
+    for rank, one in enumerate(samplers):
+        assert [index for _, index in one] == list(range(rank, length, ranks))
+        assert len(one) == len(list(one))
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -7,10 +7,11 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import ACCELERATORS
+from benchmark.common.parameters import ACCELERATORS, TrainerParameters
 from benchmark.machine import accelerators
 from benchmark.machine import tpu as tpus
 from benchmark.machine.accelerators import Accelerator, find, synchronise
+from tests.conftest import launch
 
 
 def test_the_cpu_is_always_here_and_named() -> None:
@@ -185,6 +186,45 @@ def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
         (environment,) = arguments.pop("plugins")
         assert isinstance(environment, LightningEnvironment)
         assert arguments == {"accelerator": name, "devices": 1, "precision": "32-true"}
+
+
+SEVERAL = TrainerParameters(devices=4, num_nodes=2, strategy="auto", sync_batchnorm=True)
+
+
+@pytest.mark.parametrize(("launcher", "kind"), [("slurm", "SLURM"), ("torchrun", "TorchElastic")])
+def test_lightning_is_told_of_several_devices_and_of_what_started_them(
+    monkeypatch, launcher: str, kind: str
+) -> None:
+    """On a CPU the synchronised batch norm is ours, which Lightning need not know."""
+    launch(launcher, monkeypatch)
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    for name in ("cpu", "gpu"):
+        arguments = accelerators.trainer_arguments(name, "32-true", SEVERAL)
+        (environment,) = arguments.pop("plugins")
+        assert type(environment).__name__ == f"{kind}Environment"
+        assert arguments == {
+            "accelerator": name, "devices": 4, "num_nodes": 2, "strategy": "ddp",
+            "sync_batchnorm": name == "gpu", "precision": "32-true",
+        }  # fmt: skip
+
+
+def test_a_job_that_lightning_refuses_is_refused_in_one_line(monkeypatch) -> None:
+    launch("slurm", monkeypatch)
+    with pytest.raises(UserError, match=r"^SLURM: .*ntasks-per-node=2"):
+        accelerators.trainer_arguments("cpu", "32-true", SEVERAL)
+
+
+@pytest.mark.parametrize(("name", "most"), [("gpu", 2), ("tpu", 1), ("xla", 1)])
+def test_more_devices_than_there_are_are_refused(monkeypatch, name: str, most: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    accelerators.check_devices(name, most)
+    with pytest.raises(UserError, match=rf"trainer\.devices = {most + 1}: .* can use {most} here"):
+        accelerators.check_devices(name, most + 1)
+
+
+def test_a_cpu_has_as_many_processes_as_are_asked_for() -> None:
+    accelerators.check_devices("cpu", 1000)
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "1"])

@@ -8,7 +8,7 @@ from torchvision.models import resnet50
 from benchmark.common import digests
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ModelParameters
-from benchmark.training.model import FineTuner, build, check_batches
+from benchmark.training.model import FineTuner, MeanLoss, build, check_batches
 
 PLAIN = {"weights": "random", "freeze_backbone": False, "channels_last": False, "compile": False}
 RANDOM = ModelParameters(**PLAIN)
@@ -145,3 +145,12 @@ def test_the_backbone_is_everything_but_the_head() -> None:
     names = {id(parameter): name for name, parameter in model.network.named_parameters()}
     inside = {names[id(parameter)] for parameter in model.backbone.parameters()}
     assert set(names.values()) - inside == {"fc.weight", "fc.bias"}
+
+
+def test_a_mean_loss_is_of_the_samples_and_lets_through_what_is_no_number() -> None:
+    mean = MeanLoss()
+    mean.update(torch.tensor(1.0), 8)
+    mean.update(torch.tensor(10.0), 1)
+    assert mean.compute() == 2
+    mean.update(torch.tensor(float("nan")), 1)
+    assert mean.compute().isnan()

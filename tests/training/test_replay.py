@@ -107,12 +107,13 @@ def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> N
 
 def test_a_replay_writes_no_checkpoint(parameters: Parameters, monkeypatch) -> None:
     """Of ResNet50 each has 269 MB, and the temporary directory is often memory."""
+    train.run(find("cpu"), parameters)
     written: list[Path] = []
     monkeypatch.setattr(
         "pytorch_lightning.Trainer.save_checkpoint",
         lambda trainer, path, *_: written.append(Path(path).write_bytes(b"") or Path(path)),
     )
-    replay._repeat(find("cpu"), parameters, 10, "")
+    replay.run(find("cpu"), parameters)
     assert written == []
 
 

@@ -1,0 +1,248 @@
+"""Trainings on several devices: ranks on a CPU, with a small network in ResNet50's place."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from benchmark.common.results import Results, read_result, write_result
+from benchmark.training.schema import TRAINING, Training
+from tests import REPOSITORY, made_results
+from tests.conftest import small_content, write_images
+
+pytestmark = pytest.mark.slow
+OWN = Results("cpu").own
+BATCH = 8
+"""Samples of a step, on all ranks together."""
+Trained = Callable[..., Path]
+"""Of a number of ranks and of parameters' sections, the directory of a training."""
+
+
+class Ranks:
+    """A process that starts ranks."""
+
+    def __init__(self) -> None:
+        folders = map(str, (REPOSITORY, REPOSITORY / "conformance"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.training.rank_process"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        )  # fmt: skip
+
+    def run(
+        self, directories: Sequence[Path], stage: str = "train", per_node: bool = True
+    ) -> list[int]:
+        """The exit statuses of a stage's ranks, each in its directory; equal ones are of one
+        machine."""
+        assert self._process.stdin
+        assert self._process.stdout
+        places = [str(directory) for directory in directories]
+        request = {
+            "directories": places, "port": free_port(), "stage": stage, "per_node": per_node,
+        }  # fmt: skip
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        statuses: list[int] = json.loads(self._process.stdout.readline())
+        return statuses
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator[Ranks]:
+    started = Ranks()
+    yield started
+    started.end()
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:
+    """A directory for a training on `ranks` ranks: 36 images of which the last step has 4, and
+    9 in each evaluation."""
+    content = small_content()
+    content["data"]["batch_size"] = BATCH // ranks
+    content["train"] |= {"max_epochs": 2}
+    content["trainer"] |= {"devices": ranks, "sync_batchnorm": True}
+    for name, values in sections.items():
+        content[name] |= values
+    write_images(root / "data", 3, {"train": 12, "val": 3, "test": 3})
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    write_result(root / "reports/dataset.json", made_results.DATASET)
+    write_result(root / Results("cpu").environment, made_results.environment("cpu"))
+    return root
+
+
+def training(root: Path) -> Training:
+    found = read_result(root / OWN.result, TRAINING)
+    assert isinstance(found, Training)
+    return found
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def losses(root: Path) -> list[float]:
+    return [float(row[-1]) for row in table(root / OWN.steps)]
+
+
+def log(root: Path) -> str:
+    return "".join(path.read_text() for path in sorted(root.glob("rank.*.log")))
+
+
+@pytest.fixture(scope="module")
+def trained(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Each training is run once."""
+    known: dict[str, Path] = {}
+
+    def once(number: int, **sections: dict[str, Any]) -> Path:
+        key = f"{number} {sections}"
+        if key not in known:
+            known[key] = make(tmp_path_factory.mktemp("ranks"), number, **sections)
+            assert ranks.run([known[key]] * number) == [0] * number, log(known[key])
+        return known[key]
+
+    return once
+
+
+WORKLOADS = {
+    "whole": {},
+    "unfrozen": {"train": {"max_epochs": 3, "unfreeze_epoch": 1}},
+    "frozen": {"model": {"freeze_backbone": True}},
+}
+
+
+@pytest.mark.parametrize(
+    ("workload", "number"), [("whole", 2), ("whole", 4), ("unfrozen", 2), ("frozen", 2)]
+)
+def test_ranks_train_as_one_process_does_with_their_batches_together(
+    trained: Trained, workload: str, number: int
+) -> None:
+    """Bit for bit what was shown, and up to the order of sums what was computed."""
+    one, several = (trained(n, **WORKLOADS[workload]) for n in (1, number))
+    left, right = training(one), training(several)
+    for name in ("initial_weights", "order", "order_by_epoch", "pixels"):
+        assert getattr(left.digests, name) == getattr(right.digests, name), name
+    assert left.inputs == right.inputs
+    assert losses(several) == pytest.approx(losses(one), rel=1e-5)
+    assert losses(several)[0] == pytest.approx(losses(one)[0], rel=2e-7)
+    assert right.test.loss == pytest.approx(left.test.loss, rel=1e-4)
+    assert right.test.accuracy == left.test.accuracy
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_each_test_image_counts_once(trained: Trained, number: int) -> None:
+    """9 images are no multiple of the ranks."""
+    rows, others = (table(trained(n) / OWN.predictions) for n in (1, number))
+    assert len(rows) == 9
+    assert [row[:3] for row in others] == [row[:3] for row in rows]
+    found = sum(row[1] == row[2] for row in others) / 9
+    assert training(trained(number)).test.accuracy == pytest.approx(found, abs=1e-6)
+
+
+def test_batch_norm_of_each_device_is_another_training_and_says_so(trained: Trained) -> None:
+    shared, own = trained(2), trained(2, trainer={"sync_batchnorm": False, "devices": 2})
+    left, right = training(shared), training(own)
+    assert right.digests.order == left.digests.order
+    assert abs(losses(own)[0] / losses(shared)[0] - 1) > 1e-4
+    assert right.inputs.parameters != left.inputs.parameters
+    assert left.device.startswith("2 x ")
+    assert left.device.endswith("(batch norm synchronised; speed is of one)")
+    assert right.device.endswith("(batch norm of each device; speed is of one)")
+
+
+def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, trained: Trained) -> None:
+    root = trained(2)
+    assert ranks.run([root] * 2, "replay") == [0, 0], log(root)
+    assert json.loads((root / OWN.replay).read_text())["bitwise"]
+
+
+def kill(launcher: int, rank: int) -> None:
+    """A rank, by SIGKILL."""
+    for child in psutil.Process(launcher).children():
+        if child.environ().get("RANK") == str(rank):
+            child.kill()
+
+
+def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
+    ranks: Ranks, trained: Trained, tmp_path: Path
+) -> None:
+    """As the stage itself starts its ranks. The repetition has the backbone trained from its first
+    step on."""
+    root = make(tmp_path, 2, **WORKLOADS["unfrozen"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.small", "train", "cpu"], cwd=root, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert process.stdout
+    assert next(line for line in process.stdout if "epoch 2/3" in line)
+    kill(process.pid, 1)
+    _, said = process.communicate(timeout=60)
+    assert said == "error: Rank 1: ended by SIGKILL. Repeat it: it goes on after a whole epoch.\n"
+    assert process.returncode == 1
+    assert ranks.run([root] * 2) == [0, 0], log(root)
+    assert "cpu: resuming after an interruption" in log(root)
+    assert training(root) == training(trained(2, **WORKLOADS["unfrozen"]))
+
+
+def hooks(root: Path, rank: int) -> list[str]:
+    calls = json.loads((root / f"calls.{rank}.json").read_text())
+    return [name for name, *_ in calls if name in ("prepare_data", "setup")]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared directory", "two directories"])
+@pytest.mark.parametrize("per_node", [True, False], ids=["each node", "first node"])
+def test_two_machines_prepare_once_each_or_once_together(
+    ranks: Ranks, tmp_path: Path, shared: bool, per_node: bool
+) -> None:
+    """A fit and a test: each sets up once more, and so does prepare_data."""
+    nodes = {"devices": 1, "num_nodes": 2}
+    first, last = make(tmp_path / "one", 2, trainer=nodes), tmp_path / "two"
+    if shared:
+        last.symlink_to(first)
+    else:
+        make(last, 2, trainer=nodes)
+    statuses = ranks.run([first, last], per_node=per_node)
+    if not shared and not per_node:
+        assert statuses != [0, 0]
+        assert "prepare() has not run on this node" in log(last)
+        return
+    assert statuses == [0, 0], log(first) + log(last)
+    assert hooks(first, 0) == ["prepare_data", "setup"] * 2
+    assert hooks(last, 1) == [*["prepare_data"] * per_node, "setup"] * 2
+    assert len(list(first.glob(".cache/*/pixels.npy"))) == 1
+    assert (last / OWN.result).exists() == shared
+
+
+def test_other_images_on_one_machine_are_refused(ranks: Ranks, tmp_path: Path) -> None:
+    roots = [make(tmp_path / n, 2, trainer={"devices": 1, "num_nodes": 2}) for n in ("a", "b")]
+    other = made_results.DATASET.model_copy(update={"md5": "0" * 32})
+    write_result(roots[1] / "reports/dataset.json", other)
+    assert ranks.run(roots) == [1, 1]
+    error = json.loads((roots[0] / "error.0.json").read_text())["message"]["message"]
+    assert "Rank 1 has other dataset than rank 0." in error
+
+
+def test_another_number_of_processes_than_was_asked_for_is_refused(
+    ranks: Ranks, tmp_path: Path
+) -> None:
+    root = make(tmp_path, 2, trainer={"devices": 4})
+    assert ranks.run([root] * 2) == [1, 1]
+    assert "has started 2 processes" in (root / "error.0.json").read_text()

@@ -72,6 +72,10 @@ ELSEWHERE = {
     "pytest --pyargs datamodule_conformance --datamodule my.module:MyDataModule": STRANGERS,
     "pip install ./conformance": INDEX,
     "uv pip install --python .venv libtpu==0.0.21": INDEX,
+    ".venv/bin/dvc repro replay@gpu-own": PIPELINE,
+    ".venv/bin/python -m benchmark environment gpu": "a part of the pipeline",
+    ".venv/bin/torchrun --nnodes 2 --nproc-per-node 8 --node-rank NUMBER --master-addr "
+    "FIRST_MACHINE -m benchmark train gpu": "needs two machines: tests/training/test_ranks.py",
     "dvc exp run -S ...": "what a target of the Makefile does, in words",
 }
 """Where the others run, or why they do not."""

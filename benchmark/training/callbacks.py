@@ -60,16 +60,6 @@ class ResumableEarlyStopping(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
-class SharedBuffers(Callback):
-    """Before a validation all ranks have the buffers of the first, which a checkpoint keeps: batch
-    norm that is each rank's own has seen other samples on each."""
-
-    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """DistributedDataParallel does this before each training step alone."""
-        for buffer in module.buffers():
-            torch.distributed.broadcast(buffer, 0)
-
-
 class XLAGraphs(Callback):
     """Ends the XLA graph at each evaluation batch: Lightning does so for training steps only,
     and all of a validation would pile up in the next step's graph."""

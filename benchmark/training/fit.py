@@ -23,7 +23,6 @@ from benchmark.training.batch_norm import HostSyncBatchNorm2d
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
-    SharedBuffers,
     XLAGraphs,
 )
 from benchmark.training.failure import explain_failures
@@ -180,8 +179,6 @@ class Run:
             extras.append(
                 ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
             )
-        if self.parameters.trainer.processes > 1:
-            extras.append(SharedBuffers())
         if self.accelerator.name in ("tpu", "xla"):
             extras.append(XLAGraphs(self.accelerator.name))
         return extras

@@ -13,8 +13,13 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from safetensors.torch import load_file
+from torch import nn
 
+from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, read_result, write_result
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.training.fit import fine_tuner
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY, made_results
 from tests.conftest import small_content, write_images
@@ -165,6 +170,21 @@ def test_batch_norm_of_each_device_is_another_training_and_says_so(trained: Trai
     assert left.device.startswith("2 x ")
     assert left.device.endswith("(batch norm synchronised; speed is of one)")
     assert right.device.endswith("(batch norm of each device; speed is of one)")
+
+
+def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None) -> None:
+    """Batch norm of each device has other means on each: those of rank 0 are kept, and evaluated
+    on every rank, to which DistributedDataParallel sends them with the first batch."""
+    root = trained(2, trainer={"sync_batchnorm": False, "devices": 2})
+    parameters = load_parameters(root / "params.yaml")
+    model = fine_tuner(parameters, classes=3).eval()
+    model.network.load_state_dict(load_file(root / OWN.model / "weights.safetensors"))
+    data = ImageDataModule(str(root / "data"), 32, batch_size=9, cache_dir=root / ".cache")
+    data.prepare_data()
+    data.setup("validate")
+    (images, labels) = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    loss = nn.functional.cross_entropy(model(images), labels).item()
+    assert training(root).val.loss == pytest.approx(loss, abs=2e-6)
 
 
 def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, trained: Trained) -> None:

@@ -33,6 +33,7 @@ soak: setup
 	python -m benchmark dataset
 	python -m tests.soak.reproducible
 	python -m tests.soak.kills
+	python -m tests.soak.restarts
 	python -m pytest --hypothesis-profile=soak --hypothesis-show-statistics -m fuzz
 
 lint: setup

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "make lock": INDEX,
     "make soak": LONG,
     ".venv/bin/python -m tests.soak.kills": LONG,
+    ".venv/bin/python -m tests.soak.restarts": LONG,
     "bash .ci/run": "runs these tests",
     "make experiment S='train.fused=true train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "

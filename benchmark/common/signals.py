@@ -1,14 +1,19 @@
 """What a signal ends, in one line."""
 
+import atexit
 import os
 import signal
 import sys
 import time
+from functools import partial
 from threading import Thread
 from types import FrameType
 
 RANK = "TORCHELASTIC_RUN_ID"
 """A variable that PyTorch's launcher sets for those that it starts."""
+
+AGAIN = 1.0
+"""Seconds after which an end that was lost comes again."""
 
 
 def end_on_signals() -> None:
@@ -27,7 +32,40 @@ def _end(number: int, frame: FrameType | None) -> None:
     _leave_signals()
     if RANK not in os.environ:  # its launcher says so
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
-    raise SystemExit(128 + number)
+    end = SystemExit(128 + number)
+    signal.signal(signal.SIGALRM, partial(_end_again, end, _outermost(frame)))
+    signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)  # later, SIGALRM would kill
+    sys.unraisablehook = partial(_report, end)
+    raise end
+
+
+def _end_again(
+    end: SystemExit, program: FrameType | None, number: int, frame: FrameType | None
+) -> None:
+    """Python ignores what is raised while it clears an object away: `end` was lost, and the process
+    would go on. Where it is being handled, a `with` clears away, which may take its time; where
+    `program` has been left, Python itself does."""
+    if _outermost(frame) is not program:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return
+    handled = sys.exception()
+    while handled is not None and handled is not end:
+        handled = handled.__context__
+    if handled is None:
+        raise end
+
+
+def _outermost(frame: FrameType | None) -> FrameType | None:
+    while frame and frame.f_back:
+        frame = frame.f_back
+    return frame
+
+
+def _report(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
+    """What Python has ignored, but for `end`, which comes again."""
+    if ignored.exc_value is not end:
+        sys.__unraisablehook__(ignored)
 
 
 def _outlive(parent: int) -> None:

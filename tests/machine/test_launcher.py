@@ -26,7 +26,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    others = psutil.Process().children()
     yield
+    assert [each for each in psutil.Process().children() if each not in others] == []
     for number, handler in before.items():
         signal.signal(number, handler)
     os.environ.pop("OMP_NUM_THREADS", None)
@@ -50,7 +52,6 @@ def test_what_ends_a_rank_is_said_in_its_own_words(tmp_path: Path) -> None:
 def test_a_rank_that_is_killed_ends_the_others_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^Rank 1: ended by SIGKILL\."):
         launcher.launch(["die", str(tmp_path)], TWO)
-    assert not psutil.Process().children()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -67,7 +68,6 @@ def test_a_signal_ends_all_ranks(
         launcher.launch(["wait", str(tmp_path)], TWO)
     assert ended.value.code == 128 + number
     assert capsys.readouterr().err == f"Ended by {number.name}.\n"
-    assert not psutil.Process().children()
 
 
 def test_other_machines_need_a_launcher_each() -> None:

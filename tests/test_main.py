@@ -102,8 +102,9 @@ def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Pr
     return process, children
 
 
-@pytest.mark.parametrize("stage", ["train", "throughput"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("stage", "number"), [("train", signal.SIGINT), ("throughput", signal.SIGTERM)]
+)
 def test_a_signal_ends_a_stage_in_one_line(
     workspace: Path, tmp_path: Path, stage: str, number: signal.Signals
 ) -> None:

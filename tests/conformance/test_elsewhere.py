@@ -73,6 +73,7 @@ def test_rules_run_there(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_workers_answer_under_a_long_temporary_directory(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,10 +63,10 @@ def told_to_launcher() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
         if ERROR_FILE not in os.environ:
             raise
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
         get_error_handler().record_exception(error)
         if LOST.search(str(error)):
             time.sleep(GRACE)
@@ -118,6 +118,6 @@ def _words(failure: "ProcessFailure") -> str:
 
 def _torchrun(arguments: Sequence[str], trainer: TrainerParameters) -> str:
     return (
-        f"torchrun --nnodes {trainer.num_nodes} --nproc-per-node {trainer.devices} "
+        f".venv/bin/torchrun --nnodes {trainer.num_nodes} --nproc-per-node {trainer.devices} "
         f"--node-rank NUMBER --master-addr FIRST_MACHINE -m {MODULE} {' '.join(arguments)}"
     )

@@ -218,9 +218,8 @@ def _device(run: Run) -> str:
     if trainer.processes == 1:
         return run.accelerator.device
     batch_norm = "synchronised" if trainer.sync_batchnorm else "of each device"
-    return (
-        f"{trainer.processes} x {run.accelerator.device} (batch norm {batch_norm}; speed is of one)"
-    )
+    device, _, _ = run.accelerator.device.partition(", 1 of ")
+    return f"{trainer.processes} x {device} (batch norm {batch_norm}; speed is of one)"
 
 
 def _digests(run: Run, learned: str) -> Digests:

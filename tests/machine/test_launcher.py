@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ONE_DEVICE
-from benchmark.machine import launcher
+from benchmark.machine import launcher, ranks
 from benchmark.machine.processors import cores
 
 TWO = ONE_DEVICE.model_copy(update={"devices": 2})
@@ -72,5 +72,24 @@ def test_a_signal_ends_all_ranks(
 
 def test_other_machines_need_a_launcher_each() -> None:
     nodes = TWO.model_copy(update={"num_nodes": 3})
-    with pytest.raises(UserError, match=r"torchrun --nnodes 3 --nproc-per-node 2 .* -m "):
+    with pytest.raises(UserError, match=r"/torchrun --nnodes 3 --nproc-per-node 2 .* -m "):
         launcher.launch(["train", "cpu"], nodes)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, False),
+        ({"TORCHELASTIC_RUN_ID": "1"}, True),
+        ({"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0"}, True),
+        ({"SLURM_NTASKS": "2"}, False),
+        ({"SLURM_NTASKS": "1", "SLURM_STEP_ID": "0"}, False),
+    ],
+    ids=["alone", "torchrun", "srun", "a batch script", "srun of one"],
+)
+def test_a_rank_knows_that_it_is_one(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ranks.launched() == expected

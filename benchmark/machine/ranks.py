@@ -85,6 +85,7 @@ def joined(name: str, processes: int) -> Iterator[None]:
         world_size=processes,
         device_id=device,
     )
+    _host_group()  # while all are here: one that comes later has five minutes to meet the others
     yield
     dist.barrier(_host_group())  # nobody leaves while another still speaks
     dist.destroy_process_group()

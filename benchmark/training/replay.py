@@ -11,7 +11,9 @@ from pathlib import Path
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import CONTROL, OWN, Results, write_result
+from benchmark.machine import ranks
 from benchmark.machine.accelerators import Accelerator
+from benchmark.machine.lock import measuring_lock
 from benchmark.training import scratch
 from benchmark.training.callbacks import StopAfterSteps
 from benchmark.training.control import from_scratch, read_training
@@ -36,7 +38,8 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         )
     steps = before.digests.first_steps.steps
     title = f"{accelerator.label}{results.kind} replay"
-    with joined(accelerator.name, parameters.trainer):
+    alone = ranks.once_a_machine(measuring_lock())
+    with joined(accelerator.name, parameters.trainer), alone:
         scratch.forget(results.scratch)
         repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
         repeated.fit()

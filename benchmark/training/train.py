@@ -56,7 +56,11 @@ def fit_and_test(
     accelerators.check_devices(accelerator.name, parameters.trainer.devices)
     check_splits(parameters)
     title, logger = f"{accelerator.label}{results.kind}", parameters.train.logger
-    with joined(accelerator.name, parameters.trainer), _kept(results, inputs) as directory:
+    with (
+        joined(accelerator.name, parameters.trainer),
+        _kept(results, inputs) as directory,
+        ranks.once_a_machine(measuring_lock()),
+    ):
         run = Run(accelerator, parameters, directory, title=title, logger=logger).execute()
         if ranks.number() == 0:
             _write(run, inputs, results)
@@ -64,16 +68,14 @@ def fit_and_test(
 
 @contextmanager
 def joined(name: str, trainer: TrainerParameters) -> Iterator[None]:
-    """Within it, this process may compute on `name`, in the group of those that train with it, and
-    nobody else measures on their machines.
+    """Within it, this process may compute on `name`, in the group of those that train with it.
 
     Raises:
         UserError: as `accelerators.prepare` and `ranks.joined`.
     """
     with ranks.joined(name, trainer.processes):
         accelerators.prepare(name)
-        with ranks.once_a_machine(measuring_lock()):
-            yield
+        yield
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def serve() -> None:
         print(json.dumps(run_ranks(**json.loads(line))), flush=True)
 
 
-def run_ranks(directories: Sequence[str], port: int, stage: str, per_node: bool) -> list[int]:
+def run_ranks(directories: Sequence[str], port: str, stage: str, per_node: bool) -> list[int]:
     """A stage on ranks of which each has a machine and a directory of its own, or of which all
     are of one machine if these are equal."""
     ranks = []
@@ -44,7 +44,7 @@ def run_ranks(directories: Sequence[str], port: int, stage: str, per_node: bool)
     return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
 
 
-def run(number: int, directories: Sequence[str], port: int, stage: str, per_node: bool) -> int:
+def run(number: int, directories: Sequence[str], port: str, stage: str, per_node: bool) -> int:
     """In the rank: the stage, and a file of the DataModule's calls."""
     os.chdir(directories[number])
     os.environ |= variables(number, directories, port)
@@ -66,7 +66,7 @@ def run(number: int, directories: Sequence[str], port: int, stage: str, per_node
         sys.stderr.flush()
 
 
-def variables(number: int, directories: Sequence[str], port: int) -> dict[str, str]:
+def variables(number: int, directories: Sequence[str], port: str) -> dict[str, str]:
     """What a launcher sets."""
     node = [*dict.fromkeys(directories)].index(directories[number])
     locks = Path(directories[number], f"machine.{node}")
@@ -77,7 +77,7 @@ def variables(number: int, directories: Sequence[str], port: int) -> dict[str, s
         "GROUP_RANK": str(node),
         "WORLD_SIZE": str(len(directories)),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": port,
         "TORCHELASTIC_RUN_ID": "test",
         "TORCHELASTIC_ERROR_FILE": f"error.{number}.json",
         "GLOO_SOCKET_IFNAME": "lo",

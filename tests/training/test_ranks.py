@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from benchmark.training.fit import fine_tuner
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY, made_results
 from tests.conftest import small_content, write_images
+from tests.data.test_ranks import free_port
 
 pytestmark = pytest.mark.slow
 OWN = Results("cpu").own
@@ -68,12 +68,6 @@ def ranks() -> Iterator[Ranks]:
     started = Ranks()
     yield started
     started.end()
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine import accelerators
 from benchmark.machine.lock import lock_file, opened
 from tests import PARAMETERS, made_results
+from tests.forked_python import python
 
 # The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
 # `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
@@ -264,6 +266,12 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests import small
 
     monkeypatch.setattr("benchmark.training.model.resnet50", small.resnet)
+
+
+@pytest.fixture
+def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the suite starts is forked from a process that has loaded torch."""
+    monkeypatch.setattr(sys, "executable", python())
 
 
 @pytest.fixture

@@ -29,13 +29,19 @@ def make_repository(root: Path) -> Path:
     return root
 
 
-def replace_python(root: Path, module: str) -> None:
-    """From now on the pipeline's commands are those of another module than `benchmark`."""
+def replace_python(root: Path, module: str, program: str = sys.executable) -> None:
+    """From now on the pipeline's commands are those of another module than `benchmark`, and run by
+    another program than Python itself if one is given."""
     shutil.copytree(REPOSITORY / "tests", root / "tests", ignore=shutil.ignore_patterns("golden"))
     (root / "reports/machines").mkdir(parents=True)
-    (root / ".venv").unlink()
-    stand_in = root / ".venv/bin/python"
-    stand_in.parent.mkdir(parents=True)
-    script = f'#!/bin/sh\nshift 2\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n'
-    stand_in.write_text(script)
-    stand_in.chmod(0o755)
+    write_python(root, f'shift 2\nexec {shlex.quote(program)} -m {module} "$@"\n')
+
+
+def write_python(root: Path, script: str) -> None:
+    """From now on the pipeline's Python is a script of the shell."""
+    own = root / ".venv"
+    own.unlink() if own.is_symlink() else shutil.rmtree(own)
+    program = own / "bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)

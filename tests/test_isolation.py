@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import REPOSITORY
 from tests.conftest import SHORT, short_directory
+from tests.forked_python import python
 
 SETTINGS = """[commit]
     gpgSign = true
@@ -68,7 +68,7 @@ def hook_environment(decoy: Path, home: Path) -> dict[str, str]:
 def test_from_a_hook_the_tests_leave_its_repository_alone(decoy: Path, home: Path) -> None:
     """Those that make commits, with the settings of a user who signs them."""
     before = content(decoy)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [python(), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "tests/report/test_gate.py", "-k", "revision or commits"],
         cwd=REPOSITORY, env=hook_environment(decoy, home), capture_output=True, text=True,

@@ -13,6 +13,7 @@ import yaml
 from benchmark.command_line import main
 from benchmark.machine import accelerators
 from tests import REPOSITORY
+from tests.forked_python import python
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -79,7 +80,7 @@ def test_a_fused_optimizer_is_refused_where_there_is_none(
 def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:
     (workspace / "data/train/class 0/002.png").write_bytes(b"no image")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "tests.small", "train", "cpu"]
+    command = [python(), "-m", "tests.small", "train", "cpu"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [

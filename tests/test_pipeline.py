@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,8 @@ from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
 from tests import PARAMETERS, REPOSITORY
-from tests.repository import make_repository, replace_python
+from tests.forked_python import python
+from tests.repository import make_repository, replace_python, write_python
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 BUNDLED = {
@@ -209,14 +211,16 @@ def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     decoy.chmod(0o755)
     path = os.pathsep.join([str(decoy.parent), "/usr/bin", "/bin"])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = [python(), "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository with this pipeline over a small dataset of its own."""
-    return make_repository(tmp_path_factory.mktemp("pipeline") / "template")
+    root = make_repository(tmp_path_factory.mktemp("pipeline") / "template")
+    write_python(root, f'exec {shlex.quote(python())} "$@"\n')
+    return root
 
 
 @pytest.fixture
@@ -360,7 +364,7 @@ def rerun(
 ) -> Callable[[], set[str]]:
     """Runs the pipeline with stand-ins for the stages that compute; those that ran."""
     set_parameters(repository, accelerators=["cpu"], seeds=[8], controls=["cpu"])
-    replace_python(repository, "tests.stand_in")
+    replace_python(repository, "tests.stand_in", python())
     monkeypatch.setenv("PYTHONPATH", str(repository))
     monkeypatch.chdir(repository)
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from benchmark.common import sockets
 from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
 from tests import REPOSITORY
+from tests.forked_python import python
 
 LISTEN = "; from multiprocessing.connection import Listener; Listener(family='AF_UNIX').close()"
 
@@ -23,10 +23,10 @@ def long_directory(tmp_path: Path) -> Path:
     return directory
 
 
-def python(code: str, tmpdir: Path) -> "subprocess.CompletedProcess[str]":
+def run(code: str, tmpdir: Path) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"TMPDIR": str(tmpdir), "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmpdir
+        [python(), "-c", code], env=environment, capture_output=True, text=True, cwd=tmpdir
     )
 
 
@@ -37,7 +37,7 @@ def python(code: str, tmpdir: Path) -> "subprocess.CompletedProcess[str]":
     ],
 )
 def test_each_process_of_the_suite_makes_room(long_directory: Path, code: str) -> None:
-    done = python(code + LISTEN, long_directory)
+    done = run(code + LISTEN, long_directory)
     assert done.returncode == 0, done.stderr
 
 
@@ -46,7 +46,7 @@ def test_other_temporary_files_stay_where_the_user_wants_them(long_directory: Pa
         "from benchmark.common.sockets import make_room_for_sockets as make; make(); "
         "import tempfile; print(tempfile.gettempdir())"
     )
-    assert python(code, long_directory).stdout.strip() == str(long_directory)
+    assert run(code, long_directory).stdout.strip() == str(long_directory)
 
 
 def test_without_a_shorter_directory_one_line_says_what_to_do(

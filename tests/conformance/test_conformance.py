@@ -12,6 +12,7 @@ from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
 from tests.conftest import LAUNCHERS, launch
+from tests.forked_python import python
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
@@ -180,7 +181,7 @@ def test_this_projects_datamodule_keeps_every_rule(images: Path, tmp_path: Path)
     options = [option for text in arguments for option in ("--datamodule-arg", text)]
     program = Path(sys.executable).parent / "pytest"
     done = subprocess.run(
-        [program, "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
+        [python(), program, "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
          "--datamodule", "benchmark.data.datamodule:ImageDataModule", *options],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
     )  # fmt: skip

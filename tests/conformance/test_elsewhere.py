@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import REPOSITORY
+from tests.forked_python import python
 
 KIT = REPOSITORY / "conformance"
 DISTRIBUTIONS = {
@@ -46,13 +47,13 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
     return subprocess.run(
-        [*command, "-p", "no:cacheprovider"], cwd=project, env=environment, capture_output=True,
-        text=True, timeout=120,
+        [python(), *command, "-p", "no:cacheprovider"], cwd=project, env=environment,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
 PYTEST = (str(Path(sys.executable).parent / "pytest"),)
-MODULE = (sys.executable, "-m", "pytest")
+MODULE = ("-m", "pytest")
 
 
 @pytest.mark.parametrize("program", [PYTEST, MODULE], ids=["pytest", "python -m pytest"])

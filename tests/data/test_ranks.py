@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from tests import REPOSITORY
 from tests.conftest import write_images
 from tests.data import ranks
+from tests.forked_python import python
 
 TIMEOUT = 300
 """Seconds after which a fit counts as hanging."""
@@ -38,7 +38,7 @@ def read(root: Path, name: str) -> list[dict[str, Any]]:
 
 def launch(root: Path, options: dict[str, Any], **variables: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "tests.data.ranks", str(root), json.dumps(options)]
+    command = [python(), "-m", "tests.data.ranks", str(root), json.dumps(options)]
     return subprocess.Popen(
         command, env=environment | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,

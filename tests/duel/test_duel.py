@@ -153,6 +153,7 @@ def test_a_revision_is_no_option_of_git(tmp_path: Path, monkeypatch, name: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
     (tmp_path / "benchmark").mkdir()
     (tmp_path / "benchmark/__init__.py").touch()
@@ -164,6 +165,7 @@ def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from benchmark.machine import lock
 from benchmark.machine.lock import measuring_lock
 from tests import REPOSITORY
 from tests.conftest import is_held
+from tests.forked_python import python
 
 
 def hold(ready: Any, done: Any) -> None:
@@ -159,7 +160,7 @@ def test_tests_beside_a_measurement_say_that_they_disturb_it(
     measured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", str(tmp_path))
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:xdist", __file__]
+    command = [python(), "-m", "pytest", "--collect-only", "-p", "no:xdist", __file__]
     with measuring_lock() if measured else nullcontext():
         done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout

@@ -1,6 +1,5 @@
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from benchmark.machine import accelerators, processors
 from benchmark.machine.processors import OtherLoad, cores
 from tests import REPOSITORY
+from tests.forked_python import python
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_what_loader_processes_do_is_our_own(method: str) -> None:
     """Under `forkserver`, the default of Python 3.14, they are children of a child, which nobody
     waits for: one that still runs and one that has ended."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", PROGRAM, method]
+    command = [python(), "-c", PROGRAM, method]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert float(done.stdout) > 1.5, done.stderr
 

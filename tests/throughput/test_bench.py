@@ -12,6 +12,7 @@ import pytest
 
 from tests import REPOSITORY
 from tests.conftest import make_workspace, small_content
+from tests.forked_python import python
 
 pytestmark = pytest.mark.slow
 TESTS = REPOSITORY / "tests/throughput"
@@ -23,7 +24,7 @@ def run_pytest(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # A pytest of its own, also where this one is one of several: pytest-benchmark asks xdist.
     outer = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *place, *arguments],
+        [python(), "-m", "pytest", *place, *arguments],
         cwd=root, capture_output=True, text=True,
         env=outer | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip

@@ -2,7 +2,6 @@ import errno
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +23,7 @@ from benchmark.throughput.schema import (
     Place,
     Profile,
 )
+from tests.forked_python import python
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -135,7 +135,7 @@ print(child, flush=True)
 threading.Thread(target=end_with_parent, args=[0], daemon=True).start()
 signal.pause()
 """
-    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    command, pipe = [python(), "-c", program], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=0) as process:
         assert process.stdin
         assert process.stdout

@@ -134,6 +134,7 @@ def test_what_compiles_in_each_block_alone_is_a_result_too(change, workspace, mo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
     monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))
     monkeypatch.setattr(pair, "BLOCKS", 2)

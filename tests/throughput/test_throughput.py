@@ -29,7 +29,7 @@ def quiet(monkeypatch) -> None:
 
 
 @pytest.fixture
-def small_process(monkeypatch) -> None:
+def small_process(monkeypatch, forked_processes) -> None:
     """Measuring processes with the small network."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")

@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmark.common.parameters import Parameters
 from tests import REPOSITORY
+from tests.forked_python import python
 
 WORKER = Path(__file__).with_name("small_worker.py")
 
@@ -18,7 +18,7 @@ WORKER = Path(__file__).with_name("small_worker.py")
 def test_what_is_told_nothing_does_nothing(module: str, tmp_path: Path) -> None:
     """Whoever started it may be ended by a signal at any moment."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", f"tests.throughput.{module}", str(tmp_path / "result.json")]
+    command = [python(), "-m", f"tests.throughput.{module}", str(tmp_path / "result.json")]
     done = subprocess.run(command, env=environment, input="", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.iterdir())
@@ -28,7 +28,7 @@ def test_a_side_whose_driver_is_gone_ends_without_a_word(parameters: Parameters)
     """Its answer finds no reader: that is no failure of the revision."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     side = subprocess.Popen(
-        [sys.executable, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [python(), "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert side.stdin

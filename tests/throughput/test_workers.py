@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from benchmark.common.temporary import temporary_directory
 from benchmark.throughput import launch
 from benchmark.throughput.modes import Input
 from benchmark.throughput.workers import LoaderWorkers
+from tests.forked_python import python
 
 
 class Numbers(torch.utils.data.Dataset[int]):
@@ -100,7 +100,7 @@ pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     with temporary_directory() as folder:  # a test's own has too long a name for sockets
-        assert launch._execute([sys.executable, "-c", program], "", folder) == -9
+        assert launch._execute([python(), "-c", program], "", folder) == -9
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     left = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]

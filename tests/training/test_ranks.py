@@ -23,6 +23,7 @@ from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY, made_results
 from tests.conftest import small_content, write_images
 from tests.data.test_ranks import free_port
+from tests.forked_python import python
 
 pytestmark = pytest.mark.slow
 OWN = Results("cpu").own
@@ -38,7 +39,7 @@ class Ranks:
     def __init__(self) -> None:
         folders = map(str, (REPOSITORY, REPOSITORY / "conformance"))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.training.rank_process"], text=True,
+            [python(), "-m", "tests.training.rank_process"], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
         )  # fmt: skip

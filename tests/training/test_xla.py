@@ -3,7 +3,6 @@ before the first backward pass. What it is compared with runs here, on the CPU."
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchmark.training import train as training
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY
 from tests.conftest import make_workspace
+from tests.forked_python import python
 
 pytestmark = [
     pytest.mark.skipif(
@@ -35,7 +35,7 @@ most of what these tests take."""
 
 def stage(root: Path, *arguments: str) -> None:
     """Run a stage with the small network."""
-    command = [sys.executable, "-m", "tests.small", *arguments]
+    command = [python(), "-m", "tests.small", *arguments]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": QUICK}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -83,6 +83,7 @@ def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
     assert_shown_the_same(trained("cpu", **frozen), trained("xla", **frozen))
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:
     """In the warm-up; whatever is compiled later is in no rate. Only the measuring processes need
     XLA."""
@@ -138,6 +139,6 @@ waited, not_waited = times
 assert waited < not_waited / 5, times
 """
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", program]
+    command = [python(), "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -41,12 +41,20 @@ class Late:
 late = Late()
 os.kill(os.getpid(), signal.SIGINT)
 """
+UNNOTICED = """
+import threading
+def send():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # interrupts this thread alone
+threading.Thread(target=send, daemon=True).start()
+time.sleep(60)
+"""
 
 
 @pytest.mark.parametrize(
     ("what", "printed"),
-    [(LOST, "went on\n"), (HANDLED, "cleared away\n"), (LEFT, ""), (LATE, "")],
-    ids=["lost", "handled", "left", "late"],
+    [(LOST, "went on\n"), (HANDLED, "cleared away\n"), (LEFT, ""), (LATE, ""), (UNNOTICED, "")],
+    ids=["lost", "handled", "left", "late", "unnoticed"],
 )
 def test_an_end_comes_again_where_it_was_lost_and_nowhere_else(what: str, printed: str) -> None:
     """Python ignores an exception while it clears an object away. What clears away after the end

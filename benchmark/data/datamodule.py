@@ -20,7 +20,7 @@ from benchmark.data import crops
 from benchmark.data.cache import CACHES, DecodeCache, Images
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
-from benchmark.data.loader_errors import end, fault
+from benchmark.data.loader_errors import end, fault, notice_deaths
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 from benchmark.machine.ranks import interleaved
@@ -280,6 +280,7 @@ class ImageDataModule(LightningDataModule):
     def _loader(
         self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
     ) -> DataLoader[Any]:
+        notice_deaths()
         samples = self._samples[split]
         if isinstance(samples, SplitDataset) and self.num_workers:
             samples.begun = torch.zeros(self.num_workers, dtype=torch.int64).share_memory_()

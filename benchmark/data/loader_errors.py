@@ -45,6 +45,16 @@ def fault(
     )
 
 
+def notice_deaths() -> None:
+    """Have the next loader's processes be missed at once if they die. torch sets its handler of
+    SIGCHLD once, and Lightning takes away what was set during a fit; a loader would wait for the
+    dead as long as for those that hang."""
+    from torch.utils.data._utils import signal_handling
+
+    if signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, None):
+        signal_handling._SIGCHLD_handler_set = False
+
+
 def end(loader: "DataLoader[Any]") -> None:
     """End its persistent processes; one that hangs would keep this one from ending."""
     running: Any = loader._iterator

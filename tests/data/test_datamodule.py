@@ -13,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data._utils import signal_handling
 
 from benchmark.common.errors import UserError
 from benchmark.data.cache import CachedImages
@@ -304,6 +305,31 @@ def none_left() -> Iterator[None]:
     before = set(multiprocessing.active_children())
     yield
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_death_is_noticed_in_every_fit(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning takes torch's handler of SIGCHLD away with the first fit; without it, the loader
+    would wait for the dead for minutes."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    try:
+        for _ in range(2):
+            noticing = Noticing()
+            trainer(tmp_path, callbacks=[noticing], max_epochs=1).fit(
+                Probe(), datamodule=module(images, num_workers=1)
+            )
+            assert noticing.handler not in (None, signal.SIG_DFL, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+class Noticing(pl.Callback):
+    """Notes what handles a loader process's death."""
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self.handler = signal.getsignal(signal.SIGCHLD)
 
 
 class Kill(pl.Callback):

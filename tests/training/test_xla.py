@@ -1,6 +1,7 @@
 """The TPU's code on XLA's CPU backend, each in a process of its own: its runtime must be up
 before the first backward pass. What it is compared with runs here, on the CPU."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
+import torch
 
+from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, read_result
 from benchmark.machine.accelerators import find
@@ -19,8 +23,11 @@ from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughp
 from benchmark.training import train as training
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY
-from tests.conftest import make_workspace
+from tests.conftest import make_workspace, write_images
+from tests.data.ranks import Noting
 from tests.forked_python import python
+from tests.mean import Mean
+from tests.training import xla_devices
 
 pytestmark = [
     pytest.mark.skipif(
@@ -110,6 +117,29 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
 
 def blocks(found: Measurement) -> list[Block]:
     return [turn[name] for turn in found.rounds for name in ("trainer", "trainer_aa")]
+
+
+def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
+    """And train as one process does with their batches together: XLA sums the gradients."""
+    write_images(tmp_path / "data")
+    alone = Noting(str(tmp_path / "data"), 32, 8, seed=7, cache_dir=str(tmp_path))
+    pl.seed_everything(7, verbose=False)
+    model = Mean()
+    pl.Trainer(accelerator="cpu", **xla_devices.FIT).fit(model, datamodule=alone)
+    command = [python(), "-m", "tests.training.xla_devices", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | xla_devices.VARIABLES
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    hooks = [name for name, *_ in json.loads((tmp_path / "calls.json").read_text())]
+    assert (hooks.count("prepare_data"), hooks.count("setup")) == (1, 2)
+    one, other = (read_json(tmp_path / f"seen.{number}.json") for number in range(2))
+    assert (one["device"], other["device"]) == ("xla:0", "xla:1")
+    for first, second, together in zip(one["keys"], other["keys"], alone.keys, strict=True):
+        assert (first, second) == (together[::2], together[1::2])
+    assert one["weights"] == other["weights"]
+    for found, expected in zip(one["weights"], model.state_dict().values(), strict=True):
+        torch.testing.assert_close(torch.tensor(found), expected)
 
 
 def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 REPORT = [
     "comparison.json", "results.csv", "report.html", "report.md", "accuracy.svg", "loss.svg",
-    "losses.csv", "accuracies.csv", "classes.svg", "steps.svg", "sweep.svg", "throughput.svg",
+    "losses.csv", "accuracies.csv", "classes.svg", "steps.svg", "scaling.svg", "sweep.svg",
+    "throughput.svg",
 ]  # fmt: skip
 
 

@@ -130,6 +130,8 @@ class SweepParameters(Section):
     compile: tuple[bool, ...] = ()
     num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
     deterministic: tuple[bool, ...] = ()
+    devices: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Of this machine, training together; the run's own rate is always that of one."""
 
 
 class ThroughputParameters(Section):

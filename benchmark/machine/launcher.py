@@ -32,24 +32,32 @@ def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
     """Run `python -m benchmark <arguments>` once for each device and wait for the end.
 
     Raises:
-        UserError: there are other machines, which cannot be reached from here; or a rank has
-            failed, in its own words.
+        UserError: there are other machines, which cannot be reached from here; or as `run`.
     """
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import elastic_launch
-
     if trainer.num_nodes > 1:
         raise UserError(
             f"trainer.num_nodes = {trainer.num_nodes}: this machine cannot start the others.",
             f"Run on each of them: {_torchrun(arguments, trainer)}",
         )
+    run(["-m", MODULE, *arguments], trainer.devices)
+
+
+def run(arguments: Sequence[str], devices: int) -> None:
+    """Run Python with `arguments` once for each device and wait for the end.
+
+    Raises:
+        UserError: a rank has failed, in its own words.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # said below
-    _set_defaults(trainer.devices)
+    _set_defaults(devices)
     with tempfile.TemporaryDirectory() as directory:
         try:
-            config = _config(trainer.devices, directory)
-            elastic_launch(config, sys.executable)("-m", MODULE, *arguments)
+            config = _config(devices, directory)
+            elastic_launch(config, sys.executable)(*arguments)
         except ChildFailedError as error:
             raise _explained(error) from None
         except SignalException as error:

@@ -62,7 +62,7 @@ def _entry(entry: Entry) -> Iterator[str]:
 def _faster(entry: Entry) -> Iterator[str]:
     """How more speed may be had."""
     found = entry.throughput
-    measured = [point for point in found.sweep if point.ratio]
+    measured = [point for point in found.sweep if point.ratio and point.devices == 1]
     best = max(measured, key=_ratio, default=None)
     if best and best.ratio and best.ratio.low > 1:
         what = ", ".join(f"{name} {value}" for name, value in best.changes.items())

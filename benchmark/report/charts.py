@@ -54,7 +54,7 @@ TICKS = 8
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.10g}")
 OUT_OF_MEMORY = "out of memory"
 SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic")
-"""What a sweep may vary besides the batch size."""
+"""What a sweep may vary besides the batch size and the devices."""
 
 
 def draw(
@@ -81,9 +81,22 @@ def draw(
         "steps": steps(
             {record.label: record.throughput.trainer.step_seconds for record in present}
         ),
-        "sweep": sweep({entry.label: entry.throughput.sweep for entry in compared.present}),
+        "sweep": sweep(_points(compared, several=False)),
+        "scaling": scaling(_points(compared, several=True), _own_rates(compared)),
         "classes": classes(recalls),
     }
+
+
+def _points(compared: Comparison, *, several: bool) -> dict[str, list[SweepPoint]]:
+    """Each accelerator's points of one device, or of several."""
+    return {
+        entry.label: [p for p in entry.throughput.sweep if (p.devices > 1) == several]
+        for entry in compared.present
+    }
+
+
+def _own_rates(compared: Comparison) -> dict[str, float]:
+    return {entry.label: entry.rate.estimate for entry in compared.present}
 
 
 def trainings(
@@ -228,31 +241,62 @@ def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
     swept = {label: found for label, found in points.items() if found}
     figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
     for axes, (label, found) in zip(panels, swept.items(), strict=False):
-        for (name, line), *style in zip(_by_setting(found).items(), *_styles(), strict=False):
-            _swept(axes, name, line, *style)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator([int(p.changes["batch_size"]) for p in found]))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(THOUSANDS)
-        axes.set_title(_plain(label), loc="left", fontsize="medium")
-        axes.set_ylabel("training images/s")
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(THOUSANDS)
+        for (name, line), *style in zip(
+            _by_setting(found, *SWEPT).items(), *_styles(), strict=False
+        ):
+            _swept(axes, name, {_size(point): point for point in line}, *style)
+        _sizes(axes, label, [_size(point) for point in found])
     panels[-1].set_xlabel("batch size")
     return _svg(figure)
 
 
-def _by_setting(points: Sequence[SweepPoint]) -> dict[str, list[SweepPoint]]:
-    """Points in the order of their batch sizes, by what else was swept."""
+def scaling(points: Mapping[str, Sequence[SweepPoint]], own: Mapping[str, float]) -> str:
+    """Images per second of all devices together against their number: a panel for each
+    accelerator, a line for each combination of what else was varied, and one, dotted, of so many
+    times what one device does with the run's own settings (`own`)."""
+    swept = {label: found for label, found in points.items() if found}
+    figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
+    for axes, (label, found) in zip(panels, swept.items(), strict=False):
+        counts = sorted({1, *(point.devices for point in found)})
+        ideal = [own[label] * count for count in counts]
+        axes.plot(counts, ideal, ":", color="grey", label="the run's own, times devices")
+        for (name, line), *style in zip(
+            _by_setting(found, "batch_size", *SWEPT).items(), *_styles(), strict=False
+        ):
+            _swept(axes, name, {point.devices: point for point in line}, *style)
+        _sizes(axes, label, counts)
+    panels[-1].set_xlabel("devices")
+    return _svg(figure)
+
+
+def _sizes(axes: Axes, label: str, sizes: Sequence[int]) -> None:
+    """Axes of an accelerator's rates against `sizes`."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    axes.set_title(_plain(label), loc="left", fontsize="medium")
+    axes.set_ylabel("training images/s")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(THOUSANDS)
+
+
+def _size(point: SweepPoint) -> int:
+    return int(point.changes["batch_size"])
+
+
+def _by_setting(points: Sequence[SweepPoint], *settings: str) -> dict[str, list[SweepPoint]]:
+    """Points in the order of their devices and batch sizes, by `settings`."""
     lines: dict[str, list[SweepPoint]] = {}
-    for point in sorted(points, key=lambda point: int(point.changes["batch_size"])):
-        others = (f"{name} {point.changes[name]}" for name in SWEPT if name in point.changes)
+    for point in sorted(points, key=lambda point: (point.devices, _size(point))):
+        others = (f"{name} {point.changes[name]}" for name in settings if name in point.changes)
         lines.setdefault(", ".join(others), []).append(point)
     return lines
 
 
-def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, line: str) -> None:
-    rates = {int(p.changes["batch_size"]): p.images_per_second for p in points}
+def _swept(axes: Axes, name: str, points: Mapping[int, SweepPoint], colour: str, line: str) -> None:
+    """One line, of points by where they stand on the x axis."""
+    rates = {size: point.images_per_second for size, point in points.items()}
     known = {size: rate for size, rate in rates.items() if rate}
     middle = [rate.estimate for rate in known.values()]
     low = [rate.estimate - rate.low for rate in known.values()]
@@ -261,7 +305,7 @@ def _swept(axes: Axes, name: str, points: Sequence[SweepPoint], colour: str, lin
         [*known], middle, [low, high], color=colour, linestyle=line, marker="o", capsize=3,
         label=_plain(name) or "the run's own otherwise",
     )  # fmt: skip
-    for size in (size for p, size in zip(points, rates, strict=True) if p.status == OUT_OF_MEMORY):
+    for size in (size for size, point in points.items() if point.status == OUT_OF_MEMORY):
         place = axes.get_xaxis_transform()
         axes.plot(size, 0.05, "x", color=colour, transform=place)
         axes.annotate(

@@ -229,11 +229,20 @@ def _settings(comparison: Comparison) -> Iterator[Block]:
     rows = [*wording.swept(comparison.present)]
     if not rows:
         return
-    yield Chart(
-        "sweep",
-        "Training images per second against the batch size. A cross: out of memory.",
-        "Training images per second against the batch size, as in the table below.",
-    )
+    devices = [p.devices for entry in comparison.present for p in entry.throughput.sweep]
+    if min(devices) == 1:
+        yield Chart(
+            "sweep",
+            "Training images per second against the batch size. A cross: out of memory.",
+            "Training images per second against the batch size, as in the table below.",
+        )
+    if max(devices) > 1:
+        yield Chart(
+            "scaling",
+            "Training images per second of all devices together, against their number. Dotted: so "
+            "many times the run's own rate. A cross: out of memory.",
+            "Training images per second against the number of devices, as in the table below.",
+        )
     yield Table(
         "Settings",
         ("Accelerator", "Settings", "Images/s", "Relative to the run's own settings"),

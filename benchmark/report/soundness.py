@@ -60,9 +60,10 @@ def _of_charts(record: Record) -> Iterator[str]:
     steps = record.throughput.trainer.step_seconds
     if steps and (steps.keys() != {f"p{p}" for p in PERCENTILES} or min(steps.values()) <= 0):
         yield "throughput.trainer.step_seconds: they are no times"
-    sizes = [each.changes.get("batch_size", 1) for each in record.throughput.sweep]
+    changes = [each.changes for each in record.throughput.sweep]
+    sizes = [each.get(name, 1) for each in changes for name in ("batch_size", "devices")]
     if any(type(size) is not int or size < 1 for size in sizes):
-        yield "throughput.sweep: a batch size is none"
+        yield "throughput.sweep: a batch size or a number of devices is none"
 
 
 def _of_names(record: Record) -> Iterator[str]:

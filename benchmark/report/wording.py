@@ -26,6 +26,7 @@ from benchmark.throughput.schema import (
     Overhead,
     Precision,
     StepShares,
+    SweepPoint,
 )
 
 INTERVALS = (
@@ -295,8 +296,21 @@ def swept(present: Sequence[Entry]) -> Iterator[tuple[str, str, str, str]]:
             if point.images_per_second is None:
                 yield entry.label, what, f"{point.status}: {point.reason}", "-"
             else:
-                against = ratio(point.ratio) if point.ratio else str(point.reason)
+                against = _against_own(point, entry.name) if point.ratio else str(point.reason)
                 yield entry.label, what, numbers.interval(point.images_per_second), against
+
+
+def _against_own(point: SweepPoint, accelerator: str) -> str:
+    """A point's ratio; of several devices also what that is of so many times one, unless they share
+    a processor, and which part of a step the exchange of gradients takes."""
+    said = [ratio(point.ratio)]
+    if point.devices > 1 and point.ratio and accelerator != "cpu":
+        said.append(f"{point.ratio.estimate / point.devices:.0%} of {point.devices} times one")
+    if part := point.without_exchange:
+        least, most = max(0.0, 1 - part.high), max(0.0, 1 - part.low)
+        middle = max(0.0, 1 - part.estimate)
+        said.append(f"exchange {middle:.0%} ({least:.0%} to {most:.0%}) of a step")
+    return "; ".join(said)
 
 
 def replayed(run: TrainingEntry) -> str:

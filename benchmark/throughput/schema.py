@@ -24,6 +24,8 @@ class Block(Result):
     """Wall time."""
     compilations: int
     """Graphs that were compiled meanwhile."""
+    apart: float | None = None
+    """Wall time of as many steps in which several devices exchanged no gradients."""
 
 
 class WarmupSummary(Result):
@@ -277,8 +279,16 @@ class SweepPoint(Result):
     """Of the Trainer, if it was measured."""
     ratio: Interval | None = None
     """The same over the rate of the run's own settings, from processes that took turns."""
+    without_exchange: Interval | None = None
+    """Of several devices: the time of steps in which they exchange no gradients over that of whole
+    ones."""
     reason: str | None = None
     """Why it, or its ratio, was not measured."""
+
+    @property
+    def devices(self) -> int:
+        """That trained together."""
+        return int(self.changes.get("devices", 1))
 
 
 class Throughput(Result):

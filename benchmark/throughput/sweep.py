@@ -1,5 +1,6 @@
 """The combinations of values that a sweep tries, each in turns with the run's own parameters."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
@@ -14,10 +15,10 @@ from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, SweepParameters, parse_parameters
 from benchmark.common.progress import progress
 from benchmark.common.statistics import interval
-from benchmark.machine.accelerators import Accelerator
+from benchmark.machine.accelerators import Accelerator, check_devices
 from benchmark.throughput import launch
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.pair import sample, take_turns
+from benchmark.throughput.pair import Turn, sample, take_turns
 from benchmark.throughput.schema import NotMeasured, Place, SweepPoint
 from benchmark.throughput.side import OutOfMemory, Side
 from benchmark.throughput.timer import steps_per_epoch
@@ -30,6 +31,7 @@ SECTIONS = {
     "channels_last": "model",
     "compile": "model",
     "deterministic": "throughput",
+    "devices": "trainer",
 }
 CODE = Path(benchmark.__path__[0]).parent
 
@@ -40,6 +42,24 @@ class Point:
 
     changes: dict[str, Any]
     parameters: Parameters
+
+    @property
+    def devices(self) -> int:
+        """That train together; one, unless the sweep says otherwise."""
+        found: int = self.changes.get("devices", 1)
+        return found
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one pair of processes says of a point."""
+
+    rate: float
+    """Images per second, of all devices together."""
+    ratio: float
+    """The same over that of the run's own parameters."""
+    without_exchange: float | None
+    """As SweepPoint has it."""
 
 
 def points(parameters: Parameters) -> list[Point]:
@@ -61,7 +81,8 @@ def measure(
     how it fails, is a result as well, and no other point's loss."""
     try:
         check(accelerator.name, point.parameters.train)
-        steps_per_epoch(point.parameters)
+        check_devices(accelerator.name, point.devices)
+        steps_per_epoch(point.parameters, point.devices)
     except UserError as error:
         return SweepPoint(changes=point.changes, status="unavailable", reason=str(error))
     try:
@@ -76,6 +97,8 @@ def _together_or_alone(
     try:
         return _in_turns(accelerator, parameters, point, seed)
     except OutOfMemory as error:
+        if point.devices > 1:
+            return SweepPoint(changes=point.changes, status="out of memory", reason=error.what)
         return _alone(accelerator, point, Place(seed, 0), error.what)
 
 
@@ -88,22 +111,23 @@ def _in_turns(
     with progress(repeats, f"{accelerator.label} {point.changes}") as tell:
         for number in range(repeats):
             pairs.append(_pair(accelerator, parameters, point, (seed, number)))
-            rate, ratio = pairs[-1]
-            said = f"{numbers.number(rate)} images/s, {ratio:.3f} of the run's own"
+            found = pairs[-1]
+            said = f"{numbers.number(found.rate)} images/s, {found.ratio:.3f} of the run's own"
             tell(f"{accelerator.label} {point.changes}: {said}")
-    rates, ratios = zip(*pairs, strict=True)
+    parts = [pair.without_exchange for pair in pairs if pair.without_exchange is not None]
     return SweepPoint(
         changes=point.changes,
         status="ok",
-        images_per_second=interval(rates),
-        ratio=interval(ratios),
+        images_per_second=interval([pair.rate for pair in pairs]),
+        ratio=interval([pair.ratio for pair in pairs]),
+        without_exchange=interval(parts) if parts else None,
     )
 
 
 def _pair(
     accelerator: Accelerator, parameters: Parameters, point: Point, place: tuple[int, int]
-) -> tuple[float, float]:
-    """Images per second of the point, and the ratio to those of the run's own parameters.
+) -> Sample:
+    """A pair of the run's own process and the point's, or its processes.
 
     Raises:
         UserError: a graph was compiled in each block, or as Side.
@@ -111,20 +135,34 @@ def _pair(
     both = (_only_the_trainer(parameters), point.parameters)
     with closing(Side("the run's own", CODE)) as own, closing(Side(str(point.changes), CODE)) as it:
         for side, used in zip((own, it), both, strict=True):
-            task = {"accelerator": accelerator.name, "parameters": used.model_dump(mode="json")}
-            side.warm_up(task)
+            side.warm_up(_task(accelerator, used, point.devices if side is it else 1))
         least = parameters.throughput.block_seconds
         steps = (ceil(least / own.step_seconds), ceil(least / it.step_seconds))
         turns = take_turns((own, it), steps, *place)
     images = [count * used.data.batch_size for count, used in zip(steps, both, strict=True)]
-    rates = [
-        (images[0] / one.seconds, images[1] / other.seconds)
-        for one, other in turns
-        if not (one.compilations or other.compilations)
-    ]
-    if not rates:
+    return _sample(turns, (images[0], images[1] * point.devices))
+
+
+def _task(accelerator: Accelerator, parameters: Parameters, devices: int) -> dict[str, Any]:
+    return {
+        "accelerator": accelerator.name,
+        "parameters": parameters.model_dump(mode="json"),
+        "devices": devices,
+    }
+
+
+def _sample(turns: Sequence[Turn], images: tuple[int, int]) -> Sample:
+    """Of blocks of so many images."""
+    clean = [(own, it) for own, it in turns if not (own.compilations or it.compilations)]
+    if not clean:
         raise UserError("A graph was compiled in each block.", "Raise throughput.warmup_steps.")
-    return median(rate for _, rate in rates), sample([rate / own for own, rate in rates])
+    rates = [(images[0] / own.seconds, images[1] / it.seconds) for own, it in clean]
+    parts = [it.apart / it.seconds for _, it in clean if it.apart is not None]
+    return Sample(
+        rate=median(rate for _, rate in rates),
+        ratio=sample([rate / own for own, rate in rates]),
+        without_exchange=sample(parts) if parts else None,
+    )
 
 
 def _alone(accelerator: Accelerator, point: Point, place: Place, why: str) -> SweepPoint:

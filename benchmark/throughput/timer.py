@@ -10,16 +10,16 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import Parameters
+from benchmark.common.parameters import ONE_DEVICE, Parameters, TrainerParameters
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.data.folder import scan
-from benchmark.machine import accelerators, processors
+from benchmark.machine import accelerators, processors, ranks
 from benchmark.throughput import baseline
 from benchmark.throughput.modes import Compute, Input, Loop, Mode, Nondeterministic, Step
 from benchmark.throughput.schema import Block
 from benchmark.throughput.trainer import PausableFit, bare_trainer
 from benchmark.throughput.workers import LoaderWorkers
-from benchmark.training.fit import fine_tuner, silence_lightning
+from benchmark.training.fit import fine_tuner, norm_layer, silence_lightning
 from benchmark.training.model import check_batches
 
 LEAST_SECONDS = {"cuda": 2.0}
@@ -63,6 +63,9 @@ class Warmup:
 class ModeTimer:
     """The modes of `parameters.throughput` on an accelerator, ready within a `with` block.
 
+    They run on one device unless `trainer` says that this process is one of several, which have
+    joined; then only the Trainer is timed, and by the slowest.
+
     Raises:
         UserError: on entry, as the DataModule and the model do.
     """
@@ -72,9 +75,12 @@ class ModeTimer:
     seconds_to_first_step: float
     """What making the model and the Trainer took, and that step."""
 
-    def __init__(self, accelerator: str, parameters: Parameters) -> None:
+    def __init__(
+        self, accelerator: str, parameters: Parameters, trainer: TrainerParameters = ONE_DEVICE
+    ) -> None:
         self.accelerator = accelerator
         self.parameters = parameters
+        self._trainer = trainer
         self.modes: dict[str, Mode] = {}
         self._workers: dict[str, LoaderWorkers] = {}
 
@@ -110,12 +116,15 @@ class ModeTimer:
         accelerators.synchronise(self.accelerator)
         compiled = accelerators.compilations(self.accelerator)
         with self._workers.setdefault(name, LoaderWorkers()).running():
+            ranks.wait()
             start = time.perf_counter()
             self.modes[name].run(steps)
             accelerators.synchronise(self.accelerator)
             seconds = time.perf_counter() - start
         compilations = accelerators.compilations(self.accelerator) - compiled
-        return Block(seconds=seconds, compilations=compilations)
+        return Block(
+            seconds=max(ranks.of_all(seconds)), compilations=max(ranks.of_all(compilations))
+        )
 
     def warm_up(self, name: str) -> Warmup:
         """Run steps of a mode until they are steady, at most warmup_steps after those whose
@@ -149,11 +158,13 @@ class ModeTimer:
 
     def _start_fit(self) -> PausableFit:
         parameters = self.parameters
-        self._epoch = steps_per_epoch(parameters)
+        self._epoch = steps_per_epoch(parameters, self._trainer.processes)
         self.data = ImageDataModule(
             **parameters.data.model_dump(), seed=parameters.seed, pixel_batches=0
         )
-        self.module = fine_tuner(parameters, len(self.data.classes))
+        self.module = fine_tuner(
+            parameters, len(self.data.classes), norm_layer(self.accelerator, self._trainer)
+        )
         lightning = PausableFit(self.module, self.data)
         with self._workers.setdefault("trainer", LoaderWorkers()).running():
             lightning.start(
@@ -161,6 +172,7 @@ class ModeTimer:
                     self.accelerator,
                     parameters.train.precision,
                     lightning,
+                    self._trainer,
                     deterministic=parameters.throughput.deterministic,
                     max_epochs=-1,
                     limit_train_batches=self._epoch,  # whole batches only
@@ -213,21 +225,21 @@ class ModeTimer:
         return 2 * workers.get(name, self.parameters.data.num_workers)
 
 
-def steps_per_epoch(parameters: Parameters) -> int:
-    """Whole batches in an epoch.
+def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:
+    """Whole batches in an epoch, one for each device.
 
     Raises:
         UserError: there is none, or as `check_batches`.
     """
-    data = parameters.data
-    samples = len(scan(Path(data.root)).splits["train"].labels)
-    if samples < data.batch_size:
+    data, samples = parameters.data, len(scan(Path(parameters.data.root)).splits["train"].labels)
+    if samples < data.batch_size * devices:
+        of_each = f" of each of {devices} devices" if devices > 1 else ""
         raise UserError(
-            f"data.batch_size = {data.batch_size} is more than the {samples} images of the "
-            "training split.",
+            f"data.batch_size = {data.batch_size}{of_each} is more than the {samples} images of "
+            "the training split.",
             "Lower it.",
         )
-    steps = samples // data.batch_size
+    steps = samples // (data.batch_size * devices)
     if not parameters.model.freeze_backbone:
         check_batches(steps * data.batch_size, data.batch_size, data.image_size)
     return steps

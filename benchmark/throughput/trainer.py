@@ -1,12 +1,14 @@
 """Lightning's Trainer as a mode: a fit that pauses between blocks of steps."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from greenlet import greenlet
+from torch.nn.parallel import DistributedDataParallel
 
-from benchmark.common.parameters import Precision
+from benchmark.common.parameters import ONE_DEVICE, Precision, TrainerParameters
 from benchmark.machine import accelerators
 
 
@@ -33,6 +35,13 @@ class PausableFit(pl.Callback):
         """The one that the Trainer steps."""
         return self._trainer.optimizers[0]
 
+    def without_exchange(self) -> AbstractContextManager[None]:
+        """Within it, several devices keep their gradients to themselves, and part."""
+        wrapped = self._trainer.strategy.model
+        assert isinstance(wrapped, DistributedDataParallel)
+        exchange: AbstractContextManager[None] = wrapped.no_sync()
+        return exchange
+
     def run(self, steps: int) -> None:
         """Go on with the fit."""
         self._left = steps
@@ -58,12 +67,16 @@ class PausableFit(pl.Callback):
 
 
 def bare_trainer(
-    accelerator: str, precision: Precision, callback: pl.Callback, **limits: Any
+    accelerator: str,
+    precision: Precision,
+    callback: pl.Callback,
+    devices: TrainerParameters = ONE_DEVICE,
+    **limits: Any,
 ) -> pl.Trainer:
     """The training stage's Trainer without whatever is not training: no validation, no
     checkpoints, nothing logged or shown."""
     return pl.Trainer(
-        **accelerators.trainer_arguments(accelerator, precision),
+        **accelerators.trainer_arguments(accelerator, precision, devices),
         **limits,
         limit_val_batches=0,
         callbacks=[callback],

@@ -3,13 +3,16 @@ time.
 
 `python -P worker.py` reads a task and then, line by line, how many steps to run; each line is
 answered with what they took. It ends with its input. No revision is asked for more than a
-ModeTimer, so older ones can be measured too.
+ModeTimer, so older ones can be measured too, on one device. On several, it starts itself for each
+with a file of the task.
 """
 
 import json
 import os
 import sys
 import traceback
+from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -23,12 +26,19 @@ def main() -> None:
         from benchmark.throughput.timer import ModeTimer  # noqa: F401  whether it has one
     except ImportError as error:
         return say(answers, {"refused": f"it is too old ({error}). Name another."})
+    if len(sys.argv) > 1:
+        from benchmark.throughput import several
+
+        return several.serve(Path(sys.argv[1]), partial(say, answers))
     line = sys.stdin.readline()
     if not line:
         return  # whoever started this was ended before saying what for
     task = json.loads(line)
     try:
-        run(task["accelerator"], task["parameters"], answers)
+        if task.get("devices", 1) > 1:
+            launch(task, answers)
+        else:
+            run(task["accelerator"], task["parameters"], answers)
     except UserError as error:
         say(answers, {"refused": str(error)})
     except BrokenPipeError:
@@ -44,6 +54,18 @@ def forget_installed() -> None:
     two revisions in one process, and nobody would know."""
     own = [f for f in sys.meta_path if "__editable__" not in getattr(f, "__module__", "")]
     sys.meta_path[:] = own
+
+
+def launch(task: dict[str, Any], answers: TextIO) -> None:
+    """Have a process for each device run the task; they end with this one's input.
+
+    Raises:
+        UserError: one of them failed.
+    """
+    from benchmark.throughput import several
+
+    os.dup2(answers.fileno(), 1)  # theirs
+    several.launch(task)
 
 
 def run(accelerator: str, content: dict[str, Any], answers: TextIO) -> None:

@@ -65,7 +65,7 @@ class Run:
         self.parameters = parameters
         self.data = data_module(parameters)
         self.model = fine_tuner(
-            parameters, len(self.data.classes), _norm_layer(accelerator, parameters.trainer)
+            parameters, len(self.data.classes), norm_layer(accelerator.name, parameters.trainer)
         )
         self.initial = digests.of_state(self.model.network.state_dict())
         self.features_seconds = 0.0
@@ -199,10 +199,11 @@ def fine_tuner(
     return FineTuner(classes, parameters.seed, model, train.learning_rate, train.fused, norm_layer)
 
 
-def _norm_layer(accelerator: Accelerator, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
-    """Elsewhere than on a CPU, Lightning puts torch's synchronised one in its place."""
+def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
+    """What a network on `accelerator` has for batch norm: ours on a CPU, if it is synchronised.
+    Elsewhere Lightning puts torch's in its place."""
     synchronised = trainer.sync_batchnorm and trainer.processes > 1
-    return HostSyncBatchNorm2d if synchronised and accelerator.name == "cpu" else nn.BatchNorm2d
+    return HostSyncBatchNorm2d if synchronised and accelerator == "cpu" else nn.BatchNorm2d
 
 
 def silence_lightning() -> None:

@@ -12,6 +12,7 @@ from benchmark.common.errors import UserError
 from benchmark.common.files import write_csv, write_json
 from benchmark.common.parameters import ReportParameters
 from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, Results, write_result
+from benchmark.report import wording
 from benchmark.report.record import MACHINES, export
 from benchmark.report.schema import Record, Session
 from benchmark.throughput.schema import NotMeasured, Precision, SweepPoint, Throughput
@@ -28,7 +29,7 @@ from tests.report.made import (
 
 WIDE = Precision(of="trainer_over_loop", width=0.07, asked=0.03, seconds=240.0)
 SAME = "the first 10 of 12 steps, repeated in a new process, are equal bit for bit"
-CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep", "classes")
+CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep", "scaling", "classes")
 
 
 def compared() -> dict[str, Any]:
@@ -646,6 +647,33 @@ def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
     assert ">precision bf16-mixed</text>" in drawing
     assert all(f">{size}</text>" in drawing for size in (16, 32, 64))
     assert "sweep-" in html()
+
+
+def test_several_devices_have_a_chart_of_their_own(pages) -> None:
+    """Nobody is advised to use them."""
+    together = measured_point(90.0, devices=2).model_copy(
+        update={"without_exchange": around(0.8, 0.01)}
+    )
+    more = measured_point(170.0, devices=4, batch_size=8)
+    write_results("cpu", measured={"sweep": (together, more)})
+    page = pages("cpu")
+    assert "| batch_size 32, devices 2 | 90.0 (89.1 to 90.9) | 1.800 (1.782 to 1.818); " in page
+    assert "1.818); exchange 20% (19% to 21%) of a step |" in page
+    assert "devices` is" not in page
+    drawing = Path("reports/scaling.svg").read_text()
+    assert all(f">{label}</text>" in drawing for label in (1, 2, 4, "batch_size 8"))
+    assert "scaling-" in html()
+    assert "sweep-" not in html()
+
+
+def test_what_devices_make_of_their_number_is_said_where_each_has_its_own() -> None:
+    """Processes on one processor share it."""
+    point = measured_point(90.0, devices=2, batch_size=32)
+    said = {name: wording._against_own(point, name) for name in ("gpu", "cpu")}
+    assert said == {
+        "gpu": "1.800 (1.782 to 1.818); 90% of 2 times one",
+        "cpu": "1.800 (1.782 to 1.818)",
+    }
 
 
 def test_every_point_of_a_sweep_is_told(pages) -> None:

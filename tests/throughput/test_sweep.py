@@ -1,4 +1,5 @@
-"""A sweep of made-up processes whose steps of n images take n / 10 s, and one of real ones."""
+"""A sweep of made-up processes whose steps of n images take n / 10 s, and of real ones. Several
+devices take a quarter more, for the exchange of gradients."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from tests.made_results import measurement
 CPU = find("cpu")
 MADE_UP = """
 import json, sys
-task = json.loads(sys.stdin.readline())["parameters"]
+whole = json.loads(sys.stdin.readline())
+task, several = whole["parameters"], whole["devices"] > 1
 images, drift = task["data"]["batch_size"], 0.0
 def say(**answer):
     print(json.dumps(answer), flush=True)
-if images > 8:
+if images * whole["devices"] > 11:
     say(failed="RuntimeError: can't allocate memory")
 elif task["model"]["compile"]:
     say(refused="No compiler. Install one.")
@@ -28,7 +30,9 @@ else:
     for line in sys.stdin:
         drift += 0.01
         compilations = int(task["data"]["num_workers"] == 3)
-        say(seconds=int(line) * images / (10 + drift), compilations=compilations)
+        seconds = int(line) * images / (10 + drift)
+        found = {"seconds": 1.25 * seconds, "apart": seconds} if several else {"seconds": seconds}
+        say(**found, compilations=compilations)
 """
 
 
@@ -131,6 +135,38 @@ def test_what_compiles_in_each_block_alone_is_a_result_too(change, workspace, mo
     (point,) = swept(change(throughput={"sweep": {"batch_size": [12]}}))
     assert point.status == "failed"
     assert "compiled" in point.reason
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_rate_of_several_devices_is_that_of_all_together(change, workspace) -> None:
+    """The run's own is of one, however many train."""
+    parameters = change(throughput={"sweep": {"devices": [1, 2]}}, trainer={"devices": 3})
+    alone, together = swept(parameters)
+    assert (alone.ratio.estimate, alone.without_exchange) == (pytest.approx(1.0), None)
+    assert together.ratio.estimate == pytest.approx(2 / 1.25)
+    assert together.images_per_second.estimate == pytest.approx(2 / 1.25 * 10, rel=0.2)
+    assert together.without_exchange.estimate == pytest.approx(1 / 1.25)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_what_several_devices_lack_is_a_result(change, workspace) -> None:
+    """There are 15 images. What does not fit on three devices is not measured on one instead."""
+    lacking, large = swept(change(throughput={"sweep": {"devices": [4, 3]}}))
+    assert lacking.status == "unavailable"
+    assert "data.batch_size = 4 of each of 4 devices is more than the 15 images" in lacking.reason
+    assert (large.status, large.images_per_second) == ("out of memory", None)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
+def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> None:
+    """Nothing of it is left when it has been measured."""
+    monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(pair, "BLOCKS", 2)
+    (point,) = swept(change(throughput={"sweep": {"devices": [2]}}))
+    assert point.status == "ok", point.reason + capfd.readouterr().err
+    assert 0 < point.ratio.low < point.ratio.estimate
+    assert point.without_exchange.estimate > 0
 
 
 @pytest.mark.slow

@@ -130,7 +130,9 @@ def forms(name: str) -> dict[str, str]:
     found, sheets = compared(name), CASES[name]()[-1]
     chart = losses({})
     empty = chart[chart.index("<svg") : chart.index(">", chart.index("<svg")) + 1] + "</svg>"
-    charts = dict.fromkeys(("throughput", "loss", "accuracy", "steps", "sweep", "classes"), empty)
+    charts = dict.fromkeys(
+        ("throughput", "loss", "accuracy", "steps", "sweep", "scaling", "classes"), empty
+    )
     view = sections.view(found, FACTS, sheets)
     return {
         "json": _json(found.model_dump(mode="json")),

@@ -27,6 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
+
 LOADED = ("torch", "torchvision", "pytorch_lightning", "scipy.stats", "dvc.cli")
 """None of this project's: a process may bring its own."""
 CLIENT = """
@@ -53,6 +55,11 @@ os._exit(status)
 def python() -> str:
     """The path of the stand-in; Python itself where processes cannot be forked so."""
     return str(server()[0]) if sys.platform == "linux" else sys.executable
+
+
+def forked() -> list[psutil.Process]:
+    """What runs in place of those that this process has started by `python()`."""
+    return psutil.Process(server()[1].pid).children()
 
 
 @cache

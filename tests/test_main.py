@@ -13,7 +13,7 @@ import yaml
 from benchmark.command_line import main
 from benchmark.machine import accelerators
 from tests import REPOSITORY
-from tests.forked_python import python
+from tests.forked_python import forked, python
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -91,14 +91,14 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
 def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A stage in the middle of its work, and its processes."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(root)}
-    command = [sys.executable, "-m", "tests.small", stage, "cpu"]
+    command = [python(), "-m", "tests.small", stage, "cpu"]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout
     if stage == "train":
         assert "epoch 2/" in next(line for line in process.stdout if "epoch 2" in line)
-    while not (children := psutil.Process(process.pid).children(recursive=True)):
+    while not (children := [child for it in forked() for child in it.children(recursive=True)]):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
     return process, children
 

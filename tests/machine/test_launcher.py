@@ -20,8 +20,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ranks that load no torch; and the signals' handlers, which the launcher sets, as before."""
+def stand_in(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Iterator[None]:
+    """Ranks that do next to nothing; and the signals' handlers, which the launcher sets, as they
+    were."""
     monkeypatch.setattr(launcher, "MODULE", "tests.machine.stand_in_rank")
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")

@@ -14,12 +14,15 @@ from tests.forked_python import python
 WORKER = Path(__file__).with_name("small_worker.py")
 
 
-@pytest.mark.parametrize("module", ["small_process", "small_worker"])
-def test_what_is_told_nothing_does_nothing(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("small_process", "result.json"), ("small_worker",)])
+def test_what_is_told_nothing_does_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
     """Whoever started it may be ended by a signal at any moment."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [python(), "-m", f"tests.throughput.{module}", str(tmp_path / "result.json")]
-    done = subprocess.run(command, env=environment, input="", capture_output=True, text=True)
+    module, *arguments = words
+    done = subprocess.run(
+        [python(), "-m", f"tests.throughput.{module}", *arguments], env=environment, input="",
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.iterdir())
 

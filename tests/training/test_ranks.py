@@ -4,12 +4,10 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 from safetensors.torch import load_file
@@ -23,7 +21,7 @@ from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY, made_results
 from tests.conftest import small_content, write_images
 from tests.data.test_ranks import free_port
-from tests.forked_python import python
+from tests.forked_python import forked, python
 
 pytestmark = pytest.mark.slow
 OWN = Results("cpu").own
@@ -188,9 +186,9 @@ def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, trained: Trained) 
     assert json.loads((root / OWN.replay).read_text())["bitwise"]
 
 
-def kill(launcher: int, rank: int) -> None:
-    """A rank, by SIGKILL."""
-    for child in psutil.Process(launcher).children():
+def kill(rank: int) -> None:
+    """A rank that a launcher has started, by SIGKILL."""
+    for child in (child for process in forked() for child in process.children()):
         if child.environ().get("RANK") == str(rank):
             child.kill()
 
@@ -202,13 +200,13 @@ def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
     step on."""
     root = make(tmp_path, 2, **WORKLOADS["unfrozen"])
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.small", "train", "cpu"], cwd=root, text=True,
+        [python(), "-m", "tests.small", "train", "cpu"], cwd=root, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert process.stdout
     assert next(line for line in process.stdout if "epoch 2/3" in line)
-    kill(process.pid, 1)
+    kill(1)
     _, said = process.communicate(timeout=60)
     assert said == "error: Rank 1: ended by SIGKILL. Repeat it: it goes on after a whole epoch.\n"
     assert process.returncode == 1

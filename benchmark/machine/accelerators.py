@@ -58,19 +58,21 @@ def prepare(name: str) -> None:
     """Make the process ready for `name`: to be called before anything is computed.
 
     The XLA runtime must be up before the first backward pass of the process; one that starts
-    later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning looks for a TPU in any case,
-    and a runtime that is told to be the CPU's looks no further.
+    later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning would import torch_xla, which takes
+    seconds, to look for a TPU.
 
     Raises:
         UserError: loader processes would find no directory for their sockets; or the number of
             threads would depend on the moment.
     """
+    from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
     from pytorch_lightning.utilities import rank_zero_only
 
     make_room_for_sockets()
     _refuse_changing_threads()
     rank_zero_only.rank = ranks.number()  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
+    _XLA_AVAILABLE.available = name in ("tpu", "xla")
     torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
     torch.set_float32_matmul_precision("highest")  # a variable of the environment may say less
     torch.set_num_threads(threads())  # and MKL may choose no other number any more

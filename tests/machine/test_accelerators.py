@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 import types
 
@@ -11,7 +13,9 @@ from benchmark.common.parameters import ACCELERATORS, TrainerParameters
 from benchmark.machine import accelerators
 from benchmark.machine import tpu as tpus
 from benchmark.machine.accelerators import Accelerator, find, synchronise
+from tests import REPOSITORY
 from tests.conftest import launch
+from tests.forked_python import python
 
 
 def test_the_cpu_is_always_here_and_named() -> None:
@@ -232,3 +236,23 @@ def test_a_number_of_threads_that_other_work_changes_is_refused(monkeypatch, val
     monkeypatch.setenv("OMP_DYNAMIC", value)
     with pytest.raises(UserError, match=r"OMP_DYNAMIC lets other work .*\. Unset it\."):
         accelerators.prepare("cpu")
+
+
+PROGRAM = """
+import sys
+import pytorch_lightning as pl
+from benchmark.machine import accelerators
+accelerators.prepare("cpu")
+pl.Trainer(**accelerators.trainer_arguments("cpu", "32-true"), logger=False)
+print("torch_xla" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_on_a_cpu_loads_nothing_of_xla() -> None:
+    """It takes seconds, in every process that measures; Lightning would look for a TPU."""
+    done = subprocess.run(
+        [python(), "-c", PROGRAM], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False"

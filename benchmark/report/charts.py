@@ -239,7 +239,9 @@ def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
     """Images per second against the batch size: a panel for each accelerator, a line for each
     combination of what else was varied, a cross for what was out of memory."""
     swept = {label: found for label, found in points.items() if found}
-    figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
+    if not swept:
+        return _svg(Figure(figsize=(WIDTH, 1)))  # no page shows it
+    figure, panels = _figure(0.4 + 3 * len(swept), len(swept))
     for axes, (label, found) in zip(panels, swept.items(), strict=False):
         for (name, line), *style in zip(
             _by_setting(found, *SWEPT).items(), *_styles(), strict=False
@@ -255,7 +257,9 @@ def scaling(points: Mapping[str, Sequence[SweepPoint]], own: Mapping[str, float]
     accelerator, a line for each combination of what else was varied, and one, dotted, of so many
     times what one device does with the run's own settings (`own`)."""
     swept = {label: found for label, found in points.items() if found}
-    figure, panels = _figure(0.4 + 3 * max(len(swept), 1), max(len(swept), 1))
+    if not swept:
+        return _svg(Figure(figsize=(WIDTH, 1)))  # no page shows it
+    figure, panels = _figure(0.4 + 3 * len(swept), len(swept))
     for axes, (label, found) in zip(panels, swept.items(), strict=False):
         counts = sorted({1, *(point.devices for point in found)})
         ideal = [own[label] * count for count in counts]

@@ -108,9 +108,9 @@ def test_a_request_would_be_noticed(tmp_path: Path, proxy: Proxy) -> None:
         assert [line for line in outside(proxy) if address in line]
 
 
-def test_the_page_asks_nobody_and_its_charts_have_words(pages, tmp_path, proxy) -> None:
+def test_the_page_asks_nobody_and_its_charts_have_words(drawn_pages, tmp_path, proxy) -> None:
     write_results("cpu")
-    pages("cpu")
+    drawn_pages("cpu")
     document = opened(Path("reports/report.html").resolve(), proxy, tmp_path / "profile")
     assert outside(proxy) == []
     elements = Elements(document).found

@@ -193,11 +193,11 @@ def now_code(found: Record, code: str) -> Throughput:
     return found.throughput.model_copy(update={"workload": workload})
 
 
-def test_a_control_stands_beside_its_training(pages) -> None:
+def test_a_control_stands_beside_its_training(drawn_pages) -> None:
     write_results("cpu")
     missed = training(correct="0001" * 10, pixels="x", accuracies=(0.1,) * 3)
     write_training(Results("cpu").control, missed)
-    page = pages("cpu", controls=("cpu",))
+    page = drawn_pages("cpu", controls=("cpu",))
     row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 25.0% | 95.0% | 3 of 3 |"
     assert row in page
     assert "| cpu, random weights (control) | not reached in 1 min 2 s | 1 min 2 s | 3 |" in page
@@ -392,13 +392,13 @@ def test_what_others_wrote_is_no_markdown(pages) -> None:
 SPITEFUL = "<script>alert(1)</script> | `a` $x^ \x1b[31m[red]\u202e"
 
 
-def test_nothing_that_others_name_is_markup_in_any_form(pages, capsys) -> None:
+def test_nothing_that_others_name_is_markup_in_any_form(drawn_pages, capsys) -> None:
     """Devices, classes and reasons."""
     write_results("cpu", device=SPITEFUL)
     write_absent("gpu", SPITEFUL)
     rename_a_class(SPITEFUL.replace("/", "-"))
     write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device=SPITEFUL))
-    said = pages("cpu", "gpu") + capsys.readouterr().out
+    said = drawn_pages("cpu", "gpu") + capsys.readouterr().out
     assert "\x1b" not in said
     assert "<script" not in Path("reports/report.md").read_text()
     assert "<script" not in html()
@@ -480,12 +480,12 @@ def test_the_replay_of_every_training_is_told(pages) -> None:
     assert compared()["flags"] == [flag]
 
 
-def test_results_of_other_machines_appear(pages) -> None:
+def test_results_of_other_machines_appear(drawn_pages) -> None:
     write_results("cpu")
     for machine, options in {"m1": {"rate": 60.0}, "m2": {"workload": {"code": "x"}}}.items():
         found = record(machine=machine, **options)
         write_exported(MACHINES / machine / "cpu.json", found)
-    page = pages("cpu")
+    page = drawn_pages("cpu")
     rows = [line for line in page.splitlines() if line.startswith("| a cpu |")]
     assert [row.split(" | ")[2] for row in rows] == ["`m1`", "this one", "`m2`"]
     assert "| a cpu | cpu | `m1` | 60.00 (59.70 to 60.30) | 1.200 (1.193 to 1.207) |" in rows[0]
@@ -602,11 +602,11 @@ def test_a_reason_cannot_break_the_table(pages) -> None:
     assert "unavailable: a \\| b c |" in pages("tpu")
 
 
-def test_charts_are_whole_and_the_same_each_time(pages) -> None:
+def test_charts_are_whole_and_the_same_each_time(drawn_pages) -> None:
     write_results("cpu")
     drawings = []
     for _ in range(2):
-        pages("cpu")
+        drawn_pages("cpu")
         drawings.append([Path(f"reports/{name}.svg").read_bytes() for name in CHARTS])
     assert drawings[0] == drawings[1]
     for svg in drawings[0]:
@@ -614,10 +614,10 @@ def test_charts_are_whole_and_the_same_each_time(pages) -> None:
     assert b"50.0" in drawings[0][0]
 
 
-def test_a_race_has_round_times_on_its_axis(pages) -> None:
+def test_a_race_has_round_times_on_its_axis(drawn_pages) -> None:
     """Epochs end after 20, 40 and 60 s."""
     write_results("cpu")
-    pages("cpu")
+    drawn_pages("cpu")
     drawing = Path("reports/accuracy.svg").read_text()
     assert all(f">{time}</text>" in drawing for time in ("20 s", "30 s", "1 min"))
     assert ">10 s</text>" not in drawing
@@ -632,9 +632,9 @@ def failed_point(**changes: Any) -> SweepPoint:
     return SweepPoint(changes=changes, status="out of memory", reason="much")
 
 
-def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
+def test_a_sweep_is_drawn_where_one_ran(drawn_pages) -> None:
     write_results("cpu")
-    pages("cpu")
+    drawn_pages("cpu")
     assert "sweep-" not in html()
     points = [
         measured_point(40.0 + size, batch_size=size, precision=precision)
@@ -642,21 +642,21 @@ def test_a_sweep_is_drawn_where_one_ran(pages) -> None:
         for precision in ("32-true", "bf16-mixed")
     ]
     write_results("cpu", measured={"sweep": (*points, failed_point(batch_size=64))})
-    pages("cpu")
+    drawn_pages("cpu")
     drawing = Path("reports/sweep.svg").read_text()
     assert ">precision bf16-mixed</text>" in drawing
     assert all(f">{size}</text>" in drawing for size in (16, 32, 64))
     assert "sweep-" in html()
 
 
-def test_several_devices_have_a_chart_of_their_own(pages) -> None:
+def test_several_devices_have_a_chart_of_their_own(drawn_pages) -> None:
     """Nobody is advised to use them."""
     together = measured_point(90.0, devices=2).model_copy(
         update={"without_exchange": around(0.8, 0.01)}
     )
     more = measured_point(170.0, devices=4, batch_size=8)
     write_results("cpu", measured={"sweep": (together, more)})
-    page = pages("cpu")
+    page = drawn_pages("cpu")
     assert "| batch_size 32, devices 2 | 90.0 (89.1 to 90.9) | 1.800 (1.782 to 1.818); " in page
     assert "1.818); exchange 20% (19% to 21%) of a step |" in page
     assert "devices` is" not in page
@@ -676,11 +676,11 @@ def test_what_devices_make_of_their_number_is_said_where_each_has_its_own() -> N
     }
 
 
-def test_every_point_of_a_sweep_is_told(pages) -> None:
+def test_every_point_of_a_sweep_is_told(drawn_pages) -> None:
     """One without a batch size has the run's; one that failed says why."""
     points = (measured_point(40.0, num_workers=2), failed_point(num_workers=4))
     write_results("cpu", measured={"sweep": points})
-    page = pages("cpu")
+    page = drawn_pages("cpu")
     assert "num_workers 2 | 40.0 (39.6 to 40.4) | 0.800 (0.792 to 0.808) |" in page
     assert "| cpu | batch_size 32, num_workers 4 | out of memory: much | - |" in page
     assert "<span>out of memory: much</span>" in html()
@@ -702,9 +702,9 @@ def test_a_page_without_its_images_says_which(pages) -> None:
         pages("cpu")
 
 
-def test_charts_in_a_page_take_its_colours_and_have_words(pages) -> None:
+def test_charts_in_a_page_take_its_colours_and_have_words(drawn_pages) -> None:
     write_results("cpu")
-    pages("cpu")
+    drawn_pages("cpu")
     page = html()
     drawings = [part.split("</svg>")[0] for part in page.split("<svg ")[1:]]
     assert len(drawings) == 5

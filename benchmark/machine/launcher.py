@@ -24,6 +24,7 @@ MODULE = "benchmark"
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 LOST = re.compile("[Cc]onnection (closed by peer|reset|refused)|Broken pipe")
 """What gloo says where another rank is gone: that one knows the reason."""
+RESUMES = "Repeat it: it goes on after a whole epoch."
 GRACE = 5.0
 """Seconds in which the launcher ends whoever has lost another rank."""
 
@@ -39,14 +40,14 @@ def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
             f"trainer.num_nodes = {trainer.num_nodes}: this machine cannot start the others.",
             f"Run on each of them: {_torchrun(arguments, trainer)}",
         )
-    run(["-m", MODULE, *arguments], trainer.devices)
+    run(["-m", MODULE, *arguments], trainer.devices, RESUMES)
 
 
-def run(arguments: Sequence[str], devices: int) -> None:
+def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> None:
     """Run Python with `arguments` once for each device and wait for the end.
 
     Raises:
-        UserError: a rank has failed, in its own words.
+        UserError: a rank has failed, in its own words, or was killed, with `remedy`.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str], devices: int) -> None:
             config = _config(devices, directory)
             elastic_launch(config, sys.executable)(*arguments)
         except ChildFailedError as error:
-            raise _explained(error) from None
+            raise _explained(error, remedy) from None
         except SignalException as error:
             print(f"Ended by {error.sigval.name}.", file=sys.stderr, flush=True)
             raise SystemExit(128 + error.sigval) from None
@@ -107,20 +108,20 @@ def _set_defaults(devices: int) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
-def _explained(error: "ChildFailedError") -> UserError:
+def _explained(error: "ChildFailedError", remedy: str) -> UserError:
     """The first failure that is not another's consequence."""
-    failures = [(rank, _words(failure)) for rank, failure in error.failures.items()]
+    failures = [(rank, _words(failure, remedy)) for rank, failure in error.failures.items()]
     rank, words = min(failures, key=lambda failure: bool(LOST.search(failure[1])))
     return UserError(f"Rank {rank}:", words)
 
 
-def _words(failure: "ProcessFailure") -> str:
+def _words(failure: "ProcessFailure", remedy: str) -> str:
     """What a rank has left, or by which signal it was ended."""
     found = failure.error_file_data["message"]
     if isinstance(found, dict):
         return str(found["message"]).removeprefix(f"{UserError.__name__}: ")
     if failure.exitcode < 0:
-        return f"ended by {failure.signal_name()}. Repeat it: it goes on after a whole epoch."
+        return f"ended by {failure.signal_name()}. {remedy}"
     return f"ended with status {failure.exitcode}."
 
 

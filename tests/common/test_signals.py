@@ -31,7 +31,7 @@ LOST = "Cleared(); print('went on', flush=True); time.sleep(60)"
 HANDLED = "with Slow(): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
 LEFT = """
 import threading
-threading.Thread(target=time.sleep, args=[2.5]).start()
+threading.Thread(target=lambda: (time.sleep(2.5), print("waited for"))).start()
 os.kill(os.getpid(), signal.SIGINT)
 """
 LATE = """
@@ -53,7 +53,7 @@ time.sleep(60)
 
 @pytest.mark.parametrize(
     ("what", "printed"),
-    [(LOST, "went on\n"), (HANDLED, "cleared away\n"), (LEFT, ""), (LATE, ""), (UNNOTICED, "")],
+    [(LOST, "went on\n"), (HANDLED, "cleared away\n"), (LEFT, "waited for\n"), (LATE, ""), (UNNOTICED, "")],
     ids=["lost", "handled", "left", "late", "unnoticed"],
 )
 def test_an_end_comes_again_where_it_was_lost_and_nowhere_else(what: str, printed: str) -> None:

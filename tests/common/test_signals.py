@@ -53,7 +53,13 @@ time.sleep(60)
 
 @pytest.mark.parametrize(
     ("what", "printed"),
-    [(LOST, "went on\n"), (HANDLED, "cleared away\n"), (LEFT, "waited for\n"), (LATE, ""), (UNNOTICED, "")],
+    [
+        (LOST, "went on\n"),
+        (HANDLED, "cleared away\n"),
+        (LEFT, "waited for\n"),
+        (LATE, ""),
+        (UNNOTICED, ""),
+    ],
     ids=["lost", "handled", "left", "late", "unnoticed"],
 )
 def test_an_end_comes_again_where_it_was_lost_and_nowhere_else(what: str, printed: str) -> None:

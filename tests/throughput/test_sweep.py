@@ -4,6 +4,7 @@ devices take a quarter more, for the exchange of gradients."""
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmark.common.errors import UserError
@@ -11,6 +12,7 @@ from benchmark.machine.accelerators import find
 from benchmark.throughput import launch, pair, side, sweep
 from benchmark.throughput.schema import Block, NotMeasured
 from benchmark.throughput.sweep import points
+from tests.forked_python import forked
 from tests.made_results import measurement
 
 CPU = find("cpu")
@@ -167,6 +169,7 @@ def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> N
     assert point.status == "ok", point.reason + capfd.readouterr().err
     assert 0 < point.ratio.low < point.ratio.estimate
     assert point.without_exchange.estimate > 0
+    assert psutil.wait_procs(forked(), timeout=60)[1] == []
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The suite's tests; what they share lies here and in conftest.py."""
+"""The suite's tests; what they share lies here, in conftest.py and in fixtures.py."""
 
 from pathlib import Path
 

@@ -182,6 +182,14 @@ def take_over_rank() -> None:
     rank_zero_only.rank = _get_rank() or 0
 
 
+def look_for_no_tpu() -> None:
+    """Lightning would import torch_xla, seconds, in each process that makes a Trainer; whoever
+    trains on XLA says so first."""
+    from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
+
+    _XLA_AVAILABLE.available = False
+
+
 def leave(error: BaseException | None) -> NoReturn:
     """As Python does, but for clearing away each module that was loaded: that takes a second."""
     if error and not isinstance(error, SystemExit):
@@ -198,6 +206,7 @@ def leave(error: BaseException | None) -> NoReturn:
 if __name__ == "__main__":
     for module in LOADED:
         importlib.import_module(module)
+    look_for_no_tpu()
     gc.freeze()  # a collection in a forked process would copy every page
     place = Path(sys.argv[1])
     task = serve(place)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests import PARAMETERS, REPOSITORY
-from tests.conftest import write_images
+from tests.fixtures import write_images
 
 
 def make_repository(root: Path) -> Path:

@@ -22,7 +22,7 @@ from benchmark.data.folder import SPLITS
 from benchmark.duel import duel
 from benchmark.machine import accelerators
 from tests import PARAMETERS, made_results
-from tests.conftest import write_images
+from tests.fixtures import write_images
 from tests.outcome import is_one_line, outcome
 from tests.report import made
 

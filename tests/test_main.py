@@ -154,9 +154,13 @@ def test_what_needs_no_torch_does_not_load_it(tmp_path: Path, program: str) -> N
 
 
 PARENT = """
-import subprocess, sys
-print(subprocess.Popen([sys.executable, "-m", "tests.small", "train", "cpu"]).pid, flush=True)
-input()
+import os, runpy, sys
+if stage := os.fork():
+    print(stage, flush=True)
+    input()
+else:
+    sys.argv[1:] = ["train", "cpu"]
+    runpy.run_module("tests.small", run_name="__main__", alter_sys=True)
 """
 
 
@@ -168,7 +172,7 @@ def test_a_stage_ends_with_the_dvc_or_launcher_that_started_it_and_with_no_other
     edit(train={"max_epochs": 5000, "patience": 5000})
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), variable: str(workspace)}
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT], env=environment, text=True,
+        [python(), "-c", PARENT], env=environment, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout

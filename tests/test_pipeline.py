@@ -1,6 +1,7 @@
 """The pipeline as DVC runs it, and the files that it stands on."""
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import PIL
@@ -19,9 +20,10 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
-from dvc.utils.serialize import modify_yaml
+from dvc.utils.serialize import _yaml, modify_yaml
 from PIL import Image
 from safetensors.torch import load_file
+from yaml import CSafeLoader
 
 from benchmark.common import code, digests
 from benchmark.common.errors import UserError
@@ -377,12 +379,24 @@ def rerun(
     return run
 
 
+@pytest.fixture
+def quick_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC reads and writes dvc.lock by C; its own YAML, in Python, is most of a pipeline here."""
+
+    def dump(data: Any, stream: TextIO) -> None:
+        yaml.dump(json.loads(json.dumps(data)), stream, yaml.CSafeDumper, sort_keys=False)
+
+    monkeypatch.setattr(_yaml, "parse_yaml", lambda text, *_, **__: yaml.load(text, CSafeLoader))
+    monkeypatch.setattr(_yaml, "_dump", dump)
+
+
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.usefixtures("quick_yaml")
 @pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own use of pygtrie
 def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
     package = repository / "benchmark"

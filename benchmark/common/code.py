@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,12 @@ def run(parameters: Parameters) -> None:
 def modules(name: str) -> list[str]:
     """The module `name` and every module of PACKAGES that it imports, sorted."""
     found: set[str] = set()
-    waiting = {name}
+    named = waiting = {name}
     while waiting:
         found |= waiting
-        waiting = {imported for seen in waiting for imported in _imports(seen)} - found
+        new = set().union(*(_named(_source(module)) for module in waiting)) - named
+        named = named | new
+        waiting = {each for each in new if _path(each).is_file()}
     return sorted(found)
 
 
@@ -59,13 +62,18 @@ def digest(name: str) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _imports(module: str) -> Iterator[str]:
-    """Every module that an import statement of `module` executes, packages included."""
-    for name in _imported(_source(module)):
-        yield from _executed(name)
-
-
 @cache
+def _named(source: str) -> frozenset[str]:
+    """What import statements of a source text execute, if it is a module: what they name and the
+    packages around it, as far as these are of PACKAGES."""
+    return frozenset(
+        each
+        for name in _imported(source)
+        for each in accumulate(name.split("."), "{}.{}".format)
+        if name.partition(".")[0] in PACKAGES
+    )
+
+
 def _imported(source: str) -> list[str]:
     """What the import statements of a source text name; modules and what is taken from them."""
     found: list[str] = []
@@ -81,14 +89,6 @@ def _imported(source: str) -> list[str]:
 def _canonical(source: str) -> str:
     """The syntax tree of a source text, as JSON; cached, for each DataModule asks for it."""
     return json.dumps(_structure(ast.parse(source)))
-
-
-def _executed(name: str) -> Iterator[str]:
-    """`name` and the packages around it, as far as they are modules of PACKAGES."""
-    parts = name.split(".")
-    if parts[0] in PACKAGES:
-        names = (".".join(parts[: count + 1]) for count in range(len(parts)))
-        yield from (each for each in names if _path(each).is_file())
 
 
 def _source(module: str) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import exp, log
 from statistics import fmean, quantiles, stdev
 
+from scipy.special import stdtrit
 from scipy.stats import binomtest
-from scipy.stats import t as student
 
 CONFIDENCE = 0.95
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -92,7 +92,7 @@ def _error(samples: Sequence[float]) -> float:
 
 def _reach(degrees: float, confidence: float = CONFIDENCE) -> float:
     """Half of an interval's width, in standard errors."""
-    return float(student.ppf((1 + confidence) / 2, degrees))
+    return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
 def _of_logarithm(

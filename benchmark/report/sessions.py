@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import exp, inf, log
 from statistics import stdev
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from benchmark.common.statistics import CONFIDENCE, Interval
 from benchmark.report.schema import Record, Session
@@ -25,7 +25,7 @@ class Spread:
 
     def widen(self, ratio: Interval) -> Interval:
         """A ratio of two sessions' rates, with what changes between sessions in its interval."""
-        reach = float(student.ppf((1 + CONFIDENCE) / 2, self.degrees)) * self.deviation * 2**0.5
+        reach = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.deviation * 2**0.5
         own = log(ratio.high / ratio.low) / 2
         factor = exp(max(reach, own))
         return Interval(ratio.estimate, ratio.estimate / factor, ratio.estimate * factor)

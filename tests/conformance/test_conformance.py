@@ -11,7 +11,7 @@ from datamodule_conformance.rules import rules
 from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
-from tests.conftest import LAUNCHERS, launch
+from tests.fixtures import LAUNCHERS, launch
 from tests.forked_python import python
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.

@@ -64,6 +64,7 @@ def test_a_project_keeps_its_own_modules(project: Path, program: tuple[str, ...]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_rules_run_there(project: Path) -> None:
     rule = "each_epoch_has_its_own_order or fresh_process"
     done = run(

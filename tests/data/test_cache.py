@@ -11,7 +11,7 @@ from benchmark.common.errors import UserError
 from benchmark.data import cache
 from benchmark.data.cache import CachedImages, DecodeCache, DecodedImages
 from benchmark.data.folder import decode, scan
-from tests.conftest import write_images
+from tests.fixtures import write_images
 
 
 def cached(root: Path, size: int = 32, limit: float = 1) -> DecodeCache:

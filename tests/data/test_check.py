@@ -12,7 +12,7 @@ from PIL import Image
 from benchmark.common.errors import UserError
 from benchmark.data import acknowledged, check, examination
 from benchmark.data.problems import KINDS, Problem, lines
-from tests.conftest import write_images
+from tests.fixtures import write_images
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from benchmark.data.datamodule import LOADER_TIMEOUT, Batch, ImageDataModule, Sp
 from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import decode, scan
 from benchmark.data.randomness import permutation
-from tests.conftest import write_images
+from tests.fixtures import write_images
 
 
 def module(root: Path, **options: Any) -> ImageDataModule:

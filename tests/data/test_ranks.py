@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests import REPOSITORY
-from tests.conftest import write_images
 from tests.data import ranks
+from tests.fixtures import write_images
 from tests.forked_python import python
 
 TIMEOUT = 300

@@ -14,7 +14,7 @@ from benchmark.machine import accelerators
 from benchmark.machine import tpu as tpus
 from benchmark.machine.accelerators import Accelerator, find, synchronise
 from tests import REPOSITORY
-from tests.conftest import launch
+from tests.fixtures import launch
 from tests.forked_python import python
 
 

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -18,31 +17,33 @@ from tests import REPOSITORY
 from tests.conftest import is_held
 from tests.forked_python import python
 
-
-def hold(ready: Any, done: Any) -> None:
-    with measuring_lock():
-        ready.set()
-        done.wait(60)
+HOLD = """
+import sys
+from benchmark.machine.lock import measuring_lock
+with measuring_lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_measurement_waits_for_the_first(capsys, monkeypatch) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    ready, done = spawn.Event(), spawn.Event()
-    other = spawn.Process(target=hold, args=(ready, done))
-    other.start()
-    assert ready.wait(60)
     say = print
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
 
-    def released(*words: Any, **options: Any) -> None:
-        say(*words, **options)
-        done.set()
+        def released(*words: Any, **options: Any) -> None:
+            say(*words, **options)
+            other.stdin.close()
 
-    monkeypatch.setattr("builtins.print", released)
-    with measuring_lock():
-        assert done.is_set()
-        assert "Another measurement is running on this machine" in capsys.readouterr().out
-    other.join(60)
-    assert other.exitcode == 0
+        monkeypatch.setattr("builtins.print", released)
+        with measuring_lock():
+            assert other.stdin.closed
+            assert "Another measurement is running on this machine" in capsys.readouterr().out
+    assert other.returncode == 0
 
 
 def test_the_lock_is_given_back(capsys) -> None:

@@ -20,7 +20,7 @@ from benchmark.command_line import main
 from benchmark.common.formatting import visible
 from benchmark.common.results import DATASET, Results, write_result
 from benchmark.report.record import MACHINES
-from tests.conftest import make_workspace, small_content
+from tests.fixtures import make_workspace, small_content
 from tests.report import made
 from tests.report.made import record, write_exported, write_results
 

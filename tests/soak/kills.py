@@ -26,7 +26,7 @@ import psutil
 import yaml
 
 from benchmark.common.files import sha256
-from tests.conftest import small_content
+from tests.fixtures import small_content
 from tests.repository import make_repository, replace_python
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)

@@ -20,7 +20,7 @@ CLASSES, PER_CLASS, SIDE = 10, 20, 96
 
 def make(workload: str, root: Path) -> None:
     """A directory to train in."""
-    from tests.conftest import write_images
+    from tests.fixtures import write_images
 
     content = yaml.safe_load(PARAMETERS.read_text())
     if workload == SMALL:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import REPOSITORY
-from tests.conftest import make_workspace, small_content
+from tests.fixtures import make_workspace, small_content
 from tests.forked_python import python
 
 pytestmark = pytest.mark.slow

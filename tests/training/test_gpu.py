@@ -28,7 +28,7 @@ from benchmark.training import replay
 from benchmark.training import train as training
 from benchmark.training.schema import REPLAY, TRAINING, Replay, Training
 from tests import REPOSITORY
-from tests.conftest import make_workspace
+from tests.fixtures import make_workspace
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),

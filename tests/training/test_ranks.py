@@ -19,8 +19,8 @@ from benchmark.data.datamodule import ImageDataModule
 from benchmark.training.fit import fine_tuner
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY, made_results
-from tests.conftest import small_content, write_images
 from tests.data.test_ranks import free_port
+from tests.fixtures import small_content, write_images
 from tests.forked_python import forked, python
 
 pytestmark = pytest.mark.slow

@@ -30,7 +30,7 @@ from benchmark.training.model import FineTuner
 from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
 from benchmark.training.scratch import SealedCheckpoints
 from tests import REPOSITORY
-from tests.conftest import LAUNCHERS, launch, make_workspace
+from tests.fixtures import LAUNCHERS, launch, make_workspace
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CPU = Results("cpu")

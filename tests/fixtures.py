@@ -23,14 +23,14 @@ from benchmark.common.parameters import (
 from benchmark.common.results import Results, write_result
 from benchmark.machine import accelerators
 from tests import PARAMETERS, made_results
-from tests.forked_python import look_for_no_tpu, python
+from tests.forked_python import offer_xla, python
 
 # The networks are small: more threads would wait for one another, here and in other processes.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # Lightning looks for a TPU whenever a Trainer is made, here and in other processes.
-look_for_no_tpu()
+offer_xla(False)
 os.environ["PJRT_DEVICE"] = "CPU"
 
 

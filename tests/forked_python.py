@@ -182,12 +182,12 @@ def take_over_rank() -> None:
     rank_zero_only.rank = _get_rank() or 0
 
 
-def look_for_no_tpu() -> None:
-    """Lightning would import torch_xla, seconds, in each process that makes a Trainer; whoever
-    trains on XLA says so first."""
+def offer_xla(available: bool) -> None:
+    """Whether Lightning finds torch_xla: it would import it, seconds, in each process that makes a
+    Trainer, to look for a TPU."""
     from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
 
-    _XLA_AVAILABLE.available = False
+    _XLA_AVAILABLE.available = available
 
 
 def leave(error: BaseException | None) -> NoReturn:
@@ -206,7 +206,7 @@ def leave(error: BaseException | None) -> NoReturn:
 if __name__ == "__main__":
     for module in LOADED:
         importlib.import_module(module)
-    look_for_no_tpu()
+    offer_xla(False)
     gc.freeze()  # a collection in a forked process would copy every page
     place = Path(sys.argv[1])
     task = serve(place)

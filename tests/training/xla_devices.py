@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmark.machine.accelerators import _xla_cpu
 from datamodule_conformance.call_log import Call, with_call_log
 from tests.data.ranks import Noting
+from tests.forked_python import offer_xla
 from tests.mean import Mean
 
 DEVICES = 2
@@ -139,6 +140,7 @@ class Seen(pl.Callback):
 def main(root: Path) -> None:
     """Fit, and write the DataModule's calls of both devices too."""
     warnings.simplefilter("ignore")
+    offer_xla(True)
     compile_in_turns()
     calls: list[Call] = []
     data = with_call_log(Noting, calls)(str(root / "data"), 32, 4, seed=7, cache_dir=str(root))

@@ -13,6 +13,7 @@ from benchmark.common.digests import of_state
 from benchmark.common.errors import UserError
 from benchmark.machine.accelerators import synchronise
 from benchmark.machine.ranks import interleaved
+from benchmark.training.sharding import whole
 
 FIRST_STEPS = 10
 SHORT = 16
@@ -111,7 +112,7 @@ class FirstStepsDigest(Callback):
     def _state(self, module: LightningModule) -> dict[str, Tensor]:
         """The network's tensors, on the host."""
         assert isinstance(module.network, nn.Module)
-        return {name: value.cpu() for name, value in module.network.state_dict().items()}
+        return whole(module.network.state_dict())
 
 
 class Predictions(Callback):

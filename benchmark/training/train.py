@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from safetensors.torch import save
+from torch import Tensor
 
 from benchmark.common import code, digests
 from benchmark.common.errors import UserError
@@ -34,6 +35,7 @@ from benchmark.training.fit import Run
 from benchmark.training.model import check_batches
 from benchmark.training.schema import Digests, FirstSteps, Inputs, Metrics, Timing, Training
 from benchmark.training.scratch import SCRATCH, scratch
+from benchmark.training.sharding import whole
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -62,8 +64,9 @@ def fit_and_test(
         ranks.once_a_machine(measuring_lock()),
     ):
         run = Run(accelerator, parameters, directory, title=title, logger=logger).execute()
+        learned = whole(run.model.network.state_dict())
         if ranks.number() == 0:
-            _write(run, inputs, results)
+            _write(run, learned, inputs, results)
 
 
 @contextmanager
@@ -177,9 +180,10 @@ def scratch_key(inputs: Inputs) -> str:
     return digests.of_json([*inputs.model_dump().values(), place])[:32]
 
 
-def _write(run: Run, inputs: Inputs, results: TrainingResults) -> None:
-    state = run.model.network.state_dict()
-    learned = {name: value.cpu().contiguous() for name, value in state.items()}
+def _write(
+    run: Run, learned: Mapping[str, Tensor], inputs: Inputs, results: TrainingResults
+) -> None:
+    learned = {name: value.contiguous() for name, value in learned.items()}
     result = _result(run, inputs, digests.of_state(learned))
     with new_directory(results.model) as directory:
         # safetensors would write a file that nobody else can read.
@@ -220,8 +224,9 @@ def _device(run: Run) -> str:
     if trainer.processes == 1:
         return run.accelerator.device
     batch_norm = "synchronised" if trainer.sync_batchnorm else "of each device"
+    sharded = ", weights sharded" if trainer.strategy == "fsdp" else ""
     device, _, _ = run.accelerator.device.partition(", 1 of ")
-    return f"{trainer.processes} x {device} (batch norm {batch_norm}; speed is of one)"
+    return f"{trainer.processes} x {device} (batch norm {batch_norm}{sharded}; speed is of one)"
 
 
 def _digests(run: Run, learned: str) -> Digests:

@@ -74,6 +74,8 @@ ELSEWHERE = {
     "pip install ./conformance": INDEX,
     "uv pip install --python .venv libtpu==0.0.21": INDEX,
     ".venv/bin/dvc repro replay@gpu-own": PIPELINE,
+    ".venv/bin/dvc exp run --queue -S seed=8": "its worker outlives the test",
+    ".venv/bin/dvc queue start": "its worker outlives the test",
     ".venv/bin/python -m benchmark environment gpu": "a part of the pipeline",
     ".venv/bin/torchrun --nnodes 2 --nproc-per-node 8 --node-rank NUMBER --master-addr "
     "FIRST_MACHINE -m benchmark train gpu": "needs two machines: tests/training/test_ranks.py",

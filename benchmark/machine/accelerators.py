@@ -73,16 +73,24 @@ def prepare(name: str) -> None:
     rank_zero_only.rank = ranks.number()  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     _XLA_AVAILABLE.available = name in ("tpu", "xla")
-    torch.backends.cudnn.allow_tf32 = False  # 32-true is to mean 32 bits
-    torch.set_float32_matmul_precision("highest")  # a variable of the environment may say less
-    torch.set_num_threads(threads())  # and MKL may choose no other number any more
+    _set_up_torch()
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
         # It counts its own default as the first setting, and warns of this as a second.
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
-        torch_xla.backends.set_mat_mul_precision("highest")  # as above: a TPU's default is bfloat16
+        torch_xla.backends.set_mat_mul_precision("highest")  # a TPU's default is bfloat16
         device(name)
+
+
+def _set_up_torch() -> None:
+    """Numbers of as many bits as they say, whatever the environment says, and no time for nothing:
+    under deterministic algorithms torch writes to all new memory, in case that somebody reads what
+    was there before. Whoever did would not repeat itself, which every run is tried for."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(threads())  # and MKL may choose no other number any more
 
 
 def _refuse_changing_threads() -> None:

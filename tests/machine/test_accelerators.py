@@ -163,6 +163,17 @@ def test_products_have_32_bits_whatever_the_environment_says() -> None:
     assert torch.get_float32_matmul_precision() == "highest"
 
 
+def test_new_memory_is_not_written_to_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch fills it with NaN under deterministic algorithms."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    accelerators.prepare("cpu")
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert not torch.empty(1000).isnan().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize(("kind", "module"), [("cuda", torch.cuda), ("mps", torch.mps)])
 def test_gpus_are_synchronised(monkeypatch, kind: str, module: types.ModuleType) -> None:
     calls: list[str] = []

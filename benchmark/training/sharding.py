@@ -1,8 +1,8 @@
 """Weights that are dealt out over the ranks, by PyTorch's `fully_shard` (FSDP2): each keeps a part
 of every tensor, and of the gradients and of Adam's state as much.
 
-A step gathers all of them at its beginning and deals gradients out at its end. They stay gathered
-in between, and in an evaluation: there, ranks have different numbers of batches, and a rank that
+A step gathers the weights at its beginning; at its end it lets them go and deals the gradients out.
+An evaluation gathers them once: ranks may have different numbers of batches there, and a rank that
 gathers waits for the others.
 """
 

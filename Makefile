@@ -8,6 +8,9 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export USER ?= $(shell id -u)
 # git names the caller's repository to its hooks; what runs here is about this directory's.
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
+# Python and pytest keep what they have compiled: each of the tests' hundreds of processes would
+# compile it anew, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro experiment test bench soak lint setup lock
 

@@ -96,7 +96,7 @@ def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
 def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:
     """In the warm-up; whatever is compiled later is in no rate. Only the measuring processes need
     XLA."""
-    raw_parameters["throughput"]["modes"] = ["compute", "loop", "trainer"]
+    raw_parameters["throughput"]["modes"] = ["compute", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("XLA_FLAGS", QUICK)
@@ -107,7 +107,7 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
     assert isinstance(result, Throughput)
     assert result.accelerator == "xla:cpu"
     assert result.trainer.compile_seconds > 0
-    assert result.ratios.keys() == {"trainer_over_loop", "trainer_over_compute"}
+    assert result.ratios.keys() == {"trainer_over_compute"}
     for found in result.processes:
         clean = [block.seconds for block in blocks(found) if not block.compilations]
         images = 4 * found.steps["trainer"]

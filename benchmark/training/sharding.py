@@ -35,7 +35,9 @@ class ShardedStrategy(ModelParallelStrategy):
     through the Trainer's CheckpointIO, and read through it."""
 
     def __init__(self, processes: int) -> None:
-        super().__init__(processes, 1, save_distributed_checkpoint=False)
+        super().__init__(
+            data_parallel_size=processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None

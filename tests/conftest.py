@@ -86,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(use_own_settings(Path(directory), measures))
     if not hands_out(config):
         config.pluginmanager.import_plugin("tests.fixtures")
+        if not measures:
+            sys.modules["tests.fixtures"].use_one_thread()
 
     def restore() -> None:
         """A session may be a part of another: the kit's tests run the kit in their own process."""

@@ -25,13 +25,17 @@ from benchmark.machine import accelerators
 from tests import PARAMETERS, made_results
 from tests.forked_python import offer_xla, python
 
-# The networks are small: more threads would wait for one another, here and in other processes.
-torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"
-
 # Lightning looks for a TPU whenever a Trainer is made, here and in other processes.
 offer_xla(False)
 os.environ["PJRT_DEVICE"] = "CPU"
+
+
+def use_one_thread() -> None:
+    """The networks are small: more threads would wait for one another, here and in the processes
+    that the tests start. So none of these looks for other work either, to know how to wait."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def write_images(

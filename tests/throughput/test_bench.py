@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.machine.processors import within_quota
 from tests import REPOSITORY
 from tests.fixtures import make_workspace, small_content
 from tests.forked_python import python
 
 pytestmark = pytest.mark.slow
 TESTS = REPOSITORY / "tests/throughput"
+ON_TWO_THREADS = """
+import sys, pytest, torch
+
+torch.set_num_threads(2)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 
 
 def run_pytest(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +31,7 @@ def run_pytest(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # A pytest of its own, also where this one is one of several: pytest-benchmark asks xdist.
     outer = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
-        [python(), "-m", "pytest", *place, *arguments],
+        [python(), "-c", ON_TWO_THREADS, *place, *arguments],
         cwd=root, capture_output=True, text=True,
         env=outer | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
@@ -70,6 +77,7 @@ def test_figures_are_saved_with_what_they_are_of(bench: Bench) -> None:
         assert facts["accelerator"] == "cpu"
         assert facts["workload"]["batch_size"] == 4
         assert facts["environment"]["packages"]["torch"]
+        assert facts["environment"]["threads"] == within_quota(2)  # what this process has set
         rate = 4 * facts["steps"] / case["stats"]["median"]
         assert facts["images_per_second"]["median"] == pytest.approx(rate, rel=0.1)
     page = (bench.root / "reports/benchmark.md").read_text()

@@ -46,12 +46,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         return gate.run(options.before, options.after, options.max_regression, options.markdown)
     if options.command == "duel":
-        from benchmark.duel import duel
-
-        names, files = (options.before, options.after), (options.markdown, options.json)
-        return duel.run(
-            names, options.accelerator, load_parameters(), options.max_regression, files
-        )
+        return _duel(options, load_parameters())
     if options.command == "check":
         from benchmark.data import check
 
@@ -63,6 +58,16 @@ def _dispatch(options: argparse.Namespace) -> int:
         return 0
     _run(options, load_parameters())
     return 0
+
+
+def _duel(options: argparse.Namespace, parameters: Parameters) -> int:
+    from benchmark.machine import variables
+
+    variables.set_wait_policy(parameters.omp_wait_policy)  # one for both
+    from benchmark.duel import duel
+
+    names, files = (options.before, options.after), (options.markdown, options.json)
+    return duel.run(names, options.accelerator, parameters, options.max_regression, files)
 
 
 def _run(options: argparse.Namespace, parameters: Parameters) -> None:
@@ -96,14 +101,18 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
         raise UserError(
             f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
         )
-    from benchmark.machine import accelerators, launcher, ranks, unavailable
+    from benchmark.machine import variables
+
+    variables.offer_huge_pages()
+    variables.set_wait_policy(parameters.omp_wait_policy)
+    from benchmark.machine import accelerators, launcher, unavailable
 
     accelerator = accelerators.find(name)
     room, _ = ACCELERATOR_STAGES[stage]
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. Recorded as such.")
         getattr(unavailable, stage)(accelerator, **which)
-    elif "training" in which and parameters.trainer.processes > 1 and not ranks.launched():
+    elif "training" in which and parameters.trainer.processes > 1 and not variables.launched():
         launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
     elif stage == "train" and which["training"] == CONTROL:
         import_module("benchmark.training.control").run(accelerator, parameters)

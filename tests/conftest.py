@@ -14,6 +14,7 @@ from hypothesis import settings
 from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine.lock import lock_file, opened
+from benchmark.machine.variables import offer_huge_pages
 
 # The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
 # `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
@@ -56,7 +57,9 @@ def use_own_settings(directory: Path, measures: bool) -> Callable[[], None]:
     settings.write_text("[safe]\n\tdirectory = *\n")  # a container's checkout may be another user's
     patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    if not measures:
+    if measures:
+        offer_huge_pages()
+    else:
         patch.setenv("BENCHMARK_LOCK_DIRECTORY", str(directory))
     for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
         patch.setenv(name, str(directory / "dvc"))

@@ -45,7 +45,7 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.soak.kills": LONG,
     ".venv/bin/python -m tests.soak.restarts": LONG,
     "bash .ci/run": "runs these tests",
-    "make experiment S='train.fused=true train.precision=bf16-mixed'": PIPELINE,
+    "make experiment S='train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "
     "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
     "rm -rf data && cp -r IMAGES data": "no command of this suite",

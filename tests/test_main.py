@@ -72,7 +72,7 @@ def test_a_fused_optimizer_is_refused_where_there_is_none(
     """Nothing of XLA is needed to know it."""
     xla = accelerators.Accelerator("xla", "XLA on a cpu")
     monkeypatch.setattr(accelerators, "_find_xla", lambda: xla)
-    edit(train={"fused": True})
+    edit(train={"adam": "fused"})
     assert main([stage, "xla"]) == 1
     assert "there is no fused Adam on xla. Set" in capsys.readouterr().err
 

@@ -23,6 +23,8 @@ ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "tf32", "bf16-mixed", "bf16-true", "16-mixed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
+AdamName = Literal["auto", "fused", "foreach", "for-loop"]
+WaitPolicy = Literal["auto", "active", "passive"]
 ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]
 PARAMETERS_FILE = Path("params.yaml")
 SHOWN = 80
@@ -93,8 +95,9 @@ class TrainParameters(Section):
     """Epoch at which the backbone begins to train; before, only the head does."""
     backbone_learning_rate: float = Field(gt=0)
     """Adam's for the backbone, if it begins after epoch 0; else it shares the head's."""
-    fused: bool
-    """Adam as one kernel over all weights; faster, other bits, and not on XLA."""
+    adam: AdamName
+    """Torch's implementation, each with other bits; `auto` is the fastest that the accelerator has:
+    `fused`, one kernel over all weights, and `for-loop` on XLA, which has no other."""
     logger: LoggerName
     """Lightning's logger for the losses and metrics of each epoch, in logs/; results do not depend
     on it, and where speed is measured there is none."""
@@ -195,6 +198,10 @@ class Parameters(Section):
     seeds: tuple[Seed, ...]
     """Further seeds, each of which costs a whole training on each accelerator."""
     accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
+    omp_wait_policy: WaitPolicy
+    """How the processors' threads wait for one another: `passive` leaves other work its share,
+    `active` is for a machine of one's own, `auto` looks for other work. Results do not depend on
+    it, and the variable OMP_WAIT_POLICY counts first."""
     controls: tuple[AcceleratorName, ...]
     """Accelerators that train once more, from random weights; each costs a whole training."""
     data: DataParameters

@@ -29,13 +29,6 @@ _exchange: "list[dist.ProcessGroup]" = []
 """The group over gloo, once there is one."""
 
 
-def launched() -> bool:
-    """Whether a launcher has started this process as one of several. (srun starts one, too, and a
-    batch script of SLURM's is no task of its job.)"""
-    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
-    return "TORCHELASTIC_RUN_ID" in os.environ or tasks > 1
-
-
 def environment() -> "ClusterEnvironment":
     """What Lightning knows of this process's launcher.
 

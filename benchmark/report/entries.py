@@ -125,7 +125,9 @@ def _speed(record: Record, reference: Record) -> Speed:
         sessions=len(record.sessions),
         session_deviation=scatter.deviation if scatter else None,
         **_against(record, reference),
-        **found.model_dump(include={"date", "noise_floor", "verdict", "precision", "ratios"}),
+        **found.model_dump(
+            include={"date", "noise_floor", "verdict", "precision", "runtime", "ratios"}
+        ),
         **found.trainer.model_dump(exclude={"undisturbed_images_per_second"}),
         decoding=found.efficiency.decoding,
         sweep=_sweep(found),

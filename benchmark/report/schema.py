@@ -14,6 +14,7 @@ from benchmark.throughput.schema import (
     NotMeasured,
     Overhead,
     Precision,
+    Runtime,
     StepShares,
     SweepPoint,
     Throughput,
@@ -21,7 +22,7 @@ from benchmark.throughput.schema import (
 )
 from benchmark.training.schema import Digests, Replay, Timing, Training
 
-RECORD_VERSION: Literal[4] = 4
+RECORD_VERSION: Literal[5] = 5
 Kind = Literal[
     "bit-equal", "equal within tolerance", "equal within margin", "no difference detected",
     "different", "not compared", "unavailable",
@@ -72,7 +73,7 @@ class Price(Result):
 class Record(Result):
     """All that is known of one accelerator of one machine."""
 
-    schema_version: Literal[4] = RECORD_VERSION
+    schema_version: Literal[5] = RECORD_VERSION
     """Grows whenever a key changes its meaning."""
     name: str
     """As in params.yaml."""
@@ -247,6 +248,8 @@ class Speed(Result):
     """Whether something disturbed the measurement."""
     precision: Precision
     """Whether the intervals are as narrow as they were asked to be."""
+    runtime: Runtime
+    """With what settings of the processes."""
     ratios: dict[str, Interval]
     """Of modes measured in turn."""
     step_shares: StepShares | None
@@ -357,7 +360,7 @@ AnyEntry = Annotated[Entry | Absent, Field(discriminator="status")]
 class Comparison(Result):
     """reports/comparison.json."""
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     """Grows whenever a key changes its meaning or goes; new keys may come without."""
     summary: str
     """The comparison in one sentence."""

@@ -378,6 +378,8 @@ def _machine(entry: Entry, here: bool, result: str) -> list[str]:
 
 def _what(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
     lines: list[tuple[str, str]] = [("", Marked(fact)) for fact in facts]
+    for entry in comparison.present:
+        lines.append(("", wording.runtime(entry.label, entry.throughput.runtime)))
     for entry in comparison.present[:1]:
         versions = ", ".join(f"{name} {version}" for name, version in entry.software.items())
         lines.append(("", f"Software: {versions}."))

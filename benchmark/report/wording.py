@@ -25,6 +25,7 @@ from benchmark.throughput.schema import (
     NotMeasured,
     Overhead,
     Precision,
+    Runtime,
     StepShares,
     SweepPoint,
 )
@@ -97,6 +98,11 @@ TERMS = (
     ("Control", "the same training from random weights; all layers are trained."),
     ("Digest", "sha256 of what something holds: equal digests mean equal bits."),
 )
+WAITING = {
+    "default": "spin for a moment, then sleep (OpenMP's default)",
+    "active": "spin (OMP_WAIT_POLICY=active)",
+    "passive": "sleep (OMP_WAIT_POLICY=passive), which leaves other work its share",
+}
 
 
 def goal(target: float) -> str:
@@ -195,6 +201,15 @@ def decoding(found: Interval | NotMeasured) -> str:
     if isinstance(found, NotMeasured):
         return f"unavailable: {found.reason}"
     return numbers.interval(found)
+
+
+def runtime(label: str, found: Runtime) -> str:
+    """How an accelerator's processes ran."""
+    pages = "huge pages" if found.huge_pages else "pages of ordinary size"
+    return (
+        f"Processes on {label}: Adam's implementation {found.adam}; large tensors in {pages}; "
+        f"threads that wait for one another {WAITING[found.wait_policy]}."
+    )
 
 
 def commonest(training: TrainingEntry) -> str:

@@ -188,11 +188,23 @@ class Workload(Result):
     num_workers: int
     cache_gib: float
     precision: str
-    fused: bool
+    adam: str
+    """As asked for; `auto` is the fastest that each accelerator has."""
     deterministic: bool
     """Whether torch used deterministic kernels alone."""
     code: str
     """Digest of the code that was measured."""
+
+
+class Runtime(Result):
+    """How the measuring processes ran, beside their workload; every mode alike."""
+
+    adam: str
+    """Torch's implementation of Adam."""
+    wait_policy: str
+    """How processors' threads wait for one another: `active`, `passive`, or OpenMP's `default`."""
+    huge_pages: bool
+    """Whether torch asked for huge pages and the system gives them."""
 
 
 class ModeRate(Result):
@@ -306,6 +318,8 @@ class Throughput(Result):
     """Whether the intervals are as narrow as they were asked to be."""
     workload: Workload
     """What was measured."""
+    runtime: Runtime
+    """With what settings of the processes."""
     dataset: str
     """md5 of the dataset's pin."""
     modes: dict[str, ModeRate]

@@ -7,6 +7,7 @@ from statistics import median
 
 from benchmark.common.parameters import Parameters
 from benchmark.common.statistics import Interval, interval, percentiles
+from benchmark.machine import accelerators, variables
 from benchmark.machine.accelerators import Accelerator
 from benchmark.throughput import efficiency, measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
@@ -17,11 +18,13 @@ from benchmark.throughput.schema import (
     ModeRate,
     Peak,
     Profile,
+    Runtime,
     SweepPoint,
     Throughput,
     TrainerTimes,
     Workload,
 )
+from benchmark.training import adam
 from benchmark.training.schema import Inputs
 
 RESOLUTION = 1e-6
@@ -68,6 +71,7 @@ def summarise(
         ),
         precision=verdict.precision(rates["trainer"], ratios, asked, round(found.seconds, 1)),
         workload=workload(parameters, inputs.code, inputs.weights),
+        runtime=_runtime(accelerator, parameters),
         dataset=inputs.dataset,
         modes={name: ModeRate(images_per_second=rate) for name, rate in rates.items()},
         ratios=ratios,
@@ -91,9 +95,19 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
         weights=weights,
         **model.model_dump(exclude={"weights"}),
         **data.model_dump(include={"image_size", "batch_size", "num_workers", "cache_gib"}),
-        **train.model_dump(include={"precision", "fused"}),
+        **train.model_dump(include={"precision", "adam"}),
         deterministic=parameters.throughput.deterministic,
         code=code,
+    )
+
+
+def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
+    """The measuring processes have this one's variables."""
+    kind = accelerators.device(accelerator.name).type
+    return Runtime(
+        adam=adam.implementation(parameters.train.adam, kind),
+        wait_policy=variables.wait_policy(),
+        huge_pages=variables.huge_pages(),
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything else prints is no answer
     forget_installed()
+    with suppress(ImportError):  # an older one has none
+        from benchmark.machine import variables
+
+        variables.offer_huge_pages()
     try:
         from benchmark.common.errors import UserError
         from benchmark.throughput.timer import ModeTimer  # noqa: F401  whether it has one

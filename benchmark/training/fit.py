@@ -199,7 +199,7 @@ def fine_tuner(
 ) -> FineTuner:
     """The model that `parameters` describe, for `classes` classes."""
     train, model = parameters.train, parameters.model
-    return FineTuner(classes, parameters.seed, model, train.learning_rate, train.fused, norm_layer)
+    return FineTuner(classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer)
 
 
 def norm_layer(accelerator: str, trainer: TrainerParameters) -> NormLayer:

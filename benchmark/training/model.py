@@ -8,8 +8,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet, resnet50
 
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import ModelParameters
-from benchmark.training import weights
+from benchmark.common.parameters import AdamName, ModelParameters
+from benchmark.training import adam, weights
 from benchmark.training.sharding import ShardedStrategy, shard
 
 TOP = 5
@@ -60,13 +60,13 @@ class FineTuner(LightningModule):
         seed: int,
         model: ModelParameters,
         learning_rate: float,
-        fused: bool = False,
+        adam: AdamName = "auto",
         norm_layer: NormLayer = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
-        self.fused = fused
+        self.adam = adam
         self.network = build(classes, seed, norm_layer)
         self.origin = weights.load(self.network, model)
         self.network.to(memory_format=_memory_format(model.channels_last))
@@ -131,8 +131,8 @@ class FineTuner(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over whatever trains."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        fused = self.fused or None  # False would rule out torch's choice for a GPU, foreach, too
-        return torch.optim.Adam(trained, lr=self.learning_rate, fused=fused)
+        options = adam.options(self.adam, trained[0].device.type)
+        return torch.optim.Adam(trained, lr=self.learning_rate, **options)
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection, mean: MeanLoss

@@ -107,13 +107,13 @@ def check(name: str, train: TrainParameters) -> None:
     """Refuse what the accelerator `name` does not have.
 
     Raises:
-        UserError: it lacks the precision, or a fused Adam.
+        UserError: it lacks the precision, or the implementation of Adam.
     """
     precision.check(name, train.precision)
-    if train.fused and name in ("tpu", "xla"):
+    if train.adam in ("fused", "foreach") and name in ("tpu", "xla"):
         raise UserError(
-            f"train.fused: there is no fused Adam on {name}.",
-            f"Set it to false, or leave {name} out of accelerators.",
+            f"train.adam: there is no {train.adam} Adam on {name}.",
+            f"Set it to auto, or leave {name} out of accelerators.",
         )
 
 

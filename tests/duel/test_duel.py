@@ -76,7 +76,7 @@ def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
 
 
 OLD = {
-    "seed": 1, "data": {"batch_size": 1, "gone": 5}, "model": {}, "train": {"fused": True},
+    "seed": 1, "data": {"batch_size": 1, "gone": 5}, "model": {}, "train": {"adam": "fused"},
     "report": {"x": 1}, "throughput": {"rounds": 9},
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> N
     content = duel._content(here, OLD)
     assert content == {
         "seed": parameters.seed, "data": {"batch_size": 4, "gone": 5}, "model": {},
-        "train": {"fused": False}, "report": {"x": 1},
+        "train": {"adam": "auto"}, "report": {"x": 1},
         "throughput": {"rounds": 9, "modes": ["trainer"], "sweep": {}},
     }  # fmt: skip
     assert "train.precision" in duel._unknown(here, OLD)

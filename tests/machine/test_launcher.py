@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import ONE_DEVICE
-from benchmark.machine import launcher, ranks
+from benchmark.machine import launcher, variables
 from benchmark.machine.processors import cores
 
 TWO = ONE_DEVICE.model_copy(update={"devices": 2})
@@ -78,7 +78,7 @@ def test_other_machines_need_a_launcher_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("job", "expected"),
     [
         ({}, False),
         ({"TORCHELASTIC_RUN_ID": "1"}, True),
@@ -89,8 +89,8 @@ def test_other_machines_need_a_launcher_each() -> None:
     ids=["alone", "torchrun", "srun", "a batch script", "srun of one"],
 )
 def test_a_rank_knows_that_it_is_one(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
+    monkeypatch: pytest.MonkeyPatch, job: dict[str, str], expected: bool
 ) -> None:
-    for name, value in variables.items():
+    for name, value in job.items():
         monkeypatch.setenv(name, value)
-    assert ranks.launched() == expected
+    assert variables.launched() == expected

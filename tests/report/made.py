@@ -29,7 +29,7 @@ DISTURBED = Verdict(
 WORKLOAD = {
     "network": "resnet50", "weights": "s", "freeze_backbone": False, "channels_last": True,
     "compile": False, "image_size": 64, "batch_size": 32, "num_workers": 0, "cache_gib": 8.0,
-    "precision": "32-true", "fused": False, "deterministic": True, "code": "c",
+    "precision": "32-true", "adam": "auto", "deterministic": True, "code": "c",
 }  # fmt: skip
 INPUTS = {"dataset": "d", "parameters": "q", "code": "c", "weights": "s", "environment": "e"}
 
@@ -117,7 +117,7 @@ def throughput(label: str, rate: float, floor: float, spread: float, **workload:
         "accelerator": label, "device": f"a {label}", "verdict": Verdict(stable=True),
         "precision": {"of": "trainer", "width": 2 * spread, "asked": 0.03, "seconds": 200.0},
         "workload": WORKLOAD | workload, "seed": 1, "date": "2026-01-02",
-        "dataset": "d",
+        "runtime": {"adam": "fused", "wait_policy": "default", "huge_pages": True}, "dataset": "d",
         "modes": {
             "trainer": {"images_per_second": around(rate, spread)},
             "compute": {"images_per_second": around(rate / 0.975, spread)},

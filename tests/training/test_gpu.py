@@ -59,7 +59,7 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
         {"model": {"channels_last": True}},
         {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}},
         {"train": {"unfreeze_epoch": 1}},
-        {"train": {"fused": True}},
+        {"train": {"adam": "foreach"}},
         {"train": {"precision": "bf16-mixed"}},
         {"train": {"precision": "16-mixed"}},
     ],

@@ -7,7 +7,8 @@ from torchvision.models import resnet50
 
 from benchmark.common import digests
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import ModelParameters
+from benchmark.common.parameters import AdamName, ModelParameters
+from benchmark.training import adam
 from benchmark.training.model import FineTuner, MeanLoss, build, check_batches
 
 PLAIN = {"weights": "random", "freeze_backbone": False, "channels_last": False, "compile": False}
@@ -39,12 +40,27 @@ def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
     assert digests.of_state(build(3, 8).state_dict()) != first
 
 
-@pytest.mark.parametrize(("fused", "expected"), [(True, True), (False, None)])
-def test_adam_is_fused_on_request_and_else_torchs_own_choice(fused: bool, expected: Any) -> None:
-    """fused=False would rule out foreach, which torch takes on a GPU."""
-    model = FineTuner(3, 7, RANDOM, 1e-4, fused)
-    options = model.configure_optimizers().defaults
-    assert (options["fused"], options["foreach"]) == (expected, None)
+@pytest.mark.parametrize(
+    ("asked", "runs"),
+    [
+        ("auto", (True, False)),
+        ("fused", (True, False)),
+        ("foreach", (False, True)),
+        ("for-loop", (False, False)),
+    ],
+)
+def test_adam_is_the_fastest_of_a_processor_unless_another_is_asked_for(
+    asked: AdamName, runs: tuple[bool, bool]
+) -> None:
+    options = FineTuner(3, 7, RANDOM, 1e-4, asked).configure_optimizers().defaults
+    assert (options["fused"], options["foreach"]) == runs
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("cuda", "fused"), ("mps", "fused"), ("xla", "for-loop")]
+)
+def test_auto_is_what_a_kind_of_device_has(kind: str, name: str) -> None:
+    assert adam.implementation("auto", kind) == name
 
 
 @pytest.mark.parametrize("size", [32, 33])

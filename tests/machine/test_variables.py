@@ -1,0 +1,135 @@
+"""What is set before torch is loaded."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmark.common.parameters import WaitPolicy
+from benchmark.machine import processors, variables
+from tests import REPOSITORY
+
+BEFORE = (variables.WAIT_POLICY, variables.SPIN_COUNT, variables.HUGE_PAGES)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in BEFORE:
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work takes 0.6 of a processor, which are less than a tenth of eight."""
+    readings = [(0.0, 0.0, 0.0), (0.6, 0.0, 8.0)]
+    monkeypatch.setattr(processors, "_clock", lambda: readings.pop(0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_clock", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
+
+
+@pytest.mark.parametrize("asked", ["active", "passive"])
+def test_threads_wait_as_is_asked(asked: WaitPolicy) -> None:
+    variables.set_wait_policy(asked)
+    assert variables.wait_policy() == asked
+
+
+def test_threads_sleep_beside_other_work(busy: None) -> None:
+    variables.set_wait_policy("auto")
+    assert variables.wait_policy() == "passive"
+
+
+def test_alone_they_wait_as_openmp_has_them(idle: None) -> None:
+    variables.set_wait_policy("auto")
+    assert variables.wait_policy() == "default"
+
+
+def test_ranks_of_one_job_are_no_other_work(busy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    variables.set_wait_policy("auto")
+    assert variables.wait_policy() == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [(variables.WAIT_POLICY, "ACTIVE", "active"), (variables.SPIN_COUNT, "9", "default")],
+)
+def test_what_the_user_set_counts_first(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    variables.set_wait_policy("passive")
+    assert variables.wait_policy() == expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"), [("always [madvise] never", True), ("always madvise [never]", False)]
+)
+def test_huge_pages_are_there_where_the_system_gives_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str, expected: bool
+) -> None:
+    monkeypatch.setattr(variables, "THP", tmp_path / "enabled")
+    variables.offer_huge_pages()
+    assert not variables.huge_pages()
+    variables.THP.write_text(kernel)
+    assert variables.huge_pages() == expected
+
+
+def test_a_user_may_want_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variables.HUGE_PAGES, "0")
+    variables.offer_huge_pages()
+    assert not variables.huge_pages()
+
+
+STAGE = """
+import os, sys
+from benchmark import command_line
+from benchmark.machine import variables
+
+def found(asked):
+    assert "torch" not in sys.modules
+    print(asked, os.environ["THP_MEM_ALLOC_ENABLE"])
+    raise SystemExit
+
+variables.set_wait_policy = found
+command_line.main(sys.argv[1:])
+"""
+
+
+def test_a_stage_sets_them_before_torch_is_loaded() -> None:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", STAGE, "train", "cpu"]
+    said = subprocess.check_output(command, env=environment, cwd=REPOSITORY, text=True)
+    assert said == "auto 1\n"
+
+
+FAULTS = """
+import os, resource, sys
+from benchmark.machine import variables
+
+variables.offer_huge_pages()
+import torch
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.ones(8 << 20)  # 32 MiB
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not variables.given(), reason="this system gives no huge pages")
+@pytest.mark.parametrize(("own", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
+def test_torch_takes_them(own: dict[str, str], few: bool) -> None:
+    """One page fault for 2 MiB instead of 4 KiB."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | own
+    command = [sys.executable, "-c", FAULTS]
+    faults = int(subprocess.check_output(command, env=environment, text=True))
+    assert (faults < 1_000) == few

@@ -25,7 +25,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
-ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic"]
+ModeName = Literal[
+    "input", "compute", "loop", "trainer", "baseline", "nondeterministic", "timm", "fastai",
+    "transformers",
+]  # fmt: skip
 PARAMETERS_FILE = Path("params.yaml")
 SHOWN = 80
 """Characters of a wrong value that a message shows."""

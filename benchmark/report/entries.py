@@ -126,7 +126,9 @@ def _speed(record: Record, reference: Record) -> Speed:
         session_deviation=scatter.deviation if scatter else None,
         **_against(record, reference),
         **found.model_dump(
-            include={"date", "noise_floor", "verdict", "precision", "runtime", "ratios"}
+            include={
+                "date", "noise_floor", "verdict", "precision", "runtime", "ratios", "peers",
+            }
         ),
         **found.trainer.model_dump(exclude={"undisturbed_images_per_second"}),
         decoding=found.efficiency.decoding,

@@ -13,6 +13,7 @@ from benchmark.throughput.schema import (
     Memory,
     NotMeasured,
     Overhead,
+    Peer,
     Precision,
     Runtime,
     StepShares,
@@ -266,6 +267,9 @@ class Speed(Result):
     """Images per second while the decode cache is built, which happens once."""
     sweep: tuple[SweepPoint, ...]
     """One for each point of `throughput.sweep`; `changes` always has the batch size."""
+    peers: dict[str, Peer]
+    """Other software that was asked for; where it was measured, `ratios` has `trainer_over_timm` and
+    the like."""
 
 
 class Cost(Result):

@@ -45,6 +45,7 @@ def view(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) ->
         ("cost", "What does it cost?", _cost),
         ("sure", "How sure is the speed?", _sure),
         ("limits", "What limits the speed?", _limits),
+        ("peers", "Is it faster than other software?", _peers),
         ("settings", "Would other settings be faster?", _settings),
         ("accuracy", "How good is the result?", _accuracy),
         ("classes", "Which classes fail?", lambda _: _classes(sheets)),
@@ -223,6 +224,13 @@ def _efficiency(entry: Entry) -> list[str]:
         wording.milliseconds(found.overhead),
         wording.decoding(found.decoding),
     ]
+
+
+def _peers(comparison: Comparison) -> Iterator[Block]:
+    rows = [row for entry in comparison.present for row in wording.peers(entry)]
+    if rows:
+        header = ("Accelerator", "Peer", "Versions", "Trainer / peer, images/s")
+        yield Table("Peers", header, rows, caption=wording.PEERS, heads=2)
 
 
 def _settings(comparison: Comparison) -> Iterator[Block]:

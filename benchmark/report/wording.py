@@ -47,6 +47,9 @@ RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
     "trainer_over_compute": "Trainer / resident batch",
     "trainer_over_baseline": "Trainer / ImageFolder loop",
+    "trainer_over_timm": "Trainer / timm",
+    "trainer_over_fastai": "Trainer / fastai",
+    "trainer_over_transformers": "Trainer / transformers",
     "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
     "input_over_baseline_input": "Loader / ImageFolder loader, per core",
 }
@@ -70,6 +73,12 @@ TURNS = (
     "The two alternated, block by block. Below 1 the first is slower, above 1 it is faster. "
     "The loaders do different work: this one delivers bytes, which the device converts, "
     "ImageFolder's ready floats."
+)
+PEERS = (
+    "Above 1 this suite's Trainer is faster. Each peer trains a network of its own at the same "
+    "precision, image and batch size, with Adam at the same rate, on crops and flips alone, and "
+    "loads with a worker per core. It has the memory format that it has by default, any kernels, "
+    "and, which favours it, this suite's settings of memory and threads."
 )
 EFFICIENCY = (
     "Utilisation: FLOP/s of training over the best that convolutions and matrix products reached "
@@ -326,6 +335,14 @@ def _against_own(point: SweepPoint, accelerator: str) -> str:
         middle = max(0.0, 1 - part.estimate)
         said.append(f"exchange {middle:.0%} ({least:.0%} to {most:.0%}) of a step")
     return "; ".join(said)
+
+
+def peers(entry: Entry) -> Iterator[tuple[str, str, str, str]]:
+    """Accelerator, peer, its versions, and its ratio or why there is none."""
+    for name, peer in entry.throughput.peers.items():
+        versions = ", ".join(f"{package} {each}" for package, each in peer.versions.items())
+        measured = ratio(entry.throughput.ratios.get(f"trainer_over_{name}"))
+        yield entry.label, name, versions or "-", peer.reason or measured
 
 
 def replayed(run: TrainingEntry) -> str:

@@ -24,16 +24,8 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
 
     It has a worker for each core, as PyTorch suggests in its warnings; they outlive an epoch.
     """
-    transform = Compose(
-        [
-            RandomResizedCrop(data.image_size),
-            RandomHorizontalFlip(),
-            ToTensor(),
-            Normalize(MEAN, STD),
-        ]
-    )
     return DataLoader(
-        ImageFolder(os.path.join(data.root, "train"), transform),
+        dataset(data),
         batch_size=data.batch_size,
         shuffle=True,
         drop_last=True,
@@ -42,3 +34,17 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
         persistent_workers=True,
         timeout=LOADER_TIMEOUT,
     )
+
+
+def dataset(data: DataParameters) -> ImageFolder:
+    """The training split, cropped and flipped at random, and normalised: pairs of float32
+    (3, image_size, image_size) and a label."""
+    transform = Compose(
+        [
+            RandomResizedCrop(data.image_size),
+            RandomHorizontalFlip(),
+            ToTensor(),
+            Normalize(MEAN, STD),
+        ]
+    )
+    return ImageFolder(os.path.join(data.root, "train"), transform)

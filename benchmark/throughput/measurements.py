@@ -26,6 +26,9 @@ RATIOS = (
     ("trainer", "loop"),
     ("trainer", "compute"),
     ("trainer", "baseline"),
+    ("trainer", "timm"),
+    ("trainer", "fastai"),
+    ("trainer", "transformers"),
     ("compute", "nondeterministic"),
     ("input", "baseline_input"),
 )
@@ -86,15 +89,20 @@ class ProcessRates:
         return [None if block.compilations else images / block.seconds for block in blocks]
 
 
+def modes(processes: Sequence[ProcessRates]) -> list[str]:
+    """Those that every process measured: a peer may fail in one."""
+    return [mode for mode in processes[0].modes if all(mode in each.modes for each in processes)]
+
+
 def rates(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
     """Images per second of each mode."""
-    return {mode: interval([p.rate(mode) for p in processes]) for mode in processes[0].modes}
+    return {mode: interval([p.rate(mode) for p in processes]) for mode in modes(processes)}
 
 
 def ratios(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
     """Those of RATIOS whose modes were measured, by name: "trainer_over_loop"."""
-    modes = processes[0].modes
-    pairs = [(one, other) for one, other in RATIOS if one in modes and other in modes]
+    measured = modes(processes)
+    pairs = [(one, other) for one, other in RATIOS if one in measured and other in measured]
     return {f"{a}_over_{b}": interval([p.ratio(a, b) for p in processes]) for a, b in pairs}
 
 

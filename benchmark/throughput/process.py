@@ -120,6 +120,7 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
         memory=memory,
         other_work=round(load.share, 4),
         gpu_clocks=clocks.found(),
+        peers=mode_timer.peers,
     )
 
 

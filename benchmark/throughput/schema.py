@@ -88,6 +88,15 @@ class Overhead(Result):
     """To each change of epochs."""
 
 
+class Peer(Result):
+    """Other software that trains the same network."""
+
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of its packages; empty if they are not installed."""
+    reason: str | None = None
+    """Why it was not measured; null if it was."""
+
+
 class Measurement(Result):
     """Everything that one process measured."""
 
@@ -116,6 +125,8 @@ class Measurement(Result):
     """Part of the processors' time that other work took."""
     gpu_clocks: GpuClocks | None = None
     """Null without a GPU whose driver says."""
+    peers: dict[str, Peer] = Field(default_factory=dict)
+    """Other software that was asked for, by mode."""
 
 
 class NotMeasured(Result):
@@ -340,6 +351,8 @@ class Throughput(Result):
     """How well the accelerator is used."""
     sweep: tuple[SweepPoint, ...] = ()
     """Other combinations of parameters."""
+    peers: dict[str, Peer] = Field(default_factory=dict)
+    """Other software that was asked for, by mode."""
     processes: tuple[Measurement, ...] = ()
     """What each process measured; not part of an export."""
 

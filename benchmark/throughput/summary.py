@@ -17,6 +17,7 @@ from benchmark.throughput.schema import (
     Memory,
     ModeRate,
     Peak,
+    Peer,
     Profile,
     Runtime,
     SweepPoint,
@@ -82,6 +83,7 @@ def summarise(
         date=datetime.now(UTC).date().isoformat(),
         efficiency=_efficiency(parameters, found, classes),
         sweep=tuple(found.sweep),
+        peers=_peers(processes),
         processes=tuple(process.measurement for process in processes),
     )
 
@@ -139,6 +141,16 @@ def _efficiency(parameters: Parameters, found: Found, classes: int) -> Efficienc
         energy=_energy(found.processes),
         decoding=found.profile.decoding,
     )
+
+
+def _peers(processes: Sequence[ProcessRates]) -> dict[str, Peer]:
+    """Each as the processes found it; as one that did not measure it, if there is one."""
+    found = [process.measurement.peers for process in processes]
+    return {name: max((peers[name] for peers in found), key=_is_refused) for name in found[0]}
+
+
+def _is_refused(peer: Peer) -> bool:
+    return peer.reason is not None
 
 
 def _part(achieved: Sequence[float], most: float | None) -> Interval | None:

@@ -1,6 +1,8 @@
 """The modes of one measuring process, ready to run, and the clock that times them."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -14,9 +16,10 @@ from benchmark.common.parameters import ONE_DEVICE, Parameters, TrainerParameter
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.data.folder import scan
 from benchmark.machine import accelerators, processors, ranks
-from benchmark.throughput import baseline
+from benchmark.machine.memory import reason
+from benchmark.throughput import baseline, peers
 from benchmark.throughput.modes import Compute, Input, Loop, Mode, Nondeterministic, Step
-from benchmark.throughput.schema import Block
+from benchmark.throughput.schema import Block, Peer
 from benchmark.throughput.trainer import PausableFit, bare_trainer
 from benchmark.throughput.workers import LoaderWorkers
 from benchmark.training.fit import fine_tuner, norm_layer, silence_lightning
@@ -82,6 +85,8 @@ class ModeTimer:
         self.parameters = parameters
         self._trainer = trainer
         self.modes: dict[str, Mode] = {}
+        self.peers: dict[str, Peer] = {}
+        """Other software that was asked for; those of it that train are modes too."""
         self._workers: dict[str, LoaderWorkers] = {}
 
     def __enter__(self) -> "ModeTimer":
@@ -93,8 +98,10 @@ class ModeTimer:
             started = time.perf_counter() - start
             self._add_others()
             self._start_loaders()
+            self._start_peers()
             self.first_step = self.time("trainer", 1)
             self.seconds_to_first_step = started + self.first_step.seconds
+            self._try_peers()
         except BaseException:
             self._release()
             raise
@@ -104,6 +111,9 @@ class ModeTimer:
         self._release()
         if kind is None:
             self.lightning.stop()
+            for mode in self.modes.values():
+                if isinstance(mode, peers.Peer):
+                    mode.stop()
         self.modes.clear()  # and with them their loaders, while those can still end in order
 
     @property
@@ -150,6 +160,32 @@ class ModeTimer:
             if isinstance(mode, Input | Loop):
                 with self._workers.setdefault(name, LoaderWorkers()).running():
                     mode.start()
+
+    def _start_peers(self) -> None:
+        """Last, so that what they load is no part of the others' workers."""
+        for name in filter(peers.PACKAGES.__contains__, self.parameters.throughput.modes):
+            self.peers[name] = Peer()
+            with self._refusals(name), self._workers.setdefault(name, LoaderWorkers()).running():
+                self.peers[name] = Peer(versions=peers.versions(name))
+                self.modes[name] = peers.start(
+                    name, self.accelerator, self.parameters, len(self.data.classes)
+                )
+
+    def _try_peers(self) -> None:
+        """Train a step with each: what does not work is known before anything is measured."""
+        for name in [each for each in self.peers if each in self.modes]:
+            with self._refusals(name):
+                self.time(name, 1)
+
+    @contextmanager
+    def _refusals(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong with a peer is its own affair: it is left out, with the reason."""
+        try:
+            yield
+        except Exception as error:
+            self.peers[name] = self.peers[name].model_copy(update={"reason": reason(error)})
+            self._workers.pop(name).release()
+            self.modes.pop(name, None)
 
     def _release(self) -> None:
         """A process that stands still could not be ended, nor its parent."""
@@ -216,12 +252,8 @@ class ModeTimer:
 
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader workers have ready: a head start that is to be used up."""
-        workers = {
-            "baseline": processors.cores(),
-            "baseline_input": processors.cores(),
-            "compute": 0,
-            "nondeterministic": 0,
-        }
+        own = dict.fromkeys(("baseline", "baseline_input", *peers.PACKAGES), processors.cores())
+        workers = {**own, "compute": 0, "nondeterministic": 0}
         return 2 * workers.get(name, self.parameters.data.num_workers)
 
 

@@ -5,30 +5,25 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from greenlet import greenlet
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmark.common.parameters import ONE_DEVICE, Precision, TrainerParameters
 from benchmark.machine import accelerators
+from benchmark.throughput.coroutine import Coroutine
 
 
 class PausableFit(pl.Callback):
-    """Trainer.fit as a coroutine: it goes on for so many steps and then waits.
-
-    A greenlet is a second stack in the same thread. So the modes can take turns while Lightning
-    keeps its own loop, and its steps run on the same OpenMP threads as those of the others.
-    """
+    """Trainer.fit as a coroutine: it goes on for so many steps and then waits."""
 
     def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         self._module = module
         self._data = data
-        self._left = 0
 
     def start(self, trainer: pl.Trainer) -> None:
         """Begin to fit, up to the first step. `trainer` has this as its last callback."""
         self._trainer = trainer
-        self._fit = greenlet(lambda: trainer.fit(self._module, datamodule=self._data))
-        self._fit.switch()
+        self._fit = Coroutine(lambda: trainer.fit(self._module, datamodule=self._data))
+        self._fit.start()
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -44,26 +39,20 @@ class PausableFit(pl.Callback):
 
     def run(self, steps: int) -> None:
         """Go on with the fit."""
-        self._left = steps
-        self._fit.switch()
-        assert not self._fit.dead, "the fit ended before it was told to"
+        self._fit.run(steps)
 
     def stop(self) -> None:
         """Let the fit end as a fit does: its loop asks after each step whether it should."""
         self._trainer.should_stop = True
-        while not self._fit.dead:
-            self._left = 1
-            self._fit.switch()
+        self._fit.stop()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Wait for the first `run`."""
-        self._fit.parent.switch()
+        self._fit.ready()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Wait for the next `run`, if this one is done."""
-        self._left -= 1
-        if not self._left:
-            self._fit.parent.switch()
+        self._fit.stepped()
 
 
 def bare_trainer(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from benchmark.common.statistics import Interval
 from benchmark.machine.processors import BUSY
+from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Precision, Verdict
 
@@ -39,7 +40,7 @@ def precision(
 def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
     """Modes that train and were not steady. A loader alone comes in bursts, whatever it is."""
     warmups = [process.measurement.warmup for process in processes]
-    trains = [mode for mode in processes[0].modes if not mode.endswith("input")]
+    trains = [mode for mode in measurements.modes(processes) if not mode.endswith("input")]
     return [mode for mode in trains if not all(warmup[mode].steady for warmup in warmups)]
 
 

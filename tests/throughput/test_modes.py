@@ -47,7 +47,7 @@ def test_a_fit_goes_on_for_as_many_steps_as_it_is_told(parameters) -> None:
     mode.stop()
     assert steps == [1, 4, 9]
     assert model.global_step == 9
-    assert mode._fit.dead
+    assert mode._fit.ended
 
 
 def test_an_error_in_the_fit_reaches_who_told_it_to_run(parameters, monkeypatch) -> None:

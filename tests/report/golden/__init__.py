@@ -15,7 +15,8 @@ from benchmark.report import comparison, markdown, page, sections
 from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
 from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
-from tests.report.made import DATASET, DISTURBED, absent, record, training
+from benchmark.throughput.schema import Peer
+from tests.report.made import DATASET, DISTURBED, absent, around, record, training
 
 HERE = Path(__file__).parent
 ASKED = ReportParameters(target_accuracy=0.6, margin=0.05, price_per_hour={}, currency="USD")
@@ -67,6 +68,17 @@ def unstable() -> Case:
     return [found], [], {}, None
 
 
+def peers() -> Case:
+    """Other software: measured, refused, and not installed."""
+    found = {
+        "timm": Peer(versions={"timm": "1.0.31"}),
+        "fastai": Peer(versions={"fastai": "2.8.12"}, reason="There is no mixed precision."),
+        "transformers": Peer(reason="accelerate is not installed. make peers installs it."),
+    }
+    ratios = {"trainer_over_timm": around(1.25, 0.01)}
+    return [record(measured={"peers": found, "ratios": ratios})], [], {}, None
+
+
 def machines(count: int) -> Callable[[], Case]:
     """Exported by others, each a little faster than the one before: the last ten of other code,
     every fifth of a processor that rounds otherwise, one that learned nothing."""
@@ -112,6 +124,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "three": three,
     "mixed": mixed,
     "unstable": unstable,
+    "peers": peers,
     "machine": machines(1),
     "machines": machines(40),
     "names": names,

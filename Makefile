@@ -1,5 +1,6 @@
-# `make repro` runs the pipeline, `make experiment` the same with other parameters, `make test` the
-# tests, `make bench` pytest-benchmark, `make soak` what takes hours; each sets up .venv first.
+# `make repro` runs the pipeline, `make experiment` the same with other parameters, `make peers` the
+# same beside other trainers, `make test` the tests, `make bench` pytest-benchmark, `make soak` what
+# takes hours; each sets up .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -12,7 +13,7 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJE
 # compile it anew, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro experiment test bench soak lint setup lock
+.PHONY: repro experiment peers test bench soak lint setup lock
 
 repro: setup
 	dvc repro
@@ -23,6 +24,12 @@ experiment: setup
 	@before=$$(mktemp) && cp params.yaml $$before && \
 	{ dvc exp run $(foreach change,$(S),-S '$(change)') || { cp $$before params.yaml; false; }; }; \
 	status=$$?; rm -f $$before; exit $$status
+
+# The modes of params.yaml and the peers: nothing but speed is measured anew.
+peers: .venv/peers
+	@modes=$$(python -c 'from benchmark.common import parameters as p; print(*dict.fromkeys( \
+	  [*p.load_parameters().throughput.modes, *p.PEERS]), sep=",")') && \
+	$(MAKE) --no-print-directory experiment S="throughput.modes=[$$modes]"
 
 test: setup
 	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
@@ -59,6 +66,17 @@ setup: .venv/installed
 	  $(PYTHON) -m venv .venv && \
 	  .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock && \
 	  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ./conformance; \
+	fi
+	@touch $@
+
+# The newest peers that go with the lock: what the lock names keeps its version.
+.venv/peers: .venv/installed
+	@sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.lock > .venv/locked.txt
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --constraint .venv/locked.txt --no-build-isolation --editable '.[peers]'; \
+	else \
+	  .venv/bin/python -m pip install --quiet --constraint .venv/locked.txt --no-build-isolation \
+	    --editable '.[peers]'; \
 	fi
 	@touch $@
 

@@ -25,10 +25,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
-ModeName = Literal[
-    "input", "compute", "loop", "trainer", "baseline", "nondeterministic", "timm", "fastai",
-    "transformers",
-]  # fmt: skip
+PeerName = Literal["timm", "fastai", "transformers"]
+PEERS: tuple[str, ...] = get_args(PeerName)
+"""Modes that are other software, installed by `make peers`."""
+ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic", PeerName]
 PARAMETERS_FILE = Path("params.yaml")
 SHOWN = 80
 """Characters of a wrong value that a message shows."""

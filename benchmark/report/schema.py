@@ -268,8 +268,8 @@ class Speed(Result):
     sweep: tuple[SweepPoint, ...]
     """One for each point of `throughput.sweep`; `changes` always has the batch size."""
     peers: dict[str, Peer]
-    """Other software that was asked for; where it was measured, `ratios` has `trainer_over_timm` and
-    the like."""
+    """Other software that was asked for; where it was measured, `ratios` has `trainer_over_timm`
+    and the like."""
 
 
 class Cost(Result):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from benchmark.common import numbers
 from benchmark.common.formatting import p_value
 from benchmark.common.numbers import duration
+from benchmark.common.parameters import PEERS
 from benchmark.common.statistics import Interval
 from benchmark.report.entries import title
 from benchmark.report.headline import few
@@ -47,9 +48,7 @@ RATIOS = {
     "trainer_over_loop": "Trainer / plain loop",
     "trainer_over_compute": "Trainer / resident batch",
     "trainer_over_baseline": "Trainer / ImageFolder loop",
-    "trainer_over_timm": "Trainer / timm",
-    "trainer_over_fastai": "Trainer / fastai",
-    "trainer_over_transformers": "Trainer / transformers",
+    **{f"trainer_over_{peer}": f"Trainer / {peer}" for peer in PEERS},
     "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
     "input_over_baseline_input": "Loader / ImageFolder loader, per core",
 }

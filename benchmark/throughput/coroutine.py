@@ -37,7 +37,7 @@ class Coroutine:
         assert not self.ended, "the fit ended before it was told to"
 
     def stop(self) -> None:
-        """Let the fit end as a fit does, after a step: its callbacks ask whether it is `over`."""
+        """Let the fit end as a fit does: after a step, its callbacks ask whether it is `over`."""
         self.over = True
         while not self.ended:
             self._left = 1

@@ -16,6 +16,7 @@ from statistics import median
 from numpy import quantile
 
 from benchmark.common.errors import UserError
+from benchmark.common.parameters import PEERS
 from benchmark.common.statistics import Interval, interval, mean_interval
 from benchmark.throughput.process import AA
 from benchmark.throughput.schema import Measurement, StepShares
@@ -26,9 +27,7 @@ RATIOS = (
     ("trainer", "loop"),
     ("trainer", "compute"),
     ("trainer", "baseline"),
-    ("trainer", "timm"),
-    ("trainer", "fastai"),
-    ("trainer", "transformers"),
+    *(("trainer", peer) for peer in PEERS),
     ("compute", "nondeterministic"),
     ("input", "baseline_input"),
 )

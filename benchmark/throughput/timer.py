@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.common.errors import UserError
-from benchmark.common.parameters import ONE_DEVICE, Parameters, TrainerParameters
+from benchmark.common.parameters import ONE_DEVICE, PEERS, Parameters, TrainerParameters
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.data.folder import scan
 from benchmark.machine import accelerators, processors, ranks
@@ -163,7 +163,7 @@ class ModeTimer:
 
     def _start_peers(self) -> None:
         """Last, so that what they load is no part of the others' workers."""
-        for name in filter(peers.PACKAGES.__contains__, self.parameters.throughput.modes):
+        for name in [mode for mode in self.parameters.throughput.modes if mode in PEERS]:
             self.peers[name] = Peer()
             with self._refusals(name), self._workers.setdefault(name, LoaderWorkers()).running():
                 self.peers[name] = Peer(versions=peers.versions(name))
@@ -252,7 +252,7 @@ class ModeTimer:
 
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader workers have ready: a head start that is to be used up."""
-        own = dict.fromkeys(("baseline", "baseline_input", *peers.PACKAGES), processors.cores())
+        own = dict.fromkeys(("baseline", "baseline_input", *PEERS), processors.cores())
         workers = {**own, "compute": 0, "nondeterministic": 0}
         return 2 * workers.get(name, self.parameters.data.num_workers)
 

@@ -11,7 +11,7 @@ import pytest
 from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
-from benchmark.throughput import process
+from benchmark.throughput import peers, process
 from benchmark.throughput.clocks import Clocks
 from benchmark.throughput.order import order
 from benchmark.throughput.schema import (
@@ -56,6 +56,15 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
     assert found.first_step_seconds > 0
     assert 0 <= found.other_work <= 1
     assert len(found.step_seconds) >= 2 * found.steps["trainer"]
+
+
+def test_a_process_says_which_peers_it_found(change, workspace, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(peers.PACKAGES, "timm", ("no-such-package",))
+    parameters = change(throughput={"modes": ["trainer", "timm"]})
+    found = done(parameters, Place(7, 0), monkeypatch, tmp_path)
+    assert isinstance(found, Measurement)
+    assert found.peers["timm"].reason.startswith("no-such-package is not installed.")
+    assert found.steps.keys() == {"trainer", "trainer_aa"}
 
 
 def test_a_process_makes_the_profile(parameters, monkeypatch, tmp_path) -> None:

@@ -14,6 +14,7 @@ from benchmark.throughput.schema import (
     Memory,
     NotMeasured,
     Peak,
+    Peer,
     Place,
     Throughput,
 )
@@ -98,7 +99,7 @@ def planned(monkeypatch) -> list[Place]:
         if size > 8:
             return NotMeasured(status="out of memory", reason="can't allocate memory")
         block = Block(seconds=size / 10 * DRIFT[place.number % 2], compilations=0)
-        facts = {"energy": EnergyReading(joules=80.0, steps=5), "memory": MEMORY}
+        facts = {"energy": EnergyReading(joules=80.0, steps=5), "memory": MEMORY, "peers": PEERS}
         return measurement({"trainer": [block, block]}, **facts)
 
     monkeypatch.setattr(launch, "measure", measure)
@@ -109,6 +110,7 @@ def planned(monkeypatch) -> list[Place]:
 DRIFT = [1.0, 1.0]
 """By what factor each other process is slower."""
 MEMORY = Memory(host_bytes=10, device_reason="x")
+PEERS: dict[str, Peer] = {}
 
 
 def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:
@@ -157,6 +159,15 @@ def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
     expected = 10 * found.flops_per_image / 1e12
     assert found.utilisation.estimate == pytest.approx(expected)
     assert found.vendor_utilisation.estimate == pytest.approx(expected / 4)
+
+
+def test_the_result_says_why_a_peer_was_not_measured(
+    change, workspace, planned, monkeypatch
+) -> None:
+    monkeypatch.setitem(globals(), "PEERS", {"timm": Peer(reason="it is not installed")})
+    result = measured(change(throughput={"modes": ["trainer", "timm"]}))
+    assert result.peers == PEERS
+    assert result.modes.keys() == {"trainer"}
 
 
 PROFILE = launch.profile

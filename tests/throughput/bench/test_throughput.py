@@ -20,6 +20,8 @@ def test_throughput(
     parameters: Parameters,
 ) -> None:
     """A round is a block of steps between two synchronised readings of the clock."""
+    if mode not in mode_timer.modes:
+        pytest.skip(f"{mode}: {mode_timer.peers[mode].reason}")
     warmup = mode_timer.warm_up(mode)
     steps = ceil(parameters.throughput.block_seconds / warmup.step_seconds)
     benchmark.group = facts["accelerator"]

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make setup": "CI and every other target run it; it would renew the environment that runs this",
     "make bench": "minutes long: tests/throughput/test_bench.py runs its cases on a small network",
     "make lock": INDEX,
+    "make peers": INDEX,
     "make soak": LONG,
     ".venv/bin/python -m tests.soak.kills": LONG,
     ".venv/bin/python -m tests.soak.restarts": LONG,

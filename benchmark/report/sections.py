@@ -230,7 +230,7 @@ def _peers(comparison: Comparison) -> Iterator[Block]:
     rows = [row for entry in comparison.present for row in wording.peers(entry)]
     if rows:
         header = ("Accelerator", "Peer", "Versions", "Trainer / peer, images/s")
-        yield Table("Peers", header, rows, caption=wording.PEERS, heads=2)
+        yield Table("Peers", header, rows, caption=wording.OTHERS, heads=2)
 
 
 def _settings(comparison: Comparison) -> Iterator[Block]:

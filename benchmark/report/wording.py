@@ -73,7 +73,7 @@ TURNS = (
     "The loaders do different work: this one delivers bytes, which the device converts, "
     "ImageFolder's ready floats."
 )
-PEERS = (
+OTHERS = (
     "Above 1 this suite's Trainer is faster. Each peer trains a network of its own at the same "
     "precision, image and batch size, with Adam at the same rate, on crops and flips alone, and "
     "loads with a worker per core. It has the memory format that it has by default, any kernels, "

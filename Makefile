@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 repro: setup
 	dvc repro
 
-# make experiment S='train.fused=true train.max_epochs=3'
+# make experiment S='train.adam=foreach train.max_epochs=3'
 # DVC writes the parameters into params.yaml, and would leave them there where the run fails.
 experiment: setup
 	@before=$$(mktemp) && cp params.yaml $$before && \

@@ -28,6 +28,8 @@ from benchmark.report.sessions import spread
 from benchmark.throughput.schema import SweepPoint, Throughput
 
 CONTROL = "random weights (control)"
+AS_MEASURED = {"date", "noise_floor", "verdict", "precision", "runtime", "ratios", "peers"}
+"""Of a throughput: what the entry says alike."""
 
 
 def title(label: str, machine: str) -> str:
@@ -125,11 +127,7 @@ def _speed(record: Record, reference: Record) -> Speed:
         sessions=len(record.sessions),
         session_deviation=scatter.deviation if scatter else None,
         **_against(record, reference),
-        **found.model_dump(
-            include={
-                "date", "noise_floor", "verdict", "precision", "runtime", "ratios", "peers",
-            }
-        ),
+        **found.model_dump(include=AS_MEASURED),
         **found.trainer.model_dump(exclude={"undisturbed_images_per_second"}),
         decoding=found.efficiency.decoding,
         sweep=_sweep(found),

@@ -75,7 +75,6 @@ def _arguments(device: torch.device, parameters: Parameters) -> TrainingArgument
         max_steps=ENDLESS,
         learning_rate=train.learning_rate,
         lr_scheduler_type="constant",
-        optim="adamw_torch",
         weight_decay=0.0,
         max_grad_norm=0.0,
         bf16=train.precision == "bf16-mixed",

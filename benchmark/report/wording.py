@@ -107,7 +107,7 @@ TERMS = (
     ("Digest", "sha256 of what something holds: equal digests mean equal bits."),
 )
 WAITING = {
-    "default": "spin for a moment, then sleep (OpenMP's default)",
+    "default": "do as OpenMP has them",
     "active": "spin (OMP_WAIT_POLICY=active)",
     "passive": "sleep (OMP_WAIT_POLICY=passive), which leaves other work its share",
 }
@@ -213,10 +213,12 @@ def decoding(found: Interval | NotMeasured) -> str:
 
 def runtime(label: str, found: Runtime) -> str:
     """How an accelerator's processes ran."""
+    spins = f"spin {found.wait_policy} times, then sleep (GOMP_SPINCOUNT)"
+    waiting = WAITING.get(found.wait_policy, spins)
     pages = "huge pages" if found.huge_pages else "pages of ordinary size"
     return (
         f"Processes on {label}: Adam's implementation {found.adam}; large tensors in {pages}; "
-        f"threads that wait for one another {WAITING[found.wait_policy]}."
+        f"threads that wait for one another {waiting}."
     )
 
 

@@ -213,7 +213,8 @@ class Runtime(Result):
     adam: str
     """Torch's implementation of Adam."""
     wait_policy: str
-    """How processors' threads wait for one another: `active`, `passive`, or OpenMP's `default`."""
+    """How processors' threads wait for one another: `active`, `passive`, how often they
+    spin before they sleep, or OpenMP's `default`."""
     huge_pages: bool
     """Whether torch asked for huge pages and the system gives them."""
 

@@ -15,6 +15,7 @@ from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.machine.lock import lock_file, opened
 from benchmark.machine.variables import offer_huge_pages
+from tests.forked_python import share
 
 # The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
 # `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
@@ -87,7 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
     measures = any(path == BENCH or BENCH in path.parents for path in named)
     config.stash[BESIDE] = not measures and is_held(lock_file())
     config.add_cleanup(use_own_settings(Path(directory), measures))
-    if not hands_out(config):
+    if hands_out(config):
+        if sys.platform == "linux":
+            config.add_cleanup(share().communicate)
+    else:
         config.pluginmanager.import_plugin("tests.fixtures")
         if not measures:
             sys.modules["tests.fixtures"].use_one_thread()

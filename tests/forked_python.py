@@ -22,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -29,8 +31,12 @@ from typing import Any, NoReturn
 
 import psutil
 
+SHARED = "FORKED_PYTHON"
+"""The variable that holds the path of a stand-in which others may use."""
 LOADED = ("torch", "torchvision", "pytorch_lightning", "scipy.stats", "dvc.cli")
 """None of this project's: a process may bring its own."""
+LOADING_SECONDS = 120
+"""Most that loading these takes."""
 CLIENT = """
 import json, os, signal, socket, sys
 
@@ -59,25 +65,50 @@ def python() -> str:
 
 def forked() -> list[psutil.Process]:
     """What runs in place of those that this process has started by `python()`."""
-    return psutil.Process(server()[1].pid).children()
+    return psutil.Process(server()[2]).children()
 
 
 @cache
-def server() -> "tuple[Path, subprocess.Popen[bytes]]":
-    """The stand-in, and the process that forks for it. That one ends with its standard input: with
-    this process."""
+def server() -> "tuple[Path, subprocess.Popen[bytes], int]":
+    """The stand-in, what was started for it, and the number of the process that forks."""
+    path, process = start_server(shared() or sys.executable)
+    assert process.stdout
+    ready, number = process.stdout.readline().split()
+    assert ready == b"ready"
+    return path, process, int(number)
+
+
+def share() -> "subprocess.Popen[bytes]":
+    """Begin to load torch once for all processes that this one starts, each of which forks a server
+    of its own; they wait for it where they need it."""
+    path, process = start_server(sys.executable, {"OMP_NUM_THREADS": "1"})
+    os.environ[SHARED] = str(path)
+    return process
+
+
+def shared() -> str | None:
+    """The stand-in that was shared with this process, once it is ready."""
+    path, end = os.environ.get(SHARED), time.monotonic() + LOADING_SECONDS
+    while path and not os.access(path, os.X_OK):
+        assert time.monotonic() < end, "the shared server has failed, see above"
+        time.sleep(0.05)
+    return path
+
+
+def start_server(
+    own: str, settings: Mapping[str, str] | None = None
+) -> "tuple[Path, subprocess.Popen[bytes]]":
+    """Where its stand-in will be. It ends with its standard input: with this process."""
     folder = Path(tempfile.mkdtemp(prefix="python-"))
     variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(folder)], env=variables, process_group=0,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [own, "-P", __file__, str(folder), sys.executable], env=variables | (settings or {}),
+        process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdout
-    assert process.stdout.readline() == b"ready\n"
     return folder / "python", process
 
 
-def serve(folder: Path) -> dict[str, Any]:
+def serve(folder: Path, itself: str) -> dict[str, Any]:
     """Fork a process for each client; returns in these, with what they are to do."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(folder / "socket"))
@@ -85,8 +116,8 @@ def serve(folder: Path) -> dict[str, Any]:
     events = selectors.DefaultSelector()
     events.register(listener, selectors.EVENT_READ)
     events.register(0, selectors.EVENT_READ)
-    write_client(folder)
-    print("ready", flush=True)
+    write_client(folder, itself)
+    print("ready", os.getpid(), flush=True)
     while True:
         for key, _ in events.select():
             if key.fileobj == 0:
@@ -98,9 +129,9 @@ def serve(folder: Path) -> dict[str, Any]:
                 end(key, events)
 
 
-def write_client(folder: Path) -> None:
+def write_client(folder: Path, itself: str) -> None:
     (folder / "client.py").write_text(CLIENT)
-    itself = shlex.quote(sys.executable)
+    itself = shlex.quote(itself)
     words = ["-I", "-S", str(folder / "client.py"), str(folder / "socket")]
     seed = shlex.quote(os.environ.get("PYTHONHASHSEED", ""))
     (folder / "python").write_text(
@@ -209,7 +240,7 @@ if __name__ == "__main__":
     offer_xla(False)
     gc.freeze()  # a collection in a forked process would copy every page
     place = Path(sys.argv[1])
-    task = serve(place)
+    task = serve(place, sys.argv[2])
     try:
         run(task, str(place / "python"))
     except BaseException as error:

@@ -3,13 +3,12 @@
 import re
 from pathlib import Path
 
-from benchmark.common import numbers
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, table
 from benchmark.common.numbers import duration
 from benchmark.common.results import REPORTS
 from benchmark.report.schema import Absent, Comparison, Entry
-from benchmark.report.wording import share
+from benchmark.report.wording import share, speed
 
 README = Path("README.md")
 MARKED = re.compile(r"<!-- results of machine (\w*) -->\n.*<!-- end of results -->\n", re.DOTALL)
@@ -48,7 +47,7 @@ def _cells(entry: Entry | Absent) -> list[str]:
     return [
         entry.label,
         literal(entry.device),
-        numbers.interval(entry.rate),
+        speed(entry.throughput),
         share(training.test_accuracy),
         share(control.test_accuracy) if control else "-",
         f"{duration(training.seconds)}, {training.epochs} epochs",

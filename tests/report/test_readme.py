@@ -24,6 +24,10 @@ def test_results_stand_between_the_marks_and_nothing_else_changes() -> None:
     assert renewed(after, compared("one")) == after
 
 
+def test_a_speed_that_is_not_stable_is_called_so() -> None:
+    assert ", unstable | " in renewed(MARKS, compared("unstable"))
+
+
 def test_absent_accelerators_say_why() -> None:
     assert "| tpu | unavailable: no TPU found | - | - | - | - |" in renewed(
         MARKS, compared("unavailable")

@@ -65,16 +65,17 @@ def test_bad_input_is_one_line_and_overwrites_nothing(
     assert after == before
 
 
+@pytest.mark.parametrize("adam", ["fused", "foreach"])
 @pytest.mark.parametrize("stage", ["train", "throughput"])
-def test_a_fused_optimizer_is_refused_where_there_is_none(
-    workspace: Path, capsys, monkeypatch, stage: str
+def test_an_implementation_of_adam_is_refused_where_there_is_none(
+    workspace: Path, capsys, monkeypatch, stage: str, adam: str
 ) -> None:
     """Nothing of XLA is needed to know it."""
     xla = accelerators.Accelerator("xla", "XLA on a cpu")
     monkeypatch.setattr(accelerators, "_find_xla", lambda: xla)
-    edit(train={"adam": "fused"})
+    edit(train={"adam": adam})
     assert main([stage, "xla"]) == 1
-    assert "there is no fused Adam on xla. Set" in capsys.readouterr().err
+    assert f"there is no {adam} Adam on xla. Set" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:

@@ -18,7 +18,7 @@ WAIT_POLICY = "OMP_WAIT_POLICY"
 SPIN_COUNT = "GOMP_SPINCOUNT"
 FEW_SPINS = "10000"
 """About as fast alone as the 300,000 that GNU's OpenMP spins by itself. Two trainings at once, of
-which the second found the first, took 2.2 and 1.7 times as long as alone, with 300,000 both 3.4."""
+which the second found the first, took 2.2 and 1.7 times as long as alone, with 300,000 both 3.1."""
 LOOK_SECONDS = 0.3
 BUSY_PROCESSORS = 0.5
 """What other work may use before threads are to leave it theirs."""

@@ -3,8 +3,8 @@
 Row o of an interpolation matrix holds the weights with which output pixel o reads the input
 pixels of one axis: out = A_y . image . A_x^T. Neighbouring output pixels read neighbouring input
 pixels, so that the matrix is zero but for a band: it is cut into a few blocks, and each is
-multiplied with the input that it reads. The shapes never change, there is no loop over samples,
-and matrix products are what every accelerator does best.
+multiplied with the input that it reads. The shapes never change, there is no loop over single
+images, and matrix products are what every accelerator does best.
 """
 
 import math
@@ -20,6 +20,9 @@ STD = (0.229, 0.224, 0.225)
 """Of ImageNet's pixels in [0, 1], per RGB channel: what torchvision's weights were trained on."""
 BLOCKS = 4
 """More of them multiply fewer zeros, in smaller products; on a CPU, 4 are the fastest."""
+TOGETHER = 8
+"""Images that a CPU shows at a time: their floats stay in its cache. Those of a whole batch take
+a fifth longer at 224 px, and now and then, where the system must find the memory first, 20 ms."""
 
 
 def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -34,6 +37,14 @@ def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tenso
     Returns:
         float32 (n, 3, size, size) on the images' device, values 0 to 255.
     """
+    if images.device.type != "cpu":
+        return _show(images, windows, flips, size)
+    parts = zip(*(tensor.split(TOGETHER) for tensor in (images, windows, flips)), strict=True)
+    return torch.cat([_show(*part, size) for part in parts])
+
+
+def _show(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tensor:
+    """The same, of all at once."""
     count, height, width, channels = images.shape
     rows = _along(images.reshape(count, height, width * channels), windows[:, 0], size)
     turned = rows.reshape(count, size, width, channels).transpose(1, 2)

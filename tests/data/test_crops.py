@@ -159,6 +159,16 @@ def test_cutting_the_matrices_into_blocks_cuts_off_no_weight(h: int, w: int, siz
     torch.testing.assert_close(shown, whole, atol=1e-3, rtol=0)
 
 
+def test_a_batch_of_any_size_shows_each_image_as_alone() -> None:
+    count = 2 * resampling.TOGETHER + 3
+    windows, flips = (torch.from_numpy(part) for part in training((40, 50), count))
+    images = torch.from_numpy(
+        np.random.default_rng(1).integers(0, 256, (count, 40, 50, 3), np.uint8)
+    )
+    alone = [resample(*(part[[i]] for part in (images, windows, flips)), 16) for i in range(count)]
+    torch.testing.assert_close(resample(images, windows, flips, 16), torch.cat(alone))
+
+
 def test_normalisation_is_torchvisions() -> None:
     image = picture(20, 30)
     preset = ResNet50_Weights.IMAGENET1K_V2.transforms()

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from benchmark.common import git, numbers
 from benchmark.common.errors import UserError
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, plain, table, visible
+from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, Unavailable
+from benchmark.common.statistics import mean_interval
 from benchmark.common.temporary import temporary_directory
 from benchmark.report import record
 from benchmark.report.parity import difference, input_differences, tested
@@ -154,6 +157,8 @@ def _compare_all(one: Side, other: Side) -> tuple[list[Change], list[str]]:
             refusals.append(f"{name}: not compared: {why}")
         else:
             changes += compare(old, new)
+        if new and why and _same_images(old, new):
+            changes += _accuracies(old, new)
     return changes, refusals
 
 
@@ -221,7 +226,7 @@ def compare(before: Record, after: Record) -> list[Change]:
     """What became of the rate of each mode that both measured, and of the test accuracy."""
     modes = [m for m in before.throughput.modes if m in after.throughput.modes]
     rates = [_rate(before, after, mode) for mode in modes]
-    return [*rates, _accuracy(before.training, after.training)]
+    return [*rates, *_accuracies(before, after)]
 
 
 def _rate(before: Record, after: Record, mode: str) -> Change:
@@ -275,6 +280,37 @@ def _accuracy(before: TrainingRecord, after: TrainingRecord) -> Change:
     )
 
 
+def _same_images(before: Record, after: Record) -> bool:
+    """Whether one machine used the same images for both: with other parameters, their accuracies
+    are worth a comparison though their rates are of other work."""
+    images = [(r.machine, r.throughput.dataset, tested(r.training)) for r in (before, after)]
+    return images[0] == images[1]
+
+
+def _accuracies(before: Record, after: Record) -> list[Change]:
+    """Of the run's own seed, and over all seeds with which both trained."""
+    own = before.training, after.training
+    further = [(before.seeds[s], after.seeds[s]) for s in before.seeds if s in after.seeds]
+    return [_accuracy(*own), *([_over_seeds([own, *further])] if further else [])]
+
+
+def _over_seeds(pairs: Sequence[tuple[TrainingRecord, TrainingRecord]]) -> Change:
+    """Two trainings that differ in a parameter part by chance too: seeds show by how much."""
+    shares = [(before.result.test.accuracy, after.result.test.accuracy) for before, after in pairs]
+    one, other = map(fmean, zip(*shares, strict=True))
+    found = mean_interval([100 * (after - before) for before, after in shares])
+    return Change(
+        accelerator=pairs[0][0].result.accelerator,
+        what="accuracy over seeds",
+        before=f"{one:.1%}",
+        after=f"{other:.1%}",
+        ratio=other / one if one else 1.0,
+        change=f"{found.estimate:+.1f} points ({found.low:+.1f} to {found.high:+.1f})",
+        detected=0 not in found,
+        known=f"{len(pairs)} seeds, each compared with itself",
+    )
+
+
 def _where(found: Record) -> str:
     return f"{found.training.result.device} of {found.machine}"
 
@@ -298,8 +334,15 @@ def _tree(root: Path) -> Iterator[Record | Absent]:
     """What the stages wrote below `root`."""
     with chdir(root):
         for path in sorted(Path("reports/throughput").glob("*.json")):
-            found = record.read(path.stem)
+            found = record.read(path.stem, _seeds())
             yield record.with_sessions(found) if isinstance(found, Record) else found
+
+
+def _seeds() -> Sequence[int]:
+    """The further ones of a tree; none where its params.yaml is another version's."""
+    with suppress(UserError):
+        return load_parameters().seeds
+    return ()
 
 
 def _revision(name: str) -> Side:
@@ -339,6 +382,8 @@ def _unpack(name: str, folder: Path) -> None:
         if git.run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
             remedy = "This clone is shallow. For its older revisions: git fetch --unshallow."
         raise _not_found(name, str(error), remedy) from None
+    with suppress(ValueError):  # it has none: then its further seeds are not known
+        git.unpack(name, ["params.yaml"], folder)
 
 
 def _not_found(name: str, reason: str, remedy: str) -> UserError:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.command_line import main
 from benchmark.report import gate
-from benchmark.report.schema import Record, Session
+from benchmark.report.schema import Record, Session, TrainingRecord
 from tests.common.test_git import OPTIONS
 from tests.report.made import DISTURBED, record, write_exported, write_results
 
@@ -128,6 +128,35 @@ def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> 
 def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
     assert sides(record(), record(inputs={"parameters": "x"}, pixels="x")) == 0
     assert "threshold 0.05, trained with other parameters and pixels" in capsys.readouterr().out
+
+
+def test_of_another_workload_the_accuracy_is_compared_and_the_rate_is_not(sides, capsys) -> None:
+    assert sides(record(), record(workload={"precision": "bf16-mixed"})) == 2
+    out = capsys.readouterr().out
+    assert "cpu: not compared: other precision" in out
+    assert "cpu accuracy: no difference detected" in out
+    assert "images/s" not in out
+
+
+def test_over_seeds_each_is_compared_with_itself(sides, capsys) -> None:
+    """-2, -3 and -4 points: Student's t of 2 degrees is 4.3, the mean's standard error 0.58."""
+
+    def trained(*accuracies: float) -> Record:
+        own, *further = (with_accuracy(record().training, each) for each in accuracies)
+        seeds = dict(enumerate(further, start=8))
+        return record(seeds=seeds).model_copy(update={"training": own})
+
+    assert sides(trained(0.8, 0.9, 0.7), trained(0.78, 0.87, 0.66)) == 0
+    out = capsys.readouterr().out
+    assert "cpu accuracy over seeds: lower: 80.0% to 77.0%, -3.0 points (-5.5 to -0.5); 3" in out
+    sides(trained(0.8, 0.9), record())
+    assert "over seeds" not in capsys.readouterr().out
+
+
+def with_accuracy(trained: TrainingRecord, accuracy: float) -> TrainingRecord:
+    test = trained.result.test.model_copy(update={"accuracy": accuracy})
+    result = trained.result.model_copy(update={"test": test})
+    return trained.model_copy(update={"result": result})
 
 
 def test_other_code_is_what_is_compared(sides) -> None:

@@ -5,6 +5,9 @@ All give the same bits each time, and each other ones.
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from benchmark.common.parameters import AdamName
 
 FUSED = ("cpu", "cuda", "mps")
@@ -23,3 +26,27 @@ def options(asked: AdamName, kind: str) -> dict[str, Any]:
     """What torch's Adam takes for it; without them torch would choose."""
     name = implementation(asked, kind)
     return {"fused": name == "fused", "foreach": name == "foreach"}
+
+
+class Adam(torch.optim.Adam):
+    """torch's, to the same bits.
+
+    Its fused kernel of CPUs works on memory, whatever order the dimensions have in it. Of each
+    gradient that is channels_last it first makes a copy in the other order, which it does not
+    use: it is given views that need none.
+    """
+
+    def _init_group(self, group: dict[str, Any], *tensors: list[Tensor]) -> Any:
+        found = super()._init_group(group, *tensors)  # type: ignore[no-untyped-call]
+        if group["fused"] and all(each.device.type == "cpu" for each in tensors[0]):
+            for each in tensors[:4]:  # parameters, gradients, and both averages
+                each[:] = map(_in_order_of_memory, each)
+            shapes = [[tensor.shape for tensor in each] for each in tensors[:2]]
+            assert shapes[0] == shapes[1], "a gradient has the memory format of its parameter"
+        return found
+
+
+def _in_order_of_memory(tensor: Tensor) -> Tensor:
+    """A view of it that is contiguous, if it is channels_last."""
+    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return tensor.permute(0, 2, 3, 1) if last else tensor

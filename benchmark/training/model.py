@@ -132,7 +132,7 @@ class FineTuner(LightningModule):
         """Adam over whatever trains."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         options = adam.options(self.adam, trained[0].device.type)
-        return torch.optim.Adam(trained, lr=self.learning_rate, **options)
+        return adam.Adam(trained, lr=self.learning_rate, **options)
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection, mean: MeanLoss

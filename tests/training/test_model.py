@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torchvision.models import resnet50
 
 from benchmark.common import digests
@@ -105,8 +106,41 @@ def test_a_frozen_backbone_gets_none_and_keeps_its_statistics() -> None:
 
 def test_the_optimizer_is_adam_at_the_given_rate() -> None:
     optimizer = tuner().configure_optimizers()
-    assert type(optimizer) is torch.optim.Adam
+    assert type(optimizer).__base__ is torch.optim.Adam  # AdamW is one too, but not at once
     assert [group["lr"] for group in optimizer.param_groups] == [1e-4]
+
+
+def test_adam_comes_to_torchs_bits_without_a_copy_of_a_gradient() -> None:
+    networks = [convolutions() for _ in range(2)]
+    both = [
+        torch.optim.Adam(networks[0].parameters(), fused=True),
+        adam.Adam(networks[1].parameters(), fused=True),
+    ]
+    for seed in range(3):
+        for network, optimizer in zip(networks, both, strict=True):
+            images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+            optimizer.zero_grad()
+            network(images.to(memory_format=torch.channels_last)).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(*[n.state_dict() for n in networks], rtol=0, atol=0)
+    states = [[each["exp_avg_sq"] for each in o.state_dict()["state"].values()] for o in both]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    with torch.profiler.profile() as seen:
+        both[1].step()
+    assert "aten::clone" not in {event.name for event in seen.events() or ()}
+
+
+def convolutions() -> nn.Module:
+    """Weights of each kind that a ResNet has."""
+    torch.manual_seed(0)
+    layers = (
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 5, 1),
+        nn.Flatten(),
+        nn.Linear(180, 2),
+    )
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
 def test_channels_last_computes_the_same_in_another_layout() -> None:

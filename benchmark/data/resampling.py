@@ -39,7 +39,8 @@ def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tenso
     """
     if images.device.type != "cpu":
         return _show(images, windows, flips, size)
-    parts = zip(*(tensor.split(TOGETHER) for tensor in (images, windows, flips)), strict=True)
+    pictures, places, mirrored = (each.split(TOGETHER) for each in (images, windows, flips))
+    parts = zip(pictures, places, mirrored, strict=True)
     return torch.cat([_show(*part, size) for part in parts])
 
 

@@ -37,7 +37,7 @@ class Adam(torch.optim.Adam):
     """
 
     def _init_group(self, group: dict[str, Any], *tensors: list[Tensor]) -> Any:
-        found = super()._init_group(group, *tensors)  # type: ignore[no-untyped-call]
+        found = super()._init_group(group, *tensors)
         if group["fused"] and all(each.device.type == "cpu" for each in tensors[0]):
             for each in tensors[:4]:  # parameters, gradients, and both averages
                 each[:] = map(_in_order_of_memory, each)

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import time
@@ -52,12 +53,15 @@ def do(folder: Path) -> str | None:
         return "; ".join(failures) or None
     finally:
         for process in ranks:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # and its loaders' workers
             process.kill()
             process.join()
 
 
 def rank(number: int, folder: Path) -> None:
     """One process of the job in `folder`: it writes its observation and what was printed there."""
+    os.setpgrp()
     printed = os.open(folder / f"printed-{number}", os.O_WRONLY | os.O_CREAT)
     os.dup2(printed, 1)
     os.dup2(printed, 2)

@@ -1,30 +1,53 @@
 """The observations that the rules ask for, each made once."""
 
+import contextlib
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import pytest
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance.call_log import has
-from datamodule_conformance.probe import Step
+from datamodule_conformance.probe import Layout, Step
 from datamodule_conformance.processes import observe_in_processes
 from datamodule_conformance.scenario import LOADERS, Observation, Scenario, observe
 from datamodule_conformance.source import DataModuleSource
 
+MOST_DIMENSIONS = 64
+"""Of a tensor, in torch."""
 PREPARED = 2
+NO_FIT = "it has no train_dataloader"
 FAILS = "a plain fit fails"
 UNREPEATABLE = "prepare_data can not run again"
 UNSTEADY = "the same seed does not give the same batches"
+OPAQUE = "no tensor, text or number was found in a training batch"
 
 
 class Observations:
-    """What a DataModule does in one scenario after another."""
+    """What a DataModule does in one scenario after another.
 
-    def __init__(self, source: DataModuleSource) -> None:
+    Args:
+        stages: those to judge; else all that work.
+        kind: what its batches are; else what they look like.
+        steady: with draws from the global generators that are the same wherever these are.
+    """
+
+    def __init__(
+        self,
+        source: DataModuleSource,
+        stages: tuple[str, ...] = (),
+        kind: str | None = None,
+        steady: bool = False,
+    ) -> None:
         self.source = source
-        kind = type(self.make())
-        self.stages = tuple(stage for stage, name in LOADERS.items() if has(kind, _hook(name)))
+        self.chosen = stages
+        self._kind = kind
+        self.asked: frozenset[str] | None = None
+        """The rules that are to be judged, by name; None: all."""
+        without = bool(stages) and "validate" not in stages
+        self._options: dict[str, Any] = {"steady": steady}
+        self._trainer = (("limit_val_batches", 0),) if without else ()
         self._done: dict[tuple[str, Scenario], Any] = {}
         # First of all, before other scenarios leave their files: what any other rule presumes.
         self.obstacle = self._obstacle()
@@ -33,27 +56,85 @@ class Observations:
         """A new DataModule."""
         return self.source.make(Scenario().seed)
 
+    @cached_property
+    def steady(self) -> "Observations":
+        """The same where draws from the global generators are steady."""
+        return Observations(self.source, self.stages, self._kind, steady=True)
+
+    @cached_property
+    def kind(self) -> str:
+        """What its batches are."""
+        steps = [step for epoch in self.plain.train for step in epoch]
+        if self._kind:
+            return self._kind
+        if any(step.graph for step in steps):
+            return "graphs"
+        if any(step.images for step in steps):
+            return "images"
+        fixed, padded = ({layout(step, kind) for step in steps} for kind in ("table", "sequences"))
+        return "sequences" if len(padded) == 1 < len(fixed) else "table"
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """Those that work, alone or after a fit; fit first."""
+        there = [stage for stage in self._expected if stage == "fit" or self._works(stage)]
+        return tuple(there)
+
+    @cached_property
+    def failing(self) -> tuple[str, ...]:
+        """Those that should work and never do: they were chosen, or the class has their loader.
+
+        One that is inherited and does not work is another class's.
+        """
+        own = vars(type(self.make()))
+        return tuple(
+            stage for stage in self._expected
+            if stage not in self.stages and (self.chosen or _hook(stage) in own)
+        )  # fmt: skip
+
+    @property
+    def validates(self) -> bool:
+        """Whether a fit asks for the validation loader."""
+        return "validate" in self._expected
+
+    @cached_property
+    def _expected(self) -> list[str]:
+        data = self.make()
+        return [name for name in self.chosen or LOADERS if has(data, _hook(name))]
+
     def observe(self, **changes: Any) -> Observation:
         """Of Scenario(**changes) in this process; its errors are raised each time."""
-        return self._once(observe, Scenario(**changes))
+        return self._once(observe, changes)
 
     def observe_in_processes(self, **changes: Any) -> list[Observation]:
         """Of Scenario(**changes) in processes of its own, by rank."""
-        return self._once(observe_in_processes, Scenario(**changes))
+        return self._once(observe_in_processes, changes)
 
     def alone(self, stage: str) -> Observation:
         """A new object's `stage`, nothing before it; whether that runs is a rule of its own."""
         try:
-            return self.observe(stages=(stage,))
+            seen = self.observe(stages=(stage,))
         except Exception:
             pytest.skip(f"not judged: {stage} does not run alone")
+        if not seen.passes.get(stage):
+            pytest.skip(f"not judged: {stage} alone is shown no batch")
+        return seen
 
     @property
     def plain(self) -> Observation:
         """The plain fit."""
         return self.observe()
 
-    def _once(self, way: Callable[[DataModuleSource, Scenario], Any], scenario: Scenario) -> Any:
+    @property
+    def together(self) -> Observation:
+        """All stages, one after the other, of one object."""
+        return self.observe(stages=self.stages, reads=True)
+
+    def _once(
+        self, way: Callable[[DataModuleSource, Scenario], Any], changes: dict[str, Any]
+    ) -> Any:
+        options = self._trainer + changes.get("trainer", ())
+        scenario = Scenario(**self._options | changes | {"trainer": options})
         key = way.__name__, scenario
         if key not in self._done:
             try:
@@ -64,8 +145,17 @@ class Observations:
             raise self._done[key]
         return self._done[key]
 
+    def _works(self, stage: str) -> bool:
+        """Whether it is shown a batch."""
+        for stages in ((stage,), ("fit", stage)):
+            with contextlib.suppress(Exception):
+                return bool(self.observe(stages=stages).passes.get(stage))
+        return False
+
     def _obstacle(self) -> str | None:
         """Why most rules can't be judged, if so."""
+        if "fit" not in self._expected:
+            return NO_FIT
         try:
             plain = self.plain
         except Exception:
@@ -76,17 +166,38 @@ class Observations:
             return UNREPEATABLE
         if counts(plain.train) != counts(again.train):
             return UNREPEATABLE
+        if any(step.digest is None for epoch in plain.train for step in epoch):
+            return OPAQUE
         return UNSTEADY if difference(plain.train, again.train) else None
 
 
 def counts(epochs: list[list[Step]]) -> list[int]:
     """Samples of each epoch."""
-    return [len(epoch) for epoch in samples(epochs)]
+    return [sum(step.size for step in epoch) for epoch in epochs]
 
 
 def samples(epochs: list[list[Step]]) -> list[list[str]]:
-    """The digests of each epoch's samples, in order."""
-    return [[sample for step in epoch for sample in step.samples] for epoch in epochs]
+    """The digests of each epoch's samples, in order.
+
+    Rows of batches where all are alike; where a row depends on its batch, by padding or as the
+    nodes of graphs do, the samples as the dataset gave them.
+    """
+    steps = [step for epoch in epochs for step in epoch]
+    uneven = any(len(set(step.lengths)) != 1 or step.graph for step in steps)
+    uneven = uneven or len({step.layout for step in steps}) > 1
+    given = uneven and all(step.given is not None for step in steps)
+    return [
+        [sample for step in epoch for sample in ((given and step.given) or step.rows)]
+        for epoch in epochs
+    ]
+
+
+def layout(step: Step, kind: str) -> tuple[Layout, ...]:
+    """What batches of a `kind` have in common: sequences are of any length, graphs of any size."""
+    free = {"sequences": 1, "graphs": MOST_DIMENSIONS}.get(kind, 0)
+    shapes = [((None,) * free + part.shape[free:])[: len(part.shape)] for part in step.layout]
+    parts = zip(step.layout, shapes, strict=True)
+    return tuple(part._replace(shape=shape) for part, shape in parts)
 
 
 def difference(one: list[list[Step]], other: list[list[Step]]) -> str | None:
@@ -94,25 +205,23 @@ def difference(one: list[list[Step]], other: list[list[Step]]) -> str | None:
     if len(one) != len(other):
         return f"{len(one)} epochs and {len(other)}"
     for epoch, (left, right) in enumerate(zip(one, other, strict=True)):
-        steps = [[step.samples for step in steps] for steps in (left, right)]
-        if steps[0] != steps[1]:
-            return f"{_how(steps[0], steps[1])}, from {_where(epoch, steps[0], steps[1])} on"
+        batches = [[step.digest for step in steps] for steps in (left, right)]
+        if batches[0] != batches[1]:
+            place = next(
+                (i for i, pair in enumerate(zip(*batches, strict=False)) if pair[0] != pair[1]),
+                min(map(len, batches)),
+            )
+            return f"{_how(left, right)}, from epoch {epoch}, step {place} on"
     return None
 
 
-def _how(one: list[tuple[str, ...]], other: list[tuple[str, ...]]) -> str:
-    left, right = (sorted(sample for step in steps for sample in step) for steps in (one, other))
+def _how(one: list[Step], other: list[Step]) -> str:
+    left, right = (sorted(epoch) for epoch in samples([one, other]))
     if left == right:
         return "the same samples in another order"
     missing = len(set(left) - set(right))
     return f"{missing} of {len(left)} samples are not the same bit for bit"
 
 
-def _where(epoch: int, one: list[tuple[str, ...]], other: list[tuple[str, ...]]) -> str:
-    pairs = zip(one, other, strict=False)
-    step = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-    return f"epoch {epoch}, step {step}"
-
-
-def _hook(name: str) -> str:
-    return f"{name}_dataloader"
+def _hook(stage: str) -> str:
+    return f"{LOADERS[stage]}_dataloader"

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 KIT = "datamodule_conformance."
+KINDS = ("images", "sequences", "graphs", "table")
+STAGES = ("fit", "validate", "test", "predict")
 MADE = pytest.StashKey[str]()
 """The DataModule as the summary names it."""
 
@@ -24,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--datamodule-unaugmented", action="store_true",
         help="training is meant to show a sample the same in each epoch",
     )  # fmt: skip
+    group.addoption(
+        "--datamodule-stages", metavar="STAGE,...",
+        help=f"those that it is meant to have, of {', '.join(STAGES)}; else those that work",
+    )  # fmt: skip
+    group.addoption(
+        "--datamodule-kind", choices=KINDS, help="what its batches are; else what they look like"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,6 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from datamodule_conformance.source import SourceError
 
     try:
+        stages(config)
         made = datamodule_source(config)
         made.make(0)
     except SourceError as error:
@@ -66,6 +76,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         f"{made}: {counts['passed']} rules hold, {counts['failed']} broken, "
         f"{counts['skipped']} not judged (-rs says why)"
     )
+    from datamodule_conformance.rules import followers
+
+    for cause, following in followers(terminalreporter.stats.get("skipped", [])).items():
+        terminalreporter.write_line(f"{cause}\n  follows: {', '.join(following)}")
 
 
 def datamodule_source(config: pytest.Config) -> Any:
@@ -75,6 +89,16 @@ def datamodule_source(config: pytest.Config) -> Any:
     arguments = parse_arguments(config.getoption("--datamodule-arg"))
     augmented = not config.getoption("--datamodule-unaugmented")
     return DataModuleSource(config.getoption("--datamodule"), arguments, augmented)
+
+
+def stages(config: pytest.Config) -> tuple[str, ...]:
+    """The stages that --datamodule-stages names, in Lightning's order; none: those that work."""
+    named = [name for name in (config.getoption("--datamodule-stages") or "").split(",") if name]
+    if unknown := set(named) - set(STAGES):
+        raise pytest.UsageError(
+            f"--datamodule-stages {', '.join(sorted(unknown))}? There are {', '.join(STAGES)}."
+        )
+    return tuple(stage for stage in STAGES if stage in named)
 
 
 def _is_rule(item: pytest.Item) -> bool:

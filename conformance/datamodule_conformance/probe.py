@@ -1,28 +1,49 @@
 """A model that learns nothing and notes what it is shown."""
 
-import hashlib
-import pickle
 import random
+from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
+from datamodule_conformance import digests, generators
+
 LABELS = ("labels", "label", "targets", "target", "y")
+GRAPH = "edge_index"
+"""What PyTorch Geometric, and those who follow it, call the edges of a graph."""
+
+Given = tuple[str, ...]
+"""A digest of each sample that a dataset gave for one batch."""
+
+
+class Layout(NamedTuple):
+    """What is alike in the samples of a tensor."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+    """None: of any length."""
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join('*' if n is None else str(n) for n in self.shape)})"
 
 
 class Step(NamedTuple):
     """What one step was shown, as the model gets it."""
 
-    samples: tuple[str, ...]
-    """One digest per sample, over all tensors of the batch."""
+    digest: str | None
+    """Of all that was found in the batch; None where nothing was."""
+    rows: tuple[str, ...]
+    """One digest per row of the batch, over all its tensors."""
+    given: Given | None
+    """The digests of its samples as the dataset gave them, before they became a batch."""
     labels: Tensor | None
     """Integers (n,): the second thing of a tuple, or what a mapping has under one of LABELS."""
-    layout: tuple[str, ...]
-    """dtype and shape of a sample, for each tensor."""
+    layout: tuple[Layout, ...]
+    """Of a sample, for each tensor."""
     lengths: tuple[int, ...]
     """The first dimension of each tensor."""
     images: tuple[tuple[float, float], ...]
@@ -31,6 +52,20 @@ class Step(NamedTuple):
     """Digests of the states of the process's global generators, before the step."""
     loader: int
     """dataloader_idx."""
+    graph: bool
+    """Whether it holds the edges of graphs."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of its samples is known: graphs are as long as their nodes."""
+        return self.given is not None or not self.graph
+
+    @property
+    def size(self) -> int:
+        """How many samples it holds."""
+        if self.given is not None:
+            return len(self.given)
+        return Counter(self.lengths).most_common(1)[0][0] if self.lengths else 0
 
 
 class Probe(pl.LightningModule):
@@ -47,6 +82,8 @@ class Probe(pl.LightningModule):
         self.draws = draws
         self.fails = fails
         self.passes: dict[str, list[list[Step]]] = {"fit": []}
+        self.given: dict[str, deque[Given | None]] = {}
+        """By stage: the samples of the batches to come, where its loaders tell them."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if self.fails:
@@ -57,7 +94,9 @@ class Probe(pl.LightningModule):
         return self.weight * 0
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if not self.trainer.sanity_checking:
+        if self.trainer.sanity_checking:
+            self._next_given("validate")
+        else:
             self._note("validate", batch, batch_idx, dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -73,55 +112,54 @@ class Probe(pl.LightningModule):
         passes = self.passes.setdefault(stage, [])
         if (batch_idx, dataloader_idx) == (0, 0):
             passes.append([])
-        passes[-1].append(seen(batch, dataloader_idx))
+        passes[-1].append(seen(batch, dataloader_idx, self._next_given(stage)))
+
+    def _next_given(self, stage: str) -> Given | None:
+        waiting = self.given.get(stage)
+        return waiting.popleft() if waiting else None
 
 
-def seen(batch: Any, loader: int = 0) -> Step:
-    """What can be said of a batch: a tensor, or any nest of tuples, mappings and dataclasses."""
-    tensors: list[Tensor] = []
-    apply_to_collection(batch, Tensor, lambda tensor: tensors.append(tensor.detach().cpu()))
-    full = [tensor for tensor in tensors if tensor.ndim]
-    floats = [tensor for tensor in full if tensor.ndim == 4 and tensor.is_floating_point()]
+def seen(batch: Any, loader: int = 0, given: Given | None = None) -> Step:
+    """What can be said of a batch, whatever holds its tensors; it stays as it is."""
+    full = [tensor for tensor in digests.tensors(batch) if tensor.ndim]
+    pictures = [tensor for tensor in full if tensor.ndim == 4 and tensor.numel()]
+    floats = [tensor for tensor in pictures if tensor.is_floating_point()]
     return Step(
-        samples=_samples(full),
+        digest=digests.digest(batch),
+        rows=_rows(full),
+        given=given,
         labels=_labels(batch),
-        layout=tuple(f"{tensor.dtype} {tuple(tensor.shape[1:])}" for tensor in full),
+        layout=tuple(Layout(str(tensor.dtype), tuple(tensor.shape[1:])) for tensor in full),
         lengths=tuple(len(tensor) for tensor in full),
         images=tuple((float(tensor.min()), float(tensor.max())) for tensor in floats),
-        generators=_generators(),
+        generators=generators.digests(),
         loader=loader,
+        graph=_is_graph(batch),
     )
 
 
-def _samples(tensors: list[Tensor]) -> tuple[str, ...]:
+def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
     count = min((len(tensor) for tensor in tensors), default=0)
-    return tuple(
-        hashlib.sha256(b"".join(_bytes(tensor[index]) for tensor in tensors)).hexdigest()
-        for index in range(count)
-    )
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    # contiguous() leaves a view of one element as it is, with strides that view(dtype) refuses.
-    packed = tensor.clone(memory_format=torch.contiguous_format)
-    return packed.view(-1).view(torch.uint8).numpy().tobytes()
+    dense = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in tensors]
+    rows = ([tensor[index] for tensor in dense] for index in range(count))
+    return tuple(digests.digest(row) or "" for row in rows)
 
 
 def _labels(batch: Any) -> Tensor | None:
     found = None
-    if isinstance(batch, (tuple, list)) and len(batch) > 1:
-        found = batch[1]
-    elif isinstance(batch, dict):
+    if isinstance(batch, (tuple, list)):
+        found = batch[1] if len(batch) > 1 else None
+    elif isinstance(batch, Mapping):
         found = next((batch[name] for name in LABELS if name in batch), None)
+    elif not isinstance(batch, Tensor):
+        found = next((getattr(batch, name) for name in LABELS if hasattr(batch, name)), None)
     if isinstance(found, Tensor) and found.ndim == 1 and not found.is_floating_point():
         return found.detach().cpu().clone()
     return None
 
 
-def _generators() -> dict[str, str]:
-    states = {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": pickle.dumps(np.random.get_state(legacy=False)),
-        "random": pickle.dumps(random.getstate()),
-    }
-    return {name: hashlib.sha256(state).hexdigest() for name, state in states.items()}
+def _is_graph(batch: Any) -> bool:
+    parts = batch if isinstance(batch, (tuple, list)) else [batch]
+    return any(
+        GRAPH in part if isinstance(part, Mapping) else hasattr(part, GRAPH) for part in parts
+    )

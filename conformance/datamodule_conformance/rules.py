@@ -10,8 +10,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from datamodule_conformance.causes import root
+
 Test = TypeVar("Test", bound=Callable[..., None])
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
+FOLLOWS = "not judged: follows from a broken rule: "
+"""And the name of that rule: why a rule was skipped that breaks for no reason of its own."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
             try:
                 test(*arguments, **named)
             except Exception as error:
+                observations = next(iter((*arguments, *named.values())))
+                if cause := root(kept.name, observations, tests()):
+                    pytest.skip(f"{FOLLOWS}{cause}")
                 pytest.fail(kept.broken(_seen(error)), pytrace=False)
 
         judged.rule = kept  # type: ignore[attr-defined]
@@ -61,9 +68,29 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
 
 def rules() -> list[Rule]:
     """All of them, in the order of their modules."""
+    return [test.rule for test in _judged()]
+
+
+def tests() -> dict[str, Callable[[Any], None]]:
+    """By name of a rule: its test, which raises what it sees."""
+    return {test.rule.name: inspect.unwrap(test) for test in _judged()}
+
+
+def _judged() -> list[Any]:
     modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
-    tests = [test for module in modules for test in vars(module).values()]
-    return [test.rule for test in tests if inspect.isfunction(test) and hasattr(test, "rule")]
+    found = [test for module in modules for test in vars(module).values()]
+    return [test for test in found if inspect.isfunction(test) and hasattr(test, "rule")]
+
+
+def followers(skipped: list[pytest.TestReport]) -> dict[str, list[str]]:
+    """By broken rule: those that were skipped since they follow from it."""
+    found: dict[str, list[str]] = {}
+    for report in skipped:
+        _, follows, cause = str(report.longrepr).rpartition(FOLLOWS)
+        if follows:
+            name = report.nodeid.split("::")[-1].removeprefix("test_").replace("_", " ")
+            found.setdefault(cause.rstrip("')"), []).append(name)
+    return found
 
 
 def _seen(error: Exception) -> str:

@@ -1,10 +1,12 @@
 """Scenarios: a DataModule under a real Trainer on the CPU, and what is observed there."""
 
 import contextlib
+import functools
+import importlib
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import util
 from pathlib import Path
@@ -13,24 +15,26 @@ from unittest.mock import patch
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch.utils.data import DataLoader, IterableDataset
 
-from datamodule_conformance.call_log import Call, has, with_call_log
+from datamodule_conformance import generators, loaders
+from datamodule_conformance.call_log import CallLog, has, with_call_log
 from datamodule_conformance.probe import Probe, Step
 from datamodule_conformance.source import DataModuleSource
+from datamodule_conformance.time_limit import time_limit
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
-LOADER_TIMEOUT = 600.0
-"""Seconds after which a loader's workers count as hanging."""
+TIMEOUT = 300.0
+"""Seconds after which a run counts as hanging."""
 LONGEST = 70
 """Bytes of a temporary directory in which a socket of multiprocessing's still has a path that fits;
 a cluster's may be longer, and workers would then wait for ever."""
 SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+STATES = ("one state", "one state", "another state")
+"""Of the global generators, from which one sample is read."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Scenario:
 
     stages: tuple[str, ...] = ("fit",)
     """Of fit, validate, test, predict, and: "refit", a fit with another Trainer; "fail", a fit
-    whose first step raises; "resume", a fit of one epoch that another object continues."""
+    whose first step raises; "first", a fit of one epoch that saves a checkpoint; "resume", a fit
+    that goes on from `checkpoint`."""
+    checkpoint: bytes = b""
     seed: int = 1
     """Of the process's generators, and the DataModule's where it takes one."""
     workers: int = 0
@@ -51,6 +57,13 @@ class Scenario:
     draws: bool = False
     """Whether the model draws from the global generators in each step."""
     ranks: int = 1
+    steady: bool = False
+    """Whether what hooks, loaders and datasets draw from the global generators is the same wherever
+    these are: what differs still has another cause."""
+    still: bool = False
+    """Whether a loader draws nothing before its first batch."""
+    reads: bool = False
+    """Whether all samples are read once more at the end, one by one."""
     trainer: tuple[tuple[str, Any], ...] = ()
     """Options of the Trainer."""
 
@@ -61,16 +74,29 @@ class Observation:
 
     passes: dict[str, list[list[Step]]]
     """By stage: each epoch of training, or each pass over evaluation data, step by step."""
-    calls: list[Call] = field(default_factory=list)
+    log: CallLog = field(default_factory=CallLog)
     sizes: dict[str, int] = field(default_factory=dict)
     """By stage: samples of the datasets behind its loaders, where they have a length."""
     order: list[Any] | None = None
     """One more epoch's order by the training loader's sampler, if it has one."""
+    reads: tuple[str | None, ...] = ()
+    """One training sample, read from each of STATES, where a dataset has samples."""
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    """By stage: its samples, each read while the generators start from the same state."""
+    workers: bool = True
+    """Whether the number of worker processes could be chosen."""
+    indexed: bool = True
+    """Whether training asks a dataset for one sample after another."""
+    checkpoint: bytes = b""
 
     @property
     def train(self) -> list[list[Step]]:
         """The epochs of training."""
         return self.passes["fit"]
+
+    def cut(self, stage: str) -> bool:
+        """Whether a pass of `stage` was ended where it might have gone on for ever."""
+        return any(len(steps) >= loaders.MOST_BATCHES for steps in self.passes.get(stage, []))
 
 
 class _ScenarioRun:
@@ -79,24 +105,28 @@ class _ScenarioRun:
     def __init__(self, source: DataModuleSource, scenario: Scenario, folder: str) -> None:
         self.source = source
         self.scenario = scenario
-        self.folder = folder
-        self.observation = Observation({})
-        self.data = self._watched()
+        self.folder = Path(folder)
+        self.log = CallLog(steady=f"seed {scenario.seed}" if scenario.steady else "")
+        self.observation = Observation({}, self.log)
         self.probe = Probe(scenario.draws)
+        self.shown: dict[str, Any] = {}
+        """By stage: the loaders as Lightning used them."""
+        self.data = self._watched()
         self.trainer = self._trainer()
+        self.seeded = generators.states()
 
     def go(self) -> Observation:
         for stage in self.scenario.stages:
             getattr(self, stage)()
         self.observation.passes = self.probe.passes
+        self._look_again()
         return self.observation
 
     def fit(self, **options: Any) -> None:
+        generators.restore(self.seeded)  # whatever ran before: as the process was seeded
         self.trainer.fit(self.probe, datamodule=self.data, **options)
-        loader = self.trainer.train_dataloader
-        self.observation.sizes |= sizes("fit", loader)
-        self.observation.sizes |= sizes("validate", self.trainer.val_dataloaders)
-        self.observation.order = sampler_order(loader)
+        self.shown |= {"fit": self.trainer.train_dataloader}
+        self.shown |= {"validate": self.trainer.val_dataloaders}
 
     def refit(self) -> None:
         self.trainer = self._trainer()
@@ -106,43 +136,96 @@ class _ScenarioRun:
         with contextlib.suppress(RuntimeError):
             self._trainer().fit(Probe(fails=True), datamodule=self.data)
 
+    def first(self) -> None:
+        saved = self.folder / "saved.ckpt"
+        self.trainer = self._trainer(max_epochs=1)
+        self.fit()
+        self.trainer.save_checkpoint(saved)
+        self.observation.checkpoint = saved.read_bytes()
+
     def resume(self) -> None:
-        first = self._trainer(max_epochs=1)
-        first.fit(self.probe, datamodule=self.data)
-        saved = Path(self.folder) / "resume.ckpt"
-        first.save_checkpoint(saved)
-        self.data, self.trainer = self._watched(), self._trainer()
-        self.fit(ckpt_path=saved)
+        saved = self.folder / "saved.ckpt"
+        saved.write_bytes(self.scenario.checkpoint)
+        # Where state that is not plain is the one thing wrong, a run resumes that trusts the file.
+        trust = {"weights_only": False} if self.scenario.steady else {}
+        self.fit(ckpt_path=saved, **trust)
 
     def validate(self) -> None:
         self.trainer.validate(self.probe, datamodule=self.data, verbose=False)
-        self.observation.sizes |= sizes("validate", self.trainer.val_dataloaders)
+        self.shown |= {"validate": self.trainer.val_dataloaders}
 
     def test(self) -> None:
         self.trainer.test(self.probe, datamodule=self.data, verbose=False)
-        self.observation.sizes |= sizes("test", self.trainer.test_dataloaders)
+        self.shown |= {"test": self.trainer.test_dataloaders}
 
     def predict(self) -> None:
         self.trainer.predict(self.probe, datamodule=self.data)
-        self.observation.sizes |= sizes("predict", self.trainer.predict_dataloaders)
+        self.shown |= {"predict": self.trainer.predict_dataloaders}
 
     def _watched(self) -> LightningDataModule:
-        data = self.source.make(self.scenario.seed)
         for _ in range(self.scenario.prepared):
-            self.source.make(self.scenario.seed).prepare_data()
-        data.__class__ = with_call_log(type(data), self.observation.calls)
+            other = self._made()
+            other.trainer = self._trainer()  # as Lightning has it by then
+            other.prepare_data()
+        data = self._made()
+        data.__class__ = with_call_log(type(data), self.log)
         if not self.scenario.prepares:
             data.prepare_data = lambda: None  # type: ignore[method-assign]
-        if has(type(data), "train_dataloader"):
-            loader = data.train_dataloader
-            data.train_dataloader = lambda: with_workers(loader(), self.scenario.workers)  # type: ignore[method-assign]
+        for stage, name in LOADERS.items():
+            hook = f"{name}_dataloader"
+            if has(data, hook):
+                setattr(data, hook, functools.partial(self._loaders, stage, getattr(data, hook)))
         return data
+
+    def _made(self) -> LightningDataModule:
+        return self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
+
+    def _loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
+        """What a loader hook returns, changed as the scenario has it."""
+        made = hook()
+        if stage == "fit":
+            made = self._with_workers(made)
+            self.observation.indexed = loaders.all_indexed(made)
+        if self.scenario.steady and stage != "predict":  # there Lightning makes it once more
+            loaders.steady(made, self.log.steady, lambda: self.trainer.current_epoch)
+        self.probe.given[stage] = loaders.note_samples(made)
+        loaders.bound(made)
+        if self.scenario.still:
+            loaders.still(made)
+        return made
+
+    def _with_workers(self, made: Any) -> Any:
+        """What is no DataLoader has as many workers as the DataModule's `num_workers` says."""
+        count, data = self.scenario.workers, self.data
+        if not loaders.all_plain(made):
+            own = [one for one in (data, data.hparams) if hasattr(one, "num_workers")]
+            for one in own:
+                one.num_workers = count
+            made = super(type(data), data).train_dataloader() if own else made
+            self.observation.workers = bool(own)
+        loaders.set_workers(made, count)
+        return made
+
+    def _look_again(self) -> None:
+        """What the loaders have to say when all is over."""
+        for stage, shown in self.shown.items():
+            size = loaders.size(shown)
+            self.observation.sizes |= {} if size is None else {stage: size}
+        train = self.shown.get("fit")
+        with contextlib.suppress(Exception):  # teardown may have closed what samples come from
+            self.observation.order = loaders.order(train)
+            name = (self.observation.order or [])[0]
+            reads = tuple(loaders.read(train, name, state) for state in STATES)
+            self.observation.reads = reads
+        for stage, shown in self.shown.items() if self.scenario.reads else ():
+            with contextlib.suppress(Exception):
+                self.observation.samples |= {stage: loaders.all_samples(shown)}
 
     def _trainer(self, **options: Any) -> pl.Trainer:
         plain: dict[str, Any] = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
             "enable_checkpointing": False, "enable_progress_bar": False,
-            "enable_model_summary": False, "default_root_dir": self.folder,
+            "enable_model_summary": False, "default_root_dir": str(self.folder),
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
@@ -158,9 +241,12 @@ def trainer(**options: Any) -> pl.Trainer:
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
     """Run it in this process, from seeded generators that are put back afterwards."""
     make_room_for_sockets()
+    with contextlib.suppress(ImportError):  # what it draws when it is imported, it draws first
+        importlib.import_module(source.path.partition(":")[0])
     one = scenario.ranks == 1
     rank = patch.object(rank_zero_only, "rank", 0) if one else contextlib.nullcontext()
-    with tempfile.TemporaryDirectory() as folder, _seeded(scenario.seed), rank:
+    seeded, limit = _seeded(scenario.seed), time_limit(TIMEOUT)
+    with tempfile.TemporaryDirectory() as folder, seeded, rank, limit:
         return _ScenarioRun(source, scenario, folder).go()
 
 
@@ -170,39 +256,6 @@ def make_room_for_sockets() -> None:
     if len(os.fsencode(given)) > LONGEST:
         with patch.object(tempfile, "tempdir", "/tmp"):
             util.get_temp_dir()  # is made once, and kept
-
-
-def with_workers(loaders: Any, count: int) -> Any:
-    """The same loaders with `count` worker processes; what is no DataLoader stays as it is."""
-
-    def changed(loader: DataLoader[Any]) -> DataLoader[Any]:
-        loader.num_workers = count
-        loader.prefetch_factor = 2 if count else None
-        loader.timeout = (loader.timeout or LOADER_TIMEOUT) if count else 0
-        if not count:
-            object.__setattr__(loader, "persistent_workers", False)  # refused after __init__
-        return loader
-
-    return apply_to_collection(loaders, DataLoader, changed)
-
-
-def sizes(stage: str, loaders: Any) -> dict[str, int]:
-    """{stage: samples behind the loaders}, or nothing where a dataset has no length."""
-    found: list[DataLoader[Any]] = []
-    apply_to_collection(loaders, DataLoader, found.append)
-    datasets: list[Any] = [loader.dataset for loader in found]
-    if not datasets or any(isinstance(dataset, IterableDataset) for dataset in datasets):
-        return {}
-    return {stage: sum(len(dataset) for dataset in datasets)}
-
-
-def sampler_order(loader: Any) -> list[Any] | None:
-    """The samples of one more epoch by the names that the loader's own sampler gives them."""
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return None
-    if loader.batch_sampler is None:
-        return None
-    return [name for batch in loader.batch_sampler for name in batch]
 
 
 @contextlib.contextmanager

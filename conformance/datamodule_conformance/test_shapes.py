@@ -1,15 +1,18 @@
 """What a batch holds, and what an epoch holds."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from datamodule_conformance.observations import Observations, samples
+from datamodule_conformance.observations import Observations, counts, layout, samples
 from datamodule_conformance.probe import Step
 from datamodule_conformance.rules import expect, rule
 
+SPLITS = ("fit", "validate", "test")
+ALONE = "there are no two splits whose samples can be read, unaugmented"
 SCALED = 20.0
 """Beyond this a float image was not scaled: normalised ones lie within 5, raw ones reach 255."""
 
@@ -20,9 +23,15 @@ SCALED = 20.0
     fix="End the training and evaluation transforms with the same size and dtype.",
 )
 def test_every_batch_has_the_same_layout(judgeable: Observations) -> None:
-    layouts = {step.layout: place for place, step in reversed(list(_steps(judgeable)))}
-    parts = [f"{place} has {', '.join(layout)}" for layout, place in layouts.items()]
+    """But that there may be less to predict from: no labels."""
+    kind, steps = judgeable.kind, reversed(list(_steps(judgeable)))
+    layouts = {layout(step, kind): place for place, step in steps if "predict" not in place}
+    parts = [f"{place} has {', '.join(map(str, found))}" for found, place in layouts.items()]
     expect(len(layouts) == 1, "; ".join(parts))
+    known = set(next(iter(layouts)))
+    for place, step in _steps(judgeable):
+        others = set(layout(step, kind)) - known
+        expect(not others, f"{place} has {', '.join(map(str, others))}, as training has not")
 
 
 @rule(
@@ -30,8 +39,10 @@ def test_every_batch_has_the_same_layout(judgeable: Observations) -> None:
     fix="Return them from one __getitem__, and let collate_fn stack them alike.",
 )
 def test_the_tensors_of_a_batch_have_one_length(judgeable: Observations) -> None:
+    if judgeable.kind == "graphs":
+        pytest.skip("not judged: nodes and edges of graphs have lengths of their own")
     for place, step in _steps(judgeable):
-        expect(len(set(step.lengths)) == 1, f"{place} has lengths {step.lengths}")
+        expect(len(set(step.lengths)) <= 1, f"{place} has lengths {step.lengths}")
 
 
 @rule(
@@ -41,7 +52,9 @@ def test_the_tensors_of_a_batch_have_one_length(judgeable: Observations) -> None
 def test_only_the_last_batch_is_smaller(judgeable: Observations) -> None:
     for stage, passes in _passes(judgeable):
         for steps in passes:
-            lengths = [len(step.samples) for step in steps if step.loader == 0]
+            if not all(step.counted for step in steps):
+                continue
+            lengths = [step.size for step in steps if step.loader == 0]
             full = all(length == lengths[0] for length in lengths[:-1])
             expect(full and lengths[-1] <= lengths[0], f"{stage} has batches of {lengths}")
 
@@ -53,7 +66,7 @@ def test_only_the_last_batch_is_smaller(judgeable: Observations) -> None:
 )
 def test_images_are_finite_and_scaled(judgeable: Observations) -> None:
     if not any(step.images for _, step in _steps(judgeable)):
-        pytest.skip("no batch has a float tensor of four dimensions")
+        pytest.skip("not judged: no batch has a float tensor of four dimensions")
     for place, step in _steps(judgeable):
         for least, most in step.images:
             inside = math.isfinite(least) and -SCALED < least <= most < SCALED
@@ -93,12 +106,31 @@ def test_evaluation_sees_every_sample(judgeable: Observations) -> None:
     judged = 0
     for stage in judgeable.stages[1:]:
         seen = judgeable.alone(stage)
-        expected = seen.sizes.get(stage)
+        counted = all(step.counted for step in seen.passes[stage][0])
+        expected = seen.sizes.get(stage) if counted else None
         judged += expected is not None
-        found = len(samples(seen.passes[stage])[0])
+        found = counts(seen.passes[stage])[0]
         expect(expected in (None, found), f"{stage} shows {found} of {expected} samples")
     if not judged:
-        pytest.skip("no evaluation dataset has a length")
+        pytest.skip("not judged: no evaluation dataset has a length")
+
+
+@rule(
+    why="A sample that was trained on, or chosen by, says nothing about those that were not.",
+    fix="Split once, by fixed indices or with a generator of its own, and never in a loader hook.",
+)
+def test_splits_are_disjoint(judgeable: Observations) -> None:
+    """What is random in a training sample hides whether it is one of the others."""
+    found = judgeable.together.samples
+    hidden = len(set(judgeable.plain.reads)) > 1 or _is_augmented(judgeable)
+    stages = [stage for stage in SPLITS if found.get(stage) and not (hidden and stage == "fit")]
+    pairs = list(itertools.combinations(stages, 2))
+    repeated = any(len(set(found[stage])) < len(found[stage]) for stage in stages)
+    if repeated or not pairs:
+        pytest.skip(f"not judged: {'samples repeat within a split' if repeated else ALONE}")
+    for one, other in pairs:
+        both = len(set(found[one]) & set(found[other]))
+        expect(not both, f"{both} of {len(found[other])} samples of {other} are in {one} too")
 
 
 @rule(
@@ -108,13 +140,18 @@ def test_evaluation_sees_every_sample(judgeable: Observations) -> None:
 def test_training_sees_every_sample_once(judgeable: Observations) -> None:
     order, size = judgeable.plain.order, judgeable.plain.sizes.get("fit")
     if order is None or size is None:
-        pytest.skip("the training dataset has no length or the loader no sampler")
-    epochs = [len(epoch) for epoch in samples(judgeable.plain.train)]
-    batch = len(judgeable.plain.train[0][0].samples)
+        pytest.skip("not judged: the training dataset has no length or the loader no sampler")
+    epochs = counts(judgeable.plain.train)
+    batch = judgeable.plain.train[0][0].size
     short = [count for count in epochs if not size - batch < count <= size]
     expect(not short, f"epochs of {epochs} samples, in batches of {batch}, from {size}")
     again = len(order) - len(set(order))
     expect(again == 0, f"{again} of {len(order)} samples of an epoch are repetitions")
+
+
+def _is_augmented(observations: Observations) -> bool:
+    one, other = map(set, samples(observations.plain.train))
+    return one != other
 
 
 def _passes(observations: Observations) -> Iterator[tuple[str, list[list[Step]]]]:
@@ -134,7 +171,7 @@ def _steps(observations: Observations) -> Iterator[tuple[str, Step]]:
 def _labels(passes: list[list[Step]]) -> list[int]:
     found = [step.labels for steps in passes for step in steps if step.labels is not None]
     if not found:
-        pytest.skip("labels were not found: batch[1], or batch['labels']")
+        pytest.skip("not judged: labels were not found: batch[1], or batch['labels']")
     return torch.cat(found).tolist()
 
 

@@ -22,64 +22,66 @@ KIT = [
     "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
     "-p", "no:unraisableexception", "-W", QUIET,
 ]  # fmt: skip
-AGAIN = {"a_second_fit_sees_what_the_first_saw", "it_works_again_after_an_error"}
-EPOCH = "each_epoch_has_its_own_order"
-RESUME = "a_resumed_run_goes_on_in_its_epoch"
+HOOKS = "hooks_leave_the_global_generators_alone"
+DRAWS = "draws_of_the_model_change_nothing"
 RELOAD = "loaders_can_be_asked_for_again"
-DRAWS = {
-    "draws_of_the_model_change_nothing", "loading_leaves_the_global_generators_alone",
-    "workers_change_nothing",
-}  # fmt: skip
+RESUME = "a_resumed_run_goes_on_in_its_epoch"
+SECOND = "a_second_fit_sees_what_the_first_saw"
 
 BROKEN: dict[str, set[str]] = {
     "StateSetInPrepareData": {"setup_needs_nothing_that_prepare_data_left_on_the_object"},
     "DefaultChangedInPrepareData": {"setup_needs_nothing_that_prepare_data_left_on_the_object"},
-    "SplitWithoutGenerator": {
-        "each_setup_makes_the_same_split", "evaluation_repeats", RESUME, *AGAIN
-    },
+    "SplitWithoutGenerator": {HOOKS},
     "IgnoredStage": {"setup_prepares_only_what_its_stage_needs"},
     "TestNeedsFit": {"each_stage_runs_alone"},
     "SetupWithoutStage": {"setup_and_teardown_take_the_stage", "a_plain_fit_runs"},
     "PrepareDataOnlyOnce": {"prepare_data_can_run_again"},
     "PrepareDataAppends": {"prepare_data_can_run_again"},
     "PrepareDataCalledInSetup": {"lightning_alone_calls_the_hooks"},
-    "SplitDrawnWithTheLoader": {
-        RELOAD, "each_setup_makes_the_same_split", "evaluation_repeats"
-    },
-    "LoaderRebuiltAtEachAccess": {EPOCH, "augmentation_differs_between_epochs"},
-    "CountsEpochsByItself": {RESUME, *AGAIN},
+    "SplitDrawnWithTheLoader": {HOOKS, RELOAD},
+    "LoaderRebuiltAtEachAccess": {"each_epoch_has_its_own_order"},
+    "CountsEpochsByItself": {RESUME, SECOND},
     "LeftOpenByAnError": {"it_works_again_after_an_error"},
     "LambdaInInit": {"it_can_be_pickled"},
-    "PathInState": {"its_state_is_plain", RESUME},
+    "PathInState": {"its_state_is_plain"},
     "OtherSizeInEvaluation": {"every_batch_has_the_same_layout"},
-    "LabelsOfOtherLength": {
-        "the_tensors_of_a_batch_have_one_length", "training_sees_every_sample_once"
-    },
+    "LabelsOfOtherLength": {"the_tensors_of_a_batch_have_one_length"},
     "BatchesOfAnySize": {"only_the_last_batch_is_smaller"},
     "RawPixels": {"images_are_finite_and_scaled"},
     "DividedByZero": {"images_are_finite_and_scaled"},
     "LabelsFromOne": {"labels_count_from_zero"},
-    "DropLastLosesAClass": {"every_pass_shows_every_class", "evaluation_sees_every_sample"},
+    "DropLastLosesAClass": {"evaluation_sees_every_sample"},
     "SampledWithReplacement": {"training_sees_every_sample_once"},
     "SeededByTheClock": {"the_same_seed_gives_the_same_batches"},
     "SeedForgotten": {"another_seed_gives_another_order"},
     "SameAugmentationEachEpoch": {"augmentation_differs_between_epochs"},
-    "ValidationShuffles": {"evaluation_repeats", RELOAD},
-    "GlobalGeneratorInTheDataset": DRAWS | AGAIN,
-    "ShuffledWithWorkerAugmentation": {
-        "validation_changes_nothing", RELOAD, *DRAWS, *AGAIN
-    },
-    "ChangedByReading": {"workers_change_nothing", "evaluation_repeats", RESUME},
-    "ValidationMovesTheOrder": {"the_sanity_check_changes_nothing", RELOAD, *AGAIN},
+    "ValidationShuffles": {"evaluation_repeats"},
+    "GlobalGeneratorInTheDataset": {DRAWS},
+    "ShuffledWithWorkerAugmentation": {DRAWS},
+    "ChangedByReading": {"reading_a_sample_changes_nothing"},
+    "ValidationMovesTheOrder": {RELOAD},
+    "SplitGeneratorRunsOn": {"each_setup_makes_the_same_split"},
+    "SeedsInTheConstructor": {HOOKS},
+    "SeedsTheGlobalGenerator": {"loading_leaves_the_global_generators_alone"},
+    "AugmentedByWorker": {"workers_change_nothing"},
+    "ValidationIsCounted": {"validation_changes_nothing"},
+    "SeedsInTheOrderOfAsking": {"the_sanity_check_changes_nothing"},
+    "TestLacksAClass": {"every_pass_shows_every_class"},
+    "TestOverlapsValidation": {"splits_are_disjoint"},
+    "NeverShuffledNorLabelled": {"each_epoch_has_its_own_order"},
+    "GeneratorNotInTheState": {RESUME},
+    "CountsAndDraws": {DRAWS, RESUME, SECOND},
 }  # fmt: skip
-"""All rules that each one breaks, and no other."""
+"""All rules that each one breaks, but for what follows from them, and no other."""
 
 BROKEN_APART = {
     "ClassesFromASet": "a_fresh_process_sees_the_same",
     "EveryRankTheWhole": "two_ranks_share_an_epoch",
     "PrepareDataCalledInSetup": "two_ranks_prepare_once_and_set_up_twice",
 }
-"""Rules about processes: those that are marked slow."""
+"""Rules about processes, each alone."""
+ONE_PROCESS = ("-k", "not two_ranks")
+"""Without those."""
 
 
 class Verdicts:
@@ -108,7 +110,7 @@ def judge(path: str, *options: str) -> Verdicts:
 def test_what_is_broken_breaks_its_rules_alone(
     tmp_path: Path, name: str, expected: set[str]
 ) -> None:
-    options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
+    options = ["--datamodule-arg", f"folder={tmp_path}", *ONE_PROCESS]
     verdicts = judge(f"tests.conformance.datamodules.broken:{name}", *options)
     assert verdicts.outcomes["failed"] == expected
     for rule in expected:
@@ -138,11 +140,12 @@ def test_each_rule_is_broken_by_something_and_nothing_is_forgotten() -> None:
 CONFORMING = {
     "tests.conformance.datamodules.conforming:OnTheDevice": set(),
     "tests.conformance.datamodules.conforming:in_memory": {
-        "setup_prepares_only_what_its_stage_needs"
+        "setup_prepares_only_what_its_stage_needs", "splits_are_disjoint"
     },
     "tests.conformance.datamodules.conforming:Stream": {
         "setup_prepares_only_what_its_stage_needs", "evaluation_sees_every_sample",
-        "training_sees_every_sample_once",
+        "training_sees_every_sample_once", "splits_are_disjoint",
+        "reading_a_sample_changes_nothing",
     },
 }  # fmt: skip
 

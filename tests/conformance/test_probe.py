@@ -1,5 +1,10 @@
 """What the kit's model notes of a batch."""
 
+import pickle
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -12,5 +17,26 @@ def test_a_sample_has_one_digest_whatever_the_layout_of_its_batch(size: int) -> 
     table = torch.arange(6).reshape(3, 2)
     views = table.t()[:size, :1], table[:size, 1:], table[:size, 1]
     packed = tuple(view.clone(memory_format=torch.contiguous_format) for view in views)
-    assert seen(views).samples == seen(packed).samples
-    assert len(set(seen(views).samples)) == size
+    assert seen(views).rows == seen(packed).rows
+    assert len(set(seen(views).rows)) == size
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What may not be written to."""
+
+    tensor: torch.Tensor
+
+
+def test_a_batch_stays_as_it_is_and_all_that_it_holds_is_seen() -> None:
+    batch = Frozen(torch.arange(3)), SimpleNamespace(tensor=torch.arange(3.0)), np.ones(3)
+    before = pickle.dumps(batch)
+    step = seen(batch)
+    assert pickle.dumps(batch) == before
+    assert step.lengths == (3, 3, 3)
+
+
+def test_names_have_no_order_and_what_holds_nothing_has_no_digest() -> None:
+    one, other = {"a": 1, "b": torch.ones(2)}, {"b": torch.ones(2), "a": 1}
+    assert seen(one).digest == seen(other).digest != seen({"a": 2, "b": torch.ones(2)}).digest
+    assert seen(lambda: one).digest is None

@@ -88,7 +88,9 @@ def test_ranks_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(processes, "TIMEOUT", LIMIT)
     with pytest.raises(RuntimeError, match=f"no end after {LIMIT:g} s"):
         observe("Hangs", tmp_path)
-    assert not psutil.pid_exists(int((tmp_path / "process").read_text()))
+    own = (tmp_path / "process").read_text().split()
+    running = [psutil.Process(int(n)) for n in own if psutil.pid_exists(int(n))]
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in running)
 
 
 def test_a_server_that_died_is_one_clear_message_and_is_replaced(tmp_path: Path) -> None:

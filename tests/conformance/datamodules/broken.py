@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, random_split
+from torch.utils.data import DataLoader, Dataset, get_worker_info, random_split
 
 from benchmark.data.sampling import EpochSampler, SampleKey
 from tests.conformance.datamodules.pictures import SIZES, Pictures, PicturesModule
@@ -233,7 +233,7 @@ class _Blank(Pictures):
 
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
         pixels, label = super().__getitem__(key)
-        pixels = torch.ones(3, 8, 8) if key[1] == 0 else pixels
+        pixels = torch.ones(3, 8, 8) if key[1] == 0 and self.seed is not None else pixels
         return (pixels - pixels.mean()) / pixels.std(), label
 
 
@@ -350,3 +350,133 @@ class ValidationMovesTheOrder(PicturesModule):
     def val_dataloader(self) -> Any:
         self.seed += 1
         return super().val_dataloader()
+
+
+class SplitGeneratorRunsOn(PicturesModule):
+    """Its own generator, but made once and for all setups."""
+
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def read(self) -> dict[str, Any]:
+        everything = np.load(self.file)
+        order = torch.randperm(len(everything), generator=self.generator).numpy()
+        ends = np.cumsum([*SIZES.values()])[:-1]
+        return dict(zip(SIZES, np.split(everything[order], ends), strict=True))
+
+
+class SeedsInTheConstructor(PicturesModule):
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        torch.manual_seed(42)
+
+
+class _Seeding(Pictures):
+    """Seeds the model's generator for a draw of its own."""
+
+    def noise(self, epoch: int, index: int) -> Any:
+        np.random.seed(1000 * epoch + index + 1_000_000 * (self.seed or 0))
+        return np.float32(np.random.random())
+
+
+class SeedsTheGlobalGenerator(PicturesModule):
+    dataset = _Seeding
+
+
+class _ByWorker(Pictures):
+    def noise(self, epoch: int, index: int) -> Any:
+        worker = get_worker_info()
+        return super().noise(epoch, index) + np.float32(worker.id if worker else 0)
+
+
+class AugmentedByWorker(PicturesModule):
+    dataset = _ByWorker
+
+
+class _CountedPictures(Pictures):
+    """Noise that depends on how many pictures of validation were read before."""
+
+    read = 0
+
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        _CountedPictures.read += self.seed is None
+        return super().__getitem__(key)
+
+    def noise(self, epoch: int, index: int) -> Any:
+        return super().noise(_CountedPictures.read + epoch, index)
+
+
+class ValidationIsCounted(PicturesModule):
+    dataset = _CountedPictures
+
+    def setup(self, stage: str | None = None) -> None:
+        _CountedPictures.read = 0
+        super().setup(stage)
+
+
+class SeedsInTheOrderOfAsking(PicturesModule):
+    """The loader that is asked for first has the first seed."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.asked: list[str] = []
+
+    def loader(self, split: str, **options: Any) -> DataLoader[Any]:
+        if split not in self.asked:
+            self.asked.append(split)
+        self.splits[split].seed = self.seed + self.asked.index(split) if split == "train" else None
+        return super().loader(split, **options)
+
+
+class _WithoutTheLast(Pictures):
+    def label(self, index: int) -> int:
+        return super().label(index) if self.seed is not None else 0
+
+
+class TestLacksAClass(PicturesModule):
+    __test__ = False
+    dataset = _WithoutTheLast
+
+
+class TestOverlapsValidation(PicturesModule):
+    __test__ = False
+
+    def read(self) -> dict[str, Any]:
+        parts = super().read()
+        parts["test"][:3] = parts["val"][:3]
+        return parts
+
+
+class _InOrder(EpochSampler):
+    def __iter__(self) -> Iterator[SampleKey]:
+        return ((0, index) for index in range(len(self)))
+
+
+class NeverShuffledNorLabelled(PicturesModule):
+    def sampler(self, split: str) -> EpochSampler:
+        return _InOrder(self.splits[split], rank=0, ranks=1, seed=self.seed, shuffle=False)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0]
+
+
+class GeneratorNotInTheState(PicturesModule):
+    """shuffle=True with a generator of its own, which a resumed run starts anew."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        if stage == "fit":
+            self.splits["train"].seed = None  # nothing is random in a sample
+
+    def train_dataloader(self) -> Any:
+        dataset = self.splits["train"]
+        keys = [(0, index) for index in range(len(dataset))]
+        return DataLoader(_Listed(dataset, keys), 4, shuffle=True, generator=self.generator)
+
+
+class CountsAndDraws(CountsEpochsByItself):
+    """Two causes: each is a finding, and neither hides what follows from the other."""
+
+    dataset = _Global

@@ -57,8 +57,9 @@ class PicturesModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         needed = {"fit": ("train", "val"), "validate": ("val",), None: tuple(SIZES)}
+        everything = self.read()
         for split in needed.get(stage, ("test",)):
-            self.make(split, self.read()[split])
+            self.make(split, everything[split])
 
     def read(self) -> dict[str, np.ndarray[Any, Any]]:
         ends = np.cumsum([*SIZES.values()])[:-1]

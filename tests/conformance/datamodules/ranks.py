@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -61,10 +62,11 @@ class Dies(PicturesModule):
 
 
 class Hangs(PicturesModule):
-    """On rank 1, after it wrote FOLDER/process."""
+    """On rank 1, with a process of its own, after it wrote both to FOLDER/process."""
 
     def setup(self, stage: str | None = None) -> None:
         if self.trainer is not None and self.trainer.global_rank == 1:
-            (self.file.parent / "process").write_text(str(os.getpid()))
+            child = subprocess.Popen(["sleep", "3600"])
+            (self.file.parent / "process").write_text(f"{os.getpid()} {child.pid}")
             time.sleep(3600)
         super().setup(stage)

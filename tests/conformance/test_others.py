@@ -1,0 +1,71 @@
+"""Verdicts on DataModules of other kinds: no false alarm, and nothing passes unseen."""
+
+import pytest
+
+from tests.conformance.test_conformance import RESUME, judge
+
+OTHERS = "tests.conformance.datamodules.others:"
+FOLLOWS = "follows from a broken rule: draws of the model change nothing"
+
+
+@pytest.mark.parametrize("name", ["SentencesModule", "GraphsModule", "GeneratorInTheState"])
+def test_what_conforms_breaks_nothing(name: str) -> None:
+    verdicts = judge(OTHERS + name)
+    assert verdicts.outcomes["failed"] == set(), verdicts.texts
+    assert RESUME in verdicts.outcomes["passed"]
+
+
+def test_data_without_an_end_is_cut() -> None:
+    verdicts = judge(f"{OTHERS}Endless", "-k", "workers or share_an_epoch or plain_fit or stage")
+    assert verdicts.outcomes["failed"] == set(), verdicts.texts
+    assert "has no end" in verdicts.texts["two_ranks_share_an_epoch"]
+
+
+def test_one_cause_is_one_finding_and_what_follows_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verdicts = judge(f"{OTHERS}Shuffled", "-k", "not two_ranks")
+    assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing"}
+    assert FOLLOWS in verdicts.texts[RESUME]
+    assert "a resumed run goes on in its epoch" in capsys.readouterr().out.split("follows")[-1]
+
+
+def test_what_follows_fails_where_its_cause_is_not_judged() -> None:
+    verdicts = judge(f"{OTHERS}Shuffled", "-k", "resumed or epoch_has_its")
+    assert verdicts.outcomes["failed"] == {RESUME}
+
+
+def test_nothing_is_taken_for_the_same_unseen() -> None:
+    verdicts = judge(f"{OTHERS}ShuffledByTheSystem", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == {"the_same_seed_gives_the_same_batches"}
+    verdicts = judge(f"{OTHERS}HidesItsTensors", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == set()
+    rule = "draws_of_the_model_change_nothing"
+    assert "no tensor, text or number was found" in verdicts.texts[rule]
+
+
+def test_a_number_of_workers_that_can_not_be_chosen_is_not_judged() -> None:
+    rule = "workers_change_nothing"
+    verdicts = judge(f"{OTHERS}OwnLoader", "-k", rule)
+    assert "its training loader is no DataLoader" in verdicts.texts[rule]
+    assert judge(f"{OTHERS}OwnLoaderByWorkers", "-k", rule).outcomes["failed"] == {rule}
+
+
+def test_the_stages_to_judge_can_be_named() -> None:
+    rule = "each_stage_runs_alone"
+    path = f"{OTHERS}SentencesModule"
+    assert rule in judge(path, "-k", rule, "--datamodule-stages", "fit").outcomes["passed"]
+    named = judge(path, "-k", rule, "--datamodule-stages", "fit,predict")
+    assert named.outcomes["failed"] == {rule}
+
+
+def test_unaugmented_samples_are_not_judged_for_augmentation() -> None:
+    rule = "augmentation_differs_between_epochs"
+    verdicts = judge(f"{OTHERS}SentencesModule", "-k", rule)
+    assert "nothing is random" in verdicts.texts[rule]
+
+
+def test_a_kind_that_is_named_counts() -> None:
+    rule = "every_batch_has_the_same_layout"
+    options = ["-k", rule, "--datamodule-kind", "table"]
+    assert judge(f"{OTHERS}SentencesModule", *options).outcomes["failed"] == {rule}

@@ -27,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--datamodule-unaugmented", action="store_true",
         help="training is meant to show a sample the same in each epoch",
     )  # fmt: skip
+    group.addoption(
+        "--conformance-report", metavar="FILE", help="write every rule's verdict: .json or .md"
+    )
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -43,7 +46,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     given = [str(argument) for argument in config.invocation_params.args]
     with patch.dict(os.environ):
         os.environ.pop("PYTEST_ADDOPTS", None)
-        defaults = [f"--rootdir={config.rootpath}"]
+        # The summary names the rules, and Lightning's own log is none of their words.
+        defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
         return pytest.main([*defaults, *given, *session], config.invocation_params.plugins)
 
 

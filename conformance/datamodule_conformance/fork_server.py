@@ -26,6 +26,10 @@ from datamodule_conformance.scenario import observe
 with contextlib.suppress(ImportError):
     import torch_xla  # noqa: F401  Lightning imports it where it is installed, for any Trainer.
 
+LEFT_BEHIND = ("Connection closed by peer", "Connection reset by peer")
+"""What a rank says whose peer has ended, for whatever reason."""
+GRACE = 1.0
+"""Seconds in which the ranks that have failed as well end too."""
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Of the ranks. macOS's own libraries may not survive a fork: there each rank imports anew."""
 
@@ -50,7 +54,7 @@ def do(folder: Path) -> str | None:
             return f"no end after {job.timeout:g} s"
         codes = [process.exitcode for process in ranks]
         failures = [_failure(n, code, folder) for n, code in enumerate(codes) if code]
-        return "; ".join(failures) or None
+        return "; ".join(causes(failures)) or None
     finally:
         for process in ranks:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -96,8 +100,14 @@ def _all_end(ranks: list[BaseProcess], timeout: float) -> bool:
         for process in processes:
             process.join()
         if any(process.exitcode for process in processes):
+            wait(list(running), GRACE)  # for the cause, where this one was left behind
             return True
     return True
+
+
+def causes(failures: list[str]) -> list[str]:
+    """Without those that other failures brought about."""
+    return [text for text in failures if not any(w in text for w in LEFT_BEHIND)] or failures
 
 
 def _failure(number: int, code: int, folder: Path) -> str:

@@ -1,15 +1,18 @@
 """The options of pytest that name a DataModule; installed as a plugin, so importing little."""
 
-import sys
+import os
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-KIT = "datamodule_conformance."
+KIT = "datamodule_conformance"
+SESSION = f"{KIT}.session"
+SETTINGS = Path(__file__).with_name("pytest.ini")
+REMEDY = f"pytest --pyargs {KIT} --datamodule my.module:MyDataModule"
 KINDS = ("images", "sequences", "graphs", "table")
 STAGES = ("fit", "validate", "test", "predict")
-MADE = pytest.StashKey[str]()
-"""The DataModule as the summary names it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,53 +36,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--datamodule-kind", choices=KINDS, help="what its batches are; else what they look like"
     )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Where a DataModule is named: the rules' marker, and the current directory as `python -m`
-    has it. A project that asks for no rules gets neither."""
-    if not config.getoption("--datamodule"):
-        return
-    config.addinivalue_line("markers", "slow: takes seconds; leave out with -m 'not slow'")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse the rules without a DataModule that can be made."""
-    rules = [item for item in items if getattr(item, "module", None) and _is_rule(item)]
-    if not rules:
-        return
-    if not config.getoption("--datamodule"):
-        raise pytest.UsageError("which DataModule? Name it: --datamodule my.module:MyDataModule")
-    from datamodule_conformance.source import SourceError
-
-    try:
-        stages(config)
-        made = datamodule_source(config)
-        made.make(0)
-    except SourceError as error:
-        raise pytest.UsageError(str(error)) from error
-    config.stash[MADE] = str(made)
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """One line that sums up."""
-    made = config.stash.get(MADE, None)
-    if made is None:
-        return
-    counts = {
-        outcome: len(terminalreporter.stats.get(outcome, []))
-        for outcome in ("passed", "failed", "skipped")
-    }
-    terminalreporter.write_line(
-        f"{made}: {counts['passed']} rules hold, {counts['failed']} broken, "
-        f"{counts['skipped']} not judged (-rs says why)"
+    group.addoption(
+        "--conformance-report", metavar="FILE", help="write every rule's verdict: .json or .md"
     )
-    from datamodule_conformance.rules import followers
 
-    for cause, following in followers(terminalreporter.stats.get("skipped", [])).items():
-        terminalreporter.write_line(f"{cause}\n  follows: {', '.join(following)}")
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Where a DataModule is named, run the rules in a session of their own, and nothing else.
+
+    The project's settings and conftest.py say how its own tests are found, marked and shared out
+    among processes; each of these would switch rules off.
+    """
+    if config.pluginmanager.has_plugin(SESSION) or not _asks_for_rules(config):
+        return None
+    session = [f"--config-file={SETTINGS}", "--noconftest", "-p", SESSION]
+    if config.pluginmanager.has_plugin("xdist"):
+        session.append("-n0")  # the rules share what they observe
+    given = [str(argument) for argument in config.invocation_params.args]
+    with patch.dict(os.environ):
+        os.environ.pop("PYTEST_ADDOPTS", None)
+        # The summary names the rules, and Lightning's own log is none of their words.
+        defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
+        return pytest.main([*defaults, *given, *session], config.invocation_params.plugins)
 
 
 def datamodule_source(config: pytest.Config) -> Any:
@@ -101,5 +79,15 @@ def stages(config: pytest.Config) -> tuple[str, ...]:
     return tuple(stage for stage in STAGES if stage in named)
 
 
-def _is_rule(item: pytest.Item) -> bool:
-    return item.module.__name__.startswith(KIT)  # type: ignore[attr-defined]
+def _asks_for_rules(config: pytest.Config) -> bool:
+    named = config.getoption("file_or_dir")
+    rules = [name for name in named if name.startswith(KIT) and config.getoption("pyargs")]
+    if not config.getoption("--datamodule"):
+        if rules:
+            raise pytest.UsageError(f"which DataModule? Name it: {REMEDY}")
+        return False
+    others = [name for name in named if name not in rules]
+    if others or not rules:
+        beside = f"without {' '.join(others)}" if others else "and are named"
+        raise pytest.UsageError(f"The rules run alone, {beside}: {REMEDY}")
+    return True

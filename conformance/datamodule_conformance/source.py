@@ -37,7 +37,7 @@ class DataModuleSource:
             arguments.setdefault("seed", seed)
         try:
             made = target(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SourceError(
                 f"{self} raised {type(error).__name__}: {error}. "
                 "Give its arguments as --datamodule-arg key=value.",
@@ -68,8 +68,10 @@ def _find(path: str) -> Callable[..., Any]:
     remedy = "Write it as my.module:MyDataModule, and run where `import my.module` works."
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise SourceError(f"--datamodule {path} was not found: {error}. {remedy}") from error
+    # A module may raise anything; a script without a guard even ends the process.
+    except (Exception, SystemExit) as error:
+        seen = f"{type(error).__name__}: {error}"
+        raise SourceError(f"--datamodule {path} was not found: {seen}. {remedy}") from error
     if callable(found):
         return found
     raise SourceError(f"--datamodule {path} is a {type(found).__name__}. {remedy}")

@@ -116,6 +116,8 @@ def test_what_is_broken_breaks_its_rules_alone(
     for rule in expected:
         parts = [verdicts.texts[rule].count(f"\n  {part}  ") for part in ("seen", "why ", "fix ")]
         assert parts == [1, 1, 1]
+        assert verdicts.texts[rule].startswith(rule.replace("_", " "))
+        assert "/datamodule_conformance/" not in verdicts.texts[rule]
 
 
 @pytest.mark.slow

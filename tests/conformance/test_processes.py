@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from datamodule_conformance import processes
+from datamodule_conformance import fork_server, processes
 from datamodule_conformance.processes import observe_in_processes
 from datamodule_conformance.scenario import Observation, Scenario
 from datamodule_conformance.source import DataModuleSource
@@ -76,6 +76,22 @@ def test_what_a_rank_raises_is_in_the_message_and_the_next_run_works(tmp_path: P
     with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code 1: ValueError: this rank"):
         observe("Raises", tmp_path)
     assert len(observe("Reporting", tmp_path)) == 2
+
+
+def test_the_error_of_the_rank_that_left_is_shown_and_not_that_of_those_left_behind(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"^rank 1 ended with exit code 1: ValueError: this ra"):
+        observe("Leaves", tmp_path)
+
+
+def test_where_each_rank_was_left_behind_all_are_shown() -> None:
+    left = "RuntimeError: [pair.cc:547] Connection closed by peer [127.0.0.1]:37501"
+    cause = "rank 1 ended with exit code -9: no message"
+    assert fork_server.causes([f"rank 0: {left}", cause, f"rank 2: {left}"]) == [cause]
+    assert fork_server.causes([f"rank 0: {left}", f"rank 2: {left}"]) == [
+        f"rank 0: {left}", f"rank 2: {left}"
+    ]  # fmt: skip
 
 
 def test_a_rank_that_dies_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from tests.conformance.datamodules.pictures import PicturesModule
@@ -49,6 +50,16 @@ class Raises(PicturesModule):
         super().setup(stage)
         if self.trainer is not None and self.trainer.global_rank == 1:
             print("this is printed", "and so is this", sep="\n")
+            raise ValueError("this rank has no data")
+
+
+class Leaves(PicturesModule):
+    """Rank 1 closes its connections, on which rank 0 waits, and only then fails."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if self.trainer is not None and self.trainer.global_rank == 1:
+            torch.distributed.destroy_process_group()
             raise ValueError("this rank has no data")
 
 

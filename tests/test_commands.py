@@ -26,6 +26,7 @@ RUN = {
     ".venv/bin/dvc remote add --default --local mine DIRECTORY": (0,),
     ".venv/bin/python -m benchmark export": (0,),
     ".venv/bin/python -m benchmark compare main . --max-regression 5%": (0,),
+    ".venv/bin/python -m benchmark compare HEAD .": (0,),
     ".venv/bin/python -m benchmark.report.documentation": (0,),
     ".venv/bin/python -m benchmark.report.readme": (0,),
     ".venv/bin/dvc metrics diff": (0,),
@@ -47,6 +48,8 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.soak.restarts": LONG,
     "bash .ci/run": "runs these tests",
     "make experiment S='train.precision=bf16-mixed'": PIPELINE,
+    "make experiment S='seeds=[8,9]'": PIPELINE,
+    "make experiment S='seeds=[8,9] train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "
     "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
     "rm -rf data && cp -r IMAGES data": "no command of this suite",

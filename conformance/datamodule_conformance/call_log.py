@@ -6,6 +6,8 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
+from datamodule_conformance.packages import package_of
+
 Call = tuple[Any, ...]
 """The name of a method and those of its arguments that are texts or whole numbers."""
 
@@ -29,7 +31,9 @@ def with_call_log(kind: type[LightningDataModule], calls: list[Call]) -> type[An
 
 def has(kind: type[LightningDataModule], hook: str) -> bool:
     """Whether `kind` has a `hook` of its own."""
-    return getattr(kind, hook) is not getattr(LightningDataModule, hook)
+    package = package_of(kind)
+    assert package is not None
+    return getattr(kind, hook) is not getattr(package.LightningDataModule, hook)
 
 
 def _recorded(kind: type[LightningDataModule], name: str, calls: list[Call]) -> Callable[..., Any]:

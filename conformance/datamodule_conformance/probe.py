@@ -3,13 +3,18 @@
 import hashlib
 import pickle
 import random
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule as Module
+else:  # which of Lightning's packages has it, the DataModule says
+    Module = object
 
 LABELS = ("labels", "label", "targets", "target", "y")
 
@@ -33,7 +38,7 @@ class Step(NamedTuple):
     """dataloader_idx."""
 
 
-class Probe(pl.LightningModule):
+class Probe(Module):
     """Notes every batch of every stage.
 
     Args:
@@ -74,6 +79,12 @@ class Probe(pl.LightningModule):
         if (batch_idx, dataloader_idx) == (0, 0):
             passes.append([])
         passes[-1].append(seen(batch, dataloader_idx))
+
+
+def probe_for(package: ModuleType, **options: bool) -> Any:
+    """A Probe that the Trainer of this one of Lightning's packages takes."""
+    kind = type("Probe", (Probe, package.LightningModule), {})
+    return kind(**options)
 
 
 def seen(batch: Any, loader: int = 0) -> Step:

@@ -1,6 +1,7 @@
 """Scenarios: a DataModule under a real Trainer on the CPU, and what is observed there."""
 
 import contextlib
+import importlib
 import os
 import tempfile
 import warnings
@@ -8,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
@@ -20,7 +21,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodule_conformance.call_log import Call, has, with_call_log
-from datamodule_conformance.probe import Probe, Step
+from datamodule_conformance.packages import package_of
+from datamodule_conformance.probe import Step, probe_for
 from datamodule_conformance.source import DataModuleSource
 
 EPOCHS = 2
@@ -82,7 +84,8 @@ class _ScenarioRun:
         self.folder = folder
         self.observation = Observation({})
         self.data = self._watched()
-        self.probe = Probe(scenario.draws)
+        self.package = package_of(type(self.data)) or pl
+        self.probe = probe_for(self.package, draws=scenario.draws)
         self.trainer = self._trainer()
 
     def go(self) -> Observation:
@@ -104,7 +107,7 @@ class _ScenarioRun:
 
     def fail(self) -> None:
         with contextlib.suppress(RuntimeError):
-            self._trainer().fit(Probe(fails=True), datamodule=self.data)
+            self._trainer().fit(probe_for(self.package, fails=True), datamodule=self.data)
 
     def resume(self) -> None:
         first = self._trainer(max_epochs=1)
@@ -146,13 +149,16 @@ class _ScenarioRun:
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
-        return trainer(**plain | dict(self.scenario.trainer) | options)
+        return trainer(self.package, **plain | dict(self.scenario.trainer) | options)
 
 
-def trainer(**options: Any) -> pl.Trainer:
+def trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
     """A Trainer on the CPU whose processes are those that a scenario has: a launcher (SLURM,
     torchrun) may have started others in the same job."""
-    return pl.Trainer(accelerator="cpu", plugins=LightningEnvironment(), **options)
+    environments = importlib.import_module(f"{package.__name__}.plugins.environments")
+    alone = environments.LightningEnvironment()
+    kept: pl.Trainer = package.Trainer(accelerator="cpu", plugins=alone, **options)
+    return kept
 
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:

@@ -2,9 +2,11 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ from tests.forked_python import python
 
 KIT = REPOSITORY / "conformance"
 DISTRIBUTIONS = {
-    "lightning_fabric": "pytorch-lightning", "lightning_utilities": "pytorch-lightning",
-    "pytorch_lightning": "pytorch-lightning", "yaml": "pyyaml", "torch_xla": None,
+    "lightning_utilities": "pytorch-lightning", "pytorch_lightning": "pytorch-lightning",
+    "yaml": "pyyaml", "torch_xla": None,
 }  # fmt: skip
 """What brings a module, where it is called otherwise; None: the kit does without it."""
 OWN = "SPEED = 1"
@@ -87,6 +89,31 @@ def test_workers_answer_under_a_long_temporary_directory(
     assert "1 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
 
 
+def write_lightning(folder: Path) -> None:
+    """A package `lightning`, as its makers do it: their two others under new names."""
+    for name, part in (("lightning_fabric", "fabric"), ("pytorch_lightning", "pytorch")):
+        source = Path(next(iter(find_spec(name).submodule_search_locations)))
+        shutil.copytree(source, folder / "lightning" / part)
+    (folder / "lightning/__init__.py").touch()
+    for path in folder.glob("lightning/**/*.py"):
+        text = path.read_text().replace("lightning_fabric", "lightning.fabric")
+        path.write_text(text.replace("pytorch_lightning", "lightning.pytorch"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
+def test_the_package_called_lightning_has_its_own_trainer(project: Path) -> None:
+    """Its DataModules are none of pytorch_lightning's, whose Trainer refuses them."""
+    write_lightning(project)
+    theirs = DATA.replace("from pytorch_lightning", "from lightning.pytorch")
+    (project / "theirs.py").write_text(theirs)
+    rules = "plain_fit or alone_calls or works_again or state_is_plain"
+    named = ["--datamodule", "theirs:Data", "-k", rules]
+    done = run(project, *PYTEST, "--pyargs", "datamodule_conformance", *named)
+    assert "4 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:
     assert "slow" not in run(project, *PYTEST, "--markers").stdout
 

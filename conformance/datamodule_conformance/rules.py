@@ -90,9 +90,14 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
 
 def rules() -> list[Rule]:
     """All of them, in the order of their modules."""
+    return [test.rule for test in tests()]  # type: ignore[attr-defined]
+
+
+def tests() -> list[Callable[..., None]]:
+    """That of each rule."""
     modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
-    tests = [test for module in modules for test in vars(module).values()]
-    return [test.rule for test in tests if inspect.isfunction(test) and hasattr(test, "rule")]
+    found = [test for module in modules for test in vars(module).values()]
+    return [test for test in found if inspect.isfunction(test) and hasattr(test, "rule")]
 
 
 def _seen(error: Exception) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodule_conformance import plugin
 from tests import REPOSITORY
 from tests.forked_python import python
 
@@ -118,6 +119,18 @@ def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:
     assert "slow" not in run(project, *PYTEST, "--markers").stdout
 
 
+def test_a_project_that_does_not_ask_gets_nothing() -> None:
+    """But options: no hook of its session, and no module that takes time to load."""
+    hooks = {name for name in vars(plugin) if name.startswith("pytest_")}
+    assert hooks == {"pytest_addoption", "pytest_cmdline_main"}
+    program = f"import sys, pytest; before = {{*sys.modules}}; import {plugin.__name__}"
+    own = "print(*{name.partition('.')[0] for name in {*sys.modules} - before})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; {own}"], capture_output=True, text=True, timeout=60
+    )
+    assert set(done.stdout.split()) <= {"datamodule_conformance"} | sys.stdlib_module_names, done
+
+
 def test_it_imports_what_it_declares_and_nothing_else() -> None:
     content = tomllib.loads((KIT / "pyproject.toml").read_text())
     declared = {text.split(">")[0] for text in content["project"]["dependencies"]}
@@ -125,6 +138,13 @@ def test_it_imports_what_it_declares_and_nothing_else() -> None:
     modules = set().union(*(_imported(path) for path in files)) - sys.stdlib_module_names
     needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"datamodule_conformance"}}
     assert needed - {None} == declared
+
+
+def test_what_is_no_module_is_installed_too() -> None:
+    content = tomllib.loads((KIT / "pyproject.toml").read_text())
+    listed = content["tool"]["setuptools"]["package-data"]["datamodule_conformance"]
+    files = [path for path in (KIT / "datamodule_conformance").iterdir() if path.is_file()]
+    assert {path.name for path in files if path.suffix != ".py"} == set(listed)
 
 
 def _imported(path: Path) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance import generators
+from datamodule_conformance.packages import package_of
 
 Call = tuple[Any, ...]
 """The name of a method and those of its arguments that are texts or whole numbers."""
@@ -69,8 +70,11 @@ def with_call_log(kind: type[LightningDataModule], log: CallLog) -> type[Any]:
 
 def has(data: Any, hook: str) -> bool:
     """Whether a DataModule, or its class, has a `hook` of its own."""
+    package = package_of(data if isinstance(data, type) else type(data))
+    assert package is not None
     found = getattr(data, hook, None)
-    return getattr(found, "__func__", found) not in (None, getattr(LightningDataModule, hook))
+    inherited = getattr(package.LightningDataModule, hook)
+    return getattr(found, "__func__", found) not in (None, inherited)
 
 
 def _recorded(kind: type[LightningDataModule], name: str, log: CallLog) -> Callable[..., Any]:

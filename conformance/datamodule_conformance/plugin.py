@@ -1,9 +1,7 @@
 """The options of pytest that name a DataModule; installed as a plugin, so importing little."""
 
-import os
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -53,8 +51,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if config.pluginmanager.has_plugin("xdist"):
         session.append("-n0")  # the rules share what they observe
     given = [str(argument) for argument in config.invocation_params.args]
-    with patch.dict(os.environ):
-        os.environ.pop("PYTEST_ADDOPTS", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_ADDOPTS", raising=False)
         # The summary names the rules, and Lightning's own log is none of their words.
         defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
         return pytest.main([*defaults, *given, *session], config.invocation_params.plugins)

@@ -3,14 +3,19 @@
 import random
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from datamodule_conformance import digests, generators
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule as Module
+else:  # which of Lightning's packages has it, the DataModule says
+    Module = object
 
 LABELS = ("labels", "label", "targets", "target", "y")
 GRAPH = "edge_index"
@@ -68,7 +73,7 @@ class Step(NamedTuple):
         return Counter(self.lengths).most_common(1)[0][0] if self.lengths else 0
 
 
-class Probe(pl.LightningModule):
+class Probe(Module):
     """Notes every batch of every stage.
 
     Args:
@@ -117,6 +122,12 @@ class Probe(pl.LightningModule):
     def _next_given(self, stage: str) -> Given | None:
         waiting = self.given.get(stage)
         return waiting.popleft() if waiting else None
+
+
+def probe_for(package: ModuleType, **options: bool) -> Any:
+    """A Probe that the Trainer of this one of Lightning's packages takes."""
+    kind = type("Probe", (Probe, package.LightningModule), {})
+    return kind(**options)
 
 
 def seen(batch: Any, loader: int = 0, given: Given | None = None) -> Step:

@@ -97,15 +97,16 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
 
 def rules() -> list[Rule]:
     """All of them, in the order of their modules."""
-    return [test.rule for test in _judged()]
+    return [test.rule for test in judged_tests()]
 
 
 def tests() -> dict[str, Callable[[Any], None]]:
     """By name of a rule: its test, which raises what it sees."""
-    return {test.rule.name: inspect.unwrap(test) for test in _judged()}
+    return {test.rule.name: inspect.unwrap(test) for test in judged_tests()}
 
 
-def _judged() -> list[Any]:
+def judged_tests() -> list[Any]:
+    """The test of each rule, which makes a message of what it raises."""
     modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
     found = [test for module in modules for test in vars(module).values()]
     return [test for test in found if inspect.isfunction(test) and hasattr(test, "rule")]

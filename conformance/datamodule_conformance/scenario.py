@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from datamodule_conformance import generators, loaders
 from datamodule_conformance.call_log import CallLog, has, with_call_log
-from datamodule_conformance.probe import Probe, Step
+from datamodule_conformance.packages import package_of
+from datamodule_conformance.probe import Step, probe_for
 from datamodule_conformance.source import DataModuleSource
 from datamodule_conformance.time_limit import time_limit
 
@@ -108,10 +109,12 @@ class _ScenarioRun:
         self.folder = Path(folder)
         self.log = CallLog(steady=f"seed {scenario.seed}" if scenario.steady else "")
         self.observation = Observation({}, self.log)
-        self.probe = Probe(scenario.draws)
+        self.package: ModuleType = pl
+        """Lightning's, of which the DataModule is."""
         self.shown: dict[str, Any] = {}
         """By stage: the loaders as Lightning used them."""
         self.data = self._watched()
+        self.probe = probe_for(self.package, draws=scenario.draws)
         self.trainer = self._trainer()
         self.seeded = generators.states()
 
@@ -134,7 +137,7 @@ class _ScenarioRun:
 
     def fail(self) -> None:
         with contextlib.suppress(RuntimeError):
-            self._trainer().fit(Probe(fails=True), datamodule=self.data)
+            self._trainer().fit(probe_for(self.package, fails=True), datamodule=self.data)
 
     def first(self) -> None:
         saved = self.folder / "saved.ckpt"
@@ -178,7 +181,9 @@ class _ScenarioRun:
         return data
 
     def _made(self) -> LightningDataModule:
-        return self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
+        made = self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
+        self.package = package_of(type(made)) or pl
+        return made
 
     def _loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
         """What a loader hook returns, changed as the scenario has it."""
@@ -229,13 +234,16 @@ class _ScenarioRun:
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
-        return trainer(**plain | dict(self.scenario.trainer) | options)
+        return trainer(self.package, **plain | dict(self.scenario.trainer) | options)
 
 
-def trainer(**options: Any) -> pl.Trainer:
+def trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
     """A Trainer on the CPU whose processes are those that a scenario has: a launcher (SLURM,
     torchrun) may have started others in the same job."""
-    return pl.Trainer(accelerator="cpu", plugins=LightningEnvironment(), **options)
+    environments = importlib.import_module(f"{package.__name__}.plugins.environments")
+    alone = environments.LightningEnvironment()
+    kept: pl.Trainer = package.Trainer(accelerator="cpu", plugins=alone, **options)
+    return kept
 
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
+from datamodule_conformance.checking import require_judgeable
 from datamodule_conformance.observations import Observations
 from datamodule_conformance.plugin import datamodule_source, stages
 from datamodule_conformance.report import SUFFIXES, summary, write
@@ -85,8 +86,7 @@ def observations(request: pytest.FixtureRequest) -> Observations:
 @pytest.fixture
 def judgeable(observations: Observations) -> Observations:
     """The same, if the DataModule can be judged at all; other rules say what is wrong."""
-    if observations.obstacle:
-        pytest.skip(f"not judged: {observations.obstacle}")
+    require_judgeable(observations)
     return observations
 
 

@@ -1,13 +1,17 @@
 """The DataModule under test: where it is, and how a new one is made."""
 
+import copy
 import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import yaml
 from pytorch_lightning import LightningDataModule
+
+from datamodule_conformance.packages import package_of
 
 
 class SourceError(ValueError):
@@ -32,7 +36,7 @@ class DataModuleSource:
         Raises:
             SourceError: there is no such thing, or it makes no LightningDataModule.
         """
-        target, arguments = _find(self.path), dict(self.arguments)
+        target, arguments = _find(self.path), copy.deepcopy(dict(self.arguments))
         if "seed" in inspect.signature(target).parameters:
             arguments.setdefault("seed", seed)
         try:
@@ -40,9 +44,9 @@ class DataModuleSource:
         except (Exception, SystemExit) as error:
             raise SourceError(
                 f"{self} raised {type(error).__name__}: {error}. "
-                "Give its arguments as --datamodule-arg key=value.",
+                "Give its arguments: --datamodule-arg key=value, or check(..., key=value).",
             ) from error
-        if isinstance(made, LightningDataModule):
+        if package_of(type(made)):
             return made
         raise SourceError(
             f"{self.path} makes a {type(made).__name__}. "
@@ -67,7 +71,7 @@ def _find(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     remedy = "Write it as my.module:MyDataModule, and run where `import my.module` works."
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = attrgetter(name)(importlib.import_module(module))
     # A module may raise anything; a script without a guard even ends the process.
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {error}"

@@ -2,20 +2,23 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from datamodule_conformance import plugin
 from tests import REPOSITORY
 from tests.forked_python import python
 
 KIT = REPOSITORY / "conformance"
 DISTRIBUTIONS = {
-    "lightning_fabric": "pytorch-lightning", "lightning_utilities": "pytorch-lightning",
-    "pytorch_lightning": "pytorch-lightning", "yaml": "pyyaml", "torch_xla": None,
+    "lightning_utilities": "pytorch-lightning", "pytorch_lightning": "pytorch-lightning",
+    "yaml": "pyyaml", "torch_xla": None,
 }  # fmt: skip
 """What brings a module, where it is called otherwise; None: the kit does without it."""
 OWN = "SPEED = 1"
@@ -87,8 +90,45 @@ def test_workers_answer_under_a_long_temporary_directory(
     assert "1 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
 
 
+def write_lightning(folder: Path) -> None:
+    """A package `lightning`, as its makers do it: their two others under new names."""
+    for name, part in (("lightning_fabric", "fabric"), ("pytorch_lightning", "pytorch")):
+        source = Path(next(iter(find_spec(name).submodule_search_locations)))
+        shutil.copytree(source, folder / "lightning" / part)
+    (folder / "lightning/__init__.py").touch()
+    for path in folder.glob("lightning/**/*.py"):
+        text = path.read_text().replace("lightning_fabric", "lightning.fabric")
+        path.write_text(text.replace("pytorch_lightning", "lightning.pytorch"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
+def test_the_package_called_lightning_has_its_own_trainer(project: Path) -> None:
+    """Its DataModules are none of pytorch_lightning's, whose Trainer refuses them."""
+    write_lightning(project)
+    theirs = DATA.replace("from pytorch_lightning", "from lightning.pytorch")
+    (project / "theirs.py").write_text(theirs)
+    rules = "plain_fit or alone_calls or works_again or state_is_plain"
+    named = ["--datamodule", "theirs:Data", "-k", rules]
+    done = run(project, *PYTEST, "--pyargs", "datamodule_conformance", *named)
+    assert "4 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:
     assert "slow" not in run(project, *PYTEST, "--markers").stdout
+
+
+def test_a_project_that_does_not_ask_gets_nothing() -> None:
+    """But options: no hook of its session, and no module that takes time to load."""
+    hooks = {name for name in vars(plugin) if name.startswith("pytest_")}
+    assert hooks == {"pytest_addoption", "pytest_cmdline_main"}
+    program = f"import sys, pytest; before = {{*sys.modules}}; import {plugin.__name__}"
+    own = "print(*{name.partition('.')[0] for name in {*sys.modules} - before})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; {own}"], capture_output=True, text=True, timeout=60
+    )
+    assert set(done.stdout.split()) <= {"datamodule_conformance"} | sys.stdlib_module_names, done
 
 
 def test_it_imports_what_it_declares_and_nothing_else() -> None:
@@ -98,6 +138,13 @@ def test_it_imports_what_it_declares_and_nothing_else() -> None:
     modules = set().union(*(_imported(path) for path in files)) - sys.stdlib_module_names
     needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"datamodule_conformance"}}
     assert needed - {None} == declared
+
+
+def test_what_is_no_module_is_installed_too() -> None:
+    content = tomllib.loads((KIT / "pyproject.toml").read_text())
+    listed = content["tool"]["setuptools"]["package-data"]["datamodule_conformance"]
+    files = [path for path in (KIT / "datamodule_conformance").iterdir() if path.is_file()]
+    assert {path.name for path in files if path.suffix != ".py"} == set(listed)
 
 
 def _imported(path: Path) -> set[str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
-from pytorch_lightning import LightningDataModule
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
 from datamodule_conformance.call_log import with_call_log
-from datamodule_conformance.probe import Probe
+from datamodule_conformance.probe import probe_for
 from datamodule_conformance.rules import BrokenRule, rule
 from datamodule_conformance.scenario import trainer
 from tests.conformance.datamodules.broken import SetupWithoutStage
@@ -89,14 +89,14 @@ class Loader(DataLoader[Any]):
         super().__init__(dataset, size, **options)
 
 
-class Positional(LightningDataModule):
+class Positional(pl.LightningDataModule):
     def predict_dataloader(self) -> Any:
         return Loader(torch.zeros(2, 3), 1)
 
 
 def test_a_batch_size_by_position_is_said_in_other_words_than_lightnings() -> None:
     plain = trainer(logger=False, enable_progress_bar=False, enable_model_summary=False)
-    words = seen(functools.partial(plain.predict, Probe(), datamodule=Positional()))
+    words = seen(functools.partial(plain.predict, probe_for(pl), datamodule=Positional()))
     assert "Loader passes batch_size on by position" in words
     assert "pass batch_size by keyword: Lightning re-creates the loader for predict" in words
     assert "implementation has an error" not in words

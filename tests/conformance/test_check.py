@@ -1,0 +1,156 @@
+"""`check`: the rules within a test of one's own."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytorch_lightning import LightningDataModule
+
+from datamodule_conformance import check, rules
+from datamodule_conformance.checking import NotConforming, source_of
+from datamodule_conformance.source import DataModuleSource, SourceError
+from tests.conformance.datamodules.broken import RawPixels
+from tests.conformance.datamodules.pictures import PicturesModule
+
+
+class Saved(PicturesModule):
+    """Knows the arguments that it was made with."""
+
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.save_hyperparameters()
+
+
+class PartlySaved(PicturesModule):
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        self.save_hyperparameters("seed")
+
+
+class SavedWithOptions(PicturesModule):
+    def __init__(self, folder: str, **options: int) -> None:
+        super().__init__(folder, options.get("seed", 0))
+        self.save_hyperparameters()
+
+
+class WithoutArguments(LightningDataModule):
+    pass
+
+
+def made(folder: str) -> LightningDataModule:
+    return PicturesModule(folder)
+
+
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those rules alone: the others take seconds."""
+    monkeypatch.setattr(rules, "MODULES", ("test_shapes",))
+
+
+@pytest.mark.usefixtures("shapes")
+def test_what_breaks_is_one_error_that_says_each_rule_once(tmp_path: Path) -> None:
+    with pytest.raises(NotConforming) as raised:
+        check(RawPixels, folder=str(tmp_path))
+    assert isinstance(raised.value, AssertionError)
+    text = str(raised.value)
+    assert text.count("\n  seen  ") == text.count("\n  why   ") == text.count("\n  fix   ") == 1
+    assert "images are finite and scaled\n\n  seen  batch 0" in text
+    assert text.endswith("1 broken, 0 not judged")
+
+
+@pytest.mark.usefixtures("shapes")
+def test_what_a_project_acknowledges_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "tests.conformance.datamodules.broken:RawPixels"
+    content = f'["{path}"]\n"images are finite and scaled" = "For a model of ours."\n'
+    (tmp_path / "conformance.toml").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    check(RawPixels, folder=str(tmp_path))
+
+
+class Warns(PicturesModule):
+    def __init__(self, folder: str, seed: int = 0) -> None:
+        super().__init__(folder, seed)
+        warnings.warn("a new version is available", stacklevel=2)
+
+
+@pytest.mark.usefixtures("shapes")
+def test_a_warning_is_no_error_as_it_may_be_to_a_projects_tests(tmp_path: Path) -> None:
+    check(Warns, folder=str(tmp_path))
+
+
+@pytest.mark.parametrize("target", [PicturesModule, made])
+def test_a_class_or_a_function_is_made_with_its_arguments(target: Any, tmp_path: Path) -> None:
+    source = source_of(target, {"folder": tmp_path})
+    assert source == DataModuleSource(
+        f"{target.__module__}:{target.__name__}", (("folder", tmp_path),)
+    )
+
+
+def test_an_object_is_made_anew_with_the_arguments_that_it_kept(tmp_path: Path) -> None:
+    source = source_of(Saved(str(tmp_path), seed=7), {})
+    assert dict(source.arguments) == {"folder": str(tmp_path)}, "the rules choose the seed"
+    assert pickle.loads(pickle.dumps(source)).make(3).seed == 3
+    assert source_of(WithoutArguments(), {}).make(0) is not None
+    options = source_of(SavedWithOptions("folder", seed=7, size=8), {}).arguments
+    assert dict(options) == {"folder": "folder", "size": 8}
+
+
+class Emptied(PicturesModule):
+    def __init__(self, folders: list[str], seed: int = 0) -> None:
+        super().__init__(folders.pop(), seed)
+
+
+def test_each_new_one_is_made_with_arguments_of_its_own(tmp_path: Path) -> None:
+    source = source_of(Emptied, {"folders": [str(tmp_path)]})
+    assert source.make(0) is not source.make(0)
+
+
+def inner() -> type[LightningDataModule]:
+    class Inner(LightningDataModule):
+        pass
+
+    return Inner
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "words"),
+    [
+        (
+            PicturesModule("folder"),
+            {},
+            'PicturesModule(...) does not say with which "folder" it was',
+        ),
+        (
+            PartlySaved("folder"),
+            {},
+            'PartlySaved(...) does not say with which "folder" it was made',
+        ),
+        (Saved("folder"), {"seed": 1}, "Saved(...) is made already"),
+        (inner(), {}, "inner.<locals>.Inner can't be imported"),
+        (lambda: None, {}, "<lambda> can't be imported"),
+        (PicturesModule, {"folder": inner()}, "PicturesModule can't be sent to another process"),
+        ("a.module:Data", {}, "check takes a LightningDataModule, not a str"),
+        (
+            PicturesModule,
+            {},
+            "missing 1 required positional argument: 'folder'. Give its arguments",
+        ),
+    ],
+)
+def test_what_can_not_be_made_anew_is_refused_with_the_remedy(
+    target: Any, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SourceError) as raised:
+        check(target, **arguments)
+    assert words in str(raised.value)
+
+
+def test_a_class_of_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process would look for it in its own __main__."""
+    monkeypatch.setattr(PicturesModule, "__module__", "__main__")
+    with pytest.raises(SourceError, match="__main__:PicturesModule can't be imported"):
+        check(PicturesModule, folder="folder")

@@ -28,8 +28,8 @@ with contextlib.suppress(ImportError):
 
 LEFT_BEHIND = ("Connection closed by peer", "Connection reset by peer")
 """What a rank says whose peer has ended, for whatever reason."""
-GRACE = 1.0
-"""Seconds in which the ranks that have failed as well end too."""
+GRACE = 5.0
+"""Seconds in which the ranks that have failed as well end too, beside other work as well."""
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Of the ranks. macOS's own libraries may not survive a fork: there each rank imports anew."""
 
@@ -100,7 +100,8 @@ def _all_end(ranks: list[BaseProcess], timeout: float) -> bool:
         for process in processes:
             process.join()
         if any(process.exitcode for process in processes):
-            wait(list(running), GRACE)  # for the cause, where this one was left behind
+            for sentinel in wait(list(running), GRACE):  # the cause, if this one was left behind
+                running[sentinel].join()
             return True
     return True
 

@@ -84,8 +84,8 @@ def rule(why: str, fix: str) -> Callable[[Test], Test]:
                 seen = _seen(error)
             else:
                 return
-            observations = next(iter((*arguments, *named.values())))
-            if cause := root(kept.name, observations, tests()):
+            given = [*arguments, *named.values()]  # the observations, if any
+            if given and (cause := root(kept.name, given[0], tests())):
                 pytest.skip(f"{FOLLOWS}{cause}")
             raise BrokenRule(kept, seen)  # out there, or pytest would show the error as well
 

@@ -12,7 +12,7 @@ import torch
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from datamodule_conformance.call_log import with_call_log
+from datamodule_conformance.call_log import CallLog, with_call_log
 from datamodule_conformance.probe import probe_for
 from datamodule_conformance.rules import BrokenRule, rule
 from datamodule_conformance.scenario import trainer
@@ -62,7 +62,7 @@ def test_an_installed_datamodule_is_named_and_not_what_it_calls(tmp_path: Path) 
 
 
 def test_no_place_is_named_where_only_the_kit_and_lightning_were() -> None:
-    data = with_call_log(SetupWithoutStage, [])("folder")
+    data = with_call_log(SetupWithoutStage, CallLog())("folder")
     words = seen(functools.partial(data.setup, stage="fit"))
     assert words == (
         "TypeError: SetupWithoutStage.setup() got an unexpected keyword argument 'stage'"

@@ -37,6 +37,11 @@ class CallLog:
     """If any, a seed: each hook draws from generators that start from it and are put back."""
     _inside: list[str] = field(default_factory=list)
 
+    def called(self, name: str, hook: Callable[[], Any]) -> Any:
+        """What `hook` returns, its call noted."""
+        self.note(name)
+        return self.watch(name, hook)
+
     def watch(self, name: str, hook: Callable[[], Any]) -> Any:
         """What `hook` returns."""
         seed = f"{self.steady} {name}"

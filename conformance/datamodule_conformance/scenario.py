@@ -177,7 +177,10 @@ class _ScenarioRun:
         for stage, name in LOADERS.items():
             hook = f"{name}_dataloader"
             if has(data, hook):
-                setattr(data, hook, functools.partial(self._loaders, stage, getattr(data, hook)))
+                made = getattr(data, hook)
+                if hook in vars(data):  # as from_datasets has it: its class's would be logged
+                    made = functools.partial(self.log.called, hook, made)
+                setattr(data, hook, functools.partial(self._loaders, stage, made))
         return data
 
     def _made(self) -> LightningDataModule:

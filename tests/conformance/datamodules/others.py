@@ -56,6 +56,7 @@ class SentencesModule(_WithPrediction):
         super().__init__()
         self.seed = seed
         self.test_dataloader = None  # type: ignore[method-assign, assignment]
+        self.val_dataloader = self._validation  # type: ignore[method-assign]
 
     def prepare_data(self) -> None:
         assert self.trainer is not None
@@ -71,7 +72,7 @@ class SentencesModule(_WithPrediction):
         order = DistributedSampler(train, world, self.trainer.global_rank, seed=self.seed)
         return DataLoader(train, 4, sampler=order, collate_fn=padded)
 
-    def val_dataloader(self) -> Any:
+    def _validation(self) -> Any:
         return DataLoader(self.parts["val"], 4, collate_fn=padded)
 
 
@@ -114,7 +115,7 @@ class GraphsModule(SentencesModule):
         loader.collate_fn = together
         return loader
 
-    def val_dataloader(self) -> Any:
+    def _validation(self) -> Any:
         return DataLoader(self.parts["val"], batch_size=4, collate_fn=together)
 
     def predict_dataloader(self) -> Any:

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.data.datamodule import Batch, ImageDataModule
-from datamodule_conformance.call_log import Call, with_call_log
+from datamodule_conformance.call_log import Call, CallLog, with_call_log
 from tests.mean import Mean
 from tests.small import hide_torch_xla
 
@@ -50,7 +50,7 @@ def fit(
 ) -> None:
     """Fit, and write ROOT/<name>.<rank>.json whatever happens; setup fails on rank `broken`."""
     calls: list[Call] = []
-    data = with_call_log(Noting, calls)(
+    data = with_call_log(Noting, CallLog(calls))(
         str(root / "data"), 32, batch_size, seed=7, cache_dir=str(root)
     )
     data.broken = broken

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from benchmark.data.datamodule import ImageDataModule
-from datamodule_conformance.call_log import Call, with_call_log
+from datamodule_conformance.call_log import Call, CallLog, with_call_log
 from tests.mean import Mean
 
 BATCH: list[Call] = [
@@ -31,7 +31,7 @@ class Stage:
     def __init__(self, root: Path, kind: type[LightningDataModule] = ImageDataModule) -> None:
         self.calls: list[Call] = []
         self.root = root
-        self.kind = with_call_log(kind, self.calls)
+        self.kind = with_call_log(kind, CallLog(self.calls))
         self.data = self.make()
 
     def make(self) -> Any:

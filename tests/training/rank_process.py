@@ -19,7 +19,7 @@ if __name__ == "__main__":
 from benchmark.command_line import main
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.training import fit
-from datamodule_conformance.call_log import Call, with_call_log
+from datamodule_conformance.call_log import Call, CallLog, with_call_log
 
 TIMEOUT = 60
 """Seconds after which a rank counts as hanging."""
@@ -52,7 +52,7 @@ def run(number: int, directories: Sequence[str], port: str, stage: str, per_node
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     calls: list[Call] = []
-    logged: Any = with_call_log(ImageDataModule, calls)
+    logged: Any = with_call_log(ImageDataModule, CallLog(calls))
     logged.prepare_data_per_node = property(lambda _: per_node, lambda *_: None)
     fit.ImageDataModule = logged  # type: ignore[misc]
     try:

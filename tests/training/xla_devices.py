@@ -21,7 +21,7 @@ from pytorch_lightning.strategies.launchers.xla import _XLALauncher
 from torch import Tensor
 
 from benchmark.machine.accelerators import _xla_cpu
-from datamodule_conformance.call_log import Call, with_call_log
+from datamodule_conformance.call_log import Call, CallLog, with_call_log
 from tests.data.ranks import Noting
 from tests.forked_python import offer_xla
 from tests.mean import Mean
@@ -143,7 +143,9 @@ def main(root: Path) -> None:
     offer_xla(True)
     compile_in_turns()
     calls: list[Call] = []
-    data = with_call_log(Noting, calls)(str(root / "data"), 32, 4, seed=7, cache_dir=str(root))
+    data = with_call_log(Noting, CallLog(calls))(
+        str(root / "data"), 32, 4, seed=7, cache_dir=str(root)
+    )
     pl.seed_everything(7, verbose=False)
     trainer = pl.Trainer(
         accelerator=_xla_cpu(), strategy=Threads(), devices=DEVICES, callbacks=[Seen(root)], **FIT

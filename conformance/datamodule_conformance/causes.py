@@ -20,46 +20,60 @@ SPLIT = "each setup makes the same split"
 SECOND = "a second fit sees what the first saw"
 EPOCH = "each epoch has its own order"
 WHOLE = "evaluation sees every sample"
-CAUSES: dict[str, tuple[str, ...]] = {
-    "validation changes nothing": (READING, HOOKS, DRAWS),
-    "the sanity check changes nothing": (READING, RELOAD, VALIDATION, HOOKS, DRAWS),
-    "workers change nothing": (READING, HOOKS, DRAWS),
-    "loading leaves the global generators alone": (DRAWS,),
-    "a resumed run goes on in its epoch": (READING, STATE, VALIDATION, HOOKS, DRAWS),
-    "loaders can be asked for again": (READING, HOOKS, DRAWS, REPEATS),
-    "each setup makes the same split": (READING, HOOKS, REPEATS),
-    "evaluation repeats": (READING, HOOKS),
-    "a second fit sees what the first saw": (READING, SPLIT, RELOAD, HOOKS),
-    "it works again after an error": (READING, SPLIT, RELOAD, SECOND, HOOKS),
-    "splits are disjoint": (SPLIT, HOOKS),
-    "another seed gives another order": (HOOKS,),
-    "each epoch has its own order": (HOOKS,),
-    "augmentation differs between epochs": (EPOCH, HOOKS),
+WORKERS = "workers change nothing"
+RANKS = "two ranks prepare once and set up twice"
+PRESUMED: dict[str, tuple[str, ...]] = {
+    VALIDATION: (READING,),
+    "the sanity check changes nothing": (READING, RELOAD, VALIDATION),
+    WORKERS: (READING,),
+    "a resumed run goes on in its epoch": (READING, RELOAD, VALIDATION),
+    RELOAD: (READING,),
+    SPLIT: (READING,),
+    REPEATS: (READING,),
+    SECOND: (READING, SPLIT, RELOAD),
+    "it works again after an error": (READING, SPLIT, RELOAD, SECOND),
+    "splits are disjoint": (SPLIT,),
+    "another seed gives another order": (EPOCH,),
+    "augmentation differs between epochs": (EPOCH,),
     "every pass shows every class": (WHOLE,),
+    "two ranks share an epoch": (RANKS,),
 }
-"""By rule: those whose break may break it too, the first that is broken being the cause."""
-PROVED = {HOOKS, DRAWS, STATE, REPEATS}
-"""Causes that can be taken away: with steady draws, a rule that follows from one of them holds.
-
-The others make it impossible to judge what follows from them.
-"""
+"""By rule: those without which its break says nothing new; one that is broken is the cause."""
+EXPLAINED: dict[str, tuple[str, ...]] = {
+    VALIDATION: (HOOKS, DRAWS),
+    "the sanity check changes nothing": (HOOKS, DRAWS),
+    WORKERS: (HOOKS, DRAWS, RELOAD),
+    "loading leaves the global generators alone": (DRAWS,),
+    "a resumed run goes on in its epoch": (STATE, HOOKS, DRAWS),
+    RELOAD: (HOOKS, DRAWS, REPEATS),
+    SPLIT: (HOOKS, REPEATS),
+    REPEATS: (HOOKS,),
+    SECOND: (HOOKS,),
+    "it works again after an error": (HOOKS,),
+    "splits are disjoint": (HOOKS,),
+    "another seed gives another order": (HOOKS,),
+    EPOCH: (HOOKS,),
+    "augmentation differs between epochs": (HOOKS,),
+}
+"""By rule: those whose break explains its own, where it holds as soon as draws are steady."""
 
 
 def root(name: str, observations: Observations, tests: Tests) -> str | None:
     """The broken rule from which the break of the rule `name` follows, if it does."""
-    for cause in CAUSES.get(name, ()):
+    presumed, explained = PRESUMED.get(name, ()), EXPLAINED.get(name, ())
+    for cause in (*presumed, *explained):
         if _is_broken(cause, observations, tests) and (
-            cause not in PROVED or _is_explained(name, observations, tests)
+            cause in presumed or _is_explained(name, cause, observations, tests)
         ):
             return root(cause, observations, tests) or cause
     return None
 
 
-def _is_explained(name: str, observations: Observations, tests: Tests) -> bool:
-    """Whether the rule `name` holds once draws are steady, or that can't be tried."""
-    if not observations.plain.indexed:
+def _is_explained(name: str, cause: str, observations: Observations, tests: Tests) -> bool:
+    """Whether the rule `name` holds once draws are steady; those of a stream can't be made so."""
+    if not _breaks(tests[name], observations.steady):
         return True
-    return not _breaks(tests[name], observations.steady)
+    return cause == DRAWS and not observations.plain.indexed
 
 
 def _is_broken(name: str, observations: Observations, tests: Tests) -> bool:

@@ -166,10 +166,12 @@ class _ScenarioRun:
         self.shown |= {"predict": self.trainer.predict_dataloaders}
 
     def _watched(self) -> LightningDataModule:
+        seeded = generators.states()
         for _ in range(self.scenario.prepared):
             other = self._made()
             other.trainer = self._trainer()  # as Lightning has it by then
             other.prepare_data()
+            generators.restore(seeded)  # another process did it
         data = self._made()
         data.__class__ = with_call_log(type(data), self.log)
         if not self.scenario.prepares:

@@ -32,6 +32,11 @@ def test_one_cause_is_one_finding_and_what_follows_is_named(
     assert "a resumed run goes on in its epoch" in summary
 
 
+def test_data_drawn_in_the_constructor_are_one_finding() -> None:
+    verdicts = judge(f"{OTHERS}DrawnInTheConstructor", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == {"hooks_leave_the_global_generators_alone"}
+
+
 def test_what_follows_fails_where_its_cause_is_not_judged() -> None:
     verdicts = judge(f"{OTHERS}Shuffled", "-k", "resumed or epoch_has_its")
     assert verdicts.outcomes["failed"] == {RESUME}

@@ -230,3 +230,18 @@ class GeneratorInTheState(Shuffled):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])
+
+
+class DrawnInTheConstructor(LightningDataModule):
+    """Data made up of draws from the global generator, as in demos: and nothing else is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers, self.others = torch.rand(15, 4), torch.rand(7, 4)
+
+    def train_dataloader(self) -> Any:
+        order = DistributedSampler(range(15), 1, 0)
+        return DataLoader(self.numbers, 4, sampler=order)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(self.others, 4)

@@ -47,7 +47,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "a resumed run goes on in its epoch": (STATE, HOOKS, DRAWS),
     RELOAD: (HOOKS, DRAWS, REPEATS),
     SPLIT: (HOOKS, REPEATS),
-    REPEATS: (HOOKS,),
+    REPEATS: (HOOKS, DRAWS),
     SECOND: (HOOKS,),
     "it works again after an error": (HOOKS,),
     "splits are disjoint": (HOOKS,),
@@ -70,10 +70,17 @@ def root(name: str, observations: Observations, tests: Tests) -> str | None:
 
 
 def _is_explained(name: str, cause: str, observations: Observations, tests: Tests) -> bool:
-    """Whether the rule `name` holds once draws are steady; those of a stream can't be made so."""
+    """Whether the rule `name` holds once draws are steady; those of a stream can't be made so.
+
+    Evaluation has draws of its own, but where its dataset is of the class that training's is.
+    """
+    plain = observations.plain
+    if name == REPEATS and cause == DRAWS:
+        shared = plain.datasets["fit"] & plain.datasets.get("validate", set())
+        return bool(shared) and not plain.indexed
     if not _breaks(tests[name], observations.steady):
         return True
-    return cause == DRAWS and not observations.plain.indexed
+    return cause in (DRAWS, REPEATS) and not plain.indexed
 
 
 def _is_broken(name: str, observations: Observations, tests: Tests) -> bool:

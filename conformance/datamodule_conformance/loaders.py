@@ -1,5 +1,6 @@
 """What a loader hook returned: the DataLoaders in it, what they hold, and changes to them."""
 
+import contextlib
 import functools
 import itertools
 from collections import deque
@@ -70,44 +71,54 @@ def set_workers(loaders: Any, count: int) -> None:
             object.__setattr__(loader, "persistent_workers", False)  # refused after __init__
 
 
-def note_samples(loaders: Any) -> "deque[Given | None]":
-    """What the loaders' datasets will give, batch by batch; empty where they can't tell."""
+def note_samples(loaders: Any, side_by_side: bool) -> "deque[Given | None]":
+    """What the loaders' datasets will give, batch by batch; empty where they can't tell.
+
+    Loaders that are read side by side, as those of training are, give several batches to a step.
+    """
     noted: deque[Given | None] = deque()
-    if all_indexed(loaders) and not any(loader.num_workers for loader in plain(loaders)):
+    several = isinstance(loaders, CombinedLoader) or (side_by_side and len(each(loaders)) > 1)
+    alone = not any(loader.num_workers for loader in plain(loaders))
+    if alone and not several and all_indexed(loaders):
         for loader in plain(loaders):
             loader.collate_fn = _Noting(loader.collate_fn, noted)
     return noted
 
 
 def steady(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
-    """Nothing that the loaders draw from the global generators depends on where these are.
+    """Nothing that the loaders draw depends on where the global generators, or their own, are.
 
     The order becomes a function of the seed and the epoch, a sample one of the seed and its name.
     """
     for loader in filter(_is_indexed, plain(loaders)):
-        sampler = _SteadySampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
+        sampler = _SteadySampler(loader, lambda: f"{seed} epoch {epoch()}")
         # Both are refused after __init__.
         object.__setattr__(loader, "dataset", _SteadyDataset(loader.dataset, seed))
         object.__setattr__(loader, "batch_sampler", sampler)
         loader.collate_fn = _SteadyCollate(loader.collate_fn, seed)
 
 
+def datasets(loaders: Any) -> list[Any]:
+    """Those behind the DataLoaders among them."""
+    return [loader.dataset for loader in plain(loaders)]
+
+
 def size(loaders: Any) -> int | None:
-    """Samples behind the loaders, or None where a dataset has no length."""
-    datasets: list[Any] = [loader.dataset for loader in plain(loaders)]
-    iterable = any(isinstance(dataset, IterableDataset) for dataset in datasets)
-    if not datasets or iterable or not all_plain(loaders):
+    """Samples behind the loaders, or None where they are not counted: a dataset has no length, or
+    is cut anywhere, as a map is."""
+    countable = plain(loaders) and all_indexed(loaders)
+    if not countable or any(map(_cuts, plain(loaders))):
         return None
-    return sum(len(dataset) for dataset in datasets)
+    return sum(len(dataset) for dataset in datasets(loaders))
 
 
-def order(loader: Any) -> list[Any] | None:
+def order(loader: Any, most: int = MOST_SAMPLES) -> list[Any] | None:
     """The samples of one more epoch by the names that the loader's own sampler gives them."""
     if not isinstance(loader, DataLoader) or not _is_indexed(loader):
         return None
     batches: Any = loader.batch_sampler
     names = (name for batch in batches for name in batch)
-    return list(itertools.islice(names, MOST_SAMPLES))
+    return list(itertools.islice(names, most))
 
 
 def read(loader: Any, name: Any, state: str) -> str | None:
@@ -170,12 +181,14 @@ class _SteadyDataset:
 class _SteadySampler:
     """Each pass is drawn from generators that start from one state in each epoch."""
 
-    def __init__(self, sampler: Any, state: Callable[[], str]) -> None:
-        self.batches = sampler
+    def __init__(self, loader: DataLoader[Any], state: Callable[[], str]) -> None:
+        self.batches: Any = loader.batch_sampler
+        generator = getattr(loader.sampler, "generator", None)
+        self.own = generator if isinstance(generator, torch.Generator) else None
         self.state = state
 
     def __iter__(self) -> Iterator[Any]:
-        with seeded(self.state()):
+        with seeded(self.state(), self.own):
             batches = list(itertools.islice(self.batches, MOST_SAMPLES))
         yield from batches  # lazily, as samplers are: Lightning tells the epoch after iter()
 
@@ -216,6 +229,15 @@ def _undrawn(generator: torch.Generator | None, made: Callable[[], Any]) -> Any:
     if generator and before[1] is not None:
         generator.set_state(before[1])
     return iterator
+
+
+def _cuts(loader: DataLoader[Any]) -> bool:
+    """Whether its sampler names pieces of something: slices, or corners of boxes."""
+    names: list[Any] = []
+    with contextlib.suppress(Exception):  # teardown may have closed it
+        names = order(loader, most=1) or []
+    parts = [part for name in names for part in (name if isinstance(name, tuple) else (name,))]
+    return any(isinstance(part, (slice, float)) for part in parts)
 
 
 def _is_indexed(loader: DataLoader[Any]) -> bool:

@@ -1,6 +1,7 @@
 """The observations that the rules ask for, each made once."""
 
 import contextlib
+import traceback
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,8 @@ from datamodule_conformance.source import DataModuleSource
 
 MOST_DIMENSIONS = 64
 """Of a tensor, in torch."""
+REFUSALS = ("AssertionError", "MisconfigurationException", "NotImplementedError")
+"""What a loader hook raises to say that the object has no such data."""
 PREPARED = 2
 NO_FIT = "it has no train_dataloader"
 FAILS = "a plain fit fails"
@@ -84,12 +87,13 @@ class Observations:
     def failing(self) -> tuple[str, ...]:
         """Those that should work and never do: they were chosen, or the class has their loader.
 
-        One that is inherited and does not work is another class's.
+        One that is inherited and does not work is another class's; a hook that refuses has none.
         """
         own = vars(type(self.make()))
+        missing = [stage for stage in self._expected if stage not in self.stages]
         return tuple(
-            stage for stage in self._expected
-            if stage not in self.stages and (self.chosen or _hook(stage) in own)
+            stage for stage in missing
+            if self.chosen or (_hook(stage) in own and not self._refuses(stage))
         )  # fmt: skip
 
     @property
@@ -150,6 +154,15 @@ class Observations:
         for stages in ((stage,), ("fit", stage)):
             with contextlib.suppress(Exception):
                 return bool(self.observe(stages=stages).passes.get(stage))
+        return False
+
+    def _refuses(self, stage: str) -> bool:
+        """Whether its loader hook says, even after a fit, that there is none."""
+        try:
+            self.observe(stages=("fit", stage))
+        except Exception as error:
+            raised_in = traceback.extract_tb(error.__traceback__)[-1].name
+            return type(error).__name__ in REFUSALS and raised_in == _hook(stage)
         return False
 
     def _obstacle(self) -> str | None:

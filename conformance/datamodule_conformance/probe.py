@@ -18,7 +18,7 @@ else:  # which of Lightning's packages has it, the DataModule says
     Module = object
 
 LABELS = ("labels", "label", "targets", "target", "y")
-GRAPH = "edge_index"
+EDGES = "edge_index"
 """What PyTorch Geometric, and those who follow it, call the edges of a graph."""
 
 Given = tuple[str, ...]
@@ -58,7 +58,7 @@ class Step(NamedTuple):
     loader: int
     """dataloader_idx."""
     graph: bool
-    """Whether it holds the edges of graphs."""
+    """Whether it holds graphs: edges, or rows that belong to one sample or another."""
 
     @property
     def counted(self) -> bool:
@@ -145,7 +145,7 @@ def seen(batch: Any, loader: int = 0, given: Given | None = None) -> Step:
         images=tuple((float(tensor.min()), float(tensor.max())) for tensor in floats),
         generators=generators.digests(),
         loader=loader,
-        graph=_is_graph(batch),
+        graph=_has_edges(batch) or _has_owners(full, given),
     )
 
 
@@ -169,8 +169,17 @@ def _labels(batch: Any) -> Tensor | None:
     return None
 
 
-def _is_graph(batch: Any) -> bool:
+def _has_edges(batch: Any) -> bool:
     parts = batch if isinstance(batch, (tuple, list)) else [batch]
     return any(
-        GRAPH in part if isinstance(part, Mapping) else hasattr(part, GRAPH) for part in parts
+        EDGES in part if isinstance(part, Mapping) else hasattr(part, EDGES) for part in parts
     )
+
+
+def _has_owners(tensors: list[Tensor], given: Given | None) -> bool:
+    """Whether one of them says of each row to which of the batch's samples it belongs: where the
+    atoms of molecules make one list, they may be connected otherwise than by edges."""
+    count = len(given or ())
+    rows = [tensor for tensor in tensors if tensor.ndim == 1 and len(tensor) > count > 1]
+    owners = [tensor.unique_consecutive() for tensor in rows if not tensor.is_floating_point()]
+    return any(len(one) == count and one.tolist() == list(range(count)) for one in owners)

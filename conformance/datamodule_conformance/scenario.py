@@ -50,7 +50,7 @@ class Scenario:
     seed: int = 1
     """Of the process's generators, and the DataModule's where it takes one."""
     workers: int = 0
-    """Of the training loader."""
+    """Of the training loader; the DataModule's own `num_workers` is as many, unless it is 0."""
     prepared: int = 0
     """How often other objects ran prepare_data before."""
     prepares: bool = True
@@ -86,6 +86,8 @@ class Observation:
     """By stage: its samples, each read while the generators start from the same state."""
     workers: bool = True
     """Whether the number of worker processes could be chosen."""
+    datasets: dict[str, set[str]] = field(default_factory=dict)
+    """By stage: the classes of those behind its loaders."""
     indexed: bool = True
     """Whether training asks a dataset for one sample after another."""
     checkpoint: bytes = b""
@@ -188,6 +190,8 @@ class _ScenarioRun:
     def _made(self) -> LightningDataModule:
         made = self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
         self.package = package_of(type(made)) or pl
+        if self.scenario.workers:  # none may contradict what else it asks of its loaders
+            _choose_workers(made, self.scenario.workers)
         return made
 
     def _loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
@@ -196,9 +200,11 @@ class _ScenarioRun:
         if stage == "fit":
             made = self._with_workers(made)
             self.observation.indexed = loaders.all_indexed(made)
+        kinds = map(type, loaders.datasets(made))
+        self.observation.datasets[stage] = {f"{k.__module__}.{k.__qualname__}" for k in kinds}
         if self.scenario.steady and stage != "predict":  # there Lightning makes it once more
             loaders.steady(made, self.log.steady, lambda: self.trainer.current_epoch)
-        self.probe.given[stage] = loaders.note_samples(made)
+        self.probe.given[stage] = loaders.note_samples(made, side_by_side=stage == "fit")
         loaders.bound(made)
         if self.scenario.still:
             loaders.still(made)
@@ -208,11 +214,8 @@ class _ScenarioRun:
         """What is no DataLoader has as many workers as the DataModule's `num_workers` says."""
         count, data = self.scenario.workers, self.data
         if not loaders.all_plain(made):
-            own = [one for one in (data, data.hparams) if hasattr(one, "num_workers")]
-            for one in own:
-                one.num_workers = count
-            made = super(type(data), data).train_dataloader() if own else made
-            self.observation.workers = bool(own)
+            self.observation.workers = _choose_workers(data, count)
+            made = super(type(data), data).train_dataloader() if self.observation.workers else made
         loaders.set_workers(made, count)
         return made
 
@@ -240,6 +243,17 @@ class _ScenarioRun:
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
         return trainer(self.package, **plain | dict(self.scenario.trainer) | options)
+
+
+def _choose_workers(data: LightningDataModule, count: int) -> bool:
+    """Whether a DataModule has a number of workers of its own, which is then `count`."""
+    own: list[Any] = [one for one in (data, data.hparams) if hasattr(one, "num_workers")]
+    for one in own:
+        try:
+            one.num_workers = count
+        except AttributeError:  # a property
+            return False
+    return bool(own)
 
 
 def trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:

@@ -8,7 +8,10 @@ OTHERS = "tests.conformance.datamodules.others:"
 FOLLOWS = "follows from a broken rule: draws of the model change nothing"
 
 
-@pytest.mark.parametrize("name", ["SentencesModule", "GraphsModule", "GeneratorInTheState"])
+@pytest.mark.parametrize(
+    "name",
+    ["SentencesModule", "GraphsModule", "MoleculesModule", "SceneModule", "GeneratorInTheState"],
+)
 def test_what_conforms_breaks_nothing(name: str) -> None:
     verdicts = judge(OTHERS + name)
     assert verdicts.outcomes["failed"] == set(), verdicts.texts
@@ -56,6 +59,55 @@ def test_a_number_of_workers_that_can_not_be_chosen_is_not_judged() -> None:
     verdicts = judge(f"{OTHERS}OwnLoader", "-k", rule)
     assert "its training loader is no DataLoader" in verdicts.texts[rule]
     assert judge(f"{OTHERS}OwnLoaderByWorkers", "-k", rule).outcomes["failed"] == {rule}
+
+
+def test_what_else_is_made_of_the_number_of_workers_counts() -> None:
+    rule = "workers_change_nothing"
+    assert judge(f"{OTHERS}BatchesByWorkers", "-k", rule).outcomes["failed"] == {rule}
+    assert judge(f"{OTHERS}WorkersForGood", "-k", rule).outcomes["passed"] == {rule}
+
+
+@pytest.mark.parametrize("name", ["OneGraph", "FewOfOneOrder"])
+def test_what_is_the_same_by_chance_or_by_nature_is_not_judged(name: str) -> None:
+    verdicts = judge(OTHERS + name, "-m", "not slow")
+    assert verdicts.outcomes["failed"] == set(), verdicts.texts
+    for rule in ("another_seed_gives_another_order", "each_epoch_has_its_own_order"):
+        assert "by chance" in verdicts.texts[rule]
+
+
+def test_a_splits_whole_graph_is_not_judged_for_what_is_in_it() -> None:
+    rule = "splits_are_disjoint"
+    assert "each split is one graph" in judge(f"{OTHERS}OneGraph", "-k", rule).texts[rule]
+
+
+def test_pieces_of_one_scene_are_not_counted() -> None:
+    verdicts = judge(f"{OTHERS}SceneModule", "-k", "every_sample")
+    assert "counted" in verdicts.texts["evaluation_sees_every_sample"]
+    assert "counted" in verdicts.texts["training_sees_every_sample_once"]
+
+
+def test_a_loader_that_refuses_is_no_stage_and_one_that_fails_is_broken() -> None:
+    rule = "each_stage_runs_alone"
+    refuses = judge(f"{OTHERS}PredictsOnRequest", "-k", rule)
+    assert refuses.outcomes["passed"] == {rule}, refuses.texts
+    named = judge(f"{OTHERS}PredictsOnRequest", "-k", rule, "--datamodule-stages", "fit,predict")
+    assert named.outcomes["failed"] == {rule}
+    assert judge(f"{OTHERS}ForgetsItsPrediction", "-k", rule).outcomes["failed"] == {rule}
+
+
+def test_loaders_side_by_side_keep_their_samples() -> None:
+    verdicts = judge(f"{OTHERS}LoadersSideBySide", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == set(), verdicts.texts
+
+
+def test_a_generator_of_the_loaders_own_is_one_finding() -> None:
+    verdicts = judge(f"{OTHERS}GeneratorOfTheLoader", "-k", "not two_ranks")
+    assert verdicts.outcomes["failed"] == {"loaders_can_be_asked_for_again"}, verdicts.texts
+
+
+def test_a_stream_of_draws_is_one_finding() -> None:
+    verdicts = judge(f"{OTHERS}StreamOfDraws", "-k", "not two_ranks")
+    assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing"}, verdicts.texts
 
 
 def test_the_stages_to_judge_can_be_named() -> None:

@@ -245,3 +245,173 @@ class DrawnInTheConstructor(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         return DataLoader(self.others, 4)
+
+
+class OneGraph(SentencesModule):
+    """One graph is the whole of each split, and masks in it say which nodes belong to which."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.parts = dict.fromkeys(("train", "val"), Graphs(range(9, 10)))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.parts["train"], collate_fn=together)
+
+    def _validation(self) -> Any:
+        return DataLoader(self.parts["val"], collate_fn=together)
+
+
+class Atoms(Sentences):
+    """Molecules without edges."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        places = torch.arange(float(self.lengths[index]))[:, None] + self.lengths[index]
+        return {"places": places, "energy": places.sum()}
+
+
+def one_list(molecules: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """All atoms, and the molecule of each."""
+    places = [one["places"] for one in molecules]
+    owners = torch.arange(len(places)).repeat_interleave(torch.tensor([*map(len, places)]))
+    energies = torch.stack([one["energy"] for one in molecules])
+    return {"places": torch.cat(places), "molecule": owners, "energy": energies}
+
+
+class MoleculesModule(SentencesModule):
+    """Atoms of several molecules in one list."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.parts = {"val": Atoms(LENGTHS["val"])}
+        if stage == "fit":
+            self.parts["train"] = Atoms(LENGTHS["train"])
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        loader.collate_fn = one_list
+        return loader
+
+    def _validation(self) -> Any:
+        return DataLoader(self.parts["val"], 4, collate_fn=one_list)
+
+
+class Scene(Dataset[Tensor]):
+    """One picture, of which any piece is a sample."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, piece: tuple[slice, slice]) -> Tensor:
+        return torch.arange(3600.0).reshape(60, 60)[piece] / 3600
+
+
+class Pieces:
+    """The pieces of a grid, in an order of the epoch's own or as they come."""
+
+    def __init__(self, rows: range, seed: int | None = None) -> None:
+        self.rows, self.seed, self.epoch = rows, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[slice, slice]]:
+        corners = [(y, x) for y in self.rows for x in range(0, 60, 10)]
+        generator = torch.Generator().manual_seed(100 * (self.seed or 0) + self.epoch)
+        order = torch.randperm(len(corners), generator=generator)
+        for y, x in corners if self.seed is None else [corners[i] for i in order]:
+            yield slice(y, y + 10), slice(x, x + 10)
+
+    def __len__(self) -> int:
+        return 6 * len(self.rows)
+
+
+class SceneModule(LightningDataModule):
+    """Trains on pieces of a scene's upper half, validates on those of the lower one."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(Scene(), 4, sampler=Pieces(range(0, 30, 10), self.seed))
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(Scene(), 4, sampler=Pieces(range(30, 60, 10)))
+
+
+class PredictsOnRequest(SentencesModule):
+    """It has nothing to predict unless it is given something, and says so."""
+
+    predicted: Any = None
+
+    def predict_dataloader(self) -> Any:
+        assert self.predicted is not None
+        return DataLoader(self.predicted)
+
+
+class ForgetsItsPrediction(SentencesModule):
+    """The loader is its own, and it never works."""
+
+    def predict_dataloader(self) -> Any:
+        return DataLoader(self.parts["predict"])
+
+
+class FewOfOneOrder(LightningDataModule):
+    """Three samples, which are in the same order by chance often enough."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(torch.arange(3)), 2)
+
+
+class LoadersSideBySide(SentencesModule):
+    """Two of them in each step of training, padded each for itself."""
+
+    def train_dataloader(self) -> Any:
+        return {name: super(LoadersSideBySide, self).train_dataloader() for name in "ab"}
+
+
+class BatchesByWorkers(Shuffled):
+    """A DataLoader that asks for more than its number of workers."""
+
+    num_workers = 0
+
+    def train_dataloader(self) -> Any:
+        numbers = TensorDataset(torch.arange(12))
+        return DataLoader(numbers, 4 + self.num_workers, num_workers=self.num_workers)
+
+
+class WorkersForGood(LightningDataModule):
+    """Its loaders need the workers that it has."""
+
+    num_workers = 1
+
+    def train_dataloader(self) -> Any:
+        numbers = TensorDataset(torch.arange(12))
+        return DataLoader(numbers, 4, num_workers=self.num_workers, persistent_workers=True)
+
+
+class GeneratorOfTheLoader(LightningDataModule):
+    """A generator runs on in the loader, and starts anew with the next one."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def train_dataloader(self) -> Any:
+        numbers = TensorDataset(torch.arange(12))
+        generator = torch.Generator().manual_seed(self.seed)
+        return DataLoader(numbers, 5, shuffle=True, generator=generator)
+
+
+class _Draws(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        for _ in range(12):
+            yield torch.rand(3)
+
+
+class StreamOfDraws(LightningDataModule):
+    """All samples are drawn from the global generator where they are read."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(_Draws(), 4)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(_Draws(), 4)

@@ -80,7 +80,7 @@ def _is_explained(name: str, cause: str, observations: Observations, tests: Test
         return bool(shared) and not plain.indexed
     if not _breaks(tests[name], observations.steady):
         return True
-    return cause in (DRAWS, REPEATS) and not plain.indexed
+    return not plain.indexed and (cause == DRAWS or name == SPLIT)
 
 
 def _is_broken(name: str, observations: Observations, tests: Tests) -> bool:

@@ -78,10 +78,11 @@ def test_another_seed_gives_another_order(judgeable: Observations) -> None:
 )
 def test_each_epoch_has_its_own_order(judgeable: Observations) -> None:
     """Where samples differ, their labels tell the order."""
-    epochs: list[Any] = judgeable.plain.train
-    (one, other), what = samples(epochs), "samples"
-    if sorted(one) != sorted(other):
-        (one, other), what = [_labels(epoch) for epoch in epochs], "labels"
+    found: list[list[Any]] = samples(judgeable.plain.train)
+    what = "samples"
+    if sorted(found[0]) != sorted(found[1]):
+        found, what = [_labels(epoch) for epoch in judgeable.plain.train], "labels"
+    one, other = found
     if one == other and _orders(one) < MANY:
         pytest.skip(FEW if one else UNTOLD)
     expect(one != other, f"epochs 0 and 1 have their {len(one)} {what} in the same order")

@@ -50,12 +50,10 @@ def moved(before: dict[str, str]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def seeded(text: str, another: torch.Generator | None = None) -> Iterator[None]:
-    """They start from `text`, and are put back afterwards; `another` starts from it too."""
+def seeded(text: str) -> Iterator[None]:
+    """They start from `text`, and are put back afterwards."""
     before, seed = states(), zlib.crc32(text.encode())
     torch.default_generator.manual_seed(seed)
-    if another is not None:
-        another.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
     try:

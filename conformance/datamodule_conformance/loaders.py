@@ -86,12 +86,12 @@ def note_samples(loaders: Any, side_by_side: bool) -> "deque[Given | None]":
 
 
 def steady(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
-    """Nothing that the loaders draw depends on where the global generators, or their own, are.
+    """Nothing that the loaders draw from the global generators depends on where these are.
 
     The order becomes a function of the seed and the epoch, a sample one of the seed and its name.
     """
     for loader in filter(_is_indexed, plain(loaders)):
-        sampler = _SteadySampler(loader, lambda: f"{seed} epoch {epoch()}")
+        sampler = _SteadySampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
         # Both are refused after __init__.
         object.__setattr__(loader, "dataset", _SteadyDataset(loader.dataset, seed))
         object.__setattr__(loader, "batch_sampler", sampler)
@@ -181,14 +181,12 @@ class _SteadyDataset:
 class _SteadySampler:
     """Each pass is drawn from generators that start from one state in each epoch."""
 
-    def __init__(self, loader: DataLoader[Any], state: Callable[[], str]) -> None:
-        self.batches: Any = loader.batch_sampler
-        generator = getattr(loader.sampler, "generator", None)
-        self.own = generator if isinstance(generator, torch.Generator) else None
+    def __init__(self, sampler: Any, state: Callable[[], str]) -> None:
+        self.batches = sampler
         self.state = state
 
     def __iter__(self) -> Iterator[Any]:
-        with seeded(self.state(), self.own):
+        with seeded(self.state()):
             batches = list(itertools.islice(self.batches, MOST_SAMPLES))
         yield from batches  # lazily, as samplers are: Lightning tells the epoch after iter()
 

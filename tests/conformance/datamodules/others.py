@@ -396,9 +396,9 @@ class GeneratorOfTheLoader(LightningDataModule):
         self.seed = seed
 
     def train_dataloader(self) -> Any:
-        numbers = TensorDataset(torch.arange(12))
+        numbers = TensorDataset(torch.arange(36))  # more than workers bring ahead
         generator = torch.Generator().manual_seed(self.seed)
-        return DataLoader(numbers, 5, shuffle=True, generator=generator)
+        return DataLoader(numbers, 4, shuffle=True, generator=generator)
 
 
 class _Draws(IterableDataset[Tensor]):

@@ -56,6 +56,11 @@ class CallLog:
             if moved := generators.moved(before):
                 self.moved.setdefault(name, set()).update(moved)
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether a hook is at work."""
+        return bool(self._inside)
+
     def note(self, name: str, *arguments: Any) -> None:
         """That `name` is called."""
         within = self._inside[-1].endswith(LOADER) if self._inside else False

@@ -36,9 +36,12 @@ PRESUMED: dict[str, tuple[str, ...]] = {
     "another seed gives another order": (EPOCH,),
     "augmentation differs between epochs": (EPOCH,),
     "every pass shows every class": (WHOLE,),
+    RANKS: ("setup needs nothing that prepare data left on the object",),
     "two ranks share an epoch": (RANKS,),
+    "a plain fit runs": ("setup and teardown take the stage",),
 }
-"""By rule: those without which its break says nothing new; one that is broken is the cause."""
+"""By rule: those without which its break says nothing new; one that is broken is the cause, unless
+steady draws mend that one and not the other."""
 EXPLAINED: dict[str, tuple[str, ...]] = {
     VALIDATION: (DRAWS, HOOKS),
     "the sanity check changes nothing": (DRAWS, HOOKS),
@@ -61,27 +64,29 @@ likelier first, since what two of them break together tells no more."""
 
 def root(name: str, observations: Observations, tests: Tests) -> str | None:
     """The broken rule from which the break of the rule `name` follows, if it does."""
-    presumed, explained = PRESUMED.get(name, ()), EXPLAINED.get(name, ())
-    for cause in (*presumed, *explained):
-        if _is_broken(cause, observations, tests) and (
-            cause in presumed or _is_explained(name, cause, observations, tests)
-        ):
+    for cause in (*PRESUMED.get(name, ()), *EXPLAINED.get(name, ())):
+        if _is_broken(cause, observations, tests) and _follows(name, cause, observations, tests):
             return root(cause, observations, tests) or cause
     return None
 
 
-def _is_explained(name: str, cause: str, observations: Observations, tests: Tests) -> bool:
-    """Whether the rule `name` holds once draws are steady; those of a stream can't be made so.
+def _follows(name: str, cause: str, observations: Observations, tests: Tests) -> bool:
+    """Whether the rule `name` holds once draws are steady, or must be presumed to follow.
 
     Evaluation has draws of its own, but where its dataset is of the class that training's is.
     """
+    steady = observations.steady
+    if steady.obstacle:
+        return True  # it can't be tried
+    if cause in PRESUMED.get(name, ()) and _breaks(tests[cause], steady):
+        return True
     plain = observations.plain
     if name == REPEATS and cause == DRAWS:
         shared = plain.datasets["fit"] & plain.datasets.get("validate", set())
         return bool(shared) and not plain.indexed
-    if not _breaks(tests[name], observations.steady):
+    if not _breaks(tests[name], steady):
         return True
-    return not plain.indexed and (cause == DRAWS or name == SPLIT)
+    return not plain.indexed and (cause == DRAWS or name == SPLIT)  # a stream's can't be made so
 
 
 def _is_broken(name: str, observations: Observations, tests: Tests) -> bool:

@@ -33,6 +33,11 @@ def restore(kept: States) -> None:
     random.setstate(kept.random)
 
 
+def draw() -> None:
+    """One number from each."""
+    torch.rand(1), np.random.rand(), random.random()
+
+
 def digests() -> dict[str, str]:
     """A digest of the state of each, by name."""
     now = states()

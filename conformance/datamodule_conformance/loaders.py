@@ -93,7 +93,7 @@ def steady(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
     for loader in filter(_is_indexed, plain(loaders)):
         sampler = _SteadySampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
         # Both are refused after __init__.
-        object.__setattr__(loader, "dataset", _SteadyDataset(loader.dataset, seed))
+        object.__setattr__(loader, "dataset", _steady_dataset(loader.dataset, seed))
         object.__setattr__(loader, "batch_sampler", sampler)
         loader.collate_fn = _SteadyCollate(loader.collate_fn, seed)
 
@@ -149,35 +149,6 @@ class _Noting:
         return self.collate(samples)
 
 
-class _SteadyDataset:
-    """Each sample is drawn from generators that start from the seed and its name."""
-
-    def __init__(self, dataset: Any, seed: str) -> None:
-        self.dataset = dataset
-        self.seed = seed
-
-    def __getitem__(self, name: Any) -> Any:
-        with seeded(f"{self.seed} sample {name}"):
-            return self.dataset[name]
-
-    @property
-    def __getitems__(self) -> Callable[[list[Any]], Any] | None:
-        whole = getattr(self.dataset, "__getitems__", None)
-        return None if whole is None else lambda names: self._batch(whole, names)
-
-    def _batch(self, whole: Callable[[list[Any]], Any], names: list[Any]) -> Any:
-        with seeded(f"{self.seed} samples {names}"):
-            return whole(names)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "dataset":
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-
 class _SteadySampler:
     """Each pass is drawn from generators that start from one state in each epoch."""
 
@@ -209,6 +180,31 @@ class _SteadyCollate:
     def __call__(self, samples: Any) -> Any:
         with seeded(f"{self.seed} batch"):
             return self.collate(samples)
+
+
+def _steady_dataset(dataset: Any, seed: str) -> Any:
+    """The same, each sample drawn from generators that start from the seed and its name.
+
+    Of a class derived from its own, which loaders may ask for. What has no attributes draws none.
+    """
+    kind: Any = type(dataset)
+
+    def sample(self: Any, name: Any) -> Any:
+        with seeded(f"{seed} sample {name}"):
+            return kind.__getitem__(self, name)
+
+    def batch(self: Any, names: list[Any]) -> Any:
+        with seeded(f"{seed} samples {names}"):
+            return kind.__getitems__(self, names)
+
+    methods = {"__module__": kind.__module__, "__getitem__": sample}
+    methods |= {"__getitems__": batch} if hasattr(kind, "__getitems__") else {}
+    try:
+        made: Any = object.__new__(type(kind.__name__, (kind,), methods))
+        made.__dict__ = vars(dataset)
+    except TypeError:
+        return dataset
+    return made
 
 
 def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> None:

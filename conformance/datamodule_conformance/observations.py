@@ -114,6 +114,13 @@ class Observations:
         """Of Scenario(**changes) in processes of its own, by rank."""
         return self._once(observe_in_processes, changes)
 
+    def shown(self, stage: str) -> Observation:
+        """A new object's `stage`, alone or, where that does not run, after a fit."""
+        with contextlib.suppress(Exception):
+            if (seen := self.observe(stages=(stage,))).passes.get(stage):
+                return seen
+        return self.observe(stages=("fit", stage))
+
     def alone(self, stage: str) -> Observation:
         """A new object's `stage`, nothing before it; whether that runs is a rule of its own."""
         try:

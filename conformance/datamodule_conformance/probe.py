@@ -1,12 +1,10 @@
 """A model that learns nothing and notes what it is shown."""
 
-import random
 from collections import Counter, deque
 from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +16,8 @@ else:  # which of Lightning's packages has it, the DataModule says
     Module = object
 
 LABELS = ("labels", "label", "targets", "target", "y")
+UNLABELLED = -1
+"""In the place of a label, where all samples of a batch have none."""
 EDGES = "edge_index"
 """What PyTorch Geometric, and those who follow it, call the edges of a graph."""
 
@@ -95,7 +95,7 @@ class Probe(Module):
             raise RuntimeError("this step was told to fail")
         self._note("fit", batch, batch_idx, 0)
         if self.draws:
-            torch.rand(1), np.random.rand(), random.random()
+            generators.draw()
         return self.weight * 0
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -165,7 +165,7 @@ def _labels(batch: Any) -> Tensor | None:
     elif not isinstance(batch, Tensor):
         found = next((getattr(batch, name) for name in LABELS if hasattr(batch, name)), None)
     if isinstance(found, Tensor) and found.ndim == 1 and not found.is_floating_point():
-        return found.detach().cpu().clone()
+        return None if bool((found == UNLABELLED).all()) else found.detach().cpu().clone()
     return None
 
 

@@ -177,7 +177,9 @@ class _ScenarioRun:
         data = self._made()
         data.__class__ = with_call_log(type(data), self.log)
         if not self.scenario.prepares:
-            data.prepare_data = lambda: None  # type: ignore[method-assign]
+            data.prepare_data = functools.partial(  # type: ignore[method-assign]
+                self._unprepared, data.prepare_data
+            )
         for stage, name in LOADERS.items():
             hook = f"{name}_dataloader"
             if has(data, hook):
@@ -186,6 +188,11 @@ class _ScenarioRun:
                     made = functools.partial(self.log.called, hook, made)
                 setattr(data, hook, functools.partial(self._loaders, stage, made))
         return data
+
+    def _unprepared(self, prepare_data: Callable[[], None]) -> None:
+        """Lightning does not prepare; what a hook itself does is another rule's."""
+        if self.log.is_inside:
+            prepare_data()
 
     def _made(self) -> LightningDataModule:
         made = self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
@@ -293,6 +300,7 @@ def _seeded(seed: int) -> Iterator[None]:
         with isolate_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pl.seed_everything(seed, workers=True, verbose=False)
+            generators.draw()  # or a hook that seeds alike would leave them where they are
             yield
     finally:
         for name, value in before.items():

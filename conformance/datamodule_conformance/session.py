@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.checking import require_judgeable
+from datamodule_conformance.checking import require_judgeable, require_running
 from datamodule_conformance.observations import Observations
 from datamodule_conformance.plugin import datamodule_source, stages
 from datamodule_conformance.report import SUFFIXES, summary, write
@@ -87,6 +87,13 @@ def observations(request: pytest.FixtureRequest) -> Observations:
 def judgeable(observations: Observations) -> Observations:
     """The same, if the DataModule can be judged at all; other rules say what is wrong."""
     require_judgeable(observations)
+    return observations
+
+
+@pytest.fixture
+def running(observations: Observations) -> Observations:
+    """The same, if a fit runs, whether or not another is equal."""
+    require_running(observations)
     return observations
 
 

@@ -120,11 +120,18 @@ def test_reading_a_sample_changes_nothing(judgeable: Observations) -> None:
     fix="No shuffle and no random transforms in the loaders of evaluation.",
 )
 def test_evaluation_repeats(judgeable: Observations) -> None:
-    _needs_validation(judgeable)
-    passes = judgeable.plain.passes["validate"]
+    """Each validation of a fit, and of test and prediction the order, alone and after a fit."""
+    if not judgeable.stages[1:]:
+        pytest.skip("not judged: it has no stage but fit")
+    passes = judgeable.plain.passes.get("validate", [])
     for number, steps in enumerate(passes[1:], 1):
         parted = difference(passes[:1], [steps])
         expect(parted is None, f"validations 0 and {number}: {parted}")
+    for stage in judgeable.stages[1:]:
+        pair = [judgeable.shown(stage), judgeable.together]
+        one, other = samples([seen.passes[stage][-1] for seen in pair])
+        shuffled = one != other and sorted(one) == sorted(other)
+        expect(not shuffled, f"{stage} alone and after a fit: the same samples in another order")
 
 
 @rule(

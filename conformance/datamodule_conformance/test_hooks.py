@@ -80,10 +80,10 @@ def test_setup_needs_nothing_that_prepare_data_left_on_the_object(judgeable: Obs
     why="A stage may run in a process of its own, as a test of last week's checkpoint does.",
     fix="Let setup(stage) make what that stage's loaders need, whatever ran before.",
 )
-def test_each_stage_runs_alone(judgeable: Observations) -> None:
-    for stage in (*judgeable.stages, *judgeable.failing):
-        passes = judgeable.observe(stages=(stage,)).passes
-        needed = stage in (*judgeable.stages, *judgeable.chosen)
+def test_each_stage_runs_alone(running: Observations) -> None:
+    for stage in (*running.stages, *running.failing):
+        passes = running.observe(stages=(stage,)).passes
+        needed = stage in (*running.stages, *running.chosen)
         expect(bool(passes.get(stage)) or not needed, f"{stage} alone is shown no batch")
 
 
@@ -92,10 +92,14 @@ def test_each_stage_runs_alone(judgeable: Observations) -> None:
     "time and memory in each, and a split made again may be another one.",
     fix='if stage in ("fit", None): ... train and val ...; if stage in ("test", None): ...',
 )
-def test_setup_prepares_only_what_its_stage_needs(judgeable: Observations) -> None:
-    if not {"fit", "test"} <= set(judgeable.stages):
+def test_setup_prepares_only_what_its_stage_needs(running: Observations) -> None:
+    if not {"fit", "test"} <= set(running.stages):
         pytest.skip("not judged: it has no fit or no test")
-    data: Any = judgeable.make()
+    running.alone("test")
+    found = running.together.samples
+    if set(found.get("fit", ["none"])) <= set(found.get("test", [])):
+        pytest.skip("not judged: its test shows the samples of training too")
+    data: Any = running.make()
     data.trainer = trainer(devices=1, logger=False)
     if _train_loader_works(data):
         pytest.skip("not judged: its train_dataloader works without setup")
@@ -131,11 +135,9 @@ def test_each_setup_makes_the_same_split(judgeable: Observations) -> None:
     "in setup downloads on every rank at once.",
     fix="Leave the calling to Lightning; share code in a method that is no hook.",
 )
-def test_lightning_alone_calls_the_hooks(judgeable: Observations) -> None:
-    seen = judgeable.together
-    expected = [
-        call for stage in judgeable.stages for call in _cycle(stage, seen.passes, judgeable)
-    ]
+def test_lightning_alone_calls_the_hooks(running: Observations) -> None:
+    seen = running.together
+    expected = [call for stage in running.stages for call in _cycle(stage, seen.passes, running)]
     pairs = zip([*seen.log.calls, ("the end",)], [*expected, ("the end",)], strict=False)
     for number, (one, other) in enumerate(pairs):
         expect(one == other, f"call {number} was {_call(one)} instead of {_call(other)}")
@@ -147,8 +149,8 @@ def test_lightning_alone_calls_the_hooks(judgeable: Observations) -> None:
     fix="Draw from a generator of its own: torch.Generator().manual_seed(seed), "
     "numpy.random.default_rng(seed). Leave seed_everything to whoever trains.",
 )
-def test_hooks_leave_the_global_generators_alone(judgeable: Observations) -> None:
-    for seen in (judgeable.plain, judgeable.together):
+def test_hooks_leave_the_global_generators_alone(running: Observations) -> None:
+    for seen in (running.plain, running.together):
         for hook, moved in seen.log.moved.items():
             names = ", ".join(sorted(moved))
             expect(not moved, f"{hook} seeds the global generator of {names}, or draws from it")
@@ -202,8 +204,8 @@ def test_it_can_be_pickled(observations: Observations) -> None:
     "only unless told to trust the file.",
     fix="Return tensors, numbers, texts, lists and dictionaries.",
 )
-def test_its_state_is_plain(judgeable: Observations) -> None:
-    saved = judgeable.observe(stages=("first",)).checkpoint
+def test_its_state_is_plain(running: Observations) -> None:
+    saved = running.observe(stages=("first",)).checkpoint
     torch.load(io.BytesIO(saved), weights_only=True)
 
 
@@ -212,8 +214,8 @@ def test_its_state_is_plain(judgeable: Observations) -> None:
     why="Downloads must not collide, and every rank needs its datasets.",
     fix="Leave prepare_data to Lightning; see the rules about setup.",
 )
-def test_two_ranks_prepare_once_and_set_up_twice(judgeable: Observations) -> None:
-    for rank, seen in enumerate(judgeable.observe_in_processes(ranks=2)):
+def test_two_ranks_prepare_once_and_set_up_twice(running: Observations) -> None:
+    for rank, seen in enumerate(running.observe_in_processes(ranks=2)):
         calls = [call[0] for call in seen.log.calls]
         counts = {name: calls.count(name) for name in ("prepare_data", "setup", "teardown")}
         expected = {"prepare_data": int(rank == 0), "setup": 1, "teardown": 1}

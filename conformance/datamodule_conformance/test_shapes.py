@@ -40,10 +40,10 @@ def test_every_batch_has_the_same_layout(judgeable: Observations) -> None:
     why="Images and labels of one batch belong together by position.",
     fix="Return them from one __getitem__, and let collate_fn stack them alike.",
 )
-def test_the_tensors_of_a_batch_have_one_length(judgeable: Observations) -> None:
-    if judgeable.kind == "graphs":
+def test_the_tensors_of_a_batch_have_one_length(running: Observations) -> None:
+    if running.kind == "graphs":
         pytest.skip("not judged: nodes and edges of graphs have lengths of their own")
-    for place, step in _steps(judgeable):
+    for place, step in _steps(running):
         expect(len(set(step.lengths)) <= 1, f"{place} has lengths {step.lengths}")
 
 
@@ -51,8 +51,8 @@ def test_the_tensors_of_a_batch_have_one_length(judgeable: Observations) -> None
     why="Throughput, batch norm and the learning rate are those of the batch size.",
     fix="Let one loader fill its batches; only the last of an epoch may be smaller.",
 )
-def test_only_the_last_batch_is_smaller(judgeable: Observations) -> None:
-    for stage, passes in _passes(judgeable):
+def test_only_the_last_batch_is_smaller(running: Observations) -> None:
+    for stage, passes in _passes(running):
         for steps in passes:
             if not all(step.counted for step in steps):
                 continue
@@ -66,10 +66,10 @@ def test_only_the_last_batch_is_smaller(judgeable: Observations) -> None:
     "pre-trained weights know.",
     fix="ToDtype(torch.float32, scale=True), then Normalize(mean, std).",
 )
-def test_images_are_finite_and_scaled(judgeable: Observations) -> None:
-    if not any(step.images for _, step in _steps(judgeable)):
+def test_images_are_finite_and_scaled(running: Observations) -> None:
+    if not any(step.images for _, step in _steps(running)):
         pytest.skip("not judged: no batch has a float tensor of four dimensions")
-    for place, step in _steps(judgeable):
+    for place, step in _steps(running):
         for least, most in step.images:
             inside = math.isfinite(least) and -SCALED < least <= most < SCALED
             expect(inside, f"{place} has values from {least:.6g} to {most:.6g}")
@@ -80,10 +80,10 @@ def test_images_are_finite_and_scaled(judgeable: Observations) -> None:
     "a label of k fails, on a GPU without a usable message.",
     fix="Number the sorted class names with enumerate, from 0.",
 )
-def test_labels_count_from_zero(judgeable: Observations) -> None:
-    found = set(_labels(judgeable.plain.train))
+def test_labels_count_from_zero(running: Observations) -> None:
+    found = set(_labels(running.plain.train))
     expect(found == set(range(len(found))), f"{_list(found)} in training")
-    dtypes = {str(step.labels.dtype) for _, step in _steps(judgeable) if step.labels is not None}
+    dtypes = {str(step.labels.dtype) for _, step in _steps(running) if step.labels is not None}
     expect(dtypes == {"torch.int64"}, f"labels of {', '.join(sorted(dtypes))}")
 
 
@@ -91,8 +91,8 @@ def test_labels_count_from_zero(judgeable: Observations) -> None:
     why="A class that is never shown is never learned, and one that is never tested hides it.",
     fix="Shuffle or stratify before cutting; no drop_last where samples come class by class.",
 )
-def test_every_pass_shows_every_class(judgeable: Observations) -> None:
-    stages = dict(_passes(judgeable))
+def test_every_pass_shows_every_class(running: Observations) -> None:
+    stages = dict(_passes(running))
     classes = set().union(*(_labels(passes) for passes in stages.values()))
     for stage, passes in stages.items():
         for number, steps in enumerate(passes):
@@ -104,10 +104,10 @@ def test_every_pass_shows_every_class(judgeable: Observations) -> None:
     why="A metric over a part of the test set is another metric.",
     fix="drop_last=False in the loaders of validation, test and prediction.",
 )
-def test_evaluation_sees_every_sample(judgeable: Observations) -> None:
+def test_evaluation_sees_every_sample(running: Observations) -> None:
     judged = 0
-    for stage in judgeable.stages[1:]:
-        seen = judgeable.alone(stage)
+    for stage in running.stages[1:]:
+        seen = running.shown(stage)
         counted = all(step.counted for step in seen.passes[stage][0])
         expected = seen.sizes.get(stage) if counted else None
         judged += expected is not None
@@ -142,12 +142,12 @@ def test_splits_are_disjoint(judgeable: Observations) -> None:
     why="An epoch is one pass over the data: comparisons by epoch count on it.",
     fix="Sample without replacement; let drop_last drop less than one batch.",
 )
-def test_training_sees_every_sample_once(judgeable: Observations) -> None:
-    order, size = judgeable.plain.order, judgeable.plain.sizes.get("fit")
+def test_training_sees_every_sample_once(running: Observations) -> None:
+    order, size = running.plain.order, running.plain.sizes.get("fit")
     if order is None or size is None:
         pytest.skip("not judged: the training data are no counted samples, or have no sampler")
-    epochs = counts(judgeable.plain.train)
-    batch = judgeable.plain.train[0][0].size
+    epochs = counts(running.plain.train)
+    batch = running.plain.train[0][0].size
     short = [count for count in epochs if not size - batch < count <= size]
     expect(not short, f"epochs of {epochs} samples, in batches of {batch}, from {size}")
     again = len(order) - len(set(order))
@@ -160,9 +160,9 @@ def _is_augmented(observations: Observations) -> bool:
 
 
 def _passes(observations: Observations) -> Iterator[tuple[str, list[list[Step]]]]:
-    """Each stage with its passes, evaluation alone."""
+    """Each stage with its passes, evaluation alone where it runs so."""
     for stage in observations.stages:
-        yield stage, observations.alone(stage).passes[stage]
+        yield stage, observations.shown(stage).passes[stage]
 
 
 def _steps(

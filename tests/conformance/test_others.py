@@ -48,6 +48,8 @@ def test_what_follows_fails_where_its_cause_is_not_judged() -> None:
 def test_nothing_is_taken_for_the_same_unseen() -> None:
     verdicts = judge(f"{OTHERS}ShuffledByTheSystem", "-m", "not slow")
     assert verdicts.outcomes["failed"] == {"the_same_seed_gives_the_same_batches"}
+    # Of one fit alone, and so judged whether or not another is equal.
+    assert "lightning_alone_calls_the_hooks" in verdicts.outcomes["passed"]
     verdicts = judge(f"{OTHERS}HidesItsTensors", "-m", "not slow")
     assert verdicts.outcomes["failed"] == set()
     rule = "draws_of_the_model_change_nothing"
@@ -108,6 +110,50 @@ def test_a_generator_of_the_loaders_own_is_one_finding() -> None:
 def test_a_stream_of_draws_is_one_finding() -> None:
     verdicts = judge(f"{OTHERS}StreamOfDraws", "-k", "not two_ranks")
     assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing"}, verdicts.texts
+
+
+def test_a_loader_that_knows_its_datasets_class_is_judged_as_others_are() -> None:
+    verdicts = judge(f"{OTHERS}AsksForItsDataset", "-k", "draws or validation_changes or resumed")
+    assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing"}
+    assert FOLLOWS in verdicts.texts["validation_changes_nothing"]
+
+
+def test_hooks_that_seed_as_the_process_was_seeded_are_seen() -> None:
+    rule = "hooks_leave_the_global_generators_alone"
+    verdicts = judge(f"{OTHERS}SeedsAsTheProcess", "-k", rule)
+    assert "__init__ seeds the global generator of numpy" in verdicts.texts[rule]
+
+
+def test_splits_that_share_samples_however_they_are_drawn_are_a_finding_of_their_own() -> None:
+    rules = {"hooks_leave_the_global_generators_alone", "splits_are_disjoint"}
+    verdicts = judge(f"{OTHERS}SplitAnewAndOverlapping", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == rules, verdicts.texts
+
+
+def test_a_setup_that_prepares_where_it_must_needs_nothing_of_another_object() -> None:
+    rule = "setup_needs_nothing_that_prepare_data_left_on_the_object"
+    assert judge(f"{OTHERS}PreparesWhereItMust", "-k", rule).outcomes["passed"] == {rule}
+
+
+def test_what_a_test_stage_needs_is_judged_where_it_runs_and_needs_less() -> None:
+    rule = "setup_prepares_only_what_its_stage_needs"
+    verdicts = judge(f"{OTHERS}RefusesToBeSetUpForATest", "-k", f"{rule} or every_sample or alone")
+    assert "test does not run alone" in verdicts.texts[rule]
+    assert "evaluation_sees_every_sample" in verdicts.outcomes["passed"]
+    assert verdicts.outcomes["failed"] == {"each_stage_runs_alone"}
+    assert "the samples of training too" in judge(f"{OTHERS}TestsOnAll", "-k", rule).texts[rule]
+
+
+def test_a_test_in_any_order_does_not_repeat() -> None:
+    rule = "evaluation_repeats"
+    verdicts = judge(f"{OTHERS}TestsOnAll", "-k", rule)
+    assert "test alone and after a fit: the same samples in another order" in verdicts.texts[rule]
+
+
+def test_what_has_no_labels_is_not_judged_for_them() -> None:
+    verdicts = judge(f"{OTHERS}Unlabelled", "-k", "labels or class")
+    for rule in ("labels_count_from_zero", "every_pass_shows_every_class"):
+        assert "labels were not found" in verdicts.texts[rule]
 
 
 def test_the_stages_to_judge_can_be_named() -> None:

@@ -60,6 +60,11 @@ class SetupWithoutStage(PicturesModule):
         super().setup(None)
 
 
+class SetupFails(PicturesModule):
+    def setup(self, stage: str | None = None) -> None:
+        raise ValueError("no such folder")
+
+
 class PrepareDataOnlyOnce(PicturesModule):
     def prepare_data(self) -> None:
         (self.file.parent / "extracted").mkdir()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.utils.data import (
     Dataset,
     DistributedSampler,
     IterableDataset,
+    Subset,
     TensorDataset,
     get_worker_info,
 )
@@ -415,3 +417,102 @@ class StreamOfDraws(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         return DataLoader(_Draws(), 4)
+
+
+class _SubsetLoader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        assert isinstance(self.dataset, Subset)
+        return super().__iter__()
+
+
+class AsksForItsDataset(LightningDataModule):
+    """Shuffled by the global generator, by a loader that knows one class of dataset."""
+
+    def train_dataloader(self) -> Any:
+        return _SubsetLoader(Subset(TensorDataset(torch.arange(20)), range(12)), 5, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20, 30), 5)
+
+
+class SeedsAsTheProcess(LightningDataModule):
+    """As the process was seeded, so that the generators are where they were."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        np.random.seed(seed)
+
+    def train_dataloader(self) -> Any:
+        order = DistributedSampler(range(15), 1, 0)
+        return DataLoader(torch.arange(15), 4, sampler=order)
+
+
+class SplitAnewAndOverlapping(LightningDataModule):
+    """The split is drawn by each setup, and the test is all of the data."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.order = torch.randperm(30).tolist()
+
+    def train_dataloader(self) -> Any:
+        sampler = DistributedSampler(range(20), 1, 0)
+        return DataLoader(Subset(torch.arange(30), self.order[:20]), 4, sampler=sampler)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(Subset(torch.arange(30), self.order[20:]), 4)  # type: ignore[arg-type]
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(30), 4)
+
+
+class PreparesWhereItMust(LightningDataModule):
+    """setup does not rely on what prepare_data left on another object."""
+
+    numbers: Any = None
+
+    def prepare_data(self) -> None:
+        self.numbers = torch.arange(15)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.numbers is None:
+            self.prepare_data()
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
+
+
+class RefusesToBeSetUpForATest(LightningDataModule):
+    """Its training data are there when setup fails."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.numbers = torch.arange(15)
+        if stage == "test" and not hasattr(self, "fitted"):
+            raise ValueError("fit first")
+        self.fitted = True
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20, 30), 4)
+
+
+class TestsOnAll(LightningDataModule):
+    """The test is of the training data too, and is shown in any order."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.numbers = torch.arange(15)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(self.numbers, 4, shuffle=True)
+
+
+class Unlabelled(LightningDataModule):
+    """Two views of each sample, and what stands in the place of a label."""
+
+    def train_dataloader(self) -> Any:
+        views = torch.arange(15.0).reshape(15, 1)
+        data = TensorDataset(views, torch.full((15,), -1))
+        return DataLoader(data, 4, sampler=DistributedSampler(range(15), 1, 0))

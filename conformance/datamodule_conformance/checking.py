@@ -14,7 +14,7 @@ import pytest
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance.acknowledged import Deviations
-from datamodule_conformance.observations import UNSTEADY, Observations
+from datamodule_conformance.observations import Observations, require
 from datamodule_conformance.packages import package_of
 from datamodule_conformance.report import counted
 from datamodule_conformance.rules import BrokenRule, judged_tests
@@ -74,28 +74,10 @@ def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:
     return DataModuleSource(path, tuple(arguments.items()))
 
 
-def require_judgeable(observations: Observations) -> None:
-    """Skip a rule that presumes a fit which can be repeated; other rules say what is wrong."""
-    if observations.obstacle:
-        pytest.skip(f"not judged: {observations.obstacle}")
-
-
-def require_running(observations: Observations) -> None:
-    """Skip a rule that presumes a fit which runs, and is about none but that one."""
-    if observations.obstacle != UNSTEADY:
-        require_judgeable(observations)
-
-
-REQUIREMENTS = {"judgeable": require_judgeable, "running": require_running}
-"""By a test's argument: what it requires of the observations."""
-
-
 def _verdict(test: Callable[..., None], observations: Observations) -> Verdict:
     rule = test.rule  # type: ignore[attr-defined]
     try:
-        for name, require in REQUIREMENTS.items():
-            if name in inspect.signature(test).parameters:
-                require(observations)
+        require(test, observations)
         test(observations)
     except (BrokenRule, pytest.skip.Exception) as raised:
         return verdict_of(rule, raised)

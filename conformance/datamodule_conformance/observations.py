@@ -1,6 +1,7 @@
 """The observations that the rules ask for, each made once."""
 
 import contextlib
+import inspect
 import traceback
 from collections.abc import Callable
 from functools import cached_property
@@ -189,6 +190,28 @@ class Observations:
         if any(step.digest is None for epoch in plain.train for step in epoch):
             return OPAQUE
         return UNSTEADY if difference(plain.train, again.train) else None
+
+
+def require_judgeable(observations: Observations) -> None:
+    """Skip a rule that presumes a fit which can be repeated; other rules say what is wrong."""
+    if observations.obstacle:
+        pytest.skip(f"not judged: {observations.obstacle}")
+
+
+def require_running(observations: Observations) -> None:
+    """Skip a rule that presumes a fit which runs, and is about none but that one."""
+    if observations.obstacle != UNSTEADY:
+        require_judgeable(observations)
+
+
+REQUIREMENTS = {"judgeable": require_judgeable, "running": require_running}
+"""By a test's argument: what it requires of the observations."""
+
+
+def require(test: Callable[..., None], observations: Observations) -> None:
+    """Skip a rule whose test presumes more than there is."""
+    for name in inspect.signature(test).parameters.keys() & REQUIREMENTS:
+        REQUIREMENTS[name](observations)
 
 
 def counts(epochs: list[list[Step]]) -> list[int]:

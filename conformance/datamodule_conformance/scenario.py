@@ -88,6 +88,8 @@ class Observation:
     """Whether the number of worker processes could be chosen."""
     datasets: dict[str, set[str]] = field(default_factory=dict)
     """By stage: the classes of those behind its loaders."""
+    own_workers: int = 0
+    """The most that a training loader asks for by itself."""
     indexed: bool = True
     """Whether training asks a dataset for one sample after another."""
     checkpoint: bytes = b""
@@ -220,6 +222,8 @@ class _ScenarioRun:
     def _with_workers(self, made: Any) -> Any:
         """What is no DataLoader has as many workers as the DataModule's `num_workers` says."""
         count, data = self.scenario.workers, self.data
+        asked = [loader.num_workers for loader in loaders.plain(made)]
+        self.observation.own_workers = max(asked, default=0)
         if not loaders.all_plain(made):
             self.observation.workers = _choose_workers(data, count)
             made = super(type(data), data).train_dataloader() if self.observation.workers else made

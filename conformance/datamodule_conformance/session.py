@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.checking import require_judgeable, require_running
-from datamodule_conformance.observations import Observations
+from datamodule_conformance.observations import (
+    Observations,
+    require_judgeable,
+    require_running,
+)
 from datamodule_conformance.plugin import datamodule_source, stages
 from datamodule_conformance.report import SUFFIXES, summary, write
 from datamodule_conformance.source import DataModuleSource, SourceError

@@ -16,6 +16,7 @@ from datamodule_conformance.observations import (
     Observations,
     counts,
     difference,
+    require_judgeable,
     samples,
 )
 from datamodule_conformance.probe import Step
@@ -44,6 +45,8 @@ def _same(observations: Observations, what: str, **changes: Any) -> None:
 def test_the_same_seed_gives_the_same_batches(observations: Observations) -> None:
     if observations.obstacle in (NO_FIT, FAILS, UNREPEATABLE):
         pytest.skip(f"not judged: {observations.obstacle}")
+    if observations.obstacle and _repeats_with_its_workers(observations):
+        pytest.skip("not judged: it can be repeated with its own workers alone")
     _same(observations, "two fits of one seed", prepared=PREPARED)
 
 
@@ -138,10 +141,13 @@ def test_evaluation_repeats(judgeable: Observations) -> None:
     why="The number of workers is a matter of the machine's cores, never of the result.",
     fix=f"{AUGMENTATION} {ORDER}",
 )
-def test_workers_change_nothing(judgeable: Observations) -> None:
-    if not judgeable.plain.workers:
+def test_workers_change_nothing(running: Observations) -> None:
+    if not running.plain.workers:
         pytest.skip("not judged: its training loader is no DataLoader, and has no num_workers")
-    _same(judgeable, "0 workers and 2", workers=2)
+    repeats = running.obstacle is not None and _repeats_with_its_workers(running)
+    expect(not repeats, "two fits of one seed are equal with its own workers, and differ with 0")
+    require_judgeable(running)
+    _same(running, "0 workers and 2", workers=2)
 
 
 @rule(
@@ -219,6 +225,15 @@ def test_two_ranks_share_an_epoch(judgeable: Observations) -> None:
     read = [seen.samples.get("fit") or samples(seen.train)[0] for seen in ranks]
     shared = len(set(read[0]) & set(read[1]))
     expect(shared <= 2, f"{shared} of {one} samples are on both ranks")
+
+
+def _repeats_with_its_workers(observations: Observations) -> bool:
+    """Whether a module that asks for workers can be repeated with these."""
+    own = observations.plain.own_workers
+    if not own:
+        return False
+    fits = [observations.observe(workers=own, prepared=times).train for times in (0, PREPARED)]
+    return difference(*fits) is None
 
 
 def _needs_validation(observations: Observations) -> None:

@@ -69,6 +69,13 @@ def test_what_else_is_made_of_the_number_of_workers_counts() -> None:
     assert judge(f"{OTHERS}WorkersForGood", "-k", rule).outcomes["passed"] == {rule}
 
 
+def test_what_can_be_repeated_with_its_own_workers_alone_is_one_finding() -> None:
+    rule = "workers_change_nothing"
+    verdicts = judge(f"{OTHERS}SeededInWorkers", "-m", "not slow")
+    assert verdicts.outcomes["failed"] == {rule}
+    assert "are equal with its own workers, and differ with 0" in verdicts.texts[rule]
+
+
 @pytest.mark.parametrize("name", ["OneGraph", "FewOfOneOrder"])
 def test_what_is_the_same_by_chance_or_by_nature_is_not_judged(name: str) -> None:
     verdicts = judge(OTHERS + name, "-m", "not slow")

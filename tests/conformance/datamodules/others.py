@@ -516,3 +516,31 @@ class Unlabelled(LightningDataModule):
         views = torch.arange(15.0).reshape(15, 1)
         data = TensorDataset(views, torch.full((15,), -1))
         return DataLoader(data, 4, sampler=DistributedSampler(range(15), 1, 0))
+
+
+class _Restless(Dataset[Tensor]):
+    """A generator that is seeded in worker processes only."""
+
+    generator = np.random.RandomState()
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Tensor:
+        return index + torch.tensor(self.generator.uniform())
+
+
+def _seed_the_dataset(worker: int) -> None:
+    info = get_worker_info()
+    assert info is not None
+    info.dataset.generator = np.random.RandomState(info.seed % 2**32)  # type: ignore[attr-defined]
+
+
+class SeededInWorkers(LightningDataModule):
+    """It can be repeated with the worker that it asks for, and without it can not."""
+
+    def train_dataloader(self) -> Any:
+        order = DistributedSampler(range(12), 1, 0)
+        return DataLoader(
+            _Restless(), 4, sampler=order, num_workers=1, worker_init_fn=_seed_the_dataset
+        )

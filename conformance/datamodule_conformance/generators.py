@@ -1,11 +1,12 @@
 """The global generators of this process: torch's, NumPy's and Python's."""
 
 import contextlib
+import functools
 import hashlib
 import pickle
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,20 @@ def restore(kept: States) -> None:
     torch.set_rng_state(kept.torch)
     np.random.set_state(kept.numpy)
     random.setstate(kept.random)
+
+
+def to_put_back(generator: Any) -> Callable[[], object] | None:
+    """What puts any object's own generator back to where it is now; None where it is none."""
+    if isinstance(generator, torch.Generator):
+        return functools.partial(generator.set_state, generator.get_state())
+    if isinstance(generator, np.random.RandomState):
+        return functools.partial(generator.set_state, generator.get_state())
+    if isinstance(generator, random.Random):
+        return functools.partial(generator.setstate, generator.getstate())
+    if isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        return functools.partial(setattr, bits, "state", bits.state)
+    return None
 
 
 def draw() -> None:

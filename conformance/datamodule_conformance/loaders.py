@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodule_conformance.digests import digest
-from datamodule_conformance.generators import restore, seeded, states
+from datamodule_conformance.generators import restore, seeded, states, to_put_back
 from datamodule_conformance.probe import Given
 
 TIMEOUT = 600.0
@@ -56,9 +55,10 @@ def bound(loaders: Any) -> None:
 
 
 def still(loaders: Any) -> None:
-    """Making an iterator draws nothing: Lightning makes one more where it reloads."""
+    """Making an iterator draws nothing, from the global generators, the loader's or the dataset's:
+    Lightning makes one more where it reloads."""
     for loader in plain(loaders):
-        _replace_iter(loader, functools.partial(_undrawn, loader.generator))
+        _replace_iter(loader, functools.partial(_undrawn, loader))
 
 
 def set_workers(loaders: Any, count: int) -> None:
@@ -216,13 +216,22 @@ def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> No
     loader.__class__ = type(kind.__name__, (kind,), names)
 
 
-def _undrawn(generator: torch.Generator | None, made: Callable[[], Any]) -> Any:
-    before = states(), generator.get_state() if generator else None
+def _undrawn(loader: DataLoader[Any], made: Callable[[], Any]) -> Any:
+    own = [loader.generator, *_held(loader.dataset)]
+    before, put_back = states(), [to_put_back(one) for one in own]
     iterator = made()
-    restore(before[0])
-    if generator and before[1] is not None:
-        generator.set_state(before[1])
+    restore(before)
+    for back in filter(None, put_back):
+        back()
     return iterator
+
+
+def _held(dataset: Any) -> Iterator[Any]:
+    """The attributes of a dataset, and of those that it is made of, as a Subset is."""
+    while dataset is not None:
+        attributes = getattr(dataset, "__dict__", {})
+        yield from attributes.values()
+        dataset = attributes.get("dataset")
 
 
 def _cuts(loader: DataLoader[Any]) -> bool:

@@ -145,7 +145,7 @@ def seen(batch: Any, loader: int = 0, given: Given | None = None) -> Step:
         images=tuple((float(tensor.min()), float(tensor.max())) for tensor in floats),
         generators=generators.digests(),
         loader=loader,
-        graph=_has_edges(batch) or _has_owners(full, given),
+        graph=_has_edges(batch) or _has_owners(full, given) or _has_offsets(full),
     )
 
 
@@ -159,7 +159,7 @@ def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
 def _labels(batch: Any) -> Tensor | None:
     found = None
     if isinstance(batch, (tuple, list)):
-        found = batch[1] if len(batch) > 1 else None
+        found = batch[1] if len(batch) > 1 and _have_one_length(*batch[:2]) else None
     elif isinstance(batch, Mapping):
         found = next((batch[name] for name in LABELS if name in batch), None)
     elif not isinstance(batch, Tensor):
@@ -167,6 +167,11 @@ def _labels(batch: Any) -> Tensor | None:
     if isinstance(found, Tensor) and found.ndim == 1 and not found.is_floating_point():
         return None if bool((found == UNLABELLED).all()) else found.detach().cpu().clone()
     return None
+
+
+def _have_one_length(one: Any, other: Any) -> bool:
+    lengths = [len(tensor) for tensor in digests.tensors([one, other]) if tensor.ndim]
+    return len(set(lengths)) <= 1
 
 
 def _has_edges(batch: Any) -> bool:
@@ -183,3 +188,13 @@ def _has_owners(tensors: list[Tensor], given: Given | None) -> bool:
     rows = [tensor for tensor in tensors if tensor.ndim == 1 and len(tensor) > count > 1]
     owners = [tensor.unique_consecutive() for tensor in rows if not tensor.is_floating_point()]
     return any(len(one) == count and one.tolist() == list(range(count)) for one in owners)
+
+
+def _has_offsets(tensors: list[Tensor]) -> bool:
+    """Whether one of them says where each sample's rows begin and end, in another of its length."""
+    ends = [tensor for tensor in tensors if tensor.ndim == 1 and not tensor.is_floating_point()]
+    others = [{len(tensor) for tensor in tensors} - {len(end)} for end in ends]
+    return any(
+        len(end) > 2 and not end[0] and int(end[-1]) in lengths and bool((end.diff() >= 0).all())
+        for end, lengths in zip(ends, others, strict=True)
+    )

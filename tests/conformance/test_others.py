@@ -10,7 +10,14 @@ FOLLOWS = "follows from a broken rule: draws of the model change nothing"
 
 @pytest.mark.parametrize(
     "name",
-    ["SentencesModule", "GraphsModule", "MoleculesModule", "SceneModule", "GeneratorInTheState"],
+    [
+        "SentencesModule",
+        "GraphsModule",
+        "MoleculesModule",
+        "PackedModule",
+        "SceneModule",
+        "GeneratorInTheState",
+    ],
 )
 def test_what_conforms_breaks_nothing(name: str) -> None:
     verdicts = judge(OTHERS + name)
@@ -112,6 +119,11 @@ def test_loaders_side_by_side_keep_their_samples() -> None:
 def test_a_generator_of_the_loaders_own_is_one_finding() -> None:
     verdicts = judge(f"{OTHERS}GeneratorOfTheLoader", "-k", "not two_ranks")
     assert verdicts.outcomes["failed"] == {"loaders_can_be_asked_for_again"}, verdicts.texts
+
+
+def test_a_generator_of_the_datasets_own_is_named_where_it_matters() -> None:
+    verdicts = judge(f"{OTHERS}PairsDrawnAnew", "-k", "not two_ranks")
+    assert verdicts.outcomes["failed"] == {RESUME}, verdicts.texts
 
 
 def test_a_stream_of_draws_is_one_finding() -> None:

@@ -544,3 +544,58 @@ class SeededInWorkers(LightningDataModule):
         return DataLoader(
             _Restless(), 4, sampler=order, num_workers=1, worker_init_fn=_seed_the_dataset
         )
+
+
+class _Pairs(Dataset[Tensor]):
+    """Each number with another, drawn anew for each pass by a generator that is never saved."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.draw()
+
+    def draw(self) -> None:
+        self.others = torch.randperm(12, generator=self.generator)
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.stack([torch.tensor(index), self.others[index]])
+
+
+class _PairsLoader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        self.dataset.draw()  # type: ignore[attr-defined]
+        return super().__iter__()
+
+
+class PairsDrawnAnew(LightningDataModule):
+    """A run that resumes draws the first epoch's pairs again."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def setup(self, stage: str | None = None) -> None:
+        self.pairs = _Pairs(self.seed)
+
+    def train_dataloader(self) -> Any:
+        return _PairsLoader(self.pairs, 4, sampler=DistributedSampler(self.pairs, 1, 0))
+
+
+class PackedModule(MoleculesModule):
+    """Its samples in one list, and where each begins; what is second is of another length."""
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        loader.collate_fn = packed
+        return loader
+
+    def _validation(self) -> Any:
+        return DataLoader(self.parts["val"], 4, collate_fn=packed)
+
+
+def packed(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    lengths = torch.tensor([len(one["places"]) for one in molecules])
+    ends = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+    return torch.cat([one["places"] for one in molecules]), 7 * torch.arange(len(lengths)), ends

@@ -121,6 +121,12 @@ def test_what_is_broken_breaks_its_rules_alone(
         assert "/datamodule_conformance/" not in verdicts.texts[rule]
 
 
+def test_what_is_not_plain_is_named(tmp_path: Path) -> None:
+    options = ["--datamodule-arg", f"folder={tmp_path}", "-k", "state_is_plain"]
+    verdicts = judge("tests.conformance.datamodules.broken:PathInState", *options)
+    assert "a checkpoint with pathlib" in verdicts.texts["its_state_is_plain"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), BROKEN_APART.items(), ids=BROKEN_APART)
 def test_what_is_broken_between_processes(tmp_path: Path, name: str, expected: str) -> None:

@@ -135,6 +135,8 @@ def test_a_loader_that_knows_its_datasets_class_is_judged_as_others_are() -> Non
     verdicts = judge(f"{OTHERS}AsksForItsDataset", "-k", "draws or validation_changes or resumed")
     assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing"}
     assert FOLLOWS in verdicts.texts["validation_changes_nothing"]
+    verdicts = judge(f"{OTHERS}CountsAndAsksForItsDataset", "-k", "draws or resumed or again")
+    assert verdicts.outcomes["failed"] == {"draws_of_the_model_change_nothing", RESUME}
 
 
 def test_hooks_that_seed_as_the_process_was_seeded_are_seen() -> None:

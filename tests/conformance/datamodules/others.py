@@ -599,3 +599,36 @@ def packed(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     lengths = torch.tensor([len(one["places"]) for one in molecules])
     ends = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
     return torch.cat([one["places"] for one in molecules]), 7 * torch.arange(len(lengths)), ends
+
+
+class _Noisy(Dataset[Tensor]):
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Tensor:
+        return index + torch.rand(1)
+
+
+class _Counted:
+    """An order that is known by how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.passes += 1
+        generator = torch.Generator().manual_seed(self.passes)
+        yield from torch.randperm(12, generator=generator).tolist()
+
+    def __len__(self) -> int:
+        return 12
+
+
+class CountsAndAsksForItsDataset(LightningDataModule):
+    """What it draws is one cause, that it counts another, and its loader knows one dataset."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.order = _Counted()
+
+    def train_dataloader(self) -> Any:
+        return _SubsetLoader(Subset(_Noisy(), range(12)), 4, sampler=self.order)

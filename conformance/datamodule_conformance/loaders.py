@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset
 
-from datamodule_conformance.digests import digest
+from datamodule_conformance.digests import DEPTH, digest
 from datamodule_conformance.generators import restore, seeded, states, to_put_back
 from datamodule_conformance.probe import Given
 
@@ -228,7 +228,7 @@ def _undrawn(loader: DataLoader[Any], made: Callable[[], Any]) -> Any:
 
 def _held(dataset: Any) -> Iterator[Any]:
     """The attributes of a dataset, and of those that it is made of, as a Subset is."""
-    while dataset is not None:
+    for _ in range(DEPTH):
         attributes = getattr(dataset, "__dict__", {})
         yield from attributes.values()
         dataset = attributes.get("dataset")

@@ -162,6 +162,7 @@ def test_what_a_test_stage_needs_is_judged_where_it_runs_and_needs_less() -> Non
     assert "test does not run alone" in verdicts.texts[rule]
     assert "evaluation_sees_every_sample" in verdicts.outcomes["passed"]
     assert verdicts.outcomes["failed"] == {"each_stage_runs_alone"}
+    assert judge(f"{OTHERS}StreamsForAllStages", "-k", rule).outcomes["failed"] == {rule}
     assert "the samples of training too" in judge(f"{OTHERS}TestsOnAll", "-k", rule).texts[rule]
 
 

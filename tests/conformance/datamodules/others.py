@@ -632,3 +632,21 @@ class CountsAndAsksForItsDataset(LightningDataModule):
 
     def train_dataloader(self) -> Any:
         return _SubsetLoader(Subset(_Noisy(), range(12)), 4, sampler=self.order)
+
+
+class _Some(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(torch.arange(12))
+
+
+class StreamsForAllStages(LightningDataModule):
+    """Whatever the stage; of a stream's samples nobody knows whether they are those of another."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.some = _Some()
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.some, 4)
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(self.some, 4)

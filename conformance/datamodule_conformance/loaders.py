@@ -4,11 +4,10 @@ import contextlib
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sized
+from typing import Any, cast
 
-from pytorch_lightning.utilities.combined_loader import CombinedLoader
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
 from datamodule_conformance.digests import DEPTH, digest
 from datamodule_conformance.generators import restore, seeded, states, to_put_back
@@ -23,7 +22,7 @@ MOST_SAMPLES = 100_000
 
 def each(loaders: Any) -> list[Any]:
     """The loaders in any nest, whatever they are."""
-    if isinstance(loaders, CombinedLoader):
+    if _is_combined(loaders):
         return list(loaders.flattened)
     if isinstance(loaders, Mapping):
         return [one for loader in loaders.values() for one in each(loader)]
@@ -51,7 +50,7 @@ def bound(loaders: Any) -> None:
     """End each pass of a loader without a length after MOST_BATCHES: it may never end."""
     for loader in each(loaders):
         if _length(loader) is None:
-            _replace_iter(loader, lambda made: itertools.islice(made(), MOST_BATCHES))
+            _replace_iter(loader, lambda made: _cut(made()))
 
 
 def still(loaders: Any) -> None:
@@ -77,7 +76,7 @@ def note_samples(loaders: Any, side_by_side: bool) -> "deque[Given | None]":
     Loaders that are read side by side, as those of training are, give several batches to a step.
     """
     noted: deque[Given | None] = deque()
-    several = isinstance(loaders, CombinedLoader) or (side_by_side and len(each(loaders)) > 1)
+    several = _is_combined(loaders) or (side_by_side and len(each(loaders)) > 1)
     alone = not any(loader.num_workers for loader in plain(loaders))
     if alone and not several and all_indexed(loaders):
         for loader in plain(loaders):
@@ -109,7 +108,7 @@ def size(loaders: Any) -> int | None:
     countable = plain(loaders) and all_indexed(loaders)
     if not countable or any(map(_cuts, plain(loaders))):
         return None
-    return sum(len(dataset) for dataset in datasets(loaders))
+    return sum(map(_samples, plain(loaders)))
 
 
 def order(loader: Any, most: int = MOST_SAMPLES) -> list[Any] | None:
@@ -207,6 +206,18 @@ def _steady_dataset(dataset: Any, seed: str) -> Any:
     return made
 
 
+def _is_combined(loaders: Any) -> bool:
+    """Whether this is a CombinedLoader, of whichever of Lightning's packages."""
+    return hasattr(loaders, "flattened")
+
+
+def _cut(iterator: Iterator[Any]) -> Iterator[Any]:
+    """By next alone: an iterator that is its own loader would be asked for another."""
+    with contextlib.suppress(StopIteration):
+        for _ in range(MOST_BATCHES):
+            yield next(iterator)
+
+
 def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> None:
     kind = type(loader)
     names = {
@@ -232,6 +243,12 @@ def _held(dataset: Any) -> Iterator[Any]:
         attributes = getattr(dataset, "__dict__", {})
         yield from attributes.values()
         dataset = attributes.get("dataset")
+
+
+def _samples(loader: DataLoader[Any]) -> int:
+    """Of those that are the loader's: a sampler may be the split."""
+    split, dataset = loader.sampler, cast(Sized, loader.dataset)
+    return len(split.indices if isinstance(split, SubsetRandomSampler) else dataset)
 
 
 def _cuts(loader: DataLoader[Any]) -> bool:

@@ -159,7 +159,8 @@ def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
 def _labels(batch: Any) -> Tensor | None:
     found = None
     if isinstance(batch, (tuple, list)):
-        found = batch[1] if len(batch) > 1 and _have_one_length(*batch[:2]) else None
+        alike = len(batch) > 1 and _have_one_length(*batch[:2]) and not _are_lengths(*batch[:2])
+        found = batch[1] if alike else None
     elif isinstance(batch, Mapping):
         found = next((batch[name] for name in LABELS if name in batch), None)
     elif not isinstance(batch, Tensor):
@@ -172,6 +173,15 @@ def _labels(batch: Any) -> Tensor | None:
 def _have_one_length(one: Any, other: Any) -> bool:
     lengths = [len(tensor) for tensor in digests.tensors([one, other]) if tensor.ndim]
     return len(set(lengths)) <= 1
+
+
+def _are_lengths(tokens: Any, numbers: Any) -> bool:
+    """Whether the numbers are those of the tokens in each row: the longest is as long as a row."""
+    if not (isinstance(tokens, Tensor) and isinstance(numbers, Tensor) and numbers.numel()):
+        return False
+    whole = not tokens.is_floating_point() and not numbers.is_floating_point()
+    fit = tokens.ndim == 2 and int(numbers.min()) > 0 and int(numbers.max()) == tokens.shape[1]
+    return whole and fit
 
 
 def _has_edges(batch: Any) -> bool:

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from datamodule_conformance import generators, loaders
 from datamodule_conformance.call_log import CallLog, has, with_call_log
+from datamodule_conformance.listing import relisted
 from datamodule_conformance.packages import package_of
 from datamodule_conformance.probe import Step, probe_for
 from datamodule_conformance.source import DataModuleSource
@@ -63,6 +64,8 @@ class Scenario:
     these are: what differs still has another cause."""
     still: bool = False
     """Whether a loader draws nothing before its first batch."""
+    relisted: bool = False
+    """Whether folders list their files in another order."""
     reads: bool = False
     """Whether all samples are read once more at the end, one by one."""
     trainer: tuple[tuple[str, Any], ...] = ()
@@ -98,6 +101,12 @@ class Observation:
     def train(self) -> list[list[Step]]:
         """The epochs of training."""
         return self.passes["fit"]
+
+    @property
+    def repetitions(self) -> int:
+        """How many samples of `order` were there before."""
+        order = self.order or []
+        return len(order) - len(set(map(repr, order)))
 
     def cut(self, stage: str) -> bool:
         """Whether a pass of `stage` was ended where it might have gone on for ever."""
@@ -284,7 +293,8 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
     one = scenario.ranks == 1
     rank = patch.object(rank_zero_only, "rank", 0) if one else contextlib.nullcontext()
     seeded, limit = _seeded(scenario.seed), time_limit(TIMEOUT)
-    with tempfile.TemporaryDirectory() as folder, seeded, rank, limit:
+    listed = relisted() if scenario.relisted else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory() as folder, seeded, rank, limit, listed:
         return _ScenarioRun(source, scenario, folder).go()
 
 

@@ -57,7 +57,8 @@ def test_the_same_seed_gives_the_same_batches(observations: Observations) -> Non
     fix="sorted(...) around names and paths.",
 )
 def test_a_fresh_process_sees_the_same(judgeable: Observations) -> None:
-    (seen,) = judgeable.observe_in_processes()
+    """In another process and another file system's order."""
+    (seen,) = judgeable.observe_in_processes(relisted=True)
     parted = difference(judgeable.plain.train, seen.train)
     expect(parted is None, f"a fit in another process: {parted}")
 
@@ -224,7 +225,10 @@ def test_two_ranks_share_an_epoch(judgeable: Observations) -> None:
     )
     read = [seen.samples.get("fit") or samples(seen.train)[0] for seen in ranks]
     shared = len(set(read[0]) & set(read[1]))
-    expect(shared <= 2, f"{shared} of {one} samples are on both ranks")
+    # What an epoch repeats may be on both.
+    expect(
+        shared <= 2 + judgeable.plain.repetitions, f"{shared} of {one} samples are on both ranks"
+    )
 
 
 def _repeats_with_its_workers(observations: Observations) -> bool:

@@ -77,6 +77,7 @@ BROKEN: dict[str, set[str]] = {
 
 BROKEN_APART = {
     "ClassesFromASet": "a_fresh_process_sees_the_same",
+    "ClassesAsListed": "a_fresh_process_sees_the_same",
     "EveryRankTheWhole": "two_ranks_share_an_epoch",
     "PrepareDataCalledInSetup": "two_ranks_prepare_once_and_set_up_twice",
 }

@@ -11,14 +11,10 @@ FOLLOWS = "follows from a broken rule: draws of the model change nothing"
 @pytest.mark.parametrize(
     "name",
     [
-        "SentencesModule",
-        "GraphsModule",
-        "MoleculesModule",
-        "PackedModule",
-        "SceneModule",
-        "GeneratorInTheState",
+        "SentencesModule", "SentencesWithLengths", "GraphsModule", "MoleculesModule",
+        "PackedModule", "SceneModule", "GeneratorInTheState",
     ],
-)
+)  # fmt: skip
 def test_what_conforms_breaks_nothing(name: str) -> None:
     verdicts = judge(OTHERS + name)
     assert verdicts.outcomes["failed"] == set(), verdicts.texts
@@ -176,6 +172,24 @@ def test_what_has_no_labels_is_not_judged_for_them() -> None:
     verdicts = judge(f"{OTHERS}Unlabelled", "-k", "labels or class")
     for rule in ("labels_count_from_zero", "every_pass_shows_every_class"):
         assert "labels were not found" in verdicts.texts[rule]
+
+
+def test_a_sampler_may_be_the_split() -> None:
+    verdicts = judge(f"{OTHERS}SplitBySampler", "-k", "every_sample")
+    assert verdicts.outcomes["failed"] == set(), verdicts.texts
+    assert len(verdicts.outcomes["passed"]) == 2
+
+
+def test_a_loader_may_be_its_own_iterator() -> None:
+    rule = "a_plain_fit_runs"
+    assert judge(f"{OTHERS}LoaderIsItsIterator", "-k", rule).outcomes["passed"] == {rule}
+
+
+@pytest.mark.slow
+def test_what_an_epoch_repeats_may_be_on_both_ranks() -> None:
+    rule = "two_ranks_share_an_epoch"
+    verdicts = judge(f"{OTHERS}WithReplacement", "-k", rule)
+    assert verdicts.outcomes["passed"] == {rule}, verdicts.texts
 
 
 def test_the_stages_to_judge_can_be_named() -> None:

@@ -1,5 +1,6 @@
 """DataModules that each break the contract in one way that people do."""
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -172,6 +173,28 @@ class _ByName(Pictures):
 
 class ClassesFromASet(PicturesModule):
     dataset = _ByName
+
+
+class _AsListed(Pictures):
+    names: list[str]
+
+    def label(self, index: int) -> int:
+        return self.names.index("abc"[super().label(index)])
+
+
+class ClassesAsListed(PicturesModule):
+    dataset = _AsListed
+
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        for name in "abc":
+            (self.file.parent / "classes" / name).mkdir(parents=True, exist_ok=True)
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        names = os.listdir(self.file.parent / "classes")
+        for pictures in self.splits.values():
+            pictures.names = names  # type: ignore[attr-defined]
 
 
 class EveryRankTheWhole(PicturesModule):

@@ -17,6 +17,7 @@ from torch.utils.data import (
     DistributedSampler,
     IterableDataset,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     get_worker_info,
 )
@@ -650,3 +651,59 @@ class StreamsForAllStages(LightningDataModule):
 
     def test_dataloader(self) -> Any:
         return DataLoader(self.some, 4)
+
+
+class SplitBySampler(LightningDataModule):
+    """One dataset, of which each loader's sampler takes its part."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12)))  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12, 20)))  # type: ignore[arg-type]
+
+
+class _Itself:
+    """An iterator that is its own loader, and does not know its length."""
+
+    def __iter__(self) -> "_Itself":
+        self.left = 3
+        return self
+
+    def __next__(self) -> Tensor:
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        return torch.arange(4) + 4 * self.left
+
+
+class LoaderIsItsIterator(LightningDataModule):
+    """As CombinedLoader is."""
+
+    def train_dataloader(self) -> Any:
+        return _Itself()
+
+
+def with_lengths(samples: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    batch = padded(samples)
+    return batch["tokens"], torch.tensor([len(one["tokens"]) for one in samples]), batch["label"]
+
+
+class SentencesWithLengths(SentencesModule):
+    """What is second is how long each is."""
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        loader.collate_fn = with_lengths
+        return loader
+
+    def _validation(self) -> Any:
+        return DataLoader(self.parts["val"], 4, collate_fn=with_lengths)
+
+
+class WithReplacement(LightningDataModule):
+    """An order in which samples are drawn again; Lightning shares it out among ranks."""
+
+    def train_dataloader(self) -> Any:
+        drawn = torch.randint(20, (20,), generator=torch.Generator().manual_seed(0)).tolist()
+        return DataLoader(torch.arange(20), 5, sampler=drawn)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from datamodule_conformance.observations import difference
 from datamodule_conformance.probe import seen
 
 
@@ -40,3 +41,9 @@ def test_names_have_no_order_and_what_holds_nothing_has_no_digest() -> None:
     one, other = {"a": 1, "b": torch.ones(2)}, {"b": torch.ones(2), "a": 1}
     assert seen(one).digest == seen(other).digest != seen({"a": 2, "b": torch.ones(2)}).digest
     assert seen(lambda: one).digest is None
+
+
+def test_samples_that_are_shown_again_are_counted() -> None:
+    one, other = ([[seen(torch.tensor(numbers))]] for numbers in ([0, 0, 1], [0, 1, 1]))
+    text = "1 of 3 samples are not the same bit for bit, from epoch 0, step 0 on"
+    assert difference(one, other) == text

@@ -32,7 +32,7 @@ def relisted() -> Iterator[None]:
     """Within, os.listdir and os.scandir, and so glob and pathlib, list in reverse."""
     listdir, scandir = os.listdir, os.scandir
     with (
-        patch.object(os, "listdir", lambda *path: listdir(*path)[::-1]),
-        patch.object(os, "scandir", lambda *path: _Entries(scandir(*path))),
+        patch.object(os, "listdir", lambda *a, **named: listdir(*a, **named)[::-1]),
+        patch.object(os, "scandir", lambda *a, **named: _Entries(scandir(*a, **named))),
     ):
         yield

@@ -55,6 +55,9 @@ class _WithPrediction(LightningDataModule):
 class SentencesModule(_WithPrediction):
     """Padded to the longest of a batch, nothing random in a sample; no test."""
 
+    dataset: type[Sentences] = Sentences
+    collate: Any = staticmethod(padded)
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
@@ -65,18 +68,18 @@ class SentencesModule(_WithPrediction):
         assert self.trainer is not None
 
     def setup(self, stage: str | None = None) -> None:
-        self.parts = {"val": Sentences(LENGTHS["val"])}
+        self.parts = {"val": self.dataset(LENGTHS["val"])}
         if stage == "fit":
-            self.parts["train"] = Sentences(LENGTHS["train"])
+            self.parts["train"] = self.dataset(LENGTHS["train"])
 
     def train_dataloader(self) -> Any:
         assert self.trainer is not None
         train, world = self.parts["train"], self.trainer.world_size
         order = DistributedSampler(train, world, self.trainer.global_rank, seed=self.seed)
-        return DataLoader(train, 4, sampler=order, collate_fn=padded)
+        return DataLoader(train, 4, sampler=order, collate_fn=self.collate)
 
     def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], 4, collate_fn=padded)
+        return DataLoader(self.parts["val"], batch_size=4, collate_fn=self.collate)
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,8 @@ def together(graphs: list[Graph]) -> Graph:
 class GraphsModule(SentencesModule):
     """Predicts what it validates with; no class has the loader that it inherits."""
 
-    def setup(self, stage: str | None = None) -> None:
-        self.parts = {"val": Graphs(LENGTHS["val"])}
-        if stage == "fit":
-            self.parts["train"] = Graphs(LENGTHS["train"])
-
-    def train_dataloader(self) -> Any:
-        loader = super().train_dataloader()
-        loader.collate_fn = together
-        return loader
-
-    def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], batch_size=4, collate_fn=together)
+    dataset = Graphs
+    collate = staticmethod(together)
 
     def predict_dataloader(self) -> Any:
         return self.val_dataloader()
@@ -282,18 +275,8 @@ def one_list(molecules: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 class MoleculesModule(SentencesModule):
     """Atoms of several molecules in one list."""
 
-    def setup(self, stage: str | None = None) -> None:
-        self.parts = {"val": Atoms(LENGTHS["val"])}
-        if stage == "fit":
-            self.parts["train"] = Atoms(LENGTHS["train"])
-
-    def train_dataloader(self) -> Any:
-        loader = super().train_dataloader()
-        loader.collate_fn = one_list
-        return loader
-
-    def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], 4, collate_fn=one_list)
+    dataset = Atoms
+    collate = staticmethod(one_list)
 
 
 class Scene(Dataset[Tensor]):
@@ -584,22 +567,16 @@ class PairsDrawnAnew(LightningDataModule):
         return _PairsLoader(self.pairs, 4, sampler=DistributedSampler(self.pairs, 1, 0))
 
 
-class PackedModule(MoleculesModule):
-    """Its samples in one list, and where each begins; what is second is of another length."""
-
-    def train_dataloader(self) -> Any:
-        loader = super().train_dataloader()
-        loader.collate_fn = packed
-        return loader
-
-    def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], 4, collate_fn=packed)
-
-
 def packed(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     lengths = torch.tensor([len(one["places"]) for one in molecules])
     ends = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
     return torch.cat([one["places"] for one in molecules]), 7 * torch.arange(len(lengths)), ends
+
+
+class PackedModule(MoleculesModule):
+    """Its samples in one list, and where each begins; what is second is of another length."""
+
+    collate = staticmethod(packed)
 
 
 class _Noisy(Dataset[Tensor]):
@@ -692,13 +669,7 @@ def with_lengths(samples: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tens
 class SentencesWithLengths(SentencesModule):
     """What is second is how long each is."""
 
-    def train_dataloader(self) -> Any:
-        loader = super().train_dataloader()
-        loader.collate_fn = with_lengths
-        return loader
-
-    def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], 4, collate_fn=with_lengths)
+    collate = staticmethod(with_lengths)
 
 
 class WithReplacement(LightningDataModule):

@@ -1,0 +1,26 @@
+"""Folders list in another order, however they are asked."""
+
+import os
+from pathlib import Path
+
+from datamodule_conformance.listing import relisted
+
+
+def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).touch()
+
+    def listings() -> list[list[str]]:
+        with os.scandir(path=tmp_path) as entries:
+            scanned = [entry.name for entry in entries]
+        walked = [name for _, _, names in os.walk(tmp_path) for name in names]
+        found = [
+            [path.name for path in paths] for paths in (tmp_path.iterdir(), tmp_path.glob("*"))
+        ]
+        return [os.listdir(path=tmp_path), scanned, walked, *found]
+
+    before = listings()
+    with relisted():
+        within = listings()
+    assert within == [names[::-1] for names in before]
+    assert listings() == before

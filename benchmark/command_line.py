@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
-from benchmark.data.loader_errors import explain_loader_errors
-from benchmark.machine.launcher import told_to_launcher
+from benchmark.distributed.launcher import told_to_launcher
+from benchmark.errors.loader_errors import explain_loader_errors
+from benchmark.errors.user_error import UserError, explain_system_errors
 
 PLAIN_STAGES = {
-    "dataset": ("data", "fetch and check the pinned images and weights"),
-    "code": ("common", "digest the code that each stage runs"),
-    "report": ("report", "compare what the other stages wrote"),
+    "dataset": "fetch and check the pinned images and weights",
+    "code": "digest the code that each stage runs",
+    "report": "compare what the other stages wrote",
 }
-"""By name: the room of the module, which bears the stage's name, and what it does."""
+"""What each stage does, by its name, which is the name of its module in `benchmark.pipeline`."""
 ACCELERATOR_STAGES = {
-    "environment": ("machine", "fingerprint the machine"),
-    "train": ("training", "fine-tune, test and digest"),
-    "replay": ("training", "repeat a training's first steps, bit for bit"),
-    "throughput": ("throughput", "measure training images per second"),
+    "environment": "fingerprint the machine",
+    "train": "fine-tune, test and digest",
+    "replay": "repeat a training's first steps, bit for bit",
+    "throughput": "measure training images per second",
 }
-"""The same for stages that run on an accelerator."""
+"""What each stage that runs on an accelerator does, by its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,17 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(options: argparse.Namespace) -> int:
     """Import the one command that runs: torch and Lightning take seconds to load."""
     if options.command == "compare":
-        from benchmark.report import gate
+        from benchmark.compare import gate
 
         return gate.run(options.before, options.after, options.max_regression, options.markdown)
     if options.command == "duel":
         return _duel(options, load_parameters())
     if options.command == "check":
-        from benchmark.data import check
+        from benchmark.audit import check
 
         return check.run(options.directory, load_parameters().data.image_size, options.json)
     if options.command == "clean":
-        from benchmark.data import clean
+        from benchmark.pipeline import clean
 
         clean.run()
         return 0
@@ -64,7 +64,7 @@ def _duel(options: argparse.Namespace, parameters: Parameters) -> int:
     from benchmark.machine import variables
 
     variables.set_wait_policy(parameters.omp_wait_policy)  # one for both
-    from benchmark.duel import duel
+    from benchmark.compare import duel
 
     names, files = (options.before, options.after), (options.markdown, options.json)
     return duel.run(names, options.accelerator, parameters, options.max_regression, files)
@@ -77,8 +77,7 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
         for path in record.export(parameters):
             print(path)
     elif options.command in PLAIN_STAGES:
-        room, _ = PLAIN_STAGES[options.command]
-        import_module(f"benchmark.{room}.{options.command}").run(parameters)
+        import_module(f"benchmark.pipeline.{options.command}").run(parameters)
     else:
         _run_on(options.accelerator, options.command, parameters, **_training(options, parameters))
 
@@ -105,19 +104,20 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
 
     variables.offer_huge_pages()
     variables.set_wait_policy(parameters.omp_wait_policy)
-    from benchmark.machine import accelerators, launcher, unavailable
+    from benchmark.distributed import launcher
+    from benchmark.machine import accelerators
+    from benchmark.pipeline import unavailable
 
     accelerator = accelerators.find(name)
-    room, _ = ACCELERATOR_STAGES[stage]
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. Recorded as such.")
         getattr(unavailable, stage)(accelerator, **which)
     elif "training" in which and parameters.trainer.processes > 1 and not variables.launched():
         launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
     elif stage == "train" and which["training"] == CONTROL:
-        import_module("benchmark.training.control").run(accelerator, parameters)
+        import_module("benchmark.pipeline.control").run(accelerator, parameters)
     else:
-        import_module(f"benchmark.{room}.{stage}").run(accelerator, parameters, **which)
+        import_module(f"benchmark.pipeline.{stage}").run(accelerator, parameters, **which)
 
 
 def fraction(text: str) -> float:
@@ -138,9 +138,9 @@ def file(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, (_, about) in PLAIN_STAGES.items():
+    for name, about in PLAIN_STAGES.items():
         commands.add_parser(name, help=about)
-    for name, (_, about) in ACCELERATOR_STAGES.items():
+    for name, about in ACCELERATOR_STAGES.items():
         _add_arguments(name, commands.add_parser(name, help=about))
     check = commands.add_parser(
         "check", help="is a folder a dataset to train on?", description="Exits with 1 if not."

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import ACCELERATORS
+from benchmark.errors.user_error import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

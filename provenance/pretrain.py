@@ -17,17 +17,19 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
 from benchmark.common import code, digests
-from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory, write_json
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
 from benchmark.data.datamodule import ImageDataModule
-from benchmark.machine import accelerators, precision
+from benchmark.errors.user_error import UserError
+from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
+from benchmark.training import precision
 from benchmark.training.callbacks import XLAGraphs
+from benchmark.training.checkpoint_dir import scratch
 from benchmark.training.fit import silence_lightning
 from benchmark.training.history import EpochPrinter, History
 from benchmark.training.model import FineTuner, check_batches
-from benchmark.training.scratch import scratch
+from benchmark.training.trainer_arguments import trainer_arguments
 from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
 
@@ -121,7 +123,7 @@ def _trainer(
     )
     extras = [XLAGraphs(accelerator.name)] if accelerator.name in ("tpu", "xla") else []
     return pl.Trainer(
-        **accelerators.trainer_arguments(accelerator.name, recipe.precision),
+        **trainer_arguments(accelerator.name, recipe.precision),
         max_epochs=recipe.epochs,
         deterministic=True,
         callbacks=[history, EpochPrinter(accelerator.label, history), last, *extras],

@@ -6,9 +6,9 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import Precision, Section, Seed
 from benchmark.common.results import complaint
+from benchmark.errors.user_error import UserError
 
 RECIPE_FILE = Path(__file__).with_name("recipe.yaml")
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from rich.progress import track
 
-from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory
+from benchmark.errors.user_error import UserError
 from provenance.noise import Floats, fractal, stream
 from provenance.scenery import backdrop, foreground
 from provenance.species import SPECIES, Species, draw_species

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
+from benchmark.errors.user_error import UserError
 from benchmark.machine.lock import lock_file, opened
 from benchmark.machine.variables import offer_huge_pages
-from tests.forked_python import share
+from tests.support.forked_python import share
 
 # The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
 # `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
@@ -92,9 +92,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if sys.platform == "linux":
             config.add_cleanup(share().communicate)
     else:
-        config.pluginmanager.import_plugin("tests.fixtures")
+        config.pluginmanager.import_plugin("tests.support.fixtures")
         if not measures:
-            sys.modules["tests.fixtures"].use_one_thread()
+            sys.modules["tests.support.fixtures"].use_one_thread()
 
     def restore() -> None:
         """A session may be a part of another: the kit's tests run the kit in their own process."""

@@ -18,13 +18,13 @@ from benchmark.command_line import ACCELERATOR_STAGES, PLAIN_STAGES
 from benchmark.common import results
 from benchmark.common.parameters import ACCELERATORS
 from benchmark.common.results import write_result
+from benchmark.compare import duel
 from benchmark.data.folder import SPLITS
-from benchmark.duel import duel
 from benchmark.machine import accelerators
-from tests import PARAMETERS, made_results
-from tests.fixtures import write_images
-from tests.outcome import is_one_line, outcome
-from tests.report import made
+from tests import PARAMETERS
+from tests.support import made_records, made_results
+from tests.support.fixtures import write_images
+from tests.support.outcome import is_one_line, outcome
 
 COMMANDS = (*PLAIN_STAGES, *ACCELERATOR_STAGES, "check", "clean", "export", "compare", "duel")
 PLACES = (
@@ -92,8 +92,8 @@ def made_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "long").symlink_to("x" * 300)
     with chdir(root):
         write_result(results.DATASET, made_results.DATASET)
-        made.write_results("cpu")
-        made.write_absent("gpu")
+        made_records.write_results("cpu")
+        made_records.write_absent("gpu")
         who = ("-c", "user.name=a", "-c", "user.email=b")
         for words in (["init", "--template="], ["add", "reports"], [*who, "commit", "-m", "m"]):
             subprocess.run(["git", *words], check=True, capture_output=True)

@@ -13,7 +13,7 @@ import yaml
 from benchmark.command_line import main
 from benchmark.machine import accelerators
 from tests import REPOSITORY
-from tests.forked_python import forked, python
+from tests.support.forked_python import forked, python
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def test_an_implementation_of_adam_is_refused_where_there_is_none(
 def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:
     (workspace / "data/train/class 0/002.png").write_bytes(b"no image")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [python(), "-m", "tests.small", "train", "cpu"]
+    command = [python(), "-m", "tests.support.small", "train", "cpu"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
@@ -92,7 +92,7 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
 def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A stage in the middle of its work, and its processes."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(root)}
-    command = [python(), "-m", "tests.small", stage, "cpu"]
+    command = [python(), "-m", "tests.support.small", stage, "cpu"]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -161,7 +161,7 @@ if stage := os.fork():
     input()
 else:
     sys.argv[1:] = ["train", "cpu"]
-    runpy.run_module("tests.small", run_name="__main__", alter_sys=True)
+    runpy.run_module("tests.support.small", run_name="__main__", alter_sys=True)
 """
 
 

@@ -26,11 +26,11 @@ from safetensors.torch import load_file
 from yaml import CSafeLoader
 
 from benchmark.common import code, digests
-from benchmark.common.errors import UserError
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
-from benchmark.data import dataset
-from benchmark.data.dataset import read_pin
+from benchmark.errors.user_error import UserError
+from benchmark.pipeline import dataset
+from benchmark.pipeline.dataset import read_pin
 from benchmark.training.model import build
 from provenance.noise import stream
 from provenance.recipe import load_recipe
@@ -38,8 +38,8 @@ from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
 from tests import PARAMETERS, REPOSITORY
-from tests.forked_python import python
-from tests.repository import make_repository, replace_python, write_python
+from tests.support.forked_python import python
+from tests.support.repository import make_repository, replace_python, write_python
 
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 BUNDLED = {
@@ -366,7 +366,7 @@ def rerun(
 ) -> Callable[[], set[str]]:
     """Runs the pipeline with stand-ins for the stages that compute; those that ran."""
     set_parameters(repository, accelerators=["cpu"], seeds=[8], controls=["cpu"])
-    replace_python(repository, "tests.stand_in", python())
+    replace_python(repository, "tests.support.stand_in", python())
     monkeypatch.setenv("PYTHONPATH", str(repository))
     monkeypatch.chdir(repository)
 
@@ -445,7 +445,7 @@ def test_a_damaged_lock_file_is_refused_or_its_stages_run_again(repository: Path
 def test_of_two_pipelines_at_once_one_ends_by_naming_the_other(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_python(repository, "tests.stand_in")
+    replace_python(repository, "tests.support.stand_in")
     python, begun, held = repository / ".venv/bin/python", tmp_path / "begun", tmp_path / "held"
     wait = f"touch {begun}\nwhile [ -e {held} ]; do sleep 0.1; done\n"
     edit(python, "shift 2\n", f"shift 2\n{wait}")

@@ -13,35 +13,16 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from benchmark.common.parameters import Parameters
-from benchmark.common.results import REPORTS, Result, write_result
-
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("benchmark", "provenance")
 STAGES = {
-    "train": "benchmark.training.train",
-    "control": "benchmark.training.control",
-    "replay": "benchmark.training.replay",
-    "throughput": "benchmark.throughput.throughput",
-    "report": "benchmark.report.report",
+    "train": "benchmark.pipeline.train",
+    "control": "benchmark.pipeline.control",
+    "replay": "benchmark.pipeline.replay",
+    "throughput": "benchmark.pipeline.throughput",
+    "report": "benchmark.pipeline.report",
 }
 """The stages whose results depend on their code, and the module of each."""
-
-
-class Code(Result):
-    """What makes a stage's results stale."""
-
-    digest: str
-    """sha256 of the modules' syntax trees."""
-    modules: tuple[str, ...]
-    """Every module that the stage imports."""
-
-
-def run(parameters: Parameters) -> None:
-    """The stage: write reports/code/<stage>.json for each of STAGES."""
-    for stage, module in STAGES.items():
-        path = REPORTS / "code" / f"{stage}.json"
-        write_result(path, Code(digest=digest(module), modules=tuple(modules(module))))
 
 
 def modules(name: str) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+from benchmark.errors.user_error import visible
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -15,12 +15,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def plain(text: str) -> str:
     """Text on one line, in which no HTML begins."""
     return visible(" ".join(text.splitlines())).replace("<", "&lt;")
-
-
-def visible(text: str) -> str:
-    """Text on one line, without what would steer a terminal, turn its order round or fail to be
-    written: each such character as Python writes it. A file may be called anything."""
-    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def literal(text: str) -> str:

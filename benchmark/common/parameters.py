@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from benchmark.common import yaml_file
-from benchmark.common.errors import UserError
 from benchmark.common.results import OWN
+from benchmark.errors.user_error import UserError
 
 AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)

@@ -6,8 +6,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
+from benchmark.errors.user_error import UserError
 
 REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"

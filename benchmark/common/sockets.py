@@ -9,7 +9,7 @@ import tempfile
 from multiprocessing import util
 from pathlib import Path
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 
 LONGEST = 103
 """Bytes of a socket's path: 107 on Linux, 103 on macOS."""

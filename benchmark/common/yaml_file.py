@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 
 
 def read(path: Path) -> Any:

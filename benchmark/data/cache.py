@@ -26,10 +26,10 @@ from rich.progress import track
 
 from benchmark.common import code
 from benchmark.common.digests import of_text
-from benchmark.common.errors import UserError
 from benchmark.common.files import new_directory, read_json, sha256, write_json
 from benchmark.data import folder
 from benchmark.data.folder import DatasetFiles
+from benchmark.errors.user_error import UserError
 from benchmark.machine import processors
 
 T = TypeVar("T")

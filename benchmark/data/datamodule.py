@@ -20,10 +20,10 @@ from benchmark.data import crops
 from benchmark.data.cache import CACHES, DecodeCache, Images
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
-from benchmark.data.loader_errors import end, fault, notice_deaths
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
-from benchmark.machine.ranks import interleaved
+from benchmark.distributed.process_group import gather_round_robin
+from benchmark.errors.loader_errors import end, fault, notice_deaths
 
 LOADER_TIMEOUT = 600.0
 """Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
@@ -202,14 +202,16 @@ class ImageDataModule(LightningDataModule):
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the order of training samples while it is on the host."""
         if self._training():
-            self.digest_log.record_order(int(batch.keys[0, 0]), interleaved(batch.keys[:, 1]))
+            self.digest_log.record_order(
+                int(batch.keys[0, 0]), gather_round_robin(batch.keys[:, 1])
+            )
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: crop, flip, resize and normalise."""
         if self._training() and self.digest_log.wants_pixels:
             shown = batch.images, batch.labels, batch.windows, batch.flips
-            self.digest_log.record_pixels(*map(interleaved, shown))
+            self.digest_log.record_pixels(*map(gather_round_robin, shown))
         images = resample(batch.images, batch.windows, batch.flips, self.image_size)
         return normalise(images), batch.labels
 

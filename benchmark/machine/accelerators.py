@@ -9,19 +9,16 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmark.common.errors import UserError
-from benchmark.common.parameters import ONE_DEVICE, TrainerParameters
 from benchmark.common.sockets import make_room_for_sockets
-from benchmark.machine import ranks, tpu
+from benchmark.errors.user_error import UserError
+from benchmark.machine import tpu
 from benchmark.machine.processors import within_quota
 
 
@@ -54,7 +51,7 @@ def find(name: str) -> Accelerator:
     return finders[name]()
 
 
-def prepare(name: str) -> None:
+def prepare(name: str, rank: int = 0) -> None:
     """Make the process ready for `name`: to be called before anything is computed.
 
     The XLA runtime must be up before the first backward pass of the process; one that starts
@@ -70,7 +67,7 @@ def prepare(name: str) -> None:
 
     make_room_for_sockets()
     _refuse_changing_threads()
-    rank_zero_only.rank = ranks.number()  # type: ignore[attr-defined]  # Lightning has asked the launcher
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning has asked the launcher
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     _XLA_AVAILABLE.available = name in ("tpu", "xla")
     _set_up_torch()
@@ -157,38 +154,6 @@ def compilations(name: str) -> int:
     return graphs + (int(data[0]) if data else 0)
 
 
-def trainer_arguments(
-    name: str, precision: str, trainer: TrainerParameters = ONE_DEVICE
-) -> dict[str, Any]:
-    """What a Lightning Trainer needs to run on devices of this kind, a process each.
-
-    With one device, a launcher's variables (SLURM, torchrun, LSF, MPI) may count more, because the
-    job has more: Lightning would look for the others.
-    """
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-
-    several = trainer.processes > 1
-    device = _xla_cpu() if name == "xla" else name
-    precisions = [*_precision_plugin(name, precision)]
-    arguments = {
-        "accelerator": device,
-        "devices": trainer.devices,
-        "plugins": [ranks.environment() if several else LightningEnvironment(), *precisions],
-    }
-    if not precisions:
-        arguments["precision"] = precision
-    return arguments | (_several_devices(name, trainer) if several else {})
-
-
-def _several_devices(name: str, trainer: TrainerParameters) -> dict[str, Any]:
-    return {
-        "num_nodes": trainer.num_nodes,
-        "strategy": "ddp",
-        # On a CPU the network has a batch norm of ours.
-        "sync_batchnorm": trainer.sync_batchnorm and name == "gpu",
-    }
-
-
 def check_devices(name: str, devices: int) -> None:
     """Refuse more devices of a machine than a training can use; of processes on a CPU there may
     be any number.
@@ -258,43 +223,3 @@ def _find_xla() -> Accelerator:
     if find_spec("torch_xla") is None:
         return Accelerator("xla", "", "torch_xla is not installed")
     return Accelerator("xla", f"XLA on {cpu_name()}")
-
-
-def _precision_plugin(name: str, precision: str) -> Iterator[Any]:
-    """Lightning's own words for a precision and a plugin for it exclude each other."""
-    from benchmark.machine.plugins import TF32, XLAMixed
-
-    if precision == "tf32":
-        yield TF32()
-    elif name in ("tpu", "xla") and precision == "bf16-mixed":
-        yield XLAMixed()
-
-
-def _xla_cpu() -> Any:
-    """Lightning's XLA accelerator, accepting the one CPU device that XLA offers here."""
-    from pytorch_lightning.accelerators import XLAAccelerator
-
-    class XLACPUAccelerator(XLAAccelerator):
-        @staticmethod
-        @cache
-        def is_available() -> bool:
-            return True
-
-        @staticmethod
-        @cache
-        def auto_device_count() -> int:
-            return 1
-
-        @staticmethod
-        def parse_devices(devices: int | str | list[int]) -> int:
-            return int(devices) if isinstance(devices, int | str) else len(devices)
-
-        @staticmethod
-        def get_parallel_devices(devices: int | list[int]) -> list[torch.device]:
-            return [torch.device("xla", 0)]
-
-        @staticmethod
-        def name() -> str:
-            return "xla"
-
-    return XLACPUAccelerator()

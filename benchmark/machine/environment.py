@@ -20,8 +20,6 @@ import psutil
 import torch
 
 from benchmark.common.digests import of_text
-from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results, write_result
 from benchmark.machine import nvml, processors
 from benchmark.machine.accelerators import Accelerator, cpu_name, threads
 from benchmark.machine.schema import Environment
@@ -42,11 +40,6 @@ SETTINGS = (
 """Variables that make the same code compute other bits on the same machine."""
 WORD = re.compile(r"[\w:,.=-]{1,32}")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
-
-
-def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: write the fingerprint of an accelerator that is here."""
-    write_result(Results(accelerator.name).environment, fingerprint(accelerator))
 
 
 def fingerprint(accelerator: Accelerator) -> Environment:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 
 PLACES = (Path("/var/tmp"), Path("/tmp"))
 """Not the temporary directory: a job may have one of its own, and would measure beside others."""

@@ -19,9 +19,9 @@ from matplotlib.ticker import (
 )
 
 from benchmark.common import numbers
-from benchmark.common.formatting import visible
 from benchmark.common.numbers import duration
 from benchmark.common.statistics import Interval
+from benchmark.errors.user_error import visible
 from benchmark.report.comparison import named
 from benchmark.report.entries import CONTROL, elapsed
 from benchmark.report.schema import Comparison, Entry, Record, TrainingRecord

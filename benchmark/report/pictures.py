@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import DataParameters
 from benchmark.common.results import Results
 from benchmark.data.folder import decode
+from benchmark.errors.user_error import UserError
 from benchmark.report import record
 from benchmark.report.schema import Record
 

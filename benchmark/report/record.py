@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import (
@@ -27,6 +26,7 @@ from benchmark.common.results import (
     read_result,
 )
 from benchmark.data.schema import DATASET_RESULT
+from benchmark.errors.user_error import UserError
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.report import exported, soundness
 from benchmark.report.schema import (

@@ -13,7 +13,6 @@ from benchmark.throughput.schema import (
     Memory,
     NotMeasured,
     Overhead,
-    Peer,
     Precision,
     Runtime,
     StepShares,
@@ -21,6 +20,7 @@ from benchmark.throughput.schema import (
     Throughput,
     Verdict,
 )
+from benchmark.timing.schema import Peer
 from benchmark.training.schema import Digests, Replay, Timing, Training
 
 RECORD_VERSION: Literal[5] = 5

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmark.common.formatting import visible
+from benchmark.errors.user_error import visible
 from benchmark.report.schema import Comparison, Entry, TrainingRecord
 
 HEADER = (

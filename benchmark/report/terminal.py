@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.common.formatting import visible
+from benchmark.errors.user_error import visible
 from benchmark.report.schema import Absent, Comparison, Entry
 from benchmark.report.wording import against, goal, share, speed, to_target
 

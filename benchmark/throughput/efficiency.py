@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.common.parameters import ModelParameters, Parameters
 from benchmark.machine import accelerators, nvml
-from benchmark.machine.precision import tf32
 from benchmark.throughput.schema import Memory, Peak
 from benchmark.training.model import FineTuner
+from benchmark.training.precision import tf32
 
 DTYPES = {
     "32-true": torch.float32,

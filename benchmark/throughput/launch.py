@@ -8,14 +8,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
 from benchmark.common.temporary import temporary_directory
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, Place, Profile
 
-PROCESS_MODULE = "benchmark.throughput.process"
+PROCESS_MODULE = "benchmark.throughput.measuring_process"
 
 
 def measure(

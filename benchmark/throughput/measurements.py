@@ -15,10 +15,10 @@ from statistics import median
 
 from numpy import quantile
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import PEERS
 from benchmark.common.statistics import Interval, interval, mean_interval
-from benchmark.throughput.process import AA
+from benchmark.errors.user_error import UserError
+from benchmark.throughput.measuring_process import AA
 from benchmark.throughput.schema import Measurement, StepShares
 
 UNDISTURBED = 0.2

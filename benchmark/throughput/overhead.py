@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from benchmark.common.parameters import Precision
 from benchmark.machine import accelerators
 from benchmark.throughput.schema import Overhead
-from benchmark.throughput.trainer import bare_trainer
+from benchmark.timing.trainer import bare_trainer
 
 EPOCHS, STEPS = 6, 30
 

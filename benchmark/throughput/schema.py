@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from benchmark.common.results import Result, Unavailable
 from benchmark.common.statistics import Interval
+from benchmark.timing.schema import Block, Peer
 
 
 class Place(NamedTuple):
@@ -15,17 +16,6 @@ class Place(NamedTuple):
     """Of the orders of blocks, drawn for the run."""
     number: int
     """Counted from 0."""
-
-
-class Block(Result):
-    """Consecutive steps of one mode between two synchronised readings of the clock."""
-
-    seconds: float
-    """Wall time."""
-    compilations: int
-    """Graphs that were compiled meanwhile."""
-    apart: float | None = None
-    """Wall time of as many steps in which several devices exchanged no gradients."""
 
 
 class WarmupSummary(Result):
@@ -86,15 +76,6 @@ class Overhead(Result):
     """To each step."""
     seconds_per_epoch: float
     """To each change of epochs."""
-
-
-class Peer(Result):
-    """Other software that trains the same network."""
-
-    versions: dict[str, str] = Field(default_factory=dict)
-    """Of its packages; empty if they are not installed."""
-    reason: str | None = None
-    """Why it was not measured; null if it was."""
 
 
 class Measurement(Result):

@@ -17,7 +17,6 @@ from benchmark.throughput.schema import (
     Memory,
     ModeRate,
     Peak,
-    Peer,
     Profile,
     Runtime,
     SweepPoint,
@@ -25,6 +24,7 @@ from benchmark.throughput.schema import (
     TrainerTimes,
     Workload,
 )
+from benchmark.timing.schema import Peer
 from benchmark.training import adam
 from benchmark.training.schema import Inputs
 

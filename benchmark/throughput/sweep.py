@@ -11,18 +11,18 @@ from typing import Any
 
 import benchmark
 from benchmark.common import numbers
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, SweepParameters, parse_parameters
 from benchmark.common.progress import progress
 from benchmark.common.statistics import interval
+from benchmark.errors.user_error import UserError
+from benchmark.interleave.pair import Turn, sample, take_turns
+from benchmark.interleave.training_process import OutOfMemory, Side
 from benchmark.machine.accelerators import Accelerator, check_devices
 from benchmark.throughput import launch
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.pair import Turn, sample, take_turns
 from benchmark.throughput.schema import NotMeasured, Place, SweepPoint
-from benchmark.throughput.side import OutOfMemory, Side
-from benchmark.throughput.timer import steps_per_epoch
-from benchmark.training.train import check
+from benchmark.timing.timer import steps_per_epoch
+from benchmark.training.inputs import check
 
 SECTIONS = {
     "batch_size": "data",

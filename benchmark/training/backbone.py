@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.models import ResNet
 
 from benchmark.common import digests
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 
 COUNTER = "num_batches_tracked"
 """Batch norm with a fixed momentum, as ResNet50's, does not use it."""

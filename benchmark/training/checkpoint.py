@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 
 SAFETENSORS, ZIP, LEGACY = "safetensors", "torch's zip format", "torch's legacy format"
 

@@ -21,7 +21,7 @@ from benchmark.data.datamodule import (
 )
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import SampleKey
-from benchmark.machine.ranks import count, interleaved
+from benchmark.distributed.process_group import gather_round_robin, get_world_size
 from benchmark.training.model import FineTuner
 
 
@@ -75,7 +75,7 @@ class FeatureDataModule(ImageDataModule):
             shown = self._recorded(split) if split == "train" else self._batches(split)
             batches = [self._compute(model, batch) for batch in shown]
             parts = (torch.cat(found) for found in zip(*batches, strict=True))
-            self._samples[split] = FeatureDataset(*map(interleaved, parts))
+            self._samples[split] = FeatureDataset(*map(gather_round_robin, parts))
         model.train()
         self.seconds += time.perf_counter() - start
 
@@ -113,8 +113,10 @@ class FeatureDataModule(ImageDataModule):
             if len(first) < self.pixel_batches:
                 first.append((batch.images, batch.labels, batch.windows, batch.flips))
             yield batch
-        rows = [interleaved(torch.cat(parts)) for parts in zip(*first, strict=True)]
-        for shown in zip(*(part.split(self.batch_size * count()) for part in rows), strict=True):
+        rows = [gather_round_robin(torch.cat(parts)) for parts in zip(*first, strict=True)]
+        for shown in zip(
+            *(part.split(self.batch_size * get_world_size()) for part in rows), strict=True
+        ):
             if self.digest_log.wants_pixels:
                 self.digest_log.record_pixels(*shown)
 

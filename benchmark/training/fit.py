@@ -13,10 +13,11 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 from benchmark.common import digests
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
 from benchmark.data.datamodule import ImageDataModule
-from benchmark.machine import accelerators, ranks
+from benchmark.distributed import process_group
+from benchmark.errors.training_errors import explain_failures
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import loggers
 from benchmark.training.batch_norm import HostSyncBatchNorm2d
@@ -25,7 +26,7 @@ from benchmark.training.callbacks import (
     ResumableEarlyStopping,
     XLAGraphs,
 )
-from benchmark.training.failure import explain_failures
+from benchmark.training.checkpoint_dir import SealedCheckpoints, is_whole
 from benchmark.training.features import FeatureDataModule
 from benchmark.training.history import (
     DIVERGED,
@@ -36,8 +37,8 @@ from benchmark.training.history import (
     Predictions,
 )
 from benchmark.training.model import FineTuner, NormLayer
-from benchmark.training.scratch import SealedCheckpoints, is_whole
 from benchmark.training.sharding import ShardedStrategy, load, whole
+from benchmark.training.trainer_arguments import trainer_arguments
 
 
 class Run:
@@ -105,9 +106,9 @@ class Run:
         """
         with explain_failures(self.title, self.parameters.data.batch_size, self._place):
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
-        if ranks.count() > 1:
+        if process_group.get_world_size() > 1:
             learned = whole(dict(self.model.network.named_parameters()))
-            weights = ranks.of_all(digests.of_state(learned))
+            weights = process_group.all_gather(digests.of_state(learned))
             assert len(set(weights)) == 1, "ranks have come to different weights"
 
     def _place(self) -> str:
@@ -121,7 +122,7 @@ class Run:
             self._say(f"{' and '.join(damaged)} damaged, training anew")
         elif self.last in kept:
             self._say("resuming after an interruption")
-        return ranks.told(self.last in kept and not damaged)
+        return process_group.broadcast(self.last in kept and not damaged)
 
     def _say(self, words: str) -> None:
         """Once for all ranks."""
@@ -145,7 +146,7 @@ class Run:
         stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
         callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
         devices = self.parameters.trainer
-        arguments = accelerators.trainer_arguments(self.accelerator.name, train.precision, devices)
+        arguments = trainer_arguments(self.accelerator.name, train.precision, devices)
         if devices.strategy == "fsdp":
             arguments["strategy"] = ShardedStrategy(devices.processes)
         return pl.Trainer(

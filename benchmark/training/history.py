@@ -10,9 +10,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from benchmark.common.digests import of_state
-from benchmark.common.errors import UserError
+from benchmark.distributed.process_group import gather_round_robin
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise
-from benchmark.machine.ranks import interleaved
 from benchmark.training.sharding import whole
 
 FIRST_STEPS = 10
@@ -130,7 +130,7 @@ class Predictions(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Fetch them."""
-        logits = interleaved(torch.cat(self._pending)).cpu()
+        logits = gather_round_robin(torch.cat(self._pending)).cpu()
         found = logits.softmax(dim=1).max(dim=1)
         self._pending.clear()
         self.rows = list(zip(found.indices.tolist(), found.values.tolist(), strict=True))

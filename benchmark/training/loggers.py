@@ -8,8 +8,8 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import LoggerName
+from benchmark.errors.user_error import UserError
 from benchmark.training.history import History
 
 LOGS = Path("logs")

@@ -7,8 +7,8 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet, resnet50
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import AdamName, ModelParameters
+from benchmark.errors.user_error import UserError
 from benchmark.training import adam, weights
 from benchmark.training.sharding import ShardedStrategy, shard
 

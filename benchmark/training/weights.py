@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torchvision.models import ResNet, ResNet50_Weights
 
-from benchmark.common.errors import UserError
 from benchmark.common.files import sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
+from benchmark.errors.user_error import UserError
 from benchmark.training import backbone, checkpoint
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.common.formatting import literal, plain, visible
+from benchmark.common.formatting import literal, plain
+from benchmark.errors.user_error import visible
 
 
 @pytest.mark.parametrize(

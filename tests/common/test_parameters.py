@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
+from benchmark.errors.user_error import UserError
 from tests import PARAMETERS, REPOSITORY
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.common import sockets
-from benchmark.common.errors import UserError
 from benchmark.common.sockets import make_room_for_sockets
+from benchmark.errors.user_error import UserError
 from tests import REPOSITORY
-from tests.forked_python import python
+from tests.support.forked_python import python
 
 LISTEN = "; from multiprocessing.connection import Listener; Listener(family='AF_UNIX').close()"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.common import temporary
-from benchmark.common.errors import UserError, explain_system_errors
 from benchmark.common.temporary import room_for, temporary_directory
+from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import REPOSITORY
 
 HOLD = """

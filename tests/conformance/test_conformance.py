@@ -11,8 +11,8 @@ from datamodule_conformance.rules import rules
 from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
-from tests.fixtures import LAUNCHERS, launch
-from tests.forked_python import python
+from tests.support.fixtures import LAUNCHERS, launch
+from tests.support.forked_python import python
 
 # The kit marks the whole package for pytest's assertions, which were imported long before.
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"

@@ -13,7 +13,7 @@ import pytest
 
 from datamodule_conformance import plugin
 from tests import REPOSITORY
-from tests.forked_python import python
+from tests.support.forked_python import python
 
 KIT = REPOSITORY / "conformance"
 DISTRIBUTIONS = {

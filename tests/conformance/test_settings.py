@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datamodule_conformance.source import DataModuleSource, SourceError
-from tests.forked_python import python
+from tests.support.forked_python import python
 
 PYTEST = str(Path(sys.executable).parent / "pytest")
 QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"

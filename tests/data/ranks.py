@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmark.data.datamodule import Batch, ImageDataModule
 from datamodule_conformance.call_log import Call, CallLog, with_call_log
-from tests.mean import Mean
-from tests.small import hide_torch_xla
+from tests.support.mean import Mean
+from tests.support.small import hide_torch_xla
 
 
 class Noting(ImageDataModule):

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from benchmark.command_line import main
-from benchmark.common.errors import UserError
 from benchmark.data import cache
 from benchmark.data.cache import CachedImages, DecodeCache, DecodedImages
 from benchmark.data.folder import decode, scan
-from tests.fixtures import write_images
+from benchmark.errors.user_error import UserError
+from tests.support.fixtures import write_images
 
 
 def cached(root: Path, size: int = 32, limit: float = 1) -> DecodeCache:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data._utils import signal_handling
 
-from benchmark.common.errors import UserError
 from benchmark.data.cache import CachedImages
 from benchmark.data.datamodule import LOADER_TIMEOUT, Batch, ImageDataModule, SplitDataset
 from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import decode, scan
 from benchmark.data.randomness import permutation
-from tests.fixtures import write_images
+from benchmark.errors.user_error import UserError
+from tests.support.fixtures import write_images
 
 
 def module(root: Path, **options: Any) -> ImageDataModule:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from benchmark.common import digests
 from benchmark.data.datamodule import ImageDataModule
 from tests.data.test_datamodule import Saver
-from tests.fixtures import write_images
+from tests.support.fixtures import write_images
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")

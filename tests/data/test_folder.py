@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.common.errors import UserError
 from benchmark.data.folder import decode, pixels, scan, shape
+from benchmark.errors.user_error import UserError
 
 RED = (200, 30, 40)
 

@@ -21,12 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.common.errors import UserError, explain_system_errors
-from benchmark.data.examination import examine
+from benchmark.audit.examination import examine
+from benchmark.audit.problems import KINDS
 from benchmark.data.folder import SPLITS, pixels, scan, shape
-from benchmark.data.problems import KINDS
+from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import PARAMETERS
-from tests.outcome import is_one_line, outcome, time_limit
+from tests.support.outcome import is_one_line, outcome, time_limit
 
 pytestmark = pytest.mark.fuzz
 PIXELS = 2**20

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.data.datamodule import ImageDataModule
 from datamodule_conformance.call_log import Call, CallLog, with_call_log
-from tests.mean import Mean
+from tests.support.mean import Mean
 
 BATCH: list[Call] = [
     ("on_before_batch_transfer", 0),

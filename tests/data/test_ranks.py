@@ -12,8 +12,8 @@ import pytest
 
 from tests import REPOSITORY
 from tests.data import ranks
-from tests.fixtures import write_images
-from tests.forked_python import python
+from tests.support.fixtures import write_images
+from tests.support.forked_python import python
 
 TIMEOUT = 300
 """Seconds after which a fit counts as hanging."""

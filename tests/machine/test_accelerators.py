@@ -8,14 +8,15 @@ import requests
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import ACCELERATORS, TrainerParameters
+from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators
 from benchmark.machine import tpu as tpus
 from benchmark.machine.accelerators import Accelerator, find, synchronise
+from benchmark.training.trainer_arguments import trainer_arguments
 from tests import REPOSITORY
-from tests.fixtures import launch
-from tests.forked_python import python
+from tests.support.fixtures import launch
+from tests.support.forked_python import python
 
 
 def test_the_cpu_is_always_here_and_named() -> None:
@@ -197,7 +198,7 @@ def test_xla_is_waited_for_and_not_only_traced(monkeypatch) -> None:
 
 def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
     for name in ("cpu", "gpu", "tpu"):
-        arguments = accelerators.trainer_arguments(name, "32-true")
+        arguments = trainer_arguments(name, "32-true")
         (environment,) = arguments.pop("plugins")
         assert isinstance(environment, LightningEnvironment)
         assert arguments == {"accelerator": name, "devices": 1, "precision": "32-true"}
@@ -214,7 +215,7 @@ def test_lightning_is_told_of_several_devices_and_of_what_started_them(
     launch(launcher, monkeypatch)
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     for name in ("cpu", "gpu"):
-        arguments = accelerators.trainer_arguments(name, "32-true", SEVERAL)
+        arguments = trainer_arguments(name, "32-true", SEVERAL)
         (environment,) = arguments.pop("plugins")
         assert type(environment).__name__ == f"{kind}Environment"
         assert arguments == {
@@ -226,7 +227,7 @@ def test_lightning_is_told_of_several_devices_and_of_what_started_them(
 def test_a_job_that_lightning_refuses_is_refused_in_one_line(monkeypatch) -> None:
     launch("slurm", monkeypatch)
     with pytest.raises(UserError, match=r"^SLURM: .*ntasks-per-node=2"):
-        accelerators.trainer_arguments("cpu", "32-true", SEVERAL)
+        trainer_arguments("cpu", "32-true", SEVERAL)
 
 
 @pytest.mark.parametrize(("name", "most"), [("gpu", 2), ("tpu", 1), ("xla", 1)])
@@ -254,7 +255,7 @@ import sys
 import pytorch_lightning as pl
 from benchmark.machine import accelerators
 accelerators.prepare("cpu")
-pl.Trainer(**accelerators.trainer_arguments("cpu", "32-true"), logger=False)
+pl.Trainer(**trainer_arguments("cpu", "32-true"), logger=False)
 print("torch_xla" in sys.modules)
 """
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from benchmark.command_line import main
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 from benchmark.machine import lock
 from benchmark.machine.lock import measuring_lock
 from tests import REPOSITORY
 from tests.conftest import is_held
-from tests.forked_python import python
+from tests.support.forked_python import python
 
 HOLD = """
 import sys

@@ -11,7 +11,7 @@ import torch
 from benchmark.machine import accelerators, processors
 from benchmark.machine.processors import OtherLoad, cores
 from tests import REPOSITORY
-from tests.forked_python import python
+from tests.support.forked_python import python
 
 
 @pytest.fixture

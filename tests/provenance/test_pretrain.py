@@ -10,8 +10,8 @@ import yaml
 from safetensors.torch import load_file
 
 from benchmark.common import digests
-from benchmark.common.errors import UserError
 from benchmark.common.files import read_json
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.training.model import FineTuner
 from provenance import pretrain

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 from provenance.noise import stream
 from provenance.species import SPECIES, draw_species
 from provenance.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise

@@ -10,8 +10,9 @@ import pytest
 from benchmark.common import results
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import write_result
-from benchmark.report import charts, report
-from tests.report import made
+from benchmark.pipeline import report
+from benchmark.report import charts
+from tests.support import made_records
 
 Pages = Callable[..., str]
 
@@ -34,7 +35,7 @@ def empty_chart() -> str:
 @pytest.fixture
 def drawn_pages(workspace: Path, parameters: Parameters) -> Pages:
     """The same with its charts."""
-    write_result(results.DATASET, made.DATASET)
+    write_result(results.DATASET, made_records.DATASET)
 
     def render(*names: str, **changes: Any) -> str:
         report.run(parameters.model_copy(update={"accelerators": names, **changes}))

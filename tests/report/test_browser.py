@@ -18,7 +18,7 @@ from benchmark.report import page, sections
 from benchmark.report.charts import draw, trainings
 from benchmark.report.schema import Record
 from tests.report.golden import CASES, FACTS, compared
-from tests.report.made import write_results
+from tests.support.made_records import write_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = [

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.report import charts
 from benchmark.throughput.schema import SweepPoint
-from tests.report.made import around
+from tests.support.made_records import around
 
 LOSSES = [4 * exp(-step / 6) for step in range(12)]
 

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from benchmark.command_line import main
-from benchmark.common.formatting import visible
 from benchmark.common.results import DATASET, Results, write_result
+from benchmark.errors.user_error import visible
 from benchmark.report.record import MACHINES
-from tests.fixtures import make_workspace, small_content
-from tests.report import made
-from tests.report.made import record, write_exported, write_results
+from tests.support import made_records
+from tests.support.fixtures import make_workspace, small_content
+from tests.support.made_records import record, write_exported, write_results
 
 OTHERS = MACHINES / "m1/cpu.json"
 OWN = Results("cpu")
@@ -63,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     monkeypatch = pytest.MonkeyPatch()
     content = small_content()
     root = make_workspace(tmp_path_factory.mktemp("fuzz") / "workspace", content, monkeypatch)
-    write_result(DATASET, made.DATASET)
+    write_result(DATASET, made_records.DATASET)
     write_results("cpu")
     write_exported(OTHERS, record(machine="m1"))
     yield root

@@ -11,7 +11,7 @@ from benchmark.common.statistics import Interval
 from benchmark.report import parity
 from benchmark.report.parity import Difference, difference, input_differences
 from benchmark.report.schema import Absent, Parity, Record
-from tests.report.made import absent, record, training
+from tests.support.made_records import absent, record, training
 
 MARGIN = 0.05
 

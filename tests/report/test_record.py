@@ -11,23 +11,24 @@ from typing import Any
 
 import pytest
 
-from benchmark.common.errors import UserError
 from benchmark.common.files import write_json
 from benchmark.common.results import DATASET, Results, write_result
+from benchmark.errors.user_error import UserError
 from benchmark.machine import environment
 from benchmark.machine.accelerators import Accelerator
+from benchmark.pipeline import report
 from benchmark.report import exported as exported_file
-from benchmark.report import record, report
+from benchmark.report import record
 from benchmark.report.record import MACHINES
 from benchmark.report.schema import Record
 from benchmark.report.sessions import continued
 from tests import REPOSITORY
-from tests.report import made
-from tests.report.made import write_absent, write_results
+from tests.support import made_records
+from tests.support.made_records import write_absent, write_results
 
 
 def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path) -> None:
-    seeds = {8: made.training(correct="10" * 20, first_different_step=3)}
+    seeds = {8: made_records.training(correct="10" * 20, first_different_step=3)}
     written = write_results("cpu", seeds=seeds, train_images=15)
     assert record.read("cpu", [8]) == written
     assert record.read("cpu").seeds == {}
@@ -108,7 +109,7 @@ def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
     found = write_results("cpu").environment
     now = environment.fingerprint(Accelerator("cpu", "a cpu"))
     write_result(Results("cpu").environment, now)
-    write_result(DATASET, made.DATASET)
+    write_result(DATASET, made_records.DATASET)
     parameters = change(accelerators=["cpu"])
     paths = record.export(parameters)
     report.run(parameters)
@@ -153,7 +154,7 @@ def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -
 
 @pytest.mark.parametrize("path", ["environment.machine", "throughput.efficiency"])
 def test_what_reports_need_must_be_there(tmp_path: Path, path: str) -> None:
-    content = made.exported(made.record())
+    content = made_records.exported(made_records.record())
     parent, key = path.split(".")
     del content[parent][key]
     write_json(tmp_path / "x.json", content)
@@ -175,7 +176,7 @@ def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> 
 @pytest.mark.parametrize("name", ["m2/cpu.json", "m1/gpu.json"])
 def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
     """Else one machine would stand in the report twice."""
-    made.write_exported(MACHINES / name, made.record(machine="m1"))
+    made_records.write_exported(MACHINES / name, made_records.record(machine="m1"))
     with pytest.raises(UserError, match=rf"{name} holds what belongs in {MACHINES}/m1/cpu\.json"):
         record.read_others([])
 
@@ -187,7 +188,7 @@ def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> No
 
 
 def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
-    content = made.exported(made.record()) | {"extra": 1}
+    content = made_records.exported(made_records.record()) | {"extra": 1}
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="is no exported result"):
         record.load(tmp_path / "x.json")
@@ -215,10 +216,10 @@ def test_a_file_of_others_may_have_the_largest_size_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.json"
-    made.write_exported(path, made.record())
+    made_records.write_exported(path, made_records.record())
     size = path.stat().st_size
     monkeypatch.setattr(exported_file, "LARGEST", size)
-    assert record.load(path) == made.record()
+    assert record.load(path) == made_records.record()
     monkeypatch.setattr(exported_file, "LARGEST", size - 1)
     assert "it is larger than 0 MiB" in refused(path)
 
@@ -268,7 +269,7 @@ def test_what_cannot_be_compared_is_refused_with_its_place(
     tmp_path: Path, old: str, new: str, why: str
 ) -> None:
     path = tmp_path / "x.json"
-    made.write_exported(path, made.record())
+    made_records.write_exported(path, made_records.record())
     content = path.read_text()
     assert old in content
     path.write_text(content.replace(old, new, 1))

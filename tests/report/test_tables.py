@@ -9,7 +9,7 @@ from benchmark.common.parameters import ReportParameters
 from benchmark.common.results import Results
 from benchmark.report.record import MACHINES
 from benchmark.report.tables import HEADER
-from tests.report.made import (
+from tests.support.made_records import (
     record,
     training,
     write_absent,

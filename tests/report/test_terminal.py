@@ -5,7 +5,7 @@ import pytest
 from benchmark.report.comparison import build
 from benchmark.report.terminal import show
 from tests.report.golden import ASKED, CASES, compared
-from tests.report.made import DATASET, absent
+from tests.support.made_records import DATASET, absent
 
 
 def shown(case: str, terminal: bool = False) -> str:

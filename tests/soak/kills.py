@@ -26,8 +26,8 @@ import psutil
 import yaml
 
 from benchmark.common.files import sha256
-from tests.fixtures import small_content
-from tests.repository import make_repository, replace_python
+from tests.support.fixtures import small_content
+from tests.support.repository import make_repository, replace_python
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 WHOM = ("stage", "dvc", "group")
@@ -71,7 +71,7 @@ class Kills:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._template = make_repository(folder / "template")
-        replace_python(self._template, "tests.small")
+        replace_python(self._template, "tests.support.small")
         (self._template / "params.yaml").write_text(yaml.safe_dump(content()))
         reference, start = self._copy("reference"), time.monotonic()
         process = repro(reference)
@@ -187,8 +187,8 @@ def running_stage(dvc: psutil.Process) -> tuple[psutil.Process, str] | None:
             line = child.cmdline()
         except psutil.NoSuchProcess:
             continue
-        if "tests.small" in line:
-            return child, " ".join(line[line.index("tests.small") + 1 :])
+        if "tests.support.small" in line:
+            return child, " ".join(line[line.index("tests.support.small") + 1 :])
     return None
 
 

@@ -23,7 +23,7 @@ from tests.training.test_ranks import make
 EPOCHS = 8
 RESULTS = "reports/train"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-TRAIN = ("-m", "tests.small", "train", "cpu")
+TRAIN = ("-m", "tests.support.small", "train", "cpu")
 LIMIT = 300
 """Seconds that a training may take."""
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tests import PARAMETERS, REPOSITORY, small
+from tests import PARAMETERS, REPOSITORY
+from tests.support import small
 
 SMALL, BUNDLED = "small", "bundled"
 STEPS = 5
@@ -20,7 +21,7 @@ CLASSES, PER_CLASS, SIDE = 10, 20, 96
 
 def make(workload: str, root: Path) -> None:
     """A directory to train in."""
-    from tests.fixtures import write_images
+    from tests.support.fixtures import write_images
 
     content = yaml.safe_load(PARAMETERS.read_text())
     if workload == SMALL:

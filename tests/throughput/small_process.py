@@ -6,8 +6,8 @@ from typing import Any
 
 if __name__ == "__main__":
     import benchmark.training.model
-    from benchmark.throughput import efficiency, process
-    from tests.small import hide_torch_xla, resnet
+    from benchmark.throughput import efficiency, measuring_process
+    from tests.support.small import hide_torch_xla, resnet
 
     def hiding(work: Callable[..., Any]) -> Callable[..., Any]:
         """The same, without what only XLA needs."""
@@ -18,7 +18,9 @@ if __name__ == "__main__":
 
         return hidden
 
-    process.measure, process.profile = map(hiding, (process.measure, process.profile))
+    measuring_process.measure, measuring_process.profile = map(
+        hiding, (measuring_process.measure, measuring_process.profile)
+    )
     benchmark.training.model.resnet50 = resnet
     efficiency.MATRIX_SIDES = efficiency.MATRIX_SIDES[:1]
-    process.main(sys.argv[1:])
+    measuring_process.main(sys.argv[1:])

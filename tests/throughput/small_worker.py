@@ -4,9 +4,9 @@ import sys
 
 if __name__ == "__main__":
     import benchmark.training.model
-    from benchmark.throughput import worker
-    from tests.small import hide_torch_xla, resnet
+    from benchmark.interleave import side_process
+    from tests.support.small import hide_torch_xla, resnet
 
     hide_torch_xla(*sys.argv)
     benchmark.training.model.resnet50 = resnet
-    worker.main()
+    side_process.main()

@@ -12,8 +12,8 @@ import pytest
 
 from benchmark.machine.processors import within_quota
 from tests import REPOSITORY
-from tests.fixtures import make_workspace, small_content
-from tests.forked_python import python
+from tests.support.fixtures import make_workspace, small_content
+from tests.support.forked_python import python
 
 pytestmark = pytest.mark.slow
 TESTS = REPOSITORY / "tests/throughput"
@@ -49,7 +49,7 @@ class Bench:
         """The cases of tests/throughput/bench with the small network."""
         store = f"--benchmark-storage=file://{self.root}/saved"
         cases = str(TESTS / "bench")
-        return run_pytest(self.root, "-p", "tests.small", "-rs", store, *options, cases)
+        return run_pytest(self.root, "-p", "tests.support.small", "-rs", store, *options, cases)
 
 
 @pytest.fixture(scope="module")
@@ -157,5 +157,5 @@ def test_benchmark_only_names_the_folder_of_the_measurements() -> None:
 
 def test_it_is_left_out_of_the_correctness_run() -> None:
     listed = run_pytest(REPOSITORY, "--collect-only", "-q", str(TESTS), "-k", "test_throughput")
-    assert "tests/throughput/test_throughput.py" in listed.stdout
+    assert "tests/pipeline/test_throughput.py" in listed.stdout
     assert "tests/throughput/bench/" not in listed.stdout

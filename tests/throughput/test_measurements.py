@@ -1,10 +1,10 @@
 import pytest
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Block
-from tests.made_results import measurement
+from tests.support.made_results import measurement
 
 
 def block(seconds: float, compilations: int = 0) -> Block:

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from benchmark.throughput import summary
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Block, Energy, Memory, Peer
-from tests.made_results import measurement
+from tests.support.made_results import measurement
 
 
 def test_memory_of_the_device_is_the_most_of_all_processes() -> None:

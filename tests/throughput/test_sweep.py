@@ -7,13 +7,14 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
+from benchmark.interleave import pair, training_process
 from benchmark.machine.accelerators import find
-from benchmark.throughput import launch, pair, side, sweep
+from benchmark.throughput import launch, sweep
 from benchmark.throughput.schema import Block, NotMeasured
 from benchmark.throughput.sweep import points
-from tests.forked_python import forked
-from tests.made_results import measurement
+from tests.support.forked_python import forked
+from tests.support.made_results import measurement
 
 CPU = find("cpu")
 MADE_UP = """
@@ -42,7 +43,7 @@ else:
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text(MADE_UP)
-    monkeypatch.setattr(side, "WORKER", worker)
+    monkeypatch.setattr(training_process, "WORKER", worker)
 
 
 def swept(parameters: Any) -> list[Any]:
@@ -163,7 +164,7 @@ def test_what_several_devices_lack_is_a_result(change, workspace) -> None:
 @pytest.mark.usefixtures("forked_processes")
 def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> None:
     """Nothing of it is left when it has been measured."""
-    monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(training_process, "WORKER", Path(__file__).with_name("small_worker.py"))
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (point,) = swept(change(throughput={"sweep": {"devices": [2]}}))
     assert point.status == "ok", point.reason + capfd.readouterr().err
@@ -175,7 +176,7 @@ def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> N
 @pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(side, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(training_process, "WORKER", Path(__file__).with_name("small_worker.py"))
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (point,) = swept(change(throughput={"sweep": {"batch_size": [2]}}))
     assert point.status == "ok"

@@ -6,7 +6,7 @@ from benchmark.common.statistics import Interval
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Block, GpuClocks, WarmupSummary
 from benchmark.throughput.verdict import judge, precision, slowed_by, unsteady_modes
-from tests.made_results import measurement
+from tests.support.made_results import measurement
 
 EVEN = Interval(1.0, 0.99, 1.01)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    from tests import small
+    from tests.support import small
 
     small.hide_torch_xla()
     small.replace_networks()

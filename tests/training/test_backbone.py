@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from benchmark.common.errors import UserError
+from benchmark.errors.user_error import UserError
 from benchmark.training import backbone
 
 

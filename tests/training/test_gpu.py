@@ -19,16 +19,16 @@ from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, read_result
 from benchmark.data import crops
 from benchmark.data.resampling import resample
+from benchmark.errors.memory import is_out_of_memory
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import find
-from benchmark.machine.memory import is_out_of_memory
-from benchmark.throughput import launch, throughput
+from benchmark.pipeline import replay, throughput
+from benchmark.pipeline import train as training
+from benchmark.throughput import launch
 from benchmark.throughput.schema import THROUGHPUT, Throughput
-from benchmark.training import replay
-from benchmark.training import train as training
 from benchmark.training.schema import REPLAY, TRAINING, Replay, Training
 from tests import REPOSITORY
-from tests.fixtures import make_workspace
+from tests.support.fixtures import make_workspace
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),

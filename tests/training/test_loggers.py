@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.common.errors import UserError
 from benchmark.common.results import Results
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
-from benchmark.training import loggers, train
-from tests.training.test_train import training
+from benchmark.pipeline import train
+from benchmark.training import loggers
+from tests.pipeline.test_train import training
 
 pytestmark = pytest.mark.usefixtures("small_network")
 

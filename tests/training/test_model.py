@@ -7,8 +7,8 @@ from torch import nn
 from torchvision.models import resnet50
 
 from benchmark.common import digests
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import AdamName, ModelParameters
+from benchmark.errors.user_error import UserError
 from benchmark.training import adam
 from benchmark.training.model import FineTuner, MeanLoss, build, check_batches
 

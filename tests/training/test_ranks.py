@@ -18,10 +18,11 @@ from benchmark.common.results import Results, read_result, write_result
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.training.fit import fine_tuner
 from benchmark.training.schema import TRAINING, Training
-from tests import REPOSITORY, made_results
+from tests import REPOSITORY
 from tests.data.test_ranks import free_port
-from tests.fixtures import small_content, write_images
-from tests.forked_python import forked, python
+from tests.support import made_results
+from tests.support.fixtures import small_content, write_images
+from tests.support.forked_python import forked, python
 
 pytestmark = pytest.mark.slow
 OWN = Results("cpu").own
@@ -204,7 +205,7 @@ def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
     step on."""
     root = make(tmp_path, 2, **WORKLOADS[workload])
     process = subprocess.Popen(
-        [python(), "-m", "tests.small", "train", "cpu"], cwd=root, text=True,
+        [python(), "-m", "tests.support.small", "train", "cpu"], cwd=root, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip

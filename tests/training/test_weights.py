@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet, ResNet50_Weights
 
-from benchmark.common.errors import UserError
 from benchmark.common.parameters import ModelParameters
+from benchmark.errors.user_error import UserError
 from benchmark.training.model import FineTuner
 from tests import REPOSITORY
 

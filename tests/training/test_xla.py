@@ -17,16 +17,17 @@ from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
 from benchmark.common.results import Results, read_result
 from benchmark.machine.accelerators import find
-from benchmark.throughput import launch, throughput
+from benchmark.pipeline import throughput
+from benchmark.pipeline import train as training
+from benchmark.throughput import launch
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughput
-from benchmark.training import train as training
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY
 from tests.data.ranks import Noting
-from tests.fixtures import make_workspace, write_images
-from tests.forked_python import python
-from tests.mean import Mean
+from tests.support.fixtures import make_workspace, write_images
+from tests.support.forked_python import python
+from tests.support.mean import Mean
 from tests.training import xla_devices
 
 pytestmark = [
@@ -42,7 +43,7 @@ most of what these tests take."""
 
 def stage(root: Path, *arguments: str) -> None:
     """Run a stage with the small network."""
-    command = [python(), "-m", "tests.small", *arguments]
+    command = [python(), "-m", "tests.support.small", *arguments]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": QUICK}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -20,11 +20,11 @@ from pytorch_lightning.strategies import XLAStrategy
 from pytorch_lightning.strategies.launchers.xla import _XLALauncher
 from torch import Tensor
 
-from benchmark.machine.accelerators import _xla_cpu
+from benchmark.training.trainer_arguments import _xla_cpu
 from datamodule_conformance.call_log import Call, CallLog, with_call_log
 from tests.data.ranks import Noting
-from tests.forked_python import offer_xla
-from tests.mean import Mean
+from tests.support.forked_python import offer_xla
+from tests.support.mean import Mean
 
 DEVICES = 2
 VARIABLES = {"CPU_NUM_DEVICES": f"{DEVICES}", "PJRT_CPU_ASYNC_CLIENT": "0"}

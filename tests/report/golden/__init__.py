@@ -16,7 +16,7 @@ from benchmark.report.charts import losses
 from benchmark.report.pictures import Confusion, Picture, Sheets
 from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
 from benchmark.throughput.schema import Peer
-from tests.report.made import DATASET, DISTURBED, absent, around, record, training
+from tests.support.made_records import DATASET, DISTURBED, absent, around, record, training
 
 HERE = Path(__file__).parent
 ASKED = ReportParameters(target_accuracy=0.6, margin=0.05, price_per_hour={}, currency="USD")

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from benchmark.common import code
-from benchmark.common.errors import UserError
 from benchmark.common.files import write_text
 from benchmark.common.formatting import table
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
+from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import BUSY, OtherLoad, warn_if_busy
 from benchmark.throughput.summary import workload
-from benchmark.throughput.timer import ModeTimer
+from benchmark.timing.timer import ModeTimer
 from benchmark.training import weights
-from benchmark.training.train import check
+from benchmark.training.inputs import check
 
 PARAMETERS = load_parameters()
 Said = Callable[[str], None]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmark.common.parameters import Parameters
-from benchmark.throughput.timer import ModeTimer
+from benchmark.timing.timer import ModeTimer
 from tests.throughput.bench.conftest import PARAMETERS, images_per_second
 
 

@@ -1,0 +1,4 @@
+"""Checks a folder of images before a training trusts it: damage, duplicates, odd names.
+
+In: a folder. Out: a list of problems, each with a remedy.
+"""

@@ -1,0 +1,21 @@
+"""The code stage: digest the code that each stage runs."""
+
+from benchmark.common.code import STAGES, digest, modules
+from benchmark.common.parameters import Parameters
+from benchmark.common.results import REPORTS, Result, write_result
+
+
+class Code(Result):
+    """What makes a stage's results stale."""
+
+    digest: str
+    """sha256 of the modules' syntax trees."""
+    modules: tuple[str, ...]
+    """Every module that the stage imports."""
+
+
+def run(parameters: Parameters) -> None:
+    """The stage: write reports/code/<stage>.json for each of STAGES."""
+    for stage, module in STAGES.items():
+        path = REPORTS / "code" / f"{stage}.json"
+        write_result(path, Code(digest=digest(module), modules=tuple(modules(module))))

@@ -1,0 +1,91 @@
+"""fastai's Learner over its ImageDataLoaders."""
+
+from functools import partial
+
+from fastai.callback.core import Callback, CancelFitException, CancelValidException
+from fastai.callback.fp16 import AMPMode, MixedPrecision
+from fastai.callback.progress import ProgressCallback
+from fastai.data.transforms import Normalize
+from fastai.learner import Learner
+from fastai.optimizer import Adam
+from fastai.vision.augment import FlipItem, RandomResizedCrop
+from fastai.vision.data import ImageDataLoaders
+from torch import nn
+
+from benchmark.common.parameters import DataParameters, Parameters
+from benchmark.data.resampling import MEAN, STD
+from benchmark.errors.user_error import UserError
+from benchmark.machine import accelerators, processors
+from benchmark.timing.coroutine import Coroutine
+
+ENDLESS = 10**9
+"""Epochs."""
+
+
+class Pauses(Callback):  # type: ignore[misc]
+    """Lets a fit wait between its steps, and leaves validation out.
+
+    It comes before what begins with a batch and must not be left open, mixed precision.
+    """
+
+    order = 5
+
+    def __init__(self, fit: Coroutine) -> None:
+        super().__init__()
+        self._coroutine = fit
+
+    def before_batch(self) -> None:
+        """The loader's workers have started."""
+        self._coroutine.ready()
+
+    def after_batch(self) -> None:
+        """A step is done."""
+        self._coroutine.stepped()
+        if self._coroutine.over:
+            raise CancelFitException
+
+    def before_validate(self) -> None:
+        """None of the others validates."""
+        raise CancelValidException
+
+
+def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+    """Ready to train `network`.
+
+    Raises:
+        UserError: fastai has no mixed precision here.
+    """
+    device, train = accelerators.device(accelerator), parameters.train
+    mixed = train.precision in ("bf16-mixed", "16-mixed")
+    if mixed and device.type != "cuda":
+        raise UserError(
+            f"fastai's mixed precision works on CUDA alone, not on {accelerator}.",
+            "Leave fastai out, or set train.precision to 32-true.",
+        )
+    learner = Learner(
+        _loaders(parameters.data, accelerator),
+        network,
+        loss_func=nn.CrossEntropyLoss(),
+        opt_func=partial(Adam, sqr_mom=0.999, eps=1e-8, wd=0.0),  # the values of torch's
+        cbs=[MixedPrecision(AMPMode.BF16 if "bf16" in train.precision else AMPMode.FP16)]
+        if mixed
+        else [],
+    )
+    coroutine = Coroutine(lambda: learner.fit(ENDLESS, lr=train.learning_rate))
+    learner.add_cb(Pauses(coroutine)).remove_cb(ProgressCallback)
+    learner.logger = lambda *_: None
+    return coroutine
+
+
+def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
+    """fastai's own leave out the last images of an epoch that fill no batch."""
+    return ImageDataLoaders.from_folder(
+        data.root,
+        train="train",
+        valid="val",
+        item_tfms=[RandomResizedCrop(data.image_size), FlipItem()],
+        batch_tfms=[Normalize.from_stats(MEAN, STD)],
+        bs=data.batch_size,
+        num_workers=processors.cores(),
+        device=accelerators.device(accelerator),
+    )

@@ -1,0 +1,151 @@
+"""The ways to train whose speeds are compared. They share one network and one optimizer, so that
+nothing differs but who brings the batches and who runs the loop.
+
+| mode | a step of it |
+| --- | --- |
+| compute | trains on one batch that is on the device, normalised |
+| loop | a plain PyTorch loop over the DataModule |
+| trainer | Lightning's Trainer over the DataModule |
+| baseline | the plain loop over torchvision's ImageFolder, see baseline.py |
+| input | asks the DataModule's loader for a batch |
+| baseline_input | asks ImageFolder's loader for a batch |
+| nondeterministic | as compute, but torch may choose kernels that are not deterministic |
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from benchmark.data.sampling import EpochSampler
+from benchmark.machine import accelerators
+from benchmark.training.precision import tf32
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class Mode(Protocol):
+    """One way to train."""
+
+    def run(self, steps: int) -> None:
+        """Do so many steps. The accelerator may still be at work on them afterwards."""
+
+
+class Step:
+    """One optimizer step in plain PyTorch, in the order of torchvision's training reference.
+
+    Gradients are dropped after the forward pass, as Lightning does: their memory then serves the
+    backward pass. Dropped before, it serves the forward pass, and a step on a CPU is 3 % slower.
+    """
+
+    def __init__(
+        self,
+        accelerator: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+    ) -> None:
+        self._accelerator = accelerator
+        self._model = model
+        self._optimizer = optimizer
+        self._device = accelerators.device(accelerator)
+        self._precision = precision
+        self._autocast = AUTOCAST.get(precision)
+        self._scaler = torch.GradScaler(self._device.type, enabled=precision == "16-mixed")
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Train on a batch that is on the device."""
+        with tf32(self._precision == "tf32"):
+            with torch.autocast(
+                self._device.type, dtype=self._autocast, enabled=self._autocast is not None
+            ):
+                loss = nn.functional.cross_entropy(self._model(images), labels)
+            self._optimizer.zero_grad()
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        accelerators.dispatch(self._accelerator)
+
+
+@dataclass
+class Compute:
+    """Steps on one resident batch: what the accelerator could do if input cost nothing."""
+
+    step: Step
+    images: Tensor
+    labels: Tensor
+
+    def run(self, steps: int) -> None:
+        """Train on the batch again and again."""
+        for _ in range(steps):
+            self.step(self.images, self.labels)
+
+
+@dataclass
+class Nondeterministic:
+    """The same steps while torch may choose any kernel: what determinism costs."""
+
+    compute: Compute
+
+    def run(self, steps: int) -> None:
+        """Train as `compute` does, and leave torch as it was."""
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(False)
+        try:
+            self.compute.run(steps)
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
+class Input:
+    """A loader's batches without end, thrown away."""
+
+    def __init__(self, loader: DataLoader[Any], steps_per_epoch: int) -> None:
+        self._batches = _endless(loader, steps_per_epoch)
+
+    def start(self) -> None:
+        """Have the loader start its workers."""
+        self.next()
+
+    def run(self, steps: int) -> None:
+        """Ask for batches."""
+        for _ in range(steps):
+            self.next()
+
+    def next(self) -> Any:
+        """The next batch, on the host."""
+        return next(self._batches)
+
+
+@dataclass
+class Loop:
+    """A plain loop: a batch from `source`, to the device, `finish` it there, a step."""
+
+    step: Step
+    source: Input
+    device: torch.device
+    finish: Callable[..., tuple[Tensor, Tensor]]
+    """From a batch's tensors to normalised images and labels."""
+
+    def start(self) -> None:
+        """Have the loader start its workers."""
+        self.source.start()
+
+    def run(self, steps: int) -> None:
+        """Train on the next batches."""
+        alongside = self.device.type == "cuda"  # elsewhere it gains nothing, on MPS it is unsafe
+        for _ in range(steps):
+            batch = self.source.next()
+            moved = [tensor.to(self.device, non_blocking=alongside) for tensor in batch]
+            self.step(*self.finish(*moved))
+
+
+def _endless(loader: DataLoader[Any], steps_per_epoch: int) -> Iterator[Any]:
+    for epoch in count():
+        if isinstance(loader.sampler, EpochSampler):
+            loader.sampler.set_epoch(epoch)
+        yield from islice(loader, steps_per_epoch)

@@ -1,0 +1,25 @@
+"""What one measuring process records of its modes."""
+
+from pydantic import Field
+
+from benchmark.common.results import Result
+
+
+class Block(Result):
+    """Consecutive steps of one mode between two synchronised readings of the clock."""
+
+    seconds: float
+    """Wall time."""
+    compilations: int
+    """Graphs that were compiled meanwhile."""
+    apart: float | None = None
+    """Wall time of as many steps in which several devices exchanged no gradients."""
+
+
+class Peer(Result):
+    """Other software that trains the same network."""
+
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of its packages; empty if they are not installed."""
+    reason: str | None = None
+    """Why it was not measured; null if it was."""

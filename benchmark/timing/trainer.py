@@ -1,0 +1,76 @@
+"""Lightning's Trainer as a mode: a fit that pauses between blocks of steps."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from benchmark.common.parameters import ONE_DEVICE, Precision, TrainerParameters
+from benchmark.timing.coroutine import Coroutine
+from benchmark.training.trainer_arguments import trainer_arguments
+
+
+class PausableFit(pl.Callback):
+    """Trainer.fit as a coroutine: it goes on for so many steps and then waits."""
+
+    def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
+        self._module = module
+        self._data = data
+
+    def start(self, trainer: pl.Trainer) -> None:
+        """Begin to fit, up to the first step. `trainer` has this as its last callback."""
+        self._trainer = trainer
+        self._fit = Coroutine(lambda: trainer.fit(self._module, datamodule=self._data))
+        self._fit.start()
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The one that the Trainer steps."""
+        return self._trainer.optimizers[0]
+
+    def without_exchange(self) -> AbstractContextManager[None]:
+        """Within it, several devices keep their gradients to themselves, and part."""
+        wrapped = self._trainer.strategy.model
+        assert isinstance(wrapped, DistributedDataParallel)
+        exchange: AbstractContextManager[None] = wrapped.no_sync()
+        return exchange
+
+    def run(self, steps: int) -> None:
+        """Go on with the fit."""
+        self._fit.run(steps)
+
+    def stop(self) -> None:
+        """Let the fit end as a fit does: its loop asks after each step whether it should."""
+        self._trainer.should_stop = True
+        self._fit.stop()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Wait for the first `run`."""
+        self._fit.ready()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Wait for the next `run`, if this one is done."""
+        self._fit.stepped()
+
+
+def bare_trainer(
+    accelerator: str,
+    precision: Precision,
+    callback: pl.Callback,
+    devices: TrainerParameters = ONE_DEVICE,
+    **limits: Any,
+) -> pl.Trainer:
+    """The training stage's Trainer without whatever is not training: no validation, no
+    checkpoints, nothing logged or shown."""
+    return pl.Trainer(
+        **trainer_arguments(accelerator, precision, devices),
+        **limits,
+        limit_val_batches=0,
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )

@@ -1,0 +1,94 @@
+"""Hugging Face's Trainer over torchvision's ImageFolder, as its example for images does it."""
+
+import tempfile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.utils import logging
+
+from benchmark.common.parameters import Parameters
+from benchmark.machine import accelerators, processors
+from benchmark.timing import baseline
+from benchmark.timing.coroutine import Coroutine
+
+ENDLESS = 10**9
+"""Steps."""
+
+
+class Classifier(nn.Module):
+    """A network as the Trainer expects it: a batch's parts by name, and its loss."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Logits and their cross-entropy."""
+        logits = self.network(pixel_values)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+class Pauses(TrainerCallback):  # type: ignore[misc]
+    """Lets a fit wait between its steps."""
+
+    def __init__(self, fit: Coroutine) -> None:
+        self._coroutine = fit
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """The loader's workers have started."""
+        self._coroutine.ready()
+
+    def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+        """A step is done."""
+        self._coroutine.stepped()
+        control.should_training_stop = self._coroutine.over
+
+
+def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+    """Ready to train `network`."""
+    logging.set_verbosity_error()
+    coroutine = Coroutine(lambda: trainer.train())
+    trainer = Trainer(
+        Classifier(network),
+        _arguments(accelerators.device(accelerator), parameters),
+        data_collator=_batch,
+        train_dataset=baseline.dataset(parameters.data),
+        callbacks=[Pauses(coroutine)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return coroutine
+
+
+def _arguments(device: torch.device, parameters: Parameters) -> TrainingArguments:
+    """Nothing but training; AdamW without decay is Adam."""
+    data, train = parameters.data, parameters.train
+    arguments = TrainingArguments(
+        tempfile.gettempdir(),  # it must be there, though nothing is written to it
+        per_device_train_batch_size=data.batch_size,
+        dataloader_drop_last=True,
+        dataloader_num_workers=processors.cores(),
+        dataloader_persistent_workers=True,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        max_steps=ENDLESS,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        max_grad_norm=0.0,
+        bf16=train.precision == "bf16-mixed",
+        fp16=train.precision == "16-mixed",
+        use_cpu=device.type == "cpu",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # it would spread each batch over all
+    return arguments
+
+
+def _batch(samples: list[tuple[Tensor, int]]) -> dict[str, Tensor]:
+    images, labels = zip(*samples, strict=True)
+    return {"pixel_values": torch.stack(images), "labels": torch.tensor(labels)}

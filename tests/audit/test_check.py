@@ -1,0 +1,352 @@
+"""Planted faults, each found in the same pass as all others."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.audit import acknowledged, check, examination
+from benchmark.audit.problems import KINDS, Problem, lines
+from benchmark.errors.user_error import UserError
+from tests.support.fixtures import write_images
+
+
+@pytest.fixture
+def root(workspace: Path) -> Path:
+    return write_images(workspace / "dataset")
+
+
+def found(root: Path, image_size: int = 32) -> set[tuple[str, str]]:
+    return {(problem.kind, problem.path) for problem in check.problems(root, image_size)}
+
+
+def first(folder: Path) -> Path:
+    return min(folder.iterdir())
+
+
+def classes(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "train").iterdir())
+
+
+def test_a_good_dataset_has_no_problem(root: Path, capsys) -> None:
+    assert found(root) == set()
+    assert check.run(root, 32, as_json=False) == 0
+    assert capsys.readouterr().out == f"{root}: no problem was found.\n"
+    check.refuse_errors(root, 32)
+    assert capsys.readouterr().out == ""
+
+
+def test_all_faults_of_files_are_told_at_once(root: Path, tmp_path: Path) -> None:
+    name = classes(root)[0]
+    folder = root / "train" / name
+    good = first(folder).read_bytes()
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no image")
+    (folder / "short.png").write_bytes(good[: len(good) // 2])
+    (folder / "notes.txt").write_text("notes")
+    (folder / ".hidden.png").write_text("x")
+    (folder / "Thumbs.db").write_text("x")
+    (folder / "away.png").symlink_to(tmp_path / "outside.png")
+    (tmp_path / "outside.png").write_bytes(good)
+    (folder / "broken.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "two\nlines.png").write_bytes(good)
+    (root / "val" / "file").write_text("x")
+    assert found(root) == {
+        ("empty file", f"train/{name}/empty.png"), ("no image", f"train/{name}/text.png"),
+        ("damaged image", f"train/{name}/short.png"),
+        ("unknown suffix", f"train/{name}/notes.txt"),
+        ("hidden or system file", f"train/{name}/.hidden.png"),
+        ("hidden or system file", f"train/{name}/Thumbs.db"),
+        ("link that leaves the dataset", f"train/{name}/away.png"),
+        ("broken link", f"train/{name}/broken.png"),
+        ("no regular file", f"train/{name}/pipe.png"),
+        ("name that is no text", repr(f"train/{name}/two\nlines.png")),
+        ("no folder", "val/file"),
+    }  # fmt: skip
+
+
+def test_folders_that_are_missing_or_look_alike(root: Path) -> None:
+    one, other, last = classes(root)
+    shutil.rmtree(root / "val" / one)
+    for path in (root / "test" / other).iterdir():
+        path.unlink()
+    for split in ("train", "val", "test"):
+        shutil.copytree(root / "train" / last, root / split / last.upper())
+        for path in (root / split / last.upper()).iterdir():
+            Image.fromarray(np.full((40, 40, 3), len(split), np.uint8)).save(path)
+    kinds = {
+        (kind, path)
+        for kind, path in found(root)
+        if "picture" not in kind and kind != "uneven classes"
+    }
+    assert kinds == {
+        ("missing folder", f"val/{one}"), ("empty class", f"test/{other}"),
+        ("names that look alike", f"{last.upper()!a}"),
+    }  # fmt: skip
+
+
+def test_unicode_forms_look_alike(root: Path) -> None:
+    source = classes(root)[0]
+    for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301"), ("test", "caf\u00e9")):
+        shutil.copytree(root / split / source, root / split / name)
+    assert ("names that look alike", "'cafe\\u0301'") in found(root)
+
+
+def test_a_split_that_is_not_there_and_one_class(root: Path) -> None:
+    shutil.rmtree(root / "test")
+    for name in classes(root)[1:]:
+        for split in ("train", "val"):
+            shutil.rmtree(root / split / name)
+    assert ("missing folder", "test") in found(root)
+    assert ("too few classes", ".") in found(root)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kind"),
+    [
+        (("train", 0), ("test", 0), "same picture in train and another split"),
+        (("val", 0), ("train", 0), "same picture in train and another split"),
+        (("val", 0), ("test", 0), "same picture in val and test"),
+        (("train", 0), ("train", 1), "same picture under two labels"),
+        (("train", 0), ("val", 1), "same picture under two labels"),
+        (("train", 0), ("train", 0), "same picture twice"),
+    ],
+)
+def test_pictures_that_are_there_twice_are_found_by_their_pixels(
+    root: Path, source: tuple[str, int], target: tuple[str, int], kind: str
+) -> None:
+    """In another format: no byte is equal."""
+    names = classes(root)
+    path = first(root / source[0] / names[source[1]])
+    with Image.open(path) as image:
+        image.save(root / target[0] / names[target[1]] / "zz.bmp")
+    [problem] = check.problems(root, 32)
+    assert problem.kind == kind
+    pair = {problem.path, problem.detail.removeprefix("as ")}
+    assert pair == {
+        str(path.relative_to(root)), f"{target[0]}/{names[target[1]]}/zz.bmp"
+    }  # fmt: skip
+
+
+def test_a_copy_that_is_turned_by_exif_is_a_copy(root: Path) -> None:
+    folder = root / "train" / classes(root)[0]
+    with Image.open(first(folder)) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6  # to be turned to the right
+        image.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
+    assert found(root) == {("same picture twice", f"train/{folder.name}/turned.png")}
+
+
+def test_bright_pictures_of_16_bits_are_no_copies(root: Path) -> None:
+    """Training keeps their upper byte; cut off at 255, all of them would be white."""
+    for number in (20_000, 40_000):
+        path = root / "train" / classes(root)[0] / f"grey {number}.png"
+        Image.fromarray(np.full((40, 40), number, np.uint16)).save(path)
+    assert found(root) == set()
+
+
+def test_a_phones_photograph_of_several_pictures_is_a_jpeg(root: Path) -> None:
+    """Its first picture counts; the others are previews or depths."""
+    path = root / "train" / classes(root)[0] / "phone.jpg"
+    red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
+    red.save(path, "MPO", save_all=True, append_images=[blue])
+    assert found(root) == set()
+
+
+def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -> None:
+    """root may read everything, so that the system is made to refuse."""
+
+    def refuse(path: Path) -> Image.Image:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(examination, "opened", refuse)
+    secret = first(root / "train" / classes(root)[0])
+    assert examination.examine(secret).problem == "not readable"
+
+
+def test_equal_bytes_of_another_shape_are_another_picture(root: Path) -> None:
+    for shape in ((40, 50), (50, 40)):
+        path = root / "train" / classes(root)[0] / f"grey {shape[0]}.png"
+        Image.new("RGB", shape, "grey").save(path)
+    assert found(root) == set()
+
+
+def test_a_format_that_is_not_read_is_no_image_whatever_its_name(root: Path) -> None:
+    path = root / "train" / classes(root)[0] / "gif.png"
+    Image.new("RGB", (40, 40), "grey").save(path, "GIF")
+    assert found(root) == {("no image", str(path.relative_to(root)))}
+
+
+def test_what_is_read_and_may_surprise_is_a_warning(root: Path) -> None:
+    folder = root / "train" / classes(root)[0]
+    shade = (Image.new("RGB", (40, 40), (grey, 0, 0)) for grey in range(60))
+    next(shade).save(folder / "png.jpg", "PNG")
+    next(shade).save(
+        folder / "moving.webp", save_all=True, append_images=[Image.new("RGB", (40, 40), "white")]
+    )
+    Image.new("RGB", (40, 20), "blue").save(folder / "small.png")
+    for number in range(48):
+        next(shade).save(folder / f"more{number}.png")
+    name = folder.name
+    assert found(root) == {
+        ("suffix of another format", f"train/{name}/png.jpg"),
+        ("animated image", f"train/{name}/moving.webp"),
+        ("image smaller than the crop", f"train/{name}/small.png"),
+        ("uneven classes", "train"),
+    }  # fmt: skip
+    check.refuse_errors(root, 32)
+
+
+def test_errors_are_refused_in_one_line(root: Path, capsys) -> None:
+    folder = root / "train" / classes(root)[0]
+    for number in range(2):
+        (folder / f"empty{number}.png").write_bytes(b"")
+    (folder / "text.png").write_text("no image")
+    said = (
+        r"empty file \(2\), no image \(1\)\. List them: "
+        r"\.venv/bin/python -m benchmark check .*dataset\.$"
+    )
+    with pytest.raises(UserError, match=said):
+        check.refuse_errors(root, 32)
+    assert check.run(root, 32, as_json=True) == 1
+    listed = json.loads(capsys.readouterr().out)
+    assert {problem["kind"] for problem in listed} == {"empty file", "no image"}
+
+
+def test_only_what_changed_is_decoded_again(root: Path, monkeypatch) -> None:
+    path = first(root / "train" / classes(root)[0])
+    assert found(root) == set()
+    opened: list[Path] = []
+    examine = check.examine
+    monkeypatch.setattr(check, "examine", lambda path: (opened.append(path), examine(path))[1])
+    assert found(root) == set()
+    assert opened == []
+    path.write_bytes(b"")
+    assert ("empty file", str(path.relative_to(root))) in found(root)
+    assert opened == [path]
+
+
+def test_facts_that_other_code_found_are_not_used(root: Path) -> None:
+    assert found(root) == set()
+    facts = json.loads(check.SEEN.read_text())
+    wrong = {key: ["", 0, 0, "", 1, "no image", ""] for key in facts["images"]}
+    check.SEEN.write_text(json.dumps({"code": "other", "images": wrong}))
+    assert found(root) == set()
+    check.SEEN.write_text(json.dumps({"code": facts["code"], "images": wrong}))
+    assert len(found(root)) == len(wrong)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"code": "other"}', "{}"])
+def test_a_damaged_or_foreign_list_of_what_was_seen_is_not_used(root: Path, content: str) -> None:
+    (root / "train" / classes(root)[0] / "text.png").write_text("no image")
+    before = found(root)
+    check.SEEN.write_text(content)
+    assert found(root) == before
+
+
+def test_many_images_are_shared_out(root: Path, monkeypatch, capsys) -> None:
+    (root / "train" / classes(root)[0] / "text.png").write_text("no image")
+    alone = check.problems(root, 64)
+    check.SEEN.unlink()
+    monkeypatch.setattr(check, "FEW", 0)
+    assert check.problems(root, 64) == alone
+    assert "images" in capsys.readouterr().out
+
+
+def test_a_long_list_is_cut_and_each_kind_has_its_remedy() -> None:
+    many = [Problem("empty file", f"{number}.png") for number in range(12)]
+    said = list(lines([*many, Problem("no image", "x.png"), Problem("damaged image", "y", "why")]))
+    assert said[0] == "error: empty file (12). Replace or remove it."
+    assert said[11] == "    and 2 more"
+    assert said[-1] == "    y: why"
+    assert all(kind.remedy.endswith(".") for kind in KINDS.values())
+
+
+def test_a_directory_that_is_not_there_is_named(root: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere is no directory\. Name one with train"):
+        check.run(root / "nowhere", 32, as_json=False)
+
+
+def acknowledge(root: Path, text: str) -> None:
+    root.with_name(f"{root.name}.known.yaml").write_text(text)
+
+
+def test_a_known_problem_stops_nothing_and_is_counted(root: Path, capsys) -> None:
+    name = classes(root)[0]
+    (root / "train" / name / "empty.png").write_bytes(b"")
+    acknowledge(root, f"- {{kind: empty file, path: train/{name}/empty.png, reason: on purpose}}")
+    assert check.run(root, 32, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "no problem was found" in said
+    assert "dataset.known.yaml: empty file (1)." in said
+    check.refuse_errors(root, 32)
+    (root / "val" / name / "empty.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"empty file \(1\)"):
+        check.refuse_errors(root, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- {kind: empty file, path: x.png, reason: y}", r"lists x\.png: empty file, which is not"),
+        ("- {kind: empty file, path: x.png}", r"no such list: 0\.reason: field required"),
+        ("- {kind: empty file, path: x.png, reason: ''}", "no such list: 0.reason: string should"),
+        ("- {kind: nothing, path: x.png, reason: y}", "there is no problem 'nothing'"),
+        ("kind: [", "is not YAML: line 1: "),
+    ],
+)
+def test_a_list_of_known_problems_that_is_wrong_is_refused(
+    root: Path, text: str, message: str
+) -> None:
+    acknowledge(root, text)
+    with pytest.raises(UserError, match=message):
+        check.run(root, 32, as_json=False)
+
+
+@pytest.mark.parametrize("place", ["train/linked", "train/class 0/linked.png"])
+def test_a_link_to_what_can_have_no_name_is_broken(root: Path, place: str) -> None:
+    (root / place).symlink_to("x" * 300)
+    assert found(root) == {("broken link", place)}
+
+
+def test_a_split_that_is_a_link_to_what_can_have_no_name_is_missing(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    (root / "val").symlink_to("x" * 300)
+    assert ("missing folder", "val") in found(root)
+
+
+def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
+    """Its images are looked at all the same."""
+    (root / "val").rename(root.parent / "elsewhere")
+    (root / "val").symlink_to(root.parent / "elsewhere")
+    assert found(root) == {("link that leaves the dataset", "val")}
+
+
+@pytest.mark.parametrize("here", [".", "..", "../dataset"])
+def test_a_dataset_may_be_named_from_within(root: Path, monkeypatch, capsys, here: str) -> None:
+    """Its list of what is known lies beside it, however it is named."""
+    monkeypatch.chdir(root / ("train" if here == ".." else "."))
+    animal = classes(root)[0]
+    (root / "train" / animal / "empty.png").touch()
+    acknowledge(root, f"- {{kind: empty file, path: train/{animal}/empty.png, reason: test}}")
+    assert check.run(Path(here), 32, as_json=False) == 0
+    assert "dataset.known.yaml: empty file (1)." in capsys.readouterr().out
+
+
+def test_a_dataset_below_the_top_of_the_disk_has_a_list_too() -> None:
+    assert acknowledged.place(Path("/")) == Path("/.known.yaml")
+
+
+def test_a_root_that_is_no_text_is_checked_and_remembered(root: Path, capsys) -> None:
+    odd = root.rename(root.with_name(os.fsdecode(b"odd\xff\n")))
+    assert check.run(odd, 32, as_json=False) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{root.parent}/odd\\udcff\\n: no problem was found."
+    ]
+    assert check.problems(odd, 32) == []
+    assert all(check._key(path) in check._seen() for path in odd.rglob("*.png"))

@@ -1,0 +1,182 @@
+"""A duel of made-up processes whose steps take as long as they are told, and one of real ones."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from benchmark.command_line import main
+from benchmark.common.parameters import Parameters
+from benchmark.compare import duel, duel_verdict
+from benchmark.compare.revision import code_of
+from benchmark.errors.user_error import UserError
+from benchmark.interleave import pair, training_process
+from benchmark.interleave.training_process import OutOfMemory, Side
+from benchmark.throughput.schema import Block
+from tests import REPOSITORY
+from tests.common.test_git import OPTIONS
+
+ECHO = """
+import json, os, sys
+task = json.loads(sys.stdin.readline())
+factor = float(open(os.environ["PYTHONPATH"] + "/factor").read())
+print(json.dumps({"step_seconds": 0.25}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"seconds": int(line) * factor, "compilations": 0}), flush=True)
+"""
+Make = Callable[[float], Path]
+
+
+@pytest.fixture
+def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: Parameters) -> Make:
+    """Directories of "code" whose steps take as long as they are told."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(ECHO)
+    monkeypatch.setattr(training_process, "WORKER", worker)
+
+    def made(seconds: float) -> Path:
+        folder = tmp_path / f"{seconds}"
+        folder.mkdir(exist_ok=True)
+        (folder / "factor").write_text(f"{seconds}")
+        (folder / "params.yaml").write_text(yaml.safe_dump(parameters.model_dump(mode="json")))
+        return folder
+
+    return made
+
+
+def warm(name: str, code: Path, task: dict[str, Any]) -> None:
+    with closing(Side(name, code)) as training_process:
+        training_process.warm_up(task)
+
+
+def test_a_slower_revision_is_found_at_the_first_look(
+    revision: Make, parameters: Parameters
+) -> None:
+    codes = revision(1.0), revision(1.1)
+    found = duel.measure(("a", "b"), codes, "cpu", parameters, 0.03)
+    assert (found.kind, found.status, found.pairs) == ("slower", 1, duel_verdict.LOOKS[0])
+    assert found.ratio.estimate == pytest.approx(1 / 1.1)
+
+
+def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
+    with closing(Side("a", revision(1.0))) as one:
+        one.warm_up({})
+        process = psutil.Process(one.process.pid)
+        assert process.status() == psutil.STATUS_STOPPED
+        assert one.time(3) == Block(seconds=3.0, compilations=0)
+        assert process.status() == psutil.STATUS_STOPPED
+    assert not psutil.pid_exists(one.process.pid)
+
+
+OLD = {
+    "seed": 1, "data": {"batch_size": 1, "gone": 5}, "model": {}, "train": {"adam": "fused"},
+    "report": {"x": 1}, "throughput": {"rounds": 9},
+}  # fmt: skip
+
+
+def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> None:
+    """Another revision's section may have other keys; what is trained is the same for both, as far
+    as the revision knows it."""
+    here = parameters.model_dump(mode="json")
+    content = duel._content(here, OLD)
+    assert content == {
+        "seed": parameters.seed, "data": {"batch_size": 4, "gone": 5}, "model": {},
+        "train": {"adam": "auto"}, "report": {"x": 1},
+        "throughput": {"rounds": 9, "modes": ["trainer"], "sweep": {}},
+    }  # fmt: skip
+    assert "train.precision" in duel._unknown(here, OLD)
+    assert duel._unknown(here, here) == []
+
+
+def test_what_a_revision_does_not_know_is_said(
+    revision: Make, parameters: Parameters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = revision(1.0)
+    content = parameters.model_dump(mode="json")
+    del content["train"]["logger"]
+    (code / "params.yaml").write_text(yaml.safe_dump(content))
+    duel.measure(("old", "new"), (code, revision(2.0)), "cpu", parameters, 0.03)
+    assert capsys.readouterr().out.startswith("old does not know train.logger of params.yaml.\n")
+
+
+def test_what_a_side_cannot_do_is_one_line(
+    revision: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = revision(1.0)
+    (tmp_path / "worker.py").write_text('print(\'{"refused": "too old."}\')')
+    with pytest.raises(UserError, match=r"^a cannot be measured: too old\.$"):
+        warm("a", code, {})
+    (tmp_path / "worker.py").write_text("import sys; sys.exit(3)")
+    with pytest.raises(UserError, match="The process of a failed: it ended with status 3"):
+        warm("a", code, {})
+    (tmp_path / "worker.py").write_text('print(\'{"failed": "RuntimeError: out of memory"}\')')
+    with pytest.raises(OutOfMemory, match=r"^a: out of memory \(RuntimeError: out of memory\)\."):
+        warm("a", code, {})
+
+
+def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "params.yaml").touch()
+    file = tmp_path / "benchmark/x.py"
+    file.write_text("old")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    file.write_text("new")
+    with code_of("HEAD") as old, code_of(".") as new:
+        assert (old / "benchmark/x.py").read_text() == "old"
+        assert (new / "benchmark/x.py").read_text() == "new"
+        assert (old / "params.yaml").exists()
+    assert not old.exists()
+    with pytest.raises(UserError, match=r"'nothing' is no git revision of this suite \(fatal: "):
+        next(code_of("nothing").gen)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_revision_is_no_option_of_git(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    said = f"{name!r} is no git revision of this suite (fatal: Needed a single revision). Name"
+    with pytest.raises(UserError, match=re.escape(said)):
+        next(code_of(name).gen)
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
+def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark/__init__.py").touch()
+    with pytest.raises(UserError, match=r"^old cannot be measured: it is too old \(No module "):
+        warm("old", tmp_path, {})
+    task = {"accelerator": "cpu", "parameters": {"colour": 1}}
+    with pytest.raises(UserError, match=r"^new cannot be measured: the task: .*there is no colour"):
+        warm("new", REPOSITORY, task)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
+def test_two_real_revisions(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Both are this code: two pairs on small images say little, but in every form."""
+    monkeypatch.setattr(duel_verdict, "LOOKS", (2,))
+    monkeypatch.setattr(pair, "BLOCKS", 2)
+    (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
+    status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
+    said = json.loads((workspace / "duel.json").read_text())
+    assert status == said["status"]
+    assert said["pairs"] == 2
+    assert 0.2 < said["ratio"]["estimate"] < 5
+    assert "| cpu | . | . |" in (workspace / "duel.md").read_text()
+    assert "cpu: . against .: " in capfd.readouterr().out

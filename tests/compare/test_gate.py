@@ -1,0 +1,382 @@
+"""`compare`: what it reports, what it refuses and how it ends."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.command_line import main
+from benchmark.compare import gate
+from benchmark.report.schema import Record, Session, TrainingRecord
+from tests.common.test_git import OPTIONS
+from tests.support.made_records import DISTURBED, record, write_exported, write_results
+
+
+@pytest.fixture
+def sides(tmp_path: Path):
+    """Writes two exported records and compares them."""
+
+    def compare(before: Record, after: Record, *options: str) -> int:
+        paths = [tmp_path / "before.json", tmp_path / "after.json"]
+        for path, found in zip(paths, (before, after), strict=True):
+            write_exported(path, found)
+        return main(["compare", *map(str, paths), *options])
+
+    return compare
+
+
+def test_a_slowdown_beyond_what_sessions_differ_by_is_a_regression(sides, capsys) -> None:
+    """Of 8 %, as is assumed while fewer than three are known: 22 % between two."""
+    assert sides(record(rate=100), record(rate=75)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "cpu trainer: lower: 100.0 images/s to 75.0 images/s, -25.0% (-39.9% to -6.4%); sessions "
+        "are assumed to scatter by 8%"
+    ) in lines
+    assert "regression: cpu trainer lost more than 5%" in lines
+
+
+def test_a_slowdown_that_the_next_session_may_undo_is_not(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=90)) == 0
+    out = capsys.readouterr().out
+    assert "cpu trainer: no difference detected: 100.0 images/s to 90.0 images/s, -10.0%" in out
+    assert "regression" not in out
+
+
+def known(*rates: float) -> dict[str, Any]:
+    """Sessions of a machine."""
+    return {
+        "sessions": tuple(
+            Session(code="c", date="", images_per_second={"trainer": rate}) for rate in rates
+        )
+    }
+
+
+def test_known_sessions_take_the_place_of_what_is_assumed(sides, capsys) -> None:
+    """100, 100.5 and 101: a standard deviation of 0.5 %, and Student's t of 2 degrees is 4.3."""
+    calm = record(rate=100).model_copy(update=known(100, 100.5, 101))
+    assert sides(calm, record(rate=94), "--max-regression", "0.05") == 1
+    assert "3 sessions scatter by 0.5%" in capsys.readouterr().out
+    assert sides(calm, record(rate=98), "--max-regression", "0") == 0
+    lively = record(rate=100).model_copy(update=known(80, 100, 120))
+    assert sides(lively, record(rate=50), "--max-regression", "0.05") == 0
+
+
+def test_two_machines_need_the_sessions_of_both(sides, capsys) -> None:
+    one = record(rate=100).model_copy(update=known(100, 100.5, 101))
+    other = record(rate=90, machine="m2")
+    assert sides(one, other) == 0
+    assert "sessions are assumed to scatter by 8%" in capsys.readouterr().out
+    assert sides(one, other.model_copy(update=known(90, 91, 92, 90))) == 1
+    assert "4 sessions scatter by 1.1%" in capsys.readouterr().out
+
+
+def test_a_slowdown_that_is_allowed_passes(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=70), "--max-regression", "0.4") == 0
+    assert "-30.0%" in capsys.readouterr().out
+
+
+def test_a_gain_passes_and_is_reported(sides, capsys) -> None:
+    assert sides(record(rate=100), record(rate=150), "--max-regression", "0") == 0
+    assert (
+        "cpu trainer: higher: 100.0 images/s to 150.0 images/s, +50.0%" in capsys.readouterr().out
+    )
+
+
+def test_lost_accuracy_is_a_regression_too(sides, capsys) -> None:
+    assert sides(record(correct="1" * 40), record(correct="1" * 20 + "0" * 20)) == 1
+    out = capsys.readouterr().out
+    assert "cpu accuracy: lower: 100.0% to 50.0%, -50.0 points (-63.4 to -31.8); Wald's" in out
+
+
+def test_another_mode_alone_is_no_regression(sides) -> None:
+    after = record()
+    modes = {**after.throughput.modes, "compute": record(rate=20).throughput.modes["compute"]}
+    assert sides(record(), record(measured={"modes": modes})) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"workload": {"batch_size": 64}}, "cpu: not compared: other batch_size"),
+        ({"inputs": {"dataset": "x"}}, "cpu: not compared: other dataset"),
+        ({"correct": "1" * 42}, "cpu: not compared: other dataset"),
+        ({"name": "gpu"}, "cpu: not compared: not measured in the second"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, why) -> None:
+    changed = dict(changed)
+    assert sides(record(), record(changed.pop("name", "cpu"), **changed)) == 2
+    assert why in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> None:
+    """To leave it out would prefer lucky measurements."""
+
+    def measured(rate: float, unstable: bool) -> Record:
+        return record(rate=rate, measured={"verdict": DISTURBED} if unstable else None)
+
+    assert sides(measured(100, first), measured(100, second)) == 0
+    side = "first" if first else "second"
+    assert f"scatter by 8%; the {side} is unstable\n" in capsys.readouterr().out
+    assert sides(measured(100, first), measured(50, second)) == 1
+
+
+def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
+    assert sides(record(), record(inputs={"parameters": "x"}, pixels="x")) == 0
+    assert "threshold 0.05, trained with other parameters and pixels" in capsys.readouterr().out
+
+
+def test_of_another_workload_the_accuracy_is_compared_and_the_rate_is_not(sides, capsys) -> None:
+    assert sides(record(), record(workload={"precision": "bf16-mixed"})) == 2
+    out = capsys.readouterr().out
+    assert "cpu: not compared: other precision" in out
+    assert "cpu accuracy: no difference detected" in out
+    assert "images/s" not in out
+
+
+def test_over_seeds_each_is_compared_with_itself(sides, capsys) -> None:
+    """-2, -3 and -4 points: Student's t of 2 degrees is 4.3, the mean's standard error 0.58."""
+
+    def trained(*accuracies: float) -> Record:
+        own, *further = (with_accuracy(record().training, each) for each in accuracies)
+        seeds = dict(enumerate(further, start=8))
+        return record(seeds=seeds).model_copy(update={"training": own})
+
+    assert sides(trained(0.8, 0.9, 0.7), trained(0.78, 0.87, 0.66)) == 0
+    out = capsys.readouterr().out
+    assert "cpu accuracy over seeds: lower: 80.0% to 77.0%, -3.0 points (-5.5 to -0.5); 3" in out
+    sides(trained(0.8, 0.9), record())
+    assert "over seeds" not in capsys.readouterr().out
+
+
+def with_accuracy(trained: TrainingRecord, accuracy: float) -> TrainingRecord:
+    test = trained.result.test.model_copy(update={"accuracy": accuracy})
+    result = trained.result.model_copy(update={"test": test})
+    return trained.model_copy(update={"result": result})
+
+
+def test_other_code_is_what_is_compared(sides) -> None:
+    assert sides(record(), record(workload={"code": "x"})) == 0
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> None:
+    write_results("cpu", rate=100.0)
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    write_results("cpu", rate=50.0)
+    assert main(["compare", "HEAD", "."]) == 1
+    assert "cpu trainer: lower: 100.0 images/s to 50.00 images/s" in capsys.readouterr().out
+    assert main(["compare", ".", "HEAD"]) == 0
+
+
+def test_the_revision_is_of_the_repository_here_also_in_a_hook(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git tells a hook which repository it runs for."""
+    write_results("cpu", rate=100.0)
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    monkeypatch.setenv("GIT_DIR", str(workspace / "elsewhere"))
+    assert main(["compare", "HEAD", "."]) == 0
+
+
+def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace, capsys) -> None:
+    write_results("cpu", rate=100.0, machine="m1")
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    write_results("cpu", rate=50.0, machine="m2")
+    assert main(["compare", "HEAD", "."]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("cpu: not compared: other machine (a cpu of m1, then a cpu of m2): ")
+
+
+def test_where_two_commits_cannot_be_compared_the_duel_is_named(workspace, capsys) -> None:
+    gate.run(".", str(workspace), 0.05)
+    assert capsys.readouterr().out.endswith(f"{gate.DUEL}\n")
+
+
+def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
+    for machine, rate in (("m1", 100.0), ("m2", 60.0)):
+        path = Path(f"reports/machines/{machine}/cpu.json")
+        write_exported(path, record(machine=machine, rate=rate))
+    assert main(["compare", "m1", "reports/machines/m2"]) == 1
+    assert "-40.0%" in capsys.readouterr().out
+    write_results("cpu", rate=50.0)
+    assert main(["compare", "m1", "."]) == 1
+    assert "-50.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["no-such-thing", "data"])
+def test_what_holds_no_results_is_named(workspace: Path, capsys, source: str) -> None:
+    assert main(["compare", source, source]) == 2
+    error: Any = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert source in error
+    assert error.count("\n") == 1
+
+
+def commit_reports() -> None:
+    git("init")
+    git("add", "reports")
+    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+
+
+def refused(capsys, *sides: str) -> str:
+    """The one line that says why two sides are not compared."""
+    assert main(["compare", *sides]) == 2
+    error: str = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
+    write_results("cpu")
+    assert "(fatal: not a git repository" in refused(capsys, "HEAD", ".")
+    commit_reports()
+    assert "(fatal: Needed a single revision)" in refused(capsys, "no-such", ".")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    assert "(fatal: detected dubious ownership in repository at " in refused(capsys, "HEAD", ".")
+    monkeypatch.setenv("PATH", str(workspace))
+    assert "(git is not installed). Name one of the former." in refused(capsys, "HEAD", ".")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_revision_is_no_option_of_git(workspace: Path, capsys, name: str) -> None:
+    write_results("cpu")
+    commit_reports()
+    before = set(workspace.iterdir())
+    assert repr(name) in refused(capsys, "--", name, ".")
+    assert set(workspace.iterdir()) == before
+
+
+def test_a_revision_with_a_link_that_leaves_it_is_refused(workspace: Path, capsys) -> None:
+    """Its results would be those of another place."""
+    write_results("cpu")
+    elsewhere = Path("reports/throughput/cpu.json").rename(workspace.parent / "elsewhere.json")
+    Path("reports/throughput/cpu.json").symlink_to(elsewhere)
+    commit_reports()
+    assert "'reports/throughput/cpu.json' is a link to an absolute path" in refused(
+        capsys, "HEAD", "."
+    )
+
+
+def test_a_shallow_clone_says_how_to_get_the_rest(workspace: Path, capsys, monkeypatch) -> None:
+    write_results("cpu")
+    commit_reports()
+    git("clone", "--depth", "1", f"file://{workspace}", "shallow")
+    monkeypatch.chdir("shallow")
+    assert "This clone is shallow" in refused(capsys, "0" * 40, ".")
+    assert main(["compare", "HEAD", "."]) == 0
+
+
+def test_of_a_revision_of_another_version_the_accuracy_can_be_compared(
+    workspace: Path, capsys
+) -> None:
+    """Its rates cannot be read, and `dvc repro` would write those of today: the duel is named."""
+    write_results("cpu", correct="1" * 40)
+    path = Path("reports/throughput/cpu.json")
+    now = path.read_text()
+    path.write_text(now.replace('"ratios"', '"quotients"'))
+    commit_reports()
+    path.write_text(now)
+    assert main(["compare", "HEAD", "."]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "this version of the suite cannot read the rates of 'HEAD': reports/throughput/cpu.json is "
+    )
+    assert lines[1] == gate.DUEL
+    assert lines[2].startswith(
+        "cpu accuracy: no difference detected: 100.0% to 100.0%, +0.0 points"
+    )
+    assert len(lines) == 3
+    write_results("cpu", correct="0" * 40)
+    assert main(["compare", "HEAD", "."]) == 1
+
+
+def test_of_a_revision_of_which_nothing_can_be_read_nothing_is_said(workspace, capsys) -> None:
+    write_results("cpu")
+    Path("reports/replay/cpu/own.json").rename("replay.json")
+    commit_reports()
+    Path("replay.json").rename("reports/replay/cpu/own.json")
+    assert main(["compare", "HEAD", "."]) == 2
+    said, duel = capsys.readouterr().out.splitlines()
+    assert said.endswith(
+        "cannot read the rates of 'HEAD': reports/replay/cpu/own.json is not here."
+    )
+    assert duel == gate.DUEL
+
+
+def test_a_page_for_a_pull_request(sides, tmp_path: Path) -> None:
+    before, after = record(rate=100, correct="1" * 40), record(rate=50, correct="1" * 40)
+    assert (
+        sides(before, after, "--markdown", str(tmp_path / "gate.md"), "--max-regression", "5%") == 1
+    )
+    page = (tmp_path / "gate.md").read_text()
+    assert page.startswith("# ")
+    assert "\n\n**Regression: cpu trainer lost more than 5%.**\n\n" in page
+    assert "| cpu | trainer | 100.0 images/s | 50.00 images/s | -50.0% (-59.9% to -37.6%); " in page
+    assert "| lower |" in page
+    sides(before, record("gpu"), "--markdown", str(tmp_path / "gate.md"))
+    assert (
+        "\n- cpu: not compared: not measured in the second\n" in (tmp_path / "gate.md").read_text()
+    )
+
+
+def test_nothing_that_others_name_is_markup(sides, tmp_path: Path, capsys) -> None:
+    """A mode's name, a part of the software."""
+    spiteful = "<b>|`a`\x1b[31m\u202e\n# x"
+    rate = record().throughput.modes["compute"]
+    found = record(measured={"modes": {**record().throughput.modes, spiteful: rate}})
+    assert sides(found, found, "--markdown", str(tmp_path / "gate.md")) == 0
+    said = capsys.readouterr().out
+    page = (tmp_path / "gate.md").read_text()
+    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: no difference" in said
+    assert r"| &lt;b>\|\`a\`\x1b\[31m\u202e # x |" in page
+    assert not {"\x1b", "\u202e"} & {*said, *page}
+
+
+def test_the_machines_of_a_folder_are_named(workspace: Path, capsys) -> None:
+    for machine in ("m1", "m2"):
+        write_exported(Path(f"reports/machines/{machine}/cpu.json"), record(machine=machine))
+    said = refused(capsys, "reports/machines", ".")
+    assert said.endswith("holds no exported results. Name one of its machines: m1, m2.\n")
+
+
+@pytest.mark.parametrize("limit", ["-0.1", "1", "much", "100%", "%"])
+def test_the_limit_is_a_part(capsys, limit: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "a", "b", "--max-regression", limit])
+    assert ended.value.code == 2
+    assert "--max-regression" in capsys.readouterr().err
+
+
+def test_nothing_measured_before_cannot_be_compared(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(gate, "read", lambda source: gate.Side({}, False))
+    assert gate.run("a", "b", 0.05) == 2
+    assert capsys.readouterr().out == f"nothing was measured in the first\n{gate.DUEL}\n"
+
+
+def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
+    """20.0 % to 16.0 %: four points, which are a fifth."""
+    before, after = (record(correct="1" * right + "0" * (200 - right)) for right in (40, 32))
+    assert sides(before, after, "--max-regression", "0.19") == 1
+    assert sides(before, after, "--max-regression", "0.21") == 0
+
+
+def test_rates_on_other_data_are_not_compared(sides, capsys) -> None:
+    """Even where both trained on the same."""
+    assert sides(record(), record(measured={"dataset": "x"})) == 2
+    assert capsys.readouterr().out == "cpu: not compared: other dataset\n"

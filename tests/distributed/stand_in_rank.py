@@ -1,0 +1,30 @@
+"""`python -m tests.distributed.stand_in_rank WHAT FOLDER`: a rank that does no more than its
+launcher's tests ask."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from benchmark.distributed.launcher import told_to_launcher
+from benchmark.errors.user_error import UserError
+
+
+def main(what: str, folder: Path, rank: str) -> None:
+    """Note that it is there; then fail, die, or wait for its end."""
+    (folder / rank).write_text(os.environ["OMP_NUM_THREADS"])
+    if what == "end":
+        return
+    if what == "die" and rank == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "fail" and rank == "1":
+        raise UserError("This is wrong.", "Mend it.")
+    if what == "fail":
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]")
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    with told_to_launcher():
+        main(sys.argv[1], Path(sys.argv[2]), os.environ["RANK"])

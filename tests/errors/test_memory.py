@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from benchmark.errors.memory import is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("OutOfMemoryError: CUDA out of memory. Tried", True),
+        ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you", True),
+        ("RuntimeError: MPS backend out of memory (MPS allocated", True),
+        ("RuntimeError: RESOURCE_EXHAUSTED: Attempting to reserve 9G", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate", True),
+        ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("MemoryError: ", True),
+        ("RuntimeError: mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(words: str, expected: bool) -> None:
+    assert is_out_of_memory(words) == expected
+
+
+def test_memory_that_cannot_be_had_is_recognised() -> None:
+    """A real refusal of the allocator's, not a made up text."""
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(f"RuntimeError: {refused.value}")

@@ -1,0 +1,24 @@
+import errno
+import os
+
+import pytest
+
+from benchmark.errors.user_error import UserError, explain_system_errors
+
+
+def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
+    error = UserError("two\nlines\u2028 of \udcff, caf\u00e9.", "Rename it.")
+    assert str(error) == rf"{error.what} Rename it."
+    assert error.what == r"two\nlines\u2028 of \udcff, café."
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP]
+)
+def test_names_that_the_system_refuses_are_the_users_to_mend(number: int) -> None:
+    """Of two names, the one that was asked for."""
+    with (
+        pytest.raises(UserError, match=rf"^there: {os.strerror(number)}\. "),
+        explain_system_errors(),
+    ):
+        raise OSError(number, os.strerror(number), ".there.tmp", None, "there")

@@ -1,0 +1,48 @@
+"""Processes that measure, and what becomes of them when nobody asks any more."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmark.common.parameters import Parameters
+from tests import REPOSITORY
+from tests.support.forked_python import python
+
+WORKER = Path(__file__).with_name("small_worker.py")
+
+
+@pytest.mark.parametrize("words", [("small_process", "result.json"), ("small_worker",)])
+def test_what_is_told_nothing_does_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Whoever started it may be ended by a signal at any moment."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    module, *arguments = words
+    done = subprocess.run(
+        [python(), "-m", f"tests.throughput.{module}", *arguments], env=environment, input="",
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_side_whose_driver_is_gone_ends_without_a_word(parameters: Parameters) -> None:
+    """Its answer finds no reader: that is no failure of the revision."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    side = subprocess.Popen(
+        [python(), "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert side.stdin
+    assert side.stdout
+    task = {"accelerator": "cpu", "parameters": parameters.model_dump(mode="json")}
+    print(json.dumps(task), file=side.stdin, flush=True)
+    assert "step_seconds" in side.stdout.readline()
+    side.stdout.close()
+    print(1, file=side.stdin, flush=True)
+    assert side.wait(timeout=60) == 1
+    assert side.stderr
+    assert side.stderr.read() == ""
+    side.stdin.close()
+    side.stderr.close()

@@ -1,0 +1,204 @@
+from typing import Any
+
+import pytest
+
+from benchmark.common.results import Results, read_result
+from benchmark.errors.user_error import UserError
+from benchmark.machine.accelerators import find
+from benchmark.pipeline import throughput
+from benchmark.throughput import launch
+from benchmark.throughput.schema import (
+    THROUGHPUT,
+    Block,
+    EnergyReading,
+    Measurement,
+    Memory,
+    NotMeasured,
+    Peak,
+    Peer,
+    Place,
+    Throughput,
+)
+from tests import REPOSITORY
+from tests.support.made_results import measurement, profile
+
+CPU = find("cpu")
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch) -> None:
+    monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
+
+
+@pytest.fixture
+def small_process(monkeypatch, forked_processes) -> None:
+    """Measuring processes with the small network."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+
+
+def measured(parameters: Any) -> Throughput:
+    """The stage's result."""
+    throughput.run(CPU, parameters)
+    written = read_result(Results("cpu").throughput, THROUGHPUT)
+    assert isinstance(written, Throughput)
+    return written
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_process")
+def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, capsys) -> None:
+    result = measured(change())
+    assert result.modes.keys() == {
+        "trainer", "compute", "loop", "input", "baseline", "baseline_input", "nondeterministic",
+    }  # fmt: skip
+    assert result.ratios.keys() == {
+        "trainer_over_loop", "trainer_over_compute", "trainer_over_baseline",
+        "input_over_baseline_input", "compute_over_nondeterministic",
+    }  # fmt: skip
+    intervals = [mode.images_per_second for mode in result.modes.values()]
+    for found in (*intervals, *result.ratios.values(), result.noise_floor):
+        assert 0 < found.low <= found.estimate <= found.high
+    assert result.verdict.stable == (result.verdict.reason is None)
+    assert result.precision.seconds > 0
+    assert result.workload.batch_size == 4
+    assert result.workload.deterministic
+    assert result.workload.network == "resnet50"
+    assert result.workload.weights == "random"
+    assert len(result.processes) >= 2
+    assert result.sweep == ()
+    assert sum(part.estimate for _, part in result.trainer.step_shares) == pytest.approx(1)
+    assert result.trainer.undisturbed_images_per_second.estimate > 0
+    assert result.trainer.overhead.seconds_per_step > 0
+    efficiency = result.efficiency
+    rate = result.modes["trainer"].images_per_second.estimate
+    flops = rate * efficiency.flops_per_image
+    assert efficiency.flops_per_second.estimate == pytest.approx(flops)
+    assert efficiency.utilisation.estimate > 0
+    assert efficiency.decoding.estimate > 0
+    assert "cpu process 2: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_process")
+def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.no_such_process")
+    with pytest.raises(UserError, match="cpu: measuring process 1 ended with status 1"):
+        throughput.run(CPU, parameters)
+    assert "No module named tests.no_such_process" in capfd.readouterr().err
+    assert not Results("cpu").throughput.exists()
+
+
+@pytest.fixture
+def planned(monkeypatch) -> list[Place]:
+    """Runs no process: a step of n images takes n / 10 s, and more than 8 do not fit."""
+    asked: list[Place] = []
+
+    def measure(accelerator: Any, parameters: Any, place: Place) -> Measurement | NotMeasured:
+        size = parameters.data.batch_size
+        asked.append(place)
+        if size > 8:
+            return NotMeasured(status="out of memory", reason="can't allocate memory")
+        block = Block(seconds=size / 10 * DRIFT[place.number % 2], compilations=0)
+        facts = {"energy": EnergyReading(joules=80.0, steps=5), "memory": MEMORY, "peers": PEERS}
+        return measurement({"trainer": [block, block]}, **facts)
+
+    monkeypatch.setattr(launch, "measure", measure)
+    monkeypatch.setattr(launch, "profile", lambda *_: profile())
+    return asked
+
+
+DRIFT = [1.0, 1.0]
+"""By what factor each other process is slower."""
+MEMORY = Memory(host_bytes=10, device_reason="x")
+PEERS: dict[str, Peer] = {}
+
+
+def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:
+    result = measured(change())
+    assert planned == [Place(result.seed, 0), Place(result.seed, 1)]
+    measured(change())
+    assert planned[2].seed != result.seed
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "met"),
+    [
+        ({"width": 0.5, "budget_seconds": 60}, 3, True),
+        ({"width": 0.01, "budget_seconds": 0}, 3, False),
+        ({"width": 0.1, "budget_seconds": 60}, 7, True),
+    ],
+)
+def test_it_goes_on_until_it_is_precise_or_out_of_time(
+    change, workspace, planned, monkeypatch, changes, processes, met
+) -> None:
+    """Every other process is 10 % slower: 3 give an interval of 27 % width, 6 of 11, 7 of 9."""
+    monkeypatch.setitem(globals(), "DRIFT", [1.0, 1.1])
+    result = measured(change(throughput={"repeats": 3, **changes}))
+    assert len(result.processes) == processes
+    assert (result.precision.met, result.precision.of) == (met, "trainer")
+    assert result.precision.asked == changes["width"]
+
+
+def test_what_is_measured_besides_voids_nothing(change, workspace, planned, monkeypatch) -> None:
+    """A profile's process that ends at once leaves its reason."""
+    monkeypatch.setattr(launch, "profile", PROFILE)
+    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.no_such_process")
+    result = measured(change())
+    assert result.modes["trainer"].images_per_second.estimate == pytest.approx(10)
+    assert result.efficiency.peak.reason == "cpu: the profile's process ended with status 1."
+    assert result.efficiency.decoding == result.efficiency.peak == result.trainer.overhead
+    assert result.efficiency.utilisation is None
+
+
+def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
+    change, workspace, planned, monkeypatch
+) -> None:
+    peak = Peak(flops_per_second=1e12, of="a product", vendor_flops_per_second=4e12)
+    monkeypatch.setattr(launch, "profile", lambda *_: profile(peak=peak))
+    found = measured(change()).efficiency
+    expected = 10 * found.flops_per_image / 1e12
+    assert found.utilisation.estimate == pytest.approx(expected)
+    assert found.vendor_utilisation.estimate == pytest.approx(expected / 4)
+
+
+def test_the_result_says_why_a_peer_was_not_measured(
+    change, workspace, planned, monkeypatch
+) -> None:
+    monkeypatch.setitem(globals(), "PEERS", {"timm": Peer(reason="it is not installed")})
+    result = measured(change(throughput={"modes": ["trainer", "timm"]}))
+    assert result.peers == PEERS
+    assert result.modes.keys() == {"trainer"}
+
+
+PROFILE = launch.profile
+
+
+def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:
+    with pytest.raises(UserError, match=r"out of memory with data.batch_size = 12 .*Lower it"):
+        throughput.run(CPU, change(data={"batch_size": 12}))
+
+
+def test_a_refusal_is_passed_on(change, workspace, monkeypatch) -> None:
+    refused = NotMeasured(status="refused", reason="No. Do.")
+    monkeypatch.setattr(launch, "measure", lambda *_: refused)
+    with pytest.raises(UserError, match=r"cpu: No\. Do\."):
+        throughput.run(CPU, change())
+
+
+def test_joules_are_those_of_an_image(change, workspace, planned) -> None:
+    found = measured(change()).efficiency
+    assert found.energy.joules_per_image.estimate == pytest.approx(80 / (5 * 4))
+    assert found.peak_memory == MEMORY
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"batch_size": 16}}, "data.batch_size = 16 is more than the 15 images"),
+        ({"train": {"precision": "16-mixed"}}, "there is no 16-mixed on cpu"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(change, workspace, changes, message) -> None:
+    with pytest.raises(UserError, match=message):
+        throughput.run(CPU, change(**changes))

@@ -1,0 +1,69 @@
+"""In place of the stages that compute: what they would write, as far as others depend on it.
+
+`python -m tests.support.stand_in STAGE ...` notes its command in the file `ran`, and runs `code`
+for real. Paths are written out here, and nothing heavy is imported: ten stages take a
+second.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+REPORT = [
+    "comparison.json", "results.csv", "report.html", "report.md", "accuracy.svg", "loss.svg",
+    "losses.csv", "accuracies.csv", "classes.svg", "steps.svg", "scaling.svg", "sweep.svg",
+    "throughput.svg",
+]  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """One stage."""
+    if arguments == ["code"]:
+        from benchmark.command_line import main as command
+
+        return command(arguments)
+    with Path("ran").open("a") as file:
+        file.write(" ".join(arguments) + "\n")
+    for path, content in outputs(*arguments).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(content)
+    return 0
+
+
+def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> dict[str, str]:
+    """The files of a stage."""
+    match stage:
+        case "dataset":
+            return {"reports/dataset.json": "{}", "reports/weights.json": "{}"}
+        case "environment" | "throughput":
+            content = inputs(stage) if stage == "throughput" else "{}"
+            return {f"reports/{stage}/{accelerator}.json": content}
+        case "report":
+            return {"reports/metrics.json": "{}", **{f"reports/{file}": "" for file in REPORT}}
+        case "replay":
+            return {f"reports/replay/{accelerator}/{name}.json": "{}"}
+    return trained(f"{accelerator}/{name}", "control" if name == "control" else "train")
+
+
+def trained(name: str, stage: str) -> dict[str, str]:
+    """The files of a training, whose result holds digests of all that it depends on."""
+    kinds = ("steps", "epochs", "predictions", "tensors")
+    tables = [f"reports/train/{name}.{table}.csv" for table in kinds]
+    return {
+        f"reports/train/{name}.json": inputs(stage),
+        f"reports/timing/{name}.json": "{}",
+        f"models/{name}/weights": inputs(stage),
+        **dict.fromkeys(tables, "step,loss\n"),
+    }
+
+
+def inputs(stage: str) -> str:
+    """A digest of the parameters and of the stage's code."""
+    content = b"".join(
+        Path(path).read_bytes() for path in ("params.yaml", f"reports/code/{stage}.json")
+    )
+    return f'{{"inputs": "{hashlib.sha256(content).hexdigest()}"}}\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

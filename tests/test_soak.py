@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from benchmark.machine.accelerators import find
-from benchmark.training.fit import Run
+from benchmark.training.fit import Fit
 from tests.soak.disturbance import KINDS, draw
 from tests.soak.reproducible import compare
 from tests.soak.trace import Trace, first_difference
@@ -40,7 +40,7 @@ def flip(tensor: torch.Tensor) -> None:
 def traced(parameters: Any, *before: pl.Callback) -> list[dict[str, Any]]:
     """A training's steps; `before` acts before they are noted."""
     file = io.StringIO()
-    run = Run(find("cpu"), parameters, None, *before, Trace(file))
+    run = Fit(find("cpu"), parameters, None, *before, Trace(file))
     run.trainer.fit(run.model, datamodule=run.data)
     return [json.loads(line) for line in file.getvalue().splitlines()]
 

@@ -7,8 +7,8 @@ lacks in accuracy is what the weights brought.
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import Results
 from benchmark.machine.accelerators import Accelerator
-from benchmark.pipeline.train import fit_and_test, from_scratch, read_training
-from benchmark.training.inputs import gather_inputs
+from benchmark.pipeline.train import from_scratch, read_training, train_and_write
+from benchmark.training.inputs import take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
@@ -19,5 +19,5 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     """
     results = Results(accelerator.name)
     alike = from_scratch(parameters, read_training(results.own).epochs)
-    inputs = gather_inputs(accelerator.name, alike, "control")
-    fit_and_test(accelerator, alike, inputs, results.control)
+    inputs = take_fingerprints(accelerator.name, alike, "control")
+    train_and_write(accelerator, alike, inputs, results.control)

@@ -17,8 +17,8 @@ from benchmark.machine.lock import measuring_lock
 from benchmark.pipeline.train import exact, from_scratch, read_training
 from benchmark.training import checkpoint_dir
 from benchmark.training.callbacks import StopAfterSteps
-from benchmark.training.fit import Run
-from benchmark.training.inputs import gather_inputs
+from benchmark.training.fit import Fit
+from benchmark.training.inputs import take_fingerprints
 from benchmark.training.schema import Replay, Training
 
 
@@ -32,7 +32,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     results = Results(accelerator.name).training(training)
     before, parameters = read_training(results), _parameters(accelerator.name, parameters, training)
     stage = "control" if training == CONTROL else "train"
-    if before.inputs != gather_inputs(accelerator.name, parameters, stage):
+    if before.inputs != take_fingerprints(accelerator.name, parameters, stage):
         raise UserError(
             f"{results.result} is of other code, data or parameters.", "Repeat it: make repro."
         )
@@ -41,7 +41,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     alone = process_group.one_per_node(measuring_lock())
     with process_group.process_group(accelerator.name, parameters.trainer.processes), alone:
         checkpoint_dir.forget(results.scratch)
-        repeated = Run(accelerator, parameters, None, StopAfterSteps(steps), title=title)
+        repeated = Fit(accelerator, parameters, None, StopAfterSteps(steps), title=title)
         repeated.fit()
     if repeated.trainer.is_global_zero:
         found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
@@ -50,7 +50,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
 
 
 def compare(
-    training: Training, losses: list[str], tensors: Mapping[str, list[str]], repeated: Run
+    training: Training, losses: list[str], tensors: Mapping[str, list[str]], repeated: Fit
 ) -> Replay:
     """The stage's result: the first step that differs, if one does, and what differs there.
 

@@ -25,7 +25,7 @@ from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Measurement, Place, Precision
 from benchmark.throughput.summary import Found, summarise
 from benchmark.timing.timer import steps_per_epoch
-from benchmark.training.inputs import check, gather_inputs
+from benchmark.training.inputs import check, take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
@@ -38,7 +38,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     check(accelerator.name, parameters.train)
     steps_per_epoch(parameters)
     points = sweep.points(parameters)
-    inputs = gather_inputs(accelerator.name, parameters, "throughput")
+    inputs = take_fingerprints(accelerator.name, parameters, "throughput")
     path = Results(accelerator.name).throughput
     with room_for(path), measuring_lock():
         warn_if_busy()

@@ -29,13 +29,13 @@ from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.training.checkpoint_dir import SCRATCH, scratch
-from benchmark.training.fit import Run
-from benchmark.training.inputs import check, check_splits, gather_inputs
+from benchmark.training.fit import Fit
+from benchmark.training.inputs import check, check_splits, take_fingerprints
 from benchmark.training.schema import (
     TRAINING,
     Digests,
+    Fingerprints,
     FirstSteps,
-    Inputs,
     Metrics,
     Timing,
     Training,
@@ -51,12 +51,12 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
             is not among the parameters' seeds, or as `check_batches`.
     """
     parameters = parameters.of_training(training)
-    inputs = gather_inputs(accelerator.name, parameters, "train")
-    fit_and_test(accelerator, parameters, inputs, Results(accelerator.name).training(training))
+    inputs = take_fingerprints(accelerator.name, parameters, "train")
+    train_and_write(accelerator, parameters, inputs, Results(accelerator.name).training(training))
 
 
-def fit_and_test(
-    accelerator: Accelerator, parameters: Parameters, inputs: Inputs, results: TrainingResults
+def train_and_write(
+    accelerator: Accelerator, parameters: Parameters, inputs: Fingerprints, results: TrainingResults
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
     check(accelerator.name, parameters.train)
@@ -68,14 +68,14 @@ def fit_and_test(
         _kept(results, inputs) as directory,
         process_group.one_per_node(measuring_lock()),
     ):
-        run = Run(accelerator, parameters, directory, title=title, logger=logger).execute()
+        run = Fit(accelerator, parameters, directory, title=title, logger=logger).fit_and_test()
         learned = whole(run.model.network.state_dict())
         if process_group.get_rank() == 0:
             _write(run, learned, inputs, results)
 
 
 @contextmanager
-def _kept(results: TrainingResults, inputs: Inputs) -> Iterator[Path]:
+def _kept(results: TrainingResults, inputs: Fingerprints) -> Iterator[Path]:
     """The first rank's directory for checkpoints."""
     _require_alike(inputs)
     if process_group.get_rank():
@@ -85,7 +85,7 @@ def _kept(results: TrainingResults, inputs: Inputs) -> Iterator[Path]:
             yield process_group.broadcast(directory)
 
 
-def _require_alike(inputs: Inputs) -> None:
+def _require_alike(inputs: Fingerprints) -> None:
     """Other machines may have other images, weights or code."""
     first, *others = (
         each.model_dump(exclude={"environment"}) for each in process_group.all_gather(inputs)
@@ -98,14 +98,14 @@ def _require_alike(inputs: Inputs) -> None:
             )
 
 
-def scratch_key(inputs: Inputs) -> str:
+def scratch_key(inputs: Fingerprints) -> str:
     """Names the scratch directory: a run resumes only what began from the same inputs."""
     place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
     return digests.of_json([*inputs.model_dump().values(), place])[:32]
 
 
 def _write(
-    run: Run, learned: Mapping[str, Tensor], inputs: Inputs, results: TrainingResults
+    run: Fit, learned: Mapping[str, Tensor], inputs: Fingerprints, results: TrainingResults
 ) -> None:
     learned = {name: value.contiguous() for name, value in learned.items()}
     result = _result(run, inputs, digests.of_state(learned))
@@ -125,7 +125,7 @@ def _write(
     write_result(results.result, result)
 
 
-def _result(run: Run, inputs: Inputs, learned: str) -> Training:
+def _result(run: Fit, inputs: Fingerprints, learned: str) -> Training:
     epochs = run.history.epochs
     best = min(epochs, key=lambda row: row[2])
     return Training(
@@ -142,7 +142,7 @@ def _result(run: Run, inputs: Inputs, learned: str) -> Training:
     )
 
 
-def _device(run: Run) -> str:
+def _device(run: Fit) -> str:
     """With its number if there are several, and what that means for the figures beside it."""
     trainer = run.parameters.trainer
     if trainer.processes == 1:
@@ -153,7 +153,7 @@ def _device(run: Run) -> str:
     return f"{trainer.processes} x {device} (batch norm {batch_norm}{sharded}; speed is of one)"
 
 
-def _digests(run: Run, learned: str) -> Digests:
+def _digests(run: Fit, learned: str) -> Digests:
     order = run.data.digest_log.order
     return Digests(
         weights=learned,
@@ -165,7 +165,7 @@ def _digests(run: Run, learned: str) -> Digests:
     )
 
 
-def _predictions(run: Run) -> Iterator[list[str]]:
+def _predictions(run: Fit) -> Iterator[list[str]]:
     """A row for each test image: its path below test/, its class, and what it was taken for."""
     classes, root = run.data.classes, run.data.root / "test"
     images = scan(run.data.root).splits["test"]
@@ -180,7 +180,7 @@ def _metrics(values: Mapping[str, float], prefix: str = "") -> Metrics:
     return Metrics(**rounded)
 
 
-def _timing(run: Run) -> Timing:
+def _timing(run: Fit) -> Timing:
     """Features are those of training and validation; those of the test count in its time."""
     total = run.features_seconds + sum(run.epoch_timer.seconds) + run.test_seconds
     return Timing(

@@ -26,7 +26,7 @@ from benchmark.throughput.schema import (
 )
 from benchmark.timing.schema import Peer
 from benchmark.training import adam
-from benchmark.training.schema import Inputs
+from benchmark.training.schema import Fingerprints
 
 RESOLUTION = 1e-6
 """Joules below which a difference means nothing: no counter tells them apart."""
@@ -46,7 +46,11 @@ class Found:
 
 
 def summarise(
-    accelerator: Accelerator, parameters: Parameters, inputs: Inputs, found: Found, classes: int
+    accelerator: Accelerator,
+    parameters: Parameters,
+    inputs: Fingerprints,
+    found: Found,
+    classes: int,
 ) -> Throughput:
     """The stage's result.
 

@@ -41,7 +41,7 @@ from benchmark.training.sharding import ShardedStrategy, load, whole
 from benchmark.training.trainer_arguments import trainer_arguments
 
 
-class Run:
+class Fit:
     """One fit, and a test of its best epoch, on an accelerator that is here; without a directory
     for checkpoints the fit alone."""
 
@@ -79,7 +79,7 @@ class Run:
         checkpoints = self._checkpoints(scratch) if scratch else []
         self.trainer = self._trainer(checkpoints, extras)
 
-    def execute(self) -> "Run":
+    def fit_and_test(self) -> "Fit":
         """Fit, from the last whole epoch if the run was interrupted, then test.
 
         Raises:

@@ -12,7 +12,7 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.training import precision, weights
 from benchmark.training.model import check_batches
-from benchmark.training.schema import Inputs
+from benchmark.training.schema import Fingerprints
 
 
 def check(name: str, train: TrainParameters) -> None:
@@ -66,7 +66,7 @@ def check_samples(samples: int, batch_size: int, devices: int = 1) -> None:
         )
 
 
-def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
+def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerprints:
     """Digest the inputs of a `stage` on `name`; the stages before it must have run. Weights count
     by their content: the name of their file changes nothing. Batches count as what all devices see
     together at a step."""
@@ -77,7 +77,7 @@ def gather_inputs(name: str, parameters: Parameters, stage: str) -> Inputs:
     size, devices = parameters.data.image_size, parameters.trainer.processes
     data = {"image_size": size, "batch_size": parameters.data.batch_size * devices}
     environment = read_result(Results(name).environment, ENVIRONMENT)
-    return Inputs(
+    return Fingerprints(
         parameters=digests.of_json([relevant, data]),
         code=code.digest(code.STAGES[stage]),
         dataset=read_result(DATASET, DATASET_RESULT).md5,

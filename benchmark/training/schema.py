@@ -18,7 +18,7 @@ class Metrics(Result):
     """Share of images whose class is among the five most probable."""
 
 
-class Inputs(Result):
+class Fingerprints(Result):
     """Digests of what a training depends on, taken when it starts."""
 
     parameters: str
@@ -82,7 +82,7 @@ class Training(Result):
     """Number of classes."""
     digests: Digests
     """Of the weights and of what was shown."""
-    inputs: Inputs
+    inputs: Fingerprints
     """What it depends on."""
 
 

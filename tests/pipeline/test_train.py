@@ -27,7 +27,7 @@ from benchmark.machine.accelerators import find
 from benchmark.pipeline import replay, train
 from benchmark.training import fit
 from benchmark.training.checkpoint_dir import SealedCheckpoints
-from benchmark.training.fit import Run
+from benchmark.training.fit import Fit
 from benchmark.training.model import FineTuner
 from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
 from tests import REPOSITORY
@@ -168,7 +168,7 @@ def test_losses_are_written_exactly() -> None:
 
 def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:
     parameters = change(train={"precision": "bf16-mixed"})
-    assert Run(find("cpu"), parameters, workspace).trainer.precision == "bf16-mixed"
+    assert Fit(find("cpu"), parameters, workspace).trainer.precision == "bf16-mixed"
 
 
 def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) -> None:
@@ -204,8 +204,8 @@ class Ruin(pl.Callback):
 
 
 def add_callback(monkeypatch: pytest.MonkeyPatch, callback: pl.Callback) -> None:
-    extras = Run._extras
-    monkeypatch.setattr(Run, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
+    extras = Fit._extras
+    monkeypatch.setattr(Fit, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -608,7 +608,7 @@ def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
     add_callback(monkeypatch, Ruin(1))
     whole = trained(parameters)
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_restore_best", None)
+        patch.setattr(Fit, "_restore_best", None)
         with pytest.raises(TypeError):
             train.run(find("cpu"), parameters)
     assert trained(parameters) == whole
@@ -616,7 +616,7 @@ def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
 
 
 def scratch_key(parameters: Parameters) -> str:
-    return train.scratch_key(train.gather_inputs("cpu", parameters, "train"))
+    return train.scratch_key(train.take_fingerprints("cpu", parameters, "train"))
 
 
 def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[..., Any]:
@@ -697,7 +697,7 @@ def test_one_file_of_weights_under_two_names_is_one_input(change, workspace: Pat
     inputs = []
     for name in ("one.pt", "other.pt"):
         Path(name).write_bytes(b"content")
-        inputs.append(train.gather_inputs("cpu", change(model={"weights": name}), "train"))
+        inputs.append(train.take_fingerprints("cpu", change(model={"weights": name}), "train"))
     assert inputs[0] == inputs[1]
 
 
@@ -718,7 +718,7 @@ def test_the_best_epoch_is_kept_without_what_only_a_resume_needs(
 
 def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
     one, other = (
-        train.gather_inputs("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)
+        train.take_fingerprints("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)
     )
     assert one == other
 

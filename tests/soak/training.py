@@ -51,17 +51,17 @@ def train(workload: str, file: Any) -> Mapping[str, Any]:
     from benchmark.common.parameters import load_parameters
     from benchmark.machine import accelerators
     from benchmark.training.callbacks import StopAfterSteps
-    from benchmark.training.fit import Run
+    from benchmark.training.fit import Fit
     from tests.soak.trace import Trace
 
     accelerators.prepare("cpu")
     accelerator, parameters = accelerators.find("cpu"), load_parameters()
     if workload == BUNDLED:
-        run = Run(accelerator, parameters, None, Trace(file), StopAfterSteps(STEPS))
+        run = Fit(accelerator, parameters, None, Trace(file), StopAfterSteps(STEPS))
         run.trainer.fit(run.model, datamodule=run.data)
         return outcome(run)
     with tempfile.TemporaryDirectory() as scratch:
-        run = Run(accelerator, parameters, Path(scratch), Trace(file)).execute()
+        run = Fit(accelerator, parameters, Path(scratch), Trace(file)).fit_and_test()
         return outcome(run) | {"test": run.test, "predictions": run.predictions.rows}
 
 

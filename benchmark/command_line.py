@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
-from benchmark.distributed.launcher import told_to_launcher
+from benchmark.distributed.launcher import report_errors_to_launcher
 from benchmark.errors.loader_errors import explain_loader_errors
 from benchmark.errors.user_error import UserError, explain_system_errors
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with told_to_launcher(), explain_system_errors(), explain_loader_errors():
+        with report_errors_to_launcher(), explain_system_errors(), explain_loader_errors():
             return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -133,7 +133,7 @@ def shares(random: Random, count: int) -> list[float]:
 def stopped(random: Random) -> bool:
     """To stop when an interval is narrow prefers those that are by chance."""
     found = rates(random, 6, 0.02)
-    while interval(found).spread > 0.03 and len(found) < 12:
+    while interval(found).relative_width > 0.03 and len(found) < 12:
         found += rates(random, 1, 0.02)
     return RATE in interval(found)
 

@@ -11,11 +11,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.audit.problems import KINDS, Problem
 from benchmark.common import yaml_file
-from benchmark.common.results import Result, complaint
+from benchmark.common.results import ResultModel, complaint
 from benchmark.errors.user_error import UserError
 
 
-class Acknowledged(Result):
+class Acknowledged(ResultModel):
     """One problem that is known."""
 
     kind: str

@@ -25,13 +25,13 @@ PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 T = TypeVar("T")
 
 
-class Result(BaseModel):
+class ResultModel(BaseModel):
     """Something that a stage writes as JSON and another reads; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Unavailable(Result):
+class Unavailable(ResultModel):
     """What every stage writes where its accelerator is not."""
 
     status: Literal["unavailable"] = "unavailable"
@@ -43,7 +43,7 @@ class Unavailable(Result):
 
 
 @dataclass(frozen=True)
-class Results:
+class ResultPaths:
     """The files of one accelerator."""
 
     accelerator: str
@@ -59,29 +59,29 @@ class Results:
         return REPORTS / "throughput" / f"{self.accelerator}.json"
 
     @property
-    def own(self) -> "TrainingResults":
+    def own(self) -> "TrainingPaths":
         """Those of the training with the run's own seed."""
         return self.training(OWN)
 
     @property
-    def control(self) -> "TrainingResults":
+    def control(self) -> "TrainingPaths":
         """Those of the same training from random weights."""
         return self.training(CONTROL)
 
-    def training(self, name: str) -> "TrainingResults":
+    def training(self, name: str) -> "TrainingPaths":
         """Those of the training `name`: OWN, CONTROL or a further seed."""
-        return TrainingResults(self.accelerator, name)
+        return TrainingPaths(self.accelerator, name)
 
 
 @dataclass(frozen=True)
-class TrainingResults:
+class TrainingPaths:
     """The files of one training."""
 
     accelerator: str
     name: str
 
     @property
-    def scratch(self) -> str:
+    def checkpoint_dir(self) -> str:
         """Its directory's name while it trains."""
         return f"{self.accelerator}.{self.name}"
 
@@ -131,7 +131,7 @@ class TrainingResults:
         return Path("models") / self.accelerator / self.name
 
 
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path, result: ResultModel) -> None:
     """Replace `path` by `result` as JSON; what is None is left out."""
     write_json(path, result.model_dump(mode="json", exclude_none=True))
 

@@ -30,7 +30,7 @@ class Interval:
     """Degrees of freedom of Student's distribution; null where another one was used."""
 
     @property
-    def spread(self) -> float:
+    def relative_width(self) -> float:
         """The interval's width as a part of the estimate."""
         return (self.high - self.low) / self.estimate
 

@@ -17,7 +17,7 @@ from benchmark.common import git, numbers
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, plain, table
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import Results, Unavailable
+from benchmark.common.results import ResultPaths, Unavailable
 from benchmark.common.statistics import mean_interval
 from benchmark.common.temporary import temporary_directory
 from benchmark.errors.user_error import UserError, visible
@@ -361,7 +361,7 @@ def _readable_trainings(root: Path) -> dict[str, TrainingRecord]:
     with chdir(root):
         for path in sorted(Path("reports/train").glob("*")):
             with suppress(UserError):
-                training = record.read_training(Results(path.name).own)
+                training = record.read_training(ResultPaths(path.name).own)
                 if not isinstance(training, Unavailable):
                     found[path.name] = training
     return found

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmark.common.results import Result
+from benchmark.common.results import ResultModel
 
 
-class Dataset(Result):
+class Dataset(ResultModel):
     """The pinned images."""
 
     md5: str
@@ -22,7 +22,7 @@ class Dataset(Result):
     """Images in each split."""
 
 
-class Weights(Result):
+class Weights(ResultModel):
     """The weights that training starts from."""
 
     weights: str

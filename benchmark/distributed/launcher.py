@@ -67,7 +67,7 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
 
 
 @contextmanager
-def told_to_launcher() -> Iterator[None]:
+def report_errors_to_launcher() -> Iterator[None]:
     """Of a rank: leave what ends it to the launcher, which says it once for all ranks."""
     try:
         yield

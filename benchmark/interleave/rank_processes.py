@@ -42,7 +42,7 @@ def serve(path: Path, say: Say) -> None:
     parameters = parse_parameters(task["parameters"], "the task")
     trainer = parameters.trainer.model_copy(update={"devices": task["devices"], "num_nodes": 1})
     with (
-        launcher.told_to_launcher(),
+        launcher.report_errors_to_launcher(),
         process_group.process_group(task["accelerator"], trainer.processes),
     ):
         first = process_group.get_rank() == 0

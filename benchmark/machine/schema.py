@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from benchmark.common.results import Result, Unavailable
+from benchmark.common.results import ResultModel, Unavailable
 
 
-class Environment(Result):
+class Environment(ResultModel):
     """Hardware and software behind an accelerator."""
 
     status: Literal["ok"] = "ok"

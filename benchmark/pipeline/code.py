@@ -2,10 +2,10 @@
 
 from benchmark.common.code import STAGES, digest, modules
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import REPORTS, Result, write_result
+from benchmark.common.results import REPORTS, ResultModel, write_result
 
 
-class Code(Result):
+class Code(ResultModel):
     """What makes a stage's results stale."""
 
     digest: str

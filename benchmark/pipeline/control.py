@@ -5,7 +5,7 @@ lacks in accuracy is what the weights brought.
 """
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results
+from benchmark.common.results import ResultPaths
 from benchmark.machine.accelerators import Accelerator
 from benchmark.pipeline.train import from_scratch, read_training, train_and_write
 from benchmark.training.inputs import take_fingerprints
@@ -17,7 +17,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     Raises:
         UserError: as the training stage; or that one was without the accelerator.
     """
-    results = Results(accelerator.name)
+    results = ResultPaths(accelerator.name)
     alike = from_scratch(parameters, read_training(results.own).epochs)
     inputs = take_fingerprints(accelerator.name, alike, "control")
     train_and_write(accelerator, alike, inputs, results.control)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import CONTROL, OWN, Results, write_result
+from benchmark.common.results import CONTROL, OWN, ResultPaths, write_result
 from benchmark.distributed import process_group
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
@@ -29,7 +29,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         UserError: as that training's stage; or that one was without the accelerator, or began
             from something else.
     """
-    results = Results(accelerator.name).training(training)
+    results = ResultPaths(accelerator.name).training(training)
     before, parameters = read_training(results), _parameters(accelerator.name, parameters, training)
     stage = "control" if training == CONTROL else "train"
     if before.inputs != take_fingerprints(accelerator.name, parameters, stage):
@@ -40,7 +40,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     title = f"{accelerator.label}{results.kind} replay"
     alone = process_group.one_per_node(measuring_lock())
     with process_group.process_group(accelerator.name, parameters.trainer.processes), alone:
-        checkpoint_dir.forget(results.scratch)
+        checkpoint_dir.forget(results.checkpoint_dir)
         repeated = Fit(accelerator, parameters, None, StopAfterSteps(steps), title=title)
         repeated.fit()
     if repeated.trainer.is_global_zero:
@@ -93,7 +93,7 @@ def _first_difference(
 def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
     """What the training was run with."""
     if training == CONTROL:
-        return from_scratch(parameters, read_training(Results(name).own).epochs)
+        return from_scratch(parameters, read_training(ResultPaths(name).own).epochs)
     return parameters.of_training(training)
 
 

@@ -7,7 +7,7 @@ from benchmark.common.parameters import (
     ThroughputParameters,
     TrainParameters,
 )
-from benchmark.common.results import DATASET, REPORTS, WEIGHTS, Results, read_result
+from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
 from benchmark.report import (
     charts,
@@ -55,7 +55,9 @@ def run(parameters: Parameters) -> None:
 
 def _controls(parameters: Parameters) -> dict[str, TrainingRecord]:
     """The controls on accelerators that are there."""
-    read = {str(name): record.read_training(Results(name).control) for name in parameters.controls}
+    read = {
+        str(name): record.read_training(ResultPaths(name).control) for name in parameters.controls
+    }
     return {name: found for name, found in read.items() if isinstance(found, TrainingRecord)}
 
 

@@ -12,7 +12,7 @@ import time
 from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
-from benchmark.common.results import Results, write_result
+from benchmark.common.results import ResultPaths, write_result
 from benchmark.common.temporary import room_for
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.errors.user_error import UserError
@@ -39,7 +39,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     steps_per_epoch(parameters)
     points = sweep.points(parameters)
     inputs = take_fingerprints(accelerator.name, parameters, "throughput")
-    path = Results(accelerator.name).throughput
+    path = ResultPaths(accelerator.name).throughput
     with room_for(path), measuring_lock():
         warn_if_busy()
         warn_if_used(accelerator.name)

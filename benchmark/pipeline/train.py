@@ -16,8 +16,8 @@ from benchmark.common.results import (
     PREDICTION_HEADER,
     STEP_HEADER,
     TENSOR_HEADER,
-    Results,
-    TrainingResults,
+    ResultPaths,
+    TrainingPaths,
     Unavailable,
     read_result,
     write_result,
@@ -52,11 +52,13 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     """
     parameters = parameters.of_training(training)
     inputs = take_fingerprints(accelerator.name, parameters, "train")
-    train_and_write(accelerator, parameters, inputs, Results(accelerator.name).training(training))
+    train_and_write(
+        accelerator, parameters, inputs, ResultPaths(accelerator.name).training(training)
+    )
 
 
 def train_and_write(
-    accelerator: Accelerator, parameters: Parameters, inputs: Fingerprints, results: TrainingResults
+    accelerator: Accelerator, parameters: Parameters, inputs: Fingerprints, results: TrainingPaths
 ) -> None:
     """Train as `parameters` say and write `results`; raises as `run`."""
     check(accelerator.name, parameters.train)
@@ -75,13 +77,13 @@ def train_and_write(
 
 
 @contextmanager
-def _kept(results: TrainingResults, inputs: Fingerprints) -> Iterator[Path]:
+def _kept(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Path]:
     """The first rank's directory for checkpoints."""
     _require_alike(inputs)
     if process_group.get_rank():
         yield process_group.broadcast(SCRATCH)
     else:
-        with scratch(results.scratch, scratch_key(inputs), results.result) as directory:
+        with scratch(results.checkpoint_dir, scratch_key(inputs), results.result) as directory:
             yield process_group.broadcast(directory)
 
 
@@ -105,7 +107,7 @@ def scratch_key(inputs: Fingerprints) -> str:
 
 
 def _write(
-    run: Fit, learned: Mapping[str, Tensor], inputs: Fingerprints, results: TrainingResults
+    run: Fit, learned: Mapping[str, Tensor], inputs: Fingerprints, results: TrainingPaths
 ) -> None:
     learned = {name: value.contiguous() for name, value in learned.items()}
     result = _result(run, inputs, digests.of_state(learned))
@@ -197,7 +199,7 @@ def exact(row: tuple[float, ...]) -> list[str]:
     return [str(value) if isinstance(value, int) else f"{value:.9g}" for value in row]
 
 
-def read_training(results: TrainingResults) -> Training:
+def read_training(results: TrainingPaths) -> Training:
     """The result of a training on an accelerator that is here.
 
     Raises:

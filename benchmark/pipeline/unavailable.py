@@ -15,7 +15,7 @@ from benchmark.common.results import (
     PREDICTION_HEADER,
     STEP_HEADER,
     TENSOR_HEADER,
-    Results,
+    ResultPaths,
     Unavailable,
     write_result,
 )
@@ -28,12 +28,12 @@ be broken for a day."""
 
 def environment(accelerator: Accelerator) -> None:
     """In place of a fingerprint."""
-    _replace(accelerator, [Results(accelerator.name).environment])
+    _replace(accelerator, [ResultPaths(accelerator.name).environment])
 
 
 def train(accelerator: Accelerator, training: str = OWN) -> None:
     """In place of a training: tables keep their headers, the model its directory."""
-    results = Results(accelerator.name).training(training)
+    results = ResultPaths(accelerator.name).training(training)
     tables = [results.steps, results.epochs, results.predictions, results.tensors]
     _replace(accelerator, [results.result, results.timing], [*tables, results.model])
     write_csv(results.steps, STEP_HEADER, [])
@@ -46,12 +46,12 @@ def train(accelerator: Accelerator, training: str = OWN) -> None:
 
 def replay(accelerator: Accelerator, training: str = OWN) -> None:
     """In place of a replay."""
-    _replace(accelerator, [Results(accelerator.name).training(training).replay])
+    _replace(accelerator, [ResultPaths(accelerator.name).training(training).replay])
 
 
 def throughput(accelerator: Accelerator) -> None:
     """In place of a measurement."""
-    _replace(accelerator, [Results(accelerator.name).throughput])
+    _replace(accelerator, [ResultPaths(accelerator.name).throughput])
 
 
 def _replace(

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from benchmark.common.parameters import DataParameters
-from benchmark.common.results import Results
+from benchmark.common.results import ResultPaths
 from benchmark.data.folder import decode
 from benchmark.errors.user_error import UserError
 from benchmark.report import record
@@ -69,7 +69,7 @@ def sheets(data: DataParameters, trained: Record) -> Sheets:
     Raises:
         UserError: an image of the test split is missing or unreadable.
     """
-    rows = record.rows(Results(trained.name).own.predictions)
+    rows = record.rows(ResultPaths(trained.name).own.predictions)
     root = Path(data.root) / "test"
     spread = [rows[place * len(rows) // SHOWN] for place in range(min(SHOWN, len(rows)))]
     contact = [_picture(root, row) for row in spread]

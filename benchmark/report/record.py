@@ -19,8 +19,8 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.results import (
     DATASET,
     REPORTS,
-    Results,
-    TrainingResults,
+    ResultPaths,
+    TrainingPaths,
     Unavailable,
     complaint,
     read_result,
@@ -51,7 +51,7 @@ def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
     Raises:
         UserError: one of them has not run, or wrote what cannot be compared.
     """
-    results = Results(name)
+    results = ResultPaths(name)
     training = read_training(results.own)
     if isinstance(training, Unavailable):
         return Absent(name=name, label=training.accelerator, reason=training.reason)
@@ -80,7 +80,7 @@ def of_machine(name: str, parameters: Parameters) -> Record | Absent:
     return with_sessions(found)
 
 
-def read_training(results: TrainingResults) -> TrainingRecord | Unavailable:
+def read_training(results: TrainingPaths) -> TrainingRecord | Unavailable:
     """One training from its files.
 
     Raises:

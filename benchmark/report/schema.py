@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmark.common.results import Result
+from benchmark.common.results import ResultModel
 from benchmark.common.statistics import Interval
 from benchmark.data.schema import Dataset
 from benchmark.machine.schema import Environment
@@ -30,7 +30,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class TrainingRecord(Result):
+class TrainingRecord(ResultModel):
     """All that is known of one training."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -51,7 +51,7 @@ class TrainingRecord(Result):
     """Of its first steps, in a process of its own."""
 
 
-class Session(Result):
+class Session(ResultModel):
     """One measuring session: a run of the throughput stage."""
 
     code: str
@@ -62,7 +62,7 @@ class Session(Result):
     """The estimate for each mode."""
 
 
-class Price(Result):
+class Price(ResultModel):
     """What an hour of a machine costs."""
 
     per_hour: float
@@ -71,7 +71,7 @@ class Price(Result):
     """Its name."""
 
 
-class Record(Result):
+class Record(ResultModel):
     """All that is known of one accelerator of one machine."""
 
     schema_version: Literal[5] = RECORD_VERSION
@@ -109,7 +109,7 @@ class Record(Result):
         return self.throughput.modes["trainer"].images_per_second
 
 
-class Absent(Result):
+class Absent(ResultModel):
     """An accelerator that is not there."""
 
     name: str
@@ -122,7 +122,7 @@ class Absent(Result):
     """Why it cannot be used."""
 
 
-class Accuracy(Result):
+class Accuracy(ResultModel):
     """A share of test images with Wilson's interval of 95%, for the one model that was trained."""
 
     estimate: float
@@ -137,7 +137,7 @@ class Accuracy(Result):
     """Images in all."""
 
 
-class TrainLoss(Result):
+class TrainLoss(ResultModel):
     """The training loss at both ends; null where it is no finite number."""
 
     first: float | None
@@ -146,7 +146,7 @@ class TrainLoss(Result):
     """Of the last step."""
 
 
-class ToTarget(Result):
+class ToTarget(ResultModel):
     """What it took to reach the target accuracy on validation, up to the end of that epoch."""
 
     epochs: int
@@ -157,7 +157,7 @@ class ToTarget(Result):
     """Training images shown."""
 
 
-class TrainingEntry(Result):
+class TrainingEntry(ResultModel):
     """One training in the comparison."""
 
     test_accuracy: Accuracy
@@ -186,7 +186,7 @@ class TrainingEntry(Result):
     """The first steps, repeated in a fresh process."""
 
 
-class Alike(Result):
+class Alike(ResultModel):
     """What a control had in common with the training."""
 
     sample_order: bool
@@ -208,7 +208,7 @@ class ControlEntry(TrainingEntry):
     """What it had in common with the training."""
 
 
-class SeedsEntry(Result):
+class SeedsEntry(ResultModel):
     """The same training with several seeds."""
 
     further: tuple[int, ...]
@@ -223,7 +223,7 @@ class SeedsEntry(Result):
     """Runs that reached the target accuracy."""
 
 
-class Speed(Result):
+class Speed(ResultModel):
     """The speed of Lightning's Trainer."""
 
     images_per_second: Interval
@@ -272,7 +272,7 @@ class Speed(Result):
     and the like."""
 
 
-class Cost(Result):
+class Cost(ResultModel):
     """What an accelerator's hours cost."""
 
     currency: str
@@ -287,7 +287,7 @@ class Cost(Result):
     """Of the same until the target accuracy; null if that was missed."""
 
 
-class Entry(Result):
+class Entry(ResultModel):
     """One accelerator that is there."""
 
     name: str
@@ -332,7 +332,7 @@ class Entry(Result):
         return self.throughput.images_per_second
 
 
-class Parity(Result):
+class Parity(ResultModel):
     """Whether two trainings have the same result."""
 
     kind: Kind
@@ -361,7 +361,7 @@ class Pair(Parity):
 AnyEntry = Annotated[Entry | Absent, Field(discriminator="status")]
 
 
-class Comparison(Result):
+class Comparison(ResultModel):
     """reports/comparison.json."""
 
     schema_version: Literal[5] = 5

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from benchmark.common.results import Result, Unavailable
+from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
 from benchmark.timing.schema import Block, Peer
 
@@ -18,7 +18,7 @@ class Place(NamedTuple):
     """Counted from 0."""
 
 
-class WarmupSummary(Result):
+class WarmupSummary(ResultModel):
     """How a mode became warm."""
 
     steps: int
@@ -27,7 +27,7 @@ class WarmupSummary(Result):
     """Whether the last steps compiled nothing and took about the same time."""
 
 
-class EnergyReading(Result):
+class EnergyReading(ResultModel):
     """Energy of a run of the Trainer, or why it is not known."""
 
     joules: float | None = None
@@ -38,7 +38,7 @@ class EnergyReading(Result):
     """Why there is no counter."""
 
 
-class Memory(Result):
+class Memory(ResultModel):
     """Most memory in use."""
 
     host_bytes: int
@@ -49,7 +49,7 @@ class Memory(Result):
     """Why it is not known."""
 
 
-class GpuClocks(Result):
+class GpuClocks(ResultModel):
     """A GPU's clock, as its driver says."""
 
     megahertz: tuple[int, ...]
@@ -58,7 +58,7 @@ class GpuClocks(Result):
     """What kept it from being higher: `heat`, `hardware`, `power limit`, `power supply`."""
 
 
-class Peak(Result):
+class Peak(ResultModel):
     """The best rate of convolutions and matrix products."""
 
     flops_per_second: float
@@ -69,7 +69,7 @@ class Peak(Result):
     """What the vendor promises in this precision, where Lightning knows it."""
 
 
-class Overhead(Result):
+class Overhead(ResultModel):
     """Host time that Lightning adds, measured with a model that computes next to nothing."""
 
     seconds_per_step: float
@@ -78,7 +78,7 @@ class Overhead(Result):
     """To each change of epochs."""
 
 
-class Measurement(Result):
+class Measurement(ResultModel):
     """Everything that one process measured."""
 
     status: Literal["ok"] = "ok"
@@ -110,7 +110,7 @@ class Measurement(Result):
     """Other software that was asked for, by mode."""
 
 
-class NotMeasured(Result):
+class NotMeasured(ResultModel):
     """Why something was not measured."""
 
     status: Literal["refused", "out of memory", "unavailable", "failed"]
@@ -119,7 +119,7 @@ class NotMeasured(Result):
     """In words."""
 
 
-class Profile(Result):
+class Profile(ResultModel):
     """What is measured once for all processes, in a process of its own; each part is a value or
     the reason why there is none."""
 
@@ -133,7 +133,7 @@ class Profile(Result):
     """Images per second while the decode cache is built, from a part of the dataset."""
 
 
-class Precision(Result):
+class Precision(ResultModel):
     """How wide the widest interval of the Trainer's rate and ratios is, as a part of its estimate.
     It is said and decides nothing: to prefer narrow intervals is to prefer lucky ones."""
 
@@ -152,7 +152,7 @@ class Precision(Result):
         return self.width <= self.asked
 
 
-class Verdict(Result):
+class Verdict(ResultModel):
     """Whether something disturbed a measurement."""
 
     stable: bool
@@ -166,7 +166,7 @@ class Verdict(Result):
         return "stable" if self.stable else f"unstable: {self.reason}; {self.advice}"
 
 
-class Workload(Result):
+class Workload(ResultModel):
     """What must be equal for two throughputs to be compared."""
 
     network: str
@@ -188,7 +188,7 @@ class Workload(Result):
     """Digest of the code that was measured."""
 
 
-class Runtime(Result):
+class Runtime(ResultModel):
     """How the measuring processes ran, beside their workload; every mode alike."""
 
     adam: str
@@ -200,14 +200,14 @@ class Runtime(Result):
     """Whether torch asked for huge pages and the system gives them."""
 
 
-class ModeRate(Result):
+class ModeRate(ResultModel):
     """The speed of one mode."""
 
     images_per_second: Interval
     """Over measuring processes."""
 
 
-class StepShares(Result):
+class StepShares(ResultModel):
     """Shares of a training step, which add up to 1. A share that is small beside its interval may
     be below 0."""
 
@@ -219,7 +219,7 @@ class StepShares(Result):
     """The Trainer's loop."""
 
 
-class TrainerTimes(Result):
+class TrainerTimes(ResultModel):
     """What else is known of the Trainer."""
 
     undisturbed_images_per_second: Interval
@@ -237,7 +237,7 @@ class TrainerTimes(Result):
     """What Lightning adds, with a model that computes next to nothing."""
 
 
-class Energy(Result):
+class Energy(ResultModel):
     """Energy of a training image, or why it is not known."""
 
     joules_per_image: Interval | None = None
@@ -252,7 +252,7 @@ class Energy(Result):
         return self
 
 
-class Efficiency(Result):
+class Efficiency(ResultModel):
     """How well the accelerator is used."""
 
     flops_per_image: int
@@ -273,7 +273,7 @@ class Efficiency(Result):
     """Images per second while the decode cache is built, which happens once."""
 
 
-class SweepPoint(Result):
+class SweepPoint(ResultModel):
     """One combination of a sweep's values."""
 
     changes: dict[str, bool | int | str]
@@ -296,7 +296,7 @@ class SweepPoint(Result):
         return int(self.changes.get("devices", 1))
 
 
-class Throughput(Result):
+class Throughput(ResultModel):
     """The speed of one accelerator."""
 
     status: Literal["ok"] = "ok"

@@ -33,8 +33,8 @@ def precision(
     """The widest interval of the Trainer's rate and of its ratios. A loader's rate is some hundred
     times that of steps, and its own interval stands beside it."""
     steps = {name: found for name, found in ratios.items() if not name.startswith("input_")}
-    of, found = max({"trainer": rate, **steps}.items(), key=lambda item: item[1].spread)
-    return Precision(of=of, width=found.spread, asked=asked, seconds=seconds)
+    of, found = max({"trainer": rate, **steps}.items(), key=lambda item: item[1].relative_width)
+    return Precision(of=of, width=found.relative_width, asked=asked, seconds=seconds)
 
 
 def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:

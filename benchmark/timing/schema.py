@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from benchmark.common.results import Result
+from benchmark.common.results import ResultModel
 
 
-class Block(Result):
+class Block(ResultModel):
     """Consecutive steps of one mode between two synchronised readings of the clock."""
 
     seconds: float
@@ -16,7 +16,7 @@ class Block(Result):
     """Wall time of as many steps in which several devices exchanged no gradients."""
 
 
-class Peer(Result):
+class Peer(ResultModel):
     """Other software that trains the same network."""
 
     versions: dict[str, str] = Field(default_factory=dict)

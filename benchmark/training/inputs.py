@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.common import code, digests
 from benchmark.common.parameters import Parameters, TrainParameters
-from benchmark.common.results import DATASET, Results, read_result
+from benchmark.common.results import DATASET, ResultPaths, read_result
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.errors.user_error import UserError
@@ -76,7 +76,7 @@ def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerpr
         relevant["batch_norm"] = f"of each of {parameters.trainer.processes} devices"
     size, devices = parameters.data.image_size, parameters.trainer.processes
     data = {"image_size": size, "batch_size": parameters.data.batch_size * devices}
-    environment = read_result(Results(name).environment, ENVIRONMENT)
+    environment = read_result(ResultPaths(name).environment, ENVIRONMENT)
     return Fingerprints(
         parameters=digests.of_json([relevant, data]),
         code=code.digest(code.STAGES[stage]),

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from benchmark.common.results import Result, Unavailable
+from benchmark.common.results import ResultModel, Unavailable
 
 
-class Metrics(Result):
+class Metrics(ResultModel):
     """Of the best epoch on one split."""
 
     loss: float
@@ -18,7 +18,7 @@ class Metrics(Result):
     """Share of images whose class is among the five most probable."""
 
 
-class Fingerprints(Result):
+class Fingerprints(ResultModel):
     """Digests of what a training depends on, taken when it starts."""
 
     parameters: str
@@ -33,7 +33,7 @@ class Fingerprints(Result):
     """Of the environment stage's result."""
 
 
-class FirstSteps(Result):
+class FirstSteps(ResultModel):
     """What a replay must reproduce."""
 
     steps: int
@@ -42,7 +42,7 @@ class FirstSteps(Result):
     """sha256 of the weights after them."""
 
 
-class Digests(Result):
+class Digests(ResultModel):
     """sha256 of the weights and of what the model was shown."""
 
     weights: str
@@ -59,7 +59,7 @@ class Digests(Result):
     """Of the order of samples up to the end of each epoch."""
 
 
-class Training(Result):
+class Training(ResultModel):
     """One training: the same bytes whenever it is repeated on the same machine."""
 
     status: Literal["ok"] = "ok"
@@ -86,7 +86,7 @@ class Training(Result):
     """What it depends on."""
 
 
-class Timing(Result):
+class Timing(ResultModel):
     """Wall times of a training, in seconds."""
 
     status: Literal["ok"] = "ok"
@@ -103,7 +103,7 @@ class Timing(Result):
     """The test of the best epoch."""
 
 
-class Replay(Result):
+class Replay(ResultModel):
     """A training's first steps, repeated in a fresh process."""
 
     status: Literal["ok"] = "ok"

@@ -35,13 +35,13 @@ def test_an_interval_stands_around_its_estimate_and_scales_with_the_unit(
     assert log(found.high / found.estimate) == pytest.approx(log(found.estimate / found.low))
     scaled = interval([1000 * sample for sample in samples])
     assert scaled.low == pytest.approx(1000 * found.low)
-    assert scaled.spread == pytest.approx(found.spread)
+    assert scaled.relative_width == pytest.approx(found.relative_width)
     assert interval(sorted(samples, reverse=True)).low == pytest.approx(found.low)
 
 
 def test_more_confidence_is_a_wider_interval() -> None:
     samples = [1.0, 1.1, 0.9, 1.05]
-    assert interval(samples, 0.99).spread > interval(samples, 0.95).spread
+    assert interval(samples, 0.99).relative_width > interval(samples, 0.95).relative_width
 
 
 @pytest.mark.parametrize("count", [2, 5, 20])
@@ -55,7 +55,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(count: int) -> None:
 def test_equal_samples_leave_no_doubt() -> None:
     found = interval([2.0, 2.0, 2.0])
     assert (found.low, found.high) == pytest.approx((2.0, 2.0))
-    assert found.spread == pytest.approx(0)
+    assert found.relative_width == pytest.approx(0)
 
 
 def test_an_interval_contains_its_ends() -> None:
@@ -100,8 +100,8 @@ def test_a_quotient_is_welchs() -> None:
 
 def test_a_quotient_of_what_does_not_scatter() -> None:
     sure, unsure = interval([2.0, 2.0, 2.0]), interval([4.0, 5.0])
-    assert sure.over(sure).spread == pytest.approx(0)
-    assert sure.over(unsure).spread == pytest.approx(unsure.inverse.spread)
+    assert sure.over(sure).relative_width == pytest.approx(0)
+    assert sure.over(unsure).relative_width == pytest.approx(unsure.inverse.relative_width)
     assert unsure.over(sure).inverse.low == pytest.approx(sure.over(unsure).low)
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark.distributed.launcher import told_to_launcher
+from benchmark.distributed.launcher import report_errors_to_launcher
 from benchmark.errors.user_error import UserError
 
 
@@ -26,5 +26,5 @@ def main(what: str, folder: Path, rank: str) -> None:
 
 
 if __name__ == "__main__":
-    with told_to_launcher():
+    with report_errors_to_launcher():
         main(sys.argv[1], Path(sys.argv[2]), os.environ["RANK"])

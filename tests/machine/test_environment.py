@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.common.files import read_json
-from benchmark.common.results import Results
+from benchmark.common.results import ResultPaths
 from benchmark.machine import environment
 from benchmark.machine.accelerators import find
 
@@ -16,9 +16,9 @@ def test_the_same_machine_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
     contents = []
     for _ in range(2):
         environment.run(find("cpu"), None)  # type: ignore[arg-type]
-        contents.append(Results("cpu").environment.read_bytes())
+        contents.append(ResultPaths("cpu").environment.read_bytes())
     assert contents[0] == contents[1]
-    assert read_json(Results("cpu").environment)["status"] == "ok"
+    assert read_json(ResultPaths("cpu").environment)["status"] == "ok"
 
 
 def test_it_holds_what_results_depend_on() -> None:

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import save_file
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results, Unavailable, write_result
+from benchmark.common.results import ResultPaths, Unavailable, write_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import control, train
@@ -15,7 +15,7 @@ from tests.pipeline.test_train import training
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = Results("cpu")
+CPU = ResultPaths("cpu")
 
 
 @pytest.fixture

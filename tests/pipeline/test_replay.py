@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import (
     CONTROL,
-    Results,
-    TrainingResults,
+    ResultPaths,
+    TrainingPaths,
     Unavailable,
     read_result,
     write_result,
@@ -25,7 +25,7 @@ from tests.pipeline.test_train import training
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = Results("cpu")
+CPU = ResultPaths("cpu")
 
 
 def replayed(parameters: Parameters) -> Replay:
@@ -33,7 +33,7 @@ def replayed(parameters: Parameters) -> Replay:
     return read_replay(CPU.own)
 
 
-def read_replay(results: TrainingResults) -> Replay:
+def read_replay(results: TrainingPaths) -> Replay:
     written = read_result(results.replay, REPLAY)
     assert isinstance(written, Replay)
     return written
@@ -67,7 +67,7 @@ def test_a_training_can_be_repeated(
     ("results", "other"), [(CPU.training("8"), CPU.own), (CPU.control, CPU.training("8"))]
 )
 def test_each_further_training_is_repeated_as_it_was(
-    change, workspace: Path, results: TrainingResults, other: TrainingResults
+    change, workspace: Path, results: TrainingPaths, other: TrainingPaths
 ) -> None:
     """Its own losses are those that count, and no other training's."""
     save_file(tuner(3, seed=1).network.state_dict(), "learned.safetensors")

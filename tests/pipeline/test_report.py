@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.common.files import write_csv, write_json
 from benchmark.common.parameters import ReportParameters
-from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, Results, write_result
+from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, ResultPaths, write_result
 from benchmark.errors.user_error import UserError
 from benchmark.report import wording
 from benchmark.report.record import MACHINES, export
@@ -69,8 +69,8 @@ def test_time_counts_to_the_end_of_the_first_epoch_that_reaches_the_target(pages
 
 def test_features_count_in_the_time(pages) -> None:
     write_results("cpu")
-    timing = json.loads(Results("cpu").own.timing.read_text()) | {"features_seconds": 7.0}
-    write_json(Results("cpu").own.timing, timing)
+    timing = json.loads(ResultPaths("cpu").own.timing.read_text()) | {"features_seconds": 7.0}
+    write_json(ResultPaths("cpu").own.timing, timing)
     pages("cpu")
     assert compared()["accelerators"][0]["training"]["to_target"]["seconds"] == 47.0
 
@@ -196,7 +196,7 @@ def now_code(found: Record, code: str) -> Throughput:
 def test_a_control_stands_beside_its_training(drawn_pages) -> None:
     write_results("cpu")
     missed = training(correct="0001" * 10, pixels="x", accuracies=(0.1,) * 3)
-    write_training(Results("cpu").control, missed)
+    write_training(ResultPaths("cpu").control, missed)
     page = drawn_pages("cpu", controls=("cpu",))
     row = "| cpu, random weights (control) | 25.0% (14.2% to 40.2%) | 25.0% | 95.0% | 3 of 3 |"
     assert row in page
@@ -217,7 +217,7 @@ def test_classes_of_all_sizes_count_alike_in_their_mean(pages) -> None:
     """Of the first class every image is found, of the second none."""
     write_results("cpu", correct="10" * 20, weights="w")
     control = training(correct="0" * 40)
-    write_training(Results("cpu").control, control)
+    write_training(ResultPaths("cpu").control, control)
     page = pages("cpu", controls=("cpu",))
     assert "| cpu | 50.0% (35.2% to 64.8%) | 50.0% | 95.0% |" in page
     assert "Always naming the commonest class would give 50.0%." in page
@@ -228,7 +228,7 @@ def test_classes_of_all_sizes_count_alike_in_their_mean(pages) -> None:
 def test_uneven_classes_are_told_by_their_mean(pages) -> None:
     """Nine images of ten are of one class, and all answers are that class."""
     write_results("cpu", correct="1" * 18 + "0" * 2)
-    path = Results("cpu").own.predictions
+    path = ResultPaths("cpu").own.predictions
     labels = ["a"] * 18 + ["b"] * 2
     rows = [
         (f"class {k % 2}/{k // 2 % 2:03}.png", label, "a", 0.5) for k, label in enumerate(labels)
@@ -341,7 +341,7 @@ def test_what_cannot_be_relied_on_is_said_first(pages) -> None:
     write_results("cpu")
     assert compared_flags(pages) == []
     write_results("cpu", measured={"verdict": made_records.DISTURBED})
-    write_result(Results("cpu").own.replay, made_records.replay(first_different_step=4))
+    write_result(ResultPaths("cpu").own.replay, made_records.replay(first_different_step=4))
     assert compared_flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
     lines = Path("reports/report.md").read_text().splitlines()
     assert lines.index("> Unstable speed: cpu.") < lines.index(next_row(lines))
@@ -416,7 +416,7 @@ def test_nothing_that_others_name_is_markup_in_any_form(drawn_pages, capsys) -> 
 
 def rename_a_class(name: str) -> None:
     """In what was predicted, with its images."""
-    path = Results("cpu").own.predictions
+    path = ResultPaths("cpu").own.predictions
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     named = [[part.replace("class 0", name) for part in row] for row in rows]
     write_csv(path, PREDICTION_HEADER, named)
@@ -458,13 +458,13 @@ def next_row(lines: list[str]) -> str:
 def test_replays_are_told(pages) -> None:
     write_results("cpu")
     assert f"- cpu: reproduced: {SAME}." in pages("cpu")
-    write_result(Results("cpu").own.replay, made_records.replay(first_different_step=4))
+    write_result(ResultPaths("cpu").own.replay, made_records.replay(first_different_step=4))
     assert "- cpu: not reproduced: first difference at step 4 of 10." in pages("cpu")
 
 
 def test_the_replay_of_every_training_is_told(pages) -> None:
     write_results("cpu", seeds={8: training(first_different_step=2), 9: training()})
-    write_training(Results("cpu").control, training(first_different_step=3))
+    write_training(ResultPaths("cpu").control, training(first_different_step=3))
     page = pages("cpu", seeds=(8, 9), controls=("cpu",))
     lines = [
         f"cpu: reproduced: {SAME}.",

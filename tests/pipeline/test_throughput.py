@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.common.results import Results, read_result
+from benchmark.common.results import ResultPaths, read_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import throughput
@@ -40,7 +40,7 @@ def small_process(monkeypatch, forked_processes) -> None:
 def measured(parameters: Any) -> Throughput:
     """The stage's result."""
     throughput.run(CPU, parameters)
-    written = read_result(Results("cpu").throughput, THROUGHPUT)
+    written = read_result(ResultPaths("cpu").throughput, THROUGHPUT)
     assert isinstance(written, Throughput)
     return written
 
@@ -86,7 +86,7 @@ def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypat
     with pytest.raises(UserError, match="cpu: measuring process 1 ended with status 1"):
         throughput.run(CPU, parameters)
     assert "No module named tests.no_such_process" in capfd.readouterr().err
-    assert not Results("cpu").throughput.exists()
+    assert not ResultPaths("cpu").throughput.exists()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from benchmark.common import digests
 from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import Results, TrainingResults, read_result
+from benchmark.common.results import ResultPaths, TrainingPaths, read_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import replay, train
@@ -34,7 +34,7 @@ from tests import REPOSITORY
 from tests.support.fixtures import LAUNCHERS, launch, make_workspace
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = Results("cpu")
+CPU = ResultPaths("cpu")
 SCRATCH = Path(".checkpoints/cpu.own")
 SAVE = SealedCheckpoints.save_checkpoint
 DIGESTS = ("weights", "initial_weights", "order", "pixels")
@@ -45,7 +45,7 @@ def trained(parameters: Parameters) -> Training:
     return training(CPU.own)
 
 
-def training(results: TrainingResults) -> Training:
+def training(results: TrainingPaths) -> Training:
     """What was written; it is no other kind of result."""
     written = read_result(results.result, TRAINING)
     assert isinstance(written, Training)
@@ -566,7 +566,7 @@ def test_an_accelerator_that_fails_in_an_epoch_costs_no_more_than_that_epoch(
     parameters: Parameters, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
 ) -> None:
     """In the second step of the second epoch of three; others' results stay as they are."""
-    whole, step, other = trained(parameters), FineTuner.training_step, Results("gpu").own.result
+    whole, step, other = trained(parameters), FineTuner.training_step, ResultPaths("gpu").own.result
     other.parent.mkdir(parents=True)
     other.write_text("the gpu's")
 

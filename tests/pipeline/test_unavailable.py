@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.common.files import read_json
-from benchmark.common.results import CONTROL, OWN, Results, TrainingResults
+from benchmark.common.results import CONTROL, OWN, ResultPaths, TrainingPaths
 from benchmark.machine.accelerators import Accelerator
 from benchmark.pipeline import unavailable
 
-GPU = Results("gpu")
+GPU = ResultPaths("gpu")
 
 
-def _training(of: TrainingResults) -> set[Path]:
+def _training(of: TrainingPaths) -> set[Path]:
     tables = {of.steps, of.epochs, of.predictions, of.tensors}
     return {of.result, of.timing, *tables, of.model / "status.json"}
 

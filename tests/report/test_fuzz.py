@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from benchmark.command_line import main
-from benchmark.common.results import DATASET, Results, write_result
+from benchmark.common.results import DATASET, ResultPaths, write_result
 from benchmark.errors.user_error import visible
 from benchmark.report.record import MACHINES
 from tests.support import made_records
@@ -25,7 +25,7 @@ from tests.support.fixtures import make_workspace, small_content
 from tests.support.made_records import record, write_exported, write_results
 
 OTHERS = MACHINES / "m1/cpu.json"
-OWN = Results("cpu")
+OWN = ResultPaths("cpu")
 RESULTS = (OWN.environment, OWN.throughput, OWN.own.result, OWN.own.timing, OWN.own.replay, DATASET)
 NUMBERS = (0, 1, -1, 7, 0.0, 0.5, -0.5, 1e-9, 1e9, 1e-320, 1e300, -1e300, 2**70, 10**400, "NaN")
 NAMES = (

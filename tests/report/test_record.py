@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmark.common.files import write_json
-from benchmark.common.results import DATASET, Results, write_result
+from benchmark.common.results import DATASET, ResultPaths, write_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine import environment
 from benchmark.machine.accelerators import Accelerator
@@ -36,7 +36,7 @@ def test_a_record_is_what_the_stages_wrote_without_single_blocks(workspace: Path
 
 def test_a_stage_that_has_not_run_is_named(workspace: Path) -> None:
     write_results("cpu")
-    for path in (Results("cpu").own.replay, Results("cpu").own.predictions):
+    for path in (ResultPaths("cpu").own.replay, ResultPaths("cpu").own.predictions):
         path.unlink()
         with pytest.raises(UserError, match=rf"{path} is not here.*make repro"):
             record.read("cpu")
@@ -108,7 +108,7 @@ def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
     monkeypatch.chdir(root)
     found = write_results("cpu").environment
     now = environment.fingerprint(Accelerator("cpu", "a cpu"))
-    write_result(Results("cpu").environment, now)
+    write_result(ResultPaths("cpu").environment, now)
     write_result(DATASET, made_records.DATASET)
     parameters = change(accelerators=["cpu"])
     paths = record.export(parameters)
@@ -164,7 +164,7 @@ def test_what_reports_need_must_be_there(tmp_path: Path, path: str) -> None:
 
 def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> None:
     write_results("cpu")
-    path = Results("cpu").throughput
+    path = ResultPaths("cpu").throughput
     content = json.loads(path.read_text()) | {"verdict": "stable"}
     write_json(path, content)
     said = rf"{path} is not what this version writes: ok\.verdict: input should be .* make repro"
@@ -287,7 +287,7 @@ def test_results_that_would_be_exported_elsewhere_are_refused(change, workspace:
 @pytest.mark.parametrize(("old", "new"), [("0,0,", "0,0,x"), ("train_loss", "loss")])
 def test_a_table_that_is_none_is_one_line(workspace: Path, old: str, new: str) -> None:
     write_results("cpu")
-    path = Results("cpu").own.steps
+    path = ResultPaths("cpu").own.steps
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=r"^What cpu has in reports cannot be compared: .*loss|x4"):
         record.read("cpu")

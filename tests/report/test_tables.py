@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmark.common.parameters import ReportParameters
-from benchmark.common.results import Results
+from benchmark.common.results import ResultPaths
 from benchmark.report.record import MACHINES
 from benchmark.report.tables import HEADER
 from tests.support.made_records import (
@@ -79,7 +79,9 @@ def test_without_an_accelerator_there_are_none(pages) -> None:
 
 def test_every_step_and_epoch_of_every_run_is_in_the_plots(pages) -> None:
     write_results("cpu")
-    write_training(Results("cpu").control, training(losses=(4.0, 3.0), accuracies=(0.1, 0.1, 0.2)))
+    write_training(
+        ResultPaths("cpu").control, training(losses=(4.0, 3.0), accuracies=(0.1, 0.1, 0.2))
+    )
     write_absent("gpu")
     pages("cpu", "gpu", controls=("cpu",))
     losses = read("losses.csv")

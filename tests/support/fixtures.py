@@ -20,7 +20,7 @@ from benchmark.common.parameters import (
     load_parameters,
     parse_parameters,
 )
-from benchmark.common.results import Results, write_result
+from benchmark.common.results import ResultPaths, write_result
 from benchmark.machine import accelerators
 from tests import PARAMETERS
 from tests.support import made_results
@@ -124,7 +124,7 @@ def make_workspace(root: Path, content: dict[str, Any], monkeypatch: pytest.Monk
     write_result(root / results.DATASET, made_results.DATASET)
     write_result(root / results.WEIGHTS, made_results.WEIGHTS)
     for name in ACCELERATORS:
-        write_result(root / Results(name).environment, made_results.environment(name))
+        write_result(root / ResultPaths(name).environment, made_results.environment(name))
     monkeypatch.chdir(root)
     return root
 

@@ -9,8 +9,8 @@ from benchmark.common.results import (
     EPOCH_HEADER,
     PREDICTION_HEADER,
     STEP_HEADER,
-    Results,
-    TrainingResults,
+    ResultPaths,
+    TrainingPaths,
     Unavailable,
     write_result,
 )
@@ -195,7 +195,7 @@ def write_exported(path: Path, found: Record) -> None:
     write_json(path, exported(found))
 
 
-def write_training(results: TrainingResults, training: TrainingRecord) -> None:
+def write_training(results: TrainingPaths, training: TrainingRecord) -> None:
     """The files that a training stage leaves; two classes, in turn."""
     write_result(results.result, training.result)
     write_result(results.timing, training.timing)
@@ -218,7 +218,7 @@ def write_training(results: TrainingResults, training: TrainingRecord) -> None:
 def write_results(name: str, **options: Any) -> Record:
     """The files that all stages leave of one accelerator."""
     found = record(name, **options)
-    results = Results(name)
+    results = ResultPaths(name)
     write_training(results.own, found.training)
     for seed, further in found.seeds.items():
         write_training(results.training(str(seed)), further)
@@ -229,7 +229,7 @@ def write_results(name: str, **options: Any) -> Record:
 
 def write_absent(name: str, reason: str = "no CUDA or MPS device found") -> None:
     """The files that all stages leave of an absent accelerator."""
-    results, result = Results(name), Unavailable(accelerator=name, reason=reason)
+    results, result = ResultPaths(name), Unavailable(accelerator=name, reason=reason)
     own = results.own
     for path in (results.environment, results.throughput, own.result, own.timing, own.replay):
         write_result(path, result)

@@ -102,7 +102,7 @@ def test_processes_are_the_samples_of_an_interval() -> None:
     several = [found(trainer=[block(second)], loop=[block(1)]) for second in (1, 1.25, 0.8)]
     rates, ratios = measurements.rates(several), measurements.ratios(several)
     assert rates["trainer"].estimate == pytest.approx(20)  # the geometric mean
-    assert rates["loop"].spread == pytest.approx(0)
+    assert rates["loop"].relative_width == pytest.approx(0)
     assert ratios.keys() == {"trainer_over_loop"}
     assert ratios["trainer_over_loop"].low < 1 < ratios["trainer_over_loop"].high
     assert measurements.noise_floor(several).estimate == 1

@@ -85,7 +85,7 @@ def test_a_point_takes_turns_with_the_runs_own(change, workspace) -> None:
     (point,) = swept(change(throughput={"sweep": {"batch_size": [2]}}))
     assert point.status == "ok"
     assert point.ratio.estimate == pytest.approx(1)
-    assert point.ratio.spread == pytest.approx(0, abs=1e-6)
+    assert point.ratio.relative_width == pytest.approx(0, abs=1e-6)
     assert 10 < point.images_per_second.estimate < 11
 
 

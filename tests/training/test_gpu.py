@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import Results, read_result
+from benchmark.common.results import ResultPaths, read_result
 from benchmark.data import crops
 from benchmark.data.resampling import resample
 from benchmark.errors.memory import is_out_of_memory
@@ -45,7 +45,7 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
         root = tempfile.mkdtemp(dir=tmp_path)
         make_workspace(Path(root), changed, monkeypatch)
         training.run(find(name), load_parameters())
-        written = read_result(Results(name).own.result, TRAINING)
+        written = read_result(ResultPaths(name).own.result, TRAINING)
         assert isinstance(written, Training)
         return written
 
@@ -80,7 +80,7 @@ def test_a_gpu_trains_on_the_cpus_samples_and_the_same_bits_twice(trained, chang
     assert gpu.test.loss == pytest.approx(cpu.test.loss, rel=0.1)
     assert again.digests == gpu.digests
     replay.run(find("gpu"), load_parameters())
-    repeated = read_result(Results("gpu").own.replay, REPLAY)
+    repeated = read_result(ResultPaths("gpu").own.replay, REPLAY)
     assert isinstance(repeated, Replay)
     assert repeated.bitwise
 
@@ -107,7 +107,7 @@ def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> No
     monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
     monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
     throughput.run(find("gpu"), load_parameters())
-    result = read_result(Results("gpu").throughput, THROUGHPUT)
+    result = read_result(ResultPaths("gpu").throughput, THROUGHPUT)
     assert isinstance(result, Throughput)
     assert result.modes.keys() >= {"trainer", "loop", "compute", "input", "baseline"}
     memory, energy = result.efficiency.peak_memory, result.efficiency.energy

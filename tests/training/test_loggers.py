@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.common.results import Results
+from benchmark.common.results import ResultPaths
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import train
@@ -17,7 +17,7 @@ def test_a_logger_changes_nothing_and_has_each_epochs_figures(change, workspace:
     results = []
     for logger in ("none", "csv"):
         train.run(find("cpu"), change(train={"logger": logger}))
-        results.append(training(Results("cpu").own))
+        results.append(training(ResultPaths("cpu").own))
     assert results[0] == results[1]
     with Path("logs/cpu/metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]

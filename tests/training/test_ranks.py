@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import Results, read_result, write_result
+from benchmark.common.results import ResultPaths, read_result, write_result
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.training.fit import fine_tuner
 from benchmark.training.schema import TRAINING, Training
@@ -25,7 +25,7 @@ from tests.support.fixtures import small_content, write_images
 from tests.support.forked_python import forked, python
 
 pytestmark = pytest.mark.slow
-OWN = Results("cpu").own
+OWN = ResultPaths("cpu").own
 BATCH = 8
 """Samples of a step, on all ranks together."""
 Trained = Callable[..., Path]
@@ -82,7 +82,7 @@ def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:
     write_images(root / "data", 3, {"train": 12, "val": 3, "test": 3})
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     write_result(root / "reports/dataset.json", made_results.DATASET)
-    write_result(root / Results("cpu").environment, made_results.environment("cpu"))
+    write_result(root / ResultPaths("cpu").environment, made_results.environment("cpu"))
     return root
 
 

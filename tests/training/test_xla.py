@@ -15,7 +15,7 @@ import torch
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import Results, read_result
+from benchmark.common.results import ResultPaths, read_result
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import throughput
 from benchmark.pipeline import train as training
@@ -61,7 +61,7 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
             training.run(find("cpu"), load_parameters())
         else:
             stage(root, "train", name)
-        written = read_result(root / Results(name).own.result, TRAINING)
+        written = read_result(root / ResultPaths(name).own.result, TRAINING)
         assert isinstance(written, Training)
         return written
 
@@ -104,7 +104,7 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
     monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
     monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
     throughput.run(find("xla"), load_parameters())
-    result = read_result(root / Results("xla").throughput, THROUGHPUT)
+    result = read_result(root / ResultPaths("xla").throughput, THROUGHPUT)
     assert isinstance(result, Throughput)
     assert result.accelerator == "xla:cpu"
     assert result.trainer.compile_seconds > 0

@@ -6,15 +6,15 @@ import pytest
 
 from benchmark.report import advice, comparison
 from benchmark.throughput.schema import Precision, StepShares, SweepPoint
-from tests.report.golden import ASKED, DATASET
-from tests.support.made_records import DISTURBED, absent, around, record
+from tests.report.golden import PARAMETERS
+from tests.support.made_records import DATASET, DISTURBED, absent, around, record
 
 WIDE = Precision(of="trainer", width=0.07, asked=0.03, seconds=240.0)
 HUNGRY = StepShares(compute=around(0.7, 0.1), input=around(0.25, 0.1), lightning=around(0.05, 0.1))
 
 
 def said(*own: Any) -> str:
-    compared = comparison.build(own, [], {}, DATASET, ASKED)
+    compared = comparison.build(own, [], {}, DATASET, PARAMETERS)
     return "\n".join(advice.steps(compared))
 
 

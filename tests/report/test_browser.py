@@ -163,7 +163,7 @@ def test_what_is_cut_would_be_noticed(tmp_path: Path, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [("three", 360), ("three", 500), ("names", 360), ("machines", 500), ("machines", 1280)],
+    [("three", 360), ("three", 500), ("one", 360), ("machines", 500), ("machines", 1280)],
 )
 def test_nothing_is_cut_on_a_phone_or_a_screen(
     name: str, width: int, tmp_path: Path, proxy: Proxy

@@ -8,25 +8,25 @@ import pytest
 from benchmark.report import wording
 from benchmark.report.documentation import documentation
 from tests import REPOSITORY
-from tests.report.golden import CASES, HERE, NAMES, forms
+from tests.report.golden import CASES, FOLDER, NAMES, forms
 
-ALL = [(name, suffix) for name in CASES for suffix in ("json", "md", "html")]
+ALL = [(name, suffix) for name in CASES for suffix in ("md", "html")]
 
 
 @pytest.mark.parametrize(("name", "suffix"), ALL)
 def test_the_form_is_what_it_was(name: str, suffix: str) -> None:
     """If the change is meant: python -m tests.report.golden, and look at the difference."""
-    assert forms(name)[suffix] == (HERE / f"{name}.{suffix}").read_text(encoding="utf-8")
+    assert forms(name)[suffix] == (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
 
 
 def test_there_is_no_form_of_a_case_that_has_gone() -> None:
-    found = {path.name for path in HERE.iterdir() if path.suffix in (".json", ".md", ".html")}
+    found = {path.name for path in FOLDER.iterdir() if path.suffix in (".md", ".html")}
     assert found == {f"{name}.{suffix}" for name, suffix in ALL}
 
 
 def test_each_term_of_the_glossary_is_used() -> None:
     """Somewhere: not every report has a control, or says what a target is."""
-    pages = [(HERE / f"{name}.md").read_text(encoding="utf-8") for name in CASES]
+    pages = [(FOLDER / f"{name}.md").read_text(encoding="utf-8") for name in CASES]
     said = "".join(page.partition("## Glossary")[0] for page in pages).lower()
     assert [term for term, _ in wording.TERMS if term.lower() not in said] == []
 
@@ -52,7 +52,7 @@ class Reader(html.parser.HTMLParser):
 
 
 def test_names_are_text_whatever_they_hold() -> None:
-    page = Reader(forms("names")["html"])
+    page = Reader(forms("one")["html"])
     assert not {"script", "b", "i"} & page.tags
     for name in NAMES:
         assert name in page.texts
@@ -61,7 +61,7 @@ def test_names_are_text_whatever_they_hold() -> None:
 
 
 def test_markdown_cells_hold_no_markup_of_their_own() -> None:
-    text = forms("names")["md"]
+    text = forms("one")["md"]
     assert "<i>" not in text
     assert r"&lt;i>CPU\|&lt;/i>" in text
 
@@ -71,14 +71,6 @@ def test_a_page_asks_nobody_for_anything(name: str) -> None:
     text = forms(name)["html"]
     assert all(address.startswith(("data:", "#")) for address in Reader(text).addresses)
     assert not re.search(r"@import|url\((?!#)", text)
-
-
-@pytest.mark.parametrize("name", ["mixed"])
-def test_speeds_of_unlike_things_have_no_ratio(name: str) -> None:
-    text = forms(name)["md"]
-    assert "| not compared: batch_size 64, not 32 |" in text
-    assert "| not compared: other pixels |" in text
-    assert "the speed of gpu and tpu cannot be compared with that of cpu" in text
 
 
 def test_every_key_is_explained() -> None:

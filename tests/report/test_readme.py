@@ -17,21 +17,19 @@ def test_results_stand_between_the_marks_and_nothing_else_changes() -> None:
     assert after.startswith(f"# A title\n\n{begin}")
     assert after.endswith("\n<!-- end of results -->\n\nMore.\n")
     assert "old" not in after
-    line = (
-        "| cpu | a cpu | 50.00 (49.75 to 50.25) | 75.0% (59.8% to 85.8%) | 25.0% (14.2% to 40.2%) |"
-    )
+    device, control = r"&lt;i>CPU\|&lt;/i> \[x\](y)", "25.0% (14.2% to 40.2%)"
+    line = f"| cpu | {device} | 50.00 (49.75 to 50.25) | 75.0% (59.8% to 85.8%) | {control} |"
     assert line in after
     assert renewed(after, compared("one")) == after
 
 
 def test_a_speed_that_is_not_stable_is_called_so() -> None:
-    assert ", unstable | " in renewed(MARKS, compared("unstable"))
+    assert ", unstable | " in renewed(MARKS, compared("machines"))
 
 
 def test_absent_accelerators_say_why() -> None:
-    assert "| tpu | unavailable: no TPU found | - | - | - | - |" in renewed(
-        MARKS, compared("unavailable")
-    )
+    line = "| tpu | unavailable: no CUDA or MPS device found | - | - | - | - |"
+    assert line in renewed(MARKS, compared("three"))
 
 
 def test_the_readme_says_what_the_bundled_report_says() -> None:

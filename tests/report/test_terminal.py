@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.report.comparison import build
 from benchmark.report.terminal import show
-from tests.report.golden import ASKED, CASES, compared
+from tests.report.golden import CASES, PARAMETERS, compared
 from tests.support.made_records import DATASET, absent
 
 
@@ -16,11 +16,11 @@ def shown(case: str, terminal: bool = False) -> str:
 
 
 def test_the_verdict_comes_first_and_the_page_last() -> None:
-    lines = shown("mixed").splitlines()
-    assert lines[0].startswith("cpu trains 50.00 images/s and reaches 75.0% test accuracy")
-    assert lines[1].startswith("No ratio of speeds (batch_size 64, not 32): gpu")
+    lines = shown("machines").splitlines()
+    assert lines[0].startswith("cpu trains 50 images/s")
+    assert lines[1:6] == [*compared("machines").flags]
     assert lines[-1] == "The whole report: reports/report.html"
-    assert any("500.0 (497.5 to 502.5)" in line and "not compared" in line for line in lines)
+    assert any("50 (45 to 55), unstable" in line and "the reference" in line for line in lines)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -32,14 +32,14 @@ def test_a_log_gets_plain_text_and_each_accelerator_on_a_line(case: str) -> None
 
 
 def test_an_absent_accelerator_says_why() -> None:
-    assert "unavailable: no TPU found" in shown("unavailable")
+    assert "unavailable: no CUDA or MPS device found" in shown("three")
 
 
 def test_names_steer_no_terminal() -> None:
     """Neither rich's marks nor a terminal's."""
     label = "[red]\x1b[2J:warning:\\"
     found = [absent(label, "[/] \x1b]0;x\x07 \u202e")]
-    comparison = build(found, [], {}, DATASET, ASKED)
+    comparison = build(found, [], {}, DATASET, PARAMETERS)
     file = io.StringIO()
     show(comparison.model_copy(update={"flags": (label,)}), "reports/report.html", file)
     said = file.getvalue()

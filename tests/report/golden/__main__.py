@@ -1,5 +1,5 @@
-from tests.report.golden import CASES, HERE, forms
+from tests.report.golden import CASES, FOLDER, forms
 
 for name in CASES:
     for suffix, text in forms(name).items():
-        (HERE / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+        (FOLDER / f"{name}.{suffix}").write_text(text, encoding="utf-8")

@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(options: argparse.Namespace) -> int:
     """Import the one command that runs: torch and Lightning take seconds to load."""
     if options.command == "compare":
-        from benchmark.compare import gate
+        from benchmark.compare import recorded
 
-        return gate.run(options.before, options.after, options.max_regression, options.markdown)
+        return recorded.run(options.before, options.after, options.max_regression, options.markdown)
     if options.command == "duel":
         return _duel(options, load_parameters())
     if options.command == "check":

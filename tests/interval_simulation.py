@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.common.statistics import Interval, interval, mean_interval
-from benchmark.compare.duel_verdict import decided, judge
-from benchmark.compare.gate import Change
+from benchmark.compare.verdict import judge, judge_pairs, needs_more_pairs
 from benchmark.report.parity import difference
 from benchmark.report.schema import Session
 from benchmark.report.sessions import ASSUMED, spread
@@ -153,8 +152,7 @@ def alarm(random: Random, known: int) -> bool:
         Session(code="", date="", images_per_second={"trainer": found.estimate}) for found in others
     )
     ratio = (spread(history, "trainer") or ASSUMED).widen(after.over(before))
-    change = Change("cpu", "trainer", "", "", ratio.estimate, "", 1 not in ratio, "")
-    return change.regressed(0.05)
+    return judge(ratio, 0.05).regression
 
 
 def session(random: Random) -> Interval:
@@ -166,9 +164,9 @@ def session(random: Random) -> Interval:
 def duel(random: Random) -> bool:
     """Pairs of sd 1 %, looked at as often as a duel looks."""
     found: list[float] = []
-    while not decided(found, 0.03):
+    while needs_more_pairs(found, 0.03):
         found.append(exp(random.normal(0, 0.01)))
-    return judge(found, 0.03).kind in ("slower", "faster")
+    return judge_pairs(found, 0.03).kind in ("slower", "faster")
 
 
 if __name__ == "__main__":

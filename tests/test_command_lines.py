@@ -109,7 +109,7 @@ def test_what_git_would_take_for_an_option_is_no_revision(
     with without_work():
         ended = outcome(["compare", "--", option, "."])
     assert ended.status == 2
-    assert ended.err.startswith(f"error: {option!r} is no file, no folder")
+    assert ended.err.startswith(f"error: {option!r} is not a file, a folder")
     assert is_one_line(ended.err.removesuffix("\n"))
     assert not Path("taken").exists()
 

@@ -70,7 +70,7 @@ def test_from_a_hook_the_tests_leave_its_repository_alone(decoy: Path, home: Pat
     before = content(decoy)
     command = [python(), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, "tests/compare/test_gate.py", "-k", "revision or commits"],
+        [*command, "tests/compare/test_recorded.py", "-k", "revision or commits"],
         cwd=REPOSITORY, env=hook_environment(decoy, home), capture_output=True, text=True,
     )  # fmt: skip
     assert content(decoy) == before

@@ -1,4 +1,5 @@
-"""Two commits, machines or folders compared: by recorded results, or by timing both now.
+"""Compares two revisions, machines or folders: by their recorded results, or by timing both now.
 
-Out: a verdict for a person or a CI job, and an exit status.
+`compare` and `duel` differ in where the samples come from, and share the verdict, its text and the
+exit status.
 """

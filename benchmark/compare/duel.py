@@ -1,4 +1,4 @@
-"""`python -m benchmark duel BEFORE [AFTER]`: two revisions, timed in turns on one machine."""
+"""`python -m benchmark duel BEFORE [AFTER]`: time two revisions on one machine, interleaved."""
 
 from contextlib import ExitStack, closing
 from math import ceil
@@ -10,9 +10,16 @@ import yaml
 from benchmark.common.files import write_json, write_text
 from benchmark.common.parameters import PARAMETERS_FILE, Parameters
 from benchmark.common.progress import progress
-from benchmark.compare.duel_report import as_json, as_markdown
-from benchmark.compare.duel_verdict import LOOKS, Verdict, decided, judge
-from benchmark.compare.revision import code_of
+from benchmark.compare.changes import Change
+from benchmark.compare.rendering import as_json, as_markdown, as_text
+from benchmark.compare.sides import revision_code
+from benchmark.compare.verdict import (
+    LOOKS,
+    exit_status,
+    judge_pairs,
+    needs_more_pairs,
+    pairs_needed,
+)
 from benchmark.errors.user_error import UserError
 from benchmark.interleave.pair import sample, take_turns
 from benchmark.interleave.training_process import Side
@@ -32,27 +39,39 @@ def run(
     limit: float,
     files: tuple[Path | None, Path | None] = (None, None),
 ) -> int:
-    """Measure, print the verdict and write it to `files` (Markdown, JSON); an exit status.
+    """Time both revisions, print the verdict and write it to `files`.
+
+    Args:
+        names: of the revisions, before and after.
+        accelerator: on which both train.
+        parameters: what both train, as far as a revision has these parameters.
+        limit: largest fraction of the rate that may be lost.
+        files: Markdown and JSON to write.
+
+    Returns:
+        The exit status: 1 after a regression, 2 if undecided, else 0.
 
     Raises:
         UserError: a revision cannot be measured, or the accelerator is absent.
     """
-    found = accelerators.find(accelerator)
-    if not found.available:
-        raise UserError(f"{found.label} is unavailable: {found.reason}.", "Name another.")
+    device = accelerators.find(accelerator)
+    if not device.available:
+        raise UserError(f"{device.label} is unavailable: {device.reason}.", "Name another.")
     with ExitStack() as stack:
         stack.enter_context(measuring_lock())
-        codes = tuple(stack.enter_context(code_of(name)) for name in names)
+        before, after = (stack.enter_context(revision_code(name)) for name in names)
         warn_if_busy()
         warn_if_used(accelerator)
-        verdict = measure(names, (codes[0], codes[1]), accelerator, parameters, limit)
-    print(f"{accelerator}: {names[1]} against {names[0]}: {verdict}")
+        ratios = measure(names, (before, after), accelerator, parameters, limit)
+    change = change_of_pairs(accelerator, ratios, limit)
+    status = exit_status([change.verdict], undecided_fails=True)
+    print(as_text([change]))
     markdown, json = files
     if markdown:
-        write_text(markdown, as_markdown(names, accelerator, verdict))
+        write_text(markdown, as_markdown(names, [change]))
     if json:
-        write_json(json, as_json(names, accelerator, verdict))
-    return verdict.status
+        write_json(json, as_json(names, change, status, len(ratios)))
+    return status
 
 
 def measure(
@@ -61,52 +80,76 @@ def measure(
     accelerator: str,
     parameters: Parameters,
     limit: float,
-) -> Verdict:
-    """Pairs of processes until a look decides, or the last look is over."""
-    here = parameters.model_dump(mode="json")
-    own = [yaml.safe_load((c / PARAMETERS_FILE).read_text(encoding="utf-8")) for c in codes]
-    for name, content in zip(names, own, strict=True):
-        if missing := _unknown(here, content):
-            print(f"{name} does not know {', '.join(missing)} of {PARAMETERS_FILE}.", flush=True)
-    tasks = [{"accelerator": accelerator, "parameters": _content(here, c)} for c in own]
-    samples: list[float] = []
-    with progress(LOOKS[-1], "starting two processes") as tell:
-        while not decided(samples, limit):
+) -> list[float]:
+    """Time pairs of processes until a look decides, or the last look is over.
+
+    Returns:
+        For each pair, the rate after over the rate before.
+    """
+    ours = parameters.model_dump(mode="json")
+    tasks = []
+    for name, code in zip(names, codes, strict=True):
+        theirs = yaml.safe_load((code / PARAMETERS_FILE).read_text(encoding="utf-8"))
+        if missing := missing_parameters(ours, theirs):
+            print(f"{name} does not have {', '.join(missing)} of {PARAMETERS_FILE}.", flush=True)
+        tasks.append({"accelerator": accelerator, "parameters": task_parameters(ours, theirs)})
+    ratios: list[float] = []
+    with progress(LOOKS[-1], "starting two processes") as show:
+        while needs_more_pairs(ratios, limit):
             with (
                 closing(Side(names[0], codes[0])) as before,
                 closing(Side(names[1], codes[1])) as after,
             ):
                 before.warm_up(tasks[0])
                 after.warm_up(tasks[1])
-                samples.append(_pair((before, after), parameters, len(samples)))
-            tell(f"{judge(samples, limit)}" if samples[1:] else "one pair of processes so far")
-    return judge(samples, limit)
+                ratios.append(_time_pair((before, after), parameters, len(ratios)))
+            enough = len(ratios) > 1
+            show(str(change_of_pairs(accelerator, ratios, limit)) if enough else "one pair so far")
+    return ratios
 
 
-def _content(here: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """A revision's own parameters, with the values that params.yaml has here for what is trained;
-    for the Trainer alone. How speed is measured and reported stays the revision's own: another
-    revision's may have other keys."""
+def change_of_pairs(accelerator: str, ratios: list[float], limit: float) -> Change:
+    """The change of the Trainer's rate, from one ratio of rates for each pair of processes."""
+    verdict = judge_pairs(ratios, limit)
+    basis = f"{len(ratios)} pairs of processes"
+    if verdict.kind == "equal":
+        basis += f", within {limit:.0%}"
+    elif verdict.kind == "undecided" and verdict.ratio:
+        needed = pairs_needed(verdict.ratio, limit, len(ratios))
+        basis += f"; if the estimate stays there, some {needed} pairs would decide"
+    return Change(accelerator, "trainer", verdict, verdict.change, basis)
+
+
+def task_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with which a revision is timed, with the Trainer alone.
+
+    Both revisions train what our params.yaml says, as far as a revision has these parameters. How
+    speed is measured stays the revision's, because its keys may differ.
+
+    Args:
+        ours: content of params.yaml in the working tree.
+        theirs: content of the revision's params.yaml.
+    """
     trained = {
-        section: {key: here[section].get(key, value) for key, value in own[section].items()}
+        section: {key: ours[section].get(key, value) for key, value in theirs[section].items()}
         for section in TRAINED
     }
-    timed = own["throughput"] | {"modes": ["trainer"], "sweep": {}}
-    return own | trained | {"seed": here["seed"], "throughput": timed}
+    timed = theirs["throughput"] | {"modes": ["trainer"], "sweep": {}}
+    return theirs | trained | {"seed": ours["seed"], "throughput": timed}
 
 
-def _unknown(here: dict[str, Any], own: dict[str, Any]) -> list[str]:
-    """Parameters of what is trained that a revision does not have."""
+def missing_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Parameters of what is trained that a revision does not have, as "section.key"."""
     return [
         f"{section}.{key}"
         for section in TRAINED
-        for key in here[section]
-        if key not in own[section]
+        for key in ours[section]
+        if key not in theirs[section]
     ]
 
 
-def _pair(sides: tuple[Side, Side], parameters: Parameters, number: int) -> float:
-    """One sample: rate after over rate before."""
+def _time_pair(sides: tuple[Side, Side], parameters: Parameters, number: int) -> float:
+    """Time one pair of warm processes: the rate after over the rate before."""
     step = min(side.step_seconds for side in sides)
     steps = ceil(parameters.throughput.block_seconds / step)
     turns = take_turns(sides, (steps, steps), parameters.seed, number)

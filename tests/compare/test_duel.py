@@ -14,8 +14,8 @@ import yaml
 
 from benchmark.command_line import main
 from benchmark.common.parameters import Parameters
-from benchmark.compare import duel, duel_verdict
-from benchmark.compare.revision import code_of
+from benchmark.compare import duel, verdict
+from benchmark.compare.sides import revision_code
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import pair, training_process
 from benchmark.interleave.training_process import OutOfMemory, Side
@@ -60,9 +60,21 @@ def test_a_slower_revision_is_found_at_the_first_look(
     revision: Make, parameters: Parameters
 ) -> None:
     codes = revision(1.0), revision(1.1)
-    found = duel.measure(("a", "b"), codes, "cpu", parameters, 0.03)
-    assert (found.kind, found.status, found.pairs) == ("slower", 1, duel_verdict.LOOKS[0])
-    assert found.ratio.estimate == pytest.approx(1 / 1.1)
+    ratios = duel.measure(("a", "b"), codes, "cpu", parameters, 0.03)
+    assert ratios == [pytest.approx(1 / 1.1)] * verdict.LOOKS[0]
+    change = duel.change_of_pairs("cpu", ratios, 0.03)
+    assert str(change) == ("cpu trainer: slower: -9.1% (-9.1% to -9.1%); 6 pairs of processes")
+    assert change.verdict.regression
+
+
+def test_a_duel_says_what_decided_or_what_would() -> None:
+    equal, undecided = (
+        str(duel.change_of_pairs("cpu", [1.0, ratio], 0.03)) for ratio in (1.0, 1.2)
+    )
+    assert equal == "cpu trainer: equal: +0.0% (+0.0% to +0.0%); 2 pairs of processes, within 3%"
+    assert re.search(
+        r"^cpu trainer: undecided: .*; if the estimate stays there, some \d+", undecided
+    )
 
 
 def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
@@ -84,18 +96,17 @@ OLD = {
 def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> None:
     """Another revision's section may have other keys; what is trained is the same for both, as far
     as the revision knows it."""
-    here = parameters.model_dump(mode="json")
-    content = duel._content(here, OLD)
-    assert content == {
+    ours = parameters.model_dump(mode="json")
+    assert duel.task_parameters(ours, OLD) == {
         "seed": parameters.seed, "data": {"batch_size": 4, "gone": 5}, "model": {},
         "train": {"adam": "auto"}, "report": {"x": 1},
         "throughput": {"rounds": 9, "modes": ["trainer"], "sweep": {}},
     }  # fmt: skip
-    assert "train.precision" in duel._unknown(here, OLD)
-    assert duel._unknown(here, here) == []
+    assert "train.precision" in duel.missing_parameters(ours, OLD)
+    assert duel.missing_parameters(ours, ours) == []
 
 
-def test_what_a_revision_does_not_know_is_said(
+def test_parameters_that_a_revision_does_not_have_are_named(
     revision: Make, parameters: Parameters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = revision(1.0)
@@ -103,7 +114,7 @@ def test_what_a_revision_does_not_know_is_said(
     del content["train"]["logger"]
     (code / "params.yaml").write_text(yaml.safe_dump(content))
     duel.measure(("old", "new"), (code, revision(2.0)), "cpu", parameters, 0.03)
-    assert capsys.readouterr().out.startswith("old does not know train.logger of params.yaml.\n")
+    assert capsys.readouterr().out.startswith("old does not have train.logger of params.yaml.\n")
 
 
 def test_what_a_side_cannot_do_is_one_line(
@@ -133,22 +144,24 @@ def test_a_revision_is_its_code_and_the_repository_stays_as_it_is(
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
         subprocess.run([*git, *command], check=True)
     file.write_text("new")
-    with code_of("HEAD") as old, code_of(".") as new:
+    with revision_code("HEAD") as old, revision_code(".") as new:
         assert (old / "benchmark/x.py").read_text() == "old"
         assert (new / "benchmark/x.py").read_text() == "new"
         assert (old / "params.yaml").exists()
     assert not old.exists()
-    with pytest.raises(UserError, match=r"'nothing' is no git revision of this suite \(fatal: "):
-        next(code_of("nothing").gen)
+    with pytest.raises(UserError, match=r"'nothing' is not a git revision of this suite \(fatal: "):
+        next(revision_code("nothing").gen)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_revision_is_no_option_of_git(tmp_path: Path, monkeypatch, name: str) -> None:
+def test_a_revision_is_not_taken_for_an_option_of_git(
+    tmp_path: Path, monkeypatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
-    said = f"{name!r} is no git revision of this suite (fatal: Needed a single revision). Name"
+    said = f"{name!r} is not a git revision of this suite (fatal: Needed a single revision). "
     with pytest.raises(UserError, match=re.escape(said)):
-        next(code_of(name).gen)
+        next(revision_code(name).gen)
     assert [path.name for path in tmp_path.iterdir()] == [".git"]
 
 
@@ -170,7 +183,7 @@ def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Both are this code: two pairs on small images say little, but in every form."""
-    monkeypatch.setattr(duel_verdict, "LOOKS", (2,))
+    monkeypatch.setattr(verdict, "LOOKS", (2,))
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
     status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
@@ -178,5 +191,7 @@ def test_two_real_revisions(
     assert status == said["status"]
     assert said["pairs"] == 2
     assert 0.2 < said["ratio"]["estimate"] < 5
-    assert "| cpu | . | . |" in (workspace / "duel.md").read_text()
-    assert "cpu: . against .: " in capfd.readouterr().out
+    page = (workspace / "duel.md").read_text()
+    assert page.startswith("# . compared with .\n\n| Accelerator | Metric | Change | Verdict |")
+    assert "2 pairs of processes" in page
+    assert "cpu trainer: " in capfd.readouterr().out

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.command_line import main
-from benchmark.compare import gate
+from benchmark.compare import recorded
 from benchmark.report.schema import Record, Session, TrainingRecord
 from tests.common.test_git import OPTIONS
 from tests.support.made_records import DISTURBED, record, write_exported, write_results
@@ -20,8 +20,8 @@ def sides(tmp_path: Path):
 
     def compare(before: Record, after: Record, *options: str) -> int:
         paths = [tmp_path / "before.json", tmp_path / "after.json"]
-        for path, found in zip(paths, (before, after), strict=True):
-            write_exported(path, found)
+        for path, content in zip(paths, (before, after), strict=True):
+            write_exported(path, content)
         return main(["compare", *map(str, paths), *options])
 
     return compare
@@ -32,17 +32,17 @@ def test_a_slowdown_beyond_what_sessions_differ_by_is_a_regression(sides, capsys
     assert sides(record(rate=100), record(rate=75)) == 1
     lines = capsys.readouterr().out.splitlines()
     assert (
-        "cpu trainer: lower: 100.0 images/s to 75.0 images/s, -25.0% (-39.9% to -6.4%); sessions "
-        "are assumed to scatter by 8%"
+        "cpu trainer: slower: 100.0 images/s to 75.0 images/s, -25.0% (-39.9% to -6.4%); sessions "
+        "are assumed to vary by 8%"
     ) in lines
-    assert "regression: cpu trainer lost more than 5%" in lines
+    assert "Regression: cpu trainer lost more than 5%" in lines
 
 
 def test_a_slowdown_that_the_next_session_may_undo_is_not(sides, capsys) -> None:
     assert sides(record(rate=100), record(rate=90)) == 0
     out = capsys.readouterr().out
-    assert "cpu trainer: no difference detected: 100.0 images/s to 90.0 images/s, -10.0%" in out
-    assert "regression" not in out
+    assert "cpu trainer: undecided: 100.0 images/s to 90.0 images/s, -10.0%" in out
+    assert "Regression" not in out
 
 
 def known(*rates: float) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_known_sessions_take_the_place_of_what_is_assumed(sides, capsys) -> None
     """100, 100.5 and 101: a standard deviation of 0.5 %, and Student's t of 2 degrees is 4.3."""
     calm = record(rate=100).model_copy(update=known(100, 100.5, 101))
     assert sides(calm, record(rate=94), "--max-regression", "0.05") == 1
-    assert "3 sessions scatter by 0.5%" in capsys.readouterr().out
+    assert "3 sessions vary by 0.5%" in capsys.readouterr().out
     assert sides(calm, record(rate=98), "--max-regression", "0") == 0
     lively = record(rate=100).model_copy(update=known(80, 100, 120))
     assert sides(lively, record(rate=50), "--max-regression", "0.05") == 0
@@ -68,9 +68,9 @@ def test_two_machines_need_the_sessions_of_both(sides, capsys) -> None:
     one = record(rate=100).model_copy(update=known(100, 100.5, 101))
     other = record(rate=90, machine="m2")
     assert sides(one, other) == 0
-    assert "sessions are assumed to scatter by 8%" in capsys.readouterr().out
+    assert "sessions are assumed to vary by 8%" in capsys.readouterr().out
     assert sides(one, other.model_copy(update=known(90, 91, 92, 90))) == 1
-    assert "4 sessions scatter by 1.1%" in capsys.readouterr().out
+    assert "4 sessions vary by 1.1%" in capsys.readouterr().out
 
 
 def test_a_slowdown_that_is_allowed_passes(sides, capsys) -> None:
@@ -81,7 +81,7 @@ def test_a_slowdown_that_is_allowed_passes(sides, capsys) -> None:
 def test_a_gain_passes_and_is_reported(sides, capsys) -> None:
     assert sides(record(rate=100), record(rate=150), "--max-regression", "0") == 0
     assert (
-        "cpu trainer: higher: 100.0 images/s to 150.0 images/s, +50.0%" in capsys.readouterr().out
+        "cpu trainer: faster: 100.0 images/s to 150.0 images/s, +50.0%" in capsys.readouterr().out
     )
 
 
@@ -100,10 +100,10 @@ def test_another_mode_alone_is_no_regression(sides) -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"workload": {"batch_size": 64}}, "cpu: not compared: other batch_size"),
-        ({"inputs": {"dataset": "x"}}, "cpu: not compared: other dataset"),
-        ({"correct": "1" * 42}, "cpu: not compared: other dataset"),
-        ({"name": "gpu"}, "cpu: not compared: not measured in the second"),
+        ({"workload": {"batch_size": 64}}, "cpu: not comparable: other batch_size"),
+        ({"inputs": {"dataset": "x"}}, "cpu: not comparable: other dataset"),
+        ({"correct": "1" * 42}, "cpu: not comparable: other dataset"),
+        ({"name": "gpu"}, "cpu: not comparable: not measured in the second"),
     ],
 )
 def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, why) -> None:
@@ -121,7 +121,7 @@ def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> 
 
     assert sides(measured(100, first), measured(100, second)) == 0
     side = "first" if first else "second"
-    assert f"scatter by 8%; the {side} is unstable\n" in capsys.readouterr().out
+    assert f"vary by 8%; the {side} is unstable\n" in capsys.readouterr().out
     assert sides(measured(100, first), measured(50, second)) == 1
 
 
@@ -133,8 +133,8 @@ def test_trainings_of_other_parameters_are_named(sides, capsys) -> None:
 def test_of_another_workload_the_accuracy_is_compared_and_the_rate_is_not(sides, capsys) -> None:
     assert sides(record(), record(workload={"precision": "bf16-mixed"})) == 2
     out = capsys.readouterr().out
-    assert "cpu: not compared: other precision" in out
-    assert "cpu accuracy: no difference detected" in out
+    assert "cpu: not comparable: other precision" in out
+    assert "cpu accuracy: undecided: 75.0% to 75.0%, +0.0 points" in out
     assert "images/s" not in out
 
 
@@ -174,7 +174,7 @@ def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> N
     git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
     write_results("cpu", rate=50.0)
     assert main(["compare", "HEAD", "."]) == 1
-    assert "cpu trainer: lower: 100.0 images/s to 50.00 images/s" in capsys.readouterr().out
+    assert "cpu trainer: slower: 100.0 images/s to 50.00 images/s" in capsys.readouterr().out
     assert main(["compare", ".", "HEAD"]) == 0
 
 
@@ -198,12 +198,15 @@ def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace,
     write_results("cpu", rate=50.0, machine="m2")
     assert main(["compare", "HEAD", "."]) == 2
     out = capsys.readouterr().out
-    assert out.startswith("cpu: not compared: other machine (a cpu of m1, then a cpu of m2): ")
+    assert out.startswith("cpu: not comparable: other machine (a cpu of m1, then a cpu of m2): ")
 
 
 def test_where_two_commits_cannot_be_compared_the_duel_is_named(workspace, capsys) -> None:
-    gate.run(".", str(workspace), 0.05)
-    assert capsys.readouterr().out.endswith(f"{gate.DUEL}\n")
+    write_results("cpu", machine="m1")
+    commit_reports()
+    write_results("cpu", machine="m2")
+    assert recorded.run("HEAD", ".", 0.05) == 2
+    assert capsys.readouterr().out.endswith(f"{recorded.DUEL}\n")
 
 
 def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
@@ -250,11 +253,11 @@ def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     assert "(fatal: detected dubious ownership in repository at " in refused(capsys, "HEAD", ".")
     monkeypatch.setenv("PATH", str(workspace))
-    assert "(git is not installed). Name one of the former." in refused(capsys, "HEAD", ".")
+    assert "(git is not installed). Install git" in refused(capsys, "HEAD", ".")
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_revision_is_no_option_of_git(workspace: Path, capsys, name: str) -> None:
+def test_a_revision_is_not_taken_for_an_option_of_git(workspace: Path, capsys, name: str) -> None:
     write_results("cpu")
     commit_reports()
     before = set(workspace.iterdir())
@@ -282,56 +285,36 @@ def test_a_shallow_clone_says_how_to_get_the_rest(workspace: Path, capsys, monke
     assert main(["compare", "HEAD", "."]) == 0
 
 
-def test_of_a_revision_of_another_version_the_accuracy_can_be_compared(
-    workspace: Path, capsys
-) -> None:
-    """Its rates cannot be read, and `dvc repro` would write those of today: the duel is named."""
-    write_results("cpu", correct="1" * 40)
-    path = Path("reports/throughput/cpu.json")
-    now = path.read_text()
-    path.write_text(now.replace('"ratios"', '"quotients"'))
-    commit_reports()
-    path.write_text(now)
-    assert main(["compare", "HEAD", "."]) == 2
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(
-        "this version of the suite cannot read the rates of 'HEAD': reports/throughput/cpu.json is "
-    )
-    assert lines[1] == gate.DUEL
-    assert lines[2].startswith(
-        "cpu accuracy: no difference detected: 100.0% to 100.0%, +0.0 points"
-    )
-    assert len(lines) == 3
-    write_results("cpu", correct="0" * 40)
-    assert main(["compare", "HEAD", "."]) == 1
-
-
-def test_of_a_revision_of_which_nothing_can_be_read_nothing_is_said(workspace, capsys) -> None:
+def test_a_revision_of_another_version_is_refused_with_the_remedy(workspace, capsys) -> None:
     write_results("cpu")
-    Path("reports/replay/cpu/own.json").rename("replay.json")
+    path = Path("reports/throughput/cpu.json")
+    content = path.read_text()
+    path.write_text(content.replace('"ratios"', '"quotients"'))
     commit_reports()
-    Path("replay.json").rename("reports/replay/cpu/own.json")
-    assert main(["compare", "HEAD", "."]) == 2
-    said, duel = capsys.readouterr().out.splitlines()
-    assert said.endswith(
-        "cannot read the rates of 'HEAD': reports/replay/cpu/own.json is not here."
+    path.write_text(content)
+    error = refused(capsys, "HEAD", ".")
+    assert error.startswith(
+        "error: This version of the suite cannot read the results of 'HEAD' "
+        "(reports/throughput/cpu.json is "
     )
-    assert duel == gate.DUEL
+    assert error.endswith("Time both revisions: .venv/bin/python -m benchmark duel HEAD\n")
 
 
 def test_a_page_for_a_pull_request(sides, tmp_path: Path) -> None:
     before, after = record(rate=100, correct="1" * 40), record(rate=50, correct="1" * 40)
     assert (
-        sides(before, after, "--markdown", str(tmp_path / "gate.md"), "--max-regression", "5%") == 1
+        sides(before, after, "--markdown", str(tmp_path / "compare.md"), "--max-regression", "5%")
+        == 1
     )
-    page = (tmp_path / "gate.md").read_text()
+    page = (tmp_path / "compare.md").read_text()
     assert page.startswith("# ")
     assert "\n\n**Regression: cpu trainer lost more than 5%.**\n\n" in page
     assert "| cpu | trainer | 100.0 images/s | 50.00 images/s | -50.0% (-59.9% to -37.6%); " in page
-    assert "| lower |" in page
-    sides(before, record("gpu"), "--markdown", str(tmp_path / "gate.md"))
+    assert "| slower |" in page
+    sides(before, record("gpu"), "--markdown", str(tmp_path / "compare.md"))
     assert (
-        "\n- cpu: not compared: not measured in the second\n" in (tmp_path / "gate.md").read_text()
+        "| cpu | not measured in the second | not comparable |\n"
+        in (tmp_path / "compare.md").read_text()
     )
 
 
@@ -340,10 +323,10 @@ def test_nothing_that_others_name_is_markup(sides, tmp_path: Path, capsys) -> No
     spiteful = "<b>|`a`\x1b[31m\u202e\n# x"
     rate = record().throughput.modes["compute"]
     found = record(measured={"modes": {**record().throughput.modes, spiteful: rate}})
-    assert sides(found, found, "--markdown", str(tmp_path / "gate.md")) == 0
+    assert sides(found, found, "--markdown", str(tmp_path / "compare.md")) == 0
     said = capsys.readouterr().out
-    page = (tmp_path / "gate.md").read_text()
-    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: no difference" in said
+    page = (tmp_path / "compare.md").read_text()
+    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: " in said
     assert r"| &lt;b>\|\`a\`\x1b\[31m\u202e # x |" in page
     assert not {"\x1b", "\u202e"} & {*said, *page}
 
@@ -352,7 +335,7 @@ def test_the_machines_of_a_folder_are_named(workspace: Path, capsys) -> None:
     for machine in ("m1", "m2"):
         write_exported(Path(f"reports/machines/{machine}/cpu.json"), record(machine=machine))
     said = refused(capsys, "reports/machines", ".")
-    assert said.endswith("holds no exported results. Name one of its machines: m1, m2.\n")
+    assert said.endswith("does not contain exported results. Name one of its machines: m1, m2.\n")
 
 
 @pytest.mark.parametrize("limit", ["-0.1", "1", "much", "100%", "%"])
@@ -363,10 +346,14 @@ def test_the_limit_is_a_part(capsys, limit: str) -> None:
     assert "--max-regression" in capsys.readouterr().err
 
 
-def test_nothing_measured_before_cannot_be_compared(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(gate, "read", lambda source: gate.Side({}, False))
-    assert gate.run("a", "b", 0.05) == 2
-    assert capsys.readouterr().out == f"nothing was measured in the first\n{gate.DUEL}\n"
+def test_a_first_side_without_results_is_named(workspace: Path, capsys) -> None:
+    Path("empty/reports").mkdir(parents=True)
+    write_results("cpu")
+    assert refused(capsys, "empty", ".") == (
+        "error: empty has no results. Measure it first: make repro.\n"
+    )
+    assert main(["compare", ".", "empty"]) == 2
+    assert "cpu: not comparable: not measured in the second" in capsys.readouterr().out
 
 
 def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
@@ -379,4 +366,4 @@ def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
 def test_rates_on_other_data_are_not_compared(sides, capsys) -> None:
     """Even where both trained on the same."""
     assert sides(record(), record(measured={"dataset": "x"})) == 2
-    assert capsys.readouterr().out == "cpu: not compared: other dataset\n"
+    assert capsys.readouterr().out == "cpu: not comparable: other dataset\n"

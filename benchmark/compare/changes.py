@@ -1,0 +1,143 @@
+"""The change of one metric between two records, with its interval and what that rests on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from benchmark.common import numbers
+from benchmark.common.statistics import Interval, mean_interval
+from benchmark.compare.verdict import ACCURACY, Verdict, judge
+from benchmark.report.parity import difference, input_differences
+from benchmark.report.schema import Record, TrainingRecord
+from benchmark.report.sessions import ASSUMED, Spread, spread
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of one metric of one accelerator."""
+
+    accelerator: str
+    metric: str
+    """A mode of throughput, "accuracy" or "accuracy over seeds"; empty if not comparable."""
+    verdict: Verdict
+    change: str = ""
+    """The change with its interval, in words."""
+    basis: str = ""
+    """What the interval rests on, or why the two are not comparable."""
+    before: str = ""
+    """The first side's value with its unit; empty if only the ratio was measured."""
+    after: str = ""
+    """The second side's value with its unit."""
+
+    def __str__(self) -> str:
+        name = f"{self.accelerator} {self.metric}".strip()
+        values = f"{self.before} to {self.after}, " if self.before else ""
+        change = f"{self.change}; " if self.change else ""
+        return f"{name}: {self.verdict.kind}: {values}{change}{self.basis}"
+
+    @property
+    def decides(self) -> bool:
+        """Whether it decides the exit status. The rates of other modes say where a change comes
+        from."""
+        return self.metric in ("", "trainer", "accuracy")
+
+
+def compare_records(before: Record, after: Record, limit: float) -> list[Change]:
+    """Compare the rate of each mode that both measured, and the test accuracy.
+
+    Args:
+        before: of the first side.
+        after: of the second side, comparable with it.
+        limit: largest fraction of a metric that may be lost.
+    """
+    modes = [mode for mode in before.throughput.modes if mode in after.throughput.modes]
+    rates = [_rate(before, after, mode, limit) for mode in modes]
+    return [*rates, *compare_accuracies(before, after, limit)]
+
+
+def compare_accuracies(before: Record, after: Record, limit: float) -> list[Change]:
+    """Compare test accuracies: with the run's seed, and over all seeds with which both trained."""
+    pair = before.training, after.training
+    seeds = [(before.seeds[s], after.seeds[s]) for s in before.seeds if s in after.seeds]
+    changes = [_accuracy(*pair, limit)]
+    return [*changes, _accuracy_over_seeds([pair, *seeds], limit)] if seeds else changes
+
+
+def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
+    """Compare the rates of a mode. An unstable one counts: leaving it out would prefer lucky
+    measurements."""
+    one, other = (r.throughput.modes[mode].images_per_second for r in (before, after))
+    between_sessions, basis = _between_sessions(before, after, mode)
+    verdict = judge(between_sessions.widen(other.over(one)), limit)
+    for side, record in (("first", before), ("second", after)):
+        if not record.throughput.verdict.stable:
+            basis += f"; the {side} is unstable"
+    return Change(
+        accelerator=before.label,
+        metric=mode,
+        verdict=verdict,
+        change=verdict.change,
+        basis=basis,
+        before=f"{numbers.estimate(one)} images/s",
+        after=f"{numbers.estimate(other)} images/s",
+    )
+
+
+def _between_sessions(before: Record, after: Record, mode: str) -> tuple[Spread, str]:
+    """How much a rate varies between sessions, and how that is known.
+
+    Of two machines, the one whose sessions vary more counts. Of two exports of one machine, the
+    one with more sessions counts.
+    """
+    sessions = {}
+    for record in sorted((after, before), key=lambda record: len(record.sessions)):
+        sessions[record.machine] = record.sessions
+    spreads = [(spread(of_machine, mode), len(of_machine)) for of_machine in sessions.values()]
+    estimated = [(estimate, count) for estimate, count in spreads if estimate]
+    if len(estimated) < len(spreads):
+        return ASSUMED, f"sessions are assumed to vary by {ASSUMED.deviation:.0%}"
+    largest, count = max(estimated, key=lambda pair: pair[0].deviation)
+    return largest, f"{count} sessions vary by {largest.deviation:.1%}"
+
+
+def _accuracy(before: TrainingRecord, after: TrainingRecord, limit: float) -> Change:
+    one, other = (r.correct.count("1") / len(r.correct) for r in (before, after))
+    paired = difference(before.correct, after.correct)
+    basis = paired.test
+    if differing_inputs := input_differences(before, after):
+        basis += f", trained with other {' and '.join(differing_inputs)}"
+    return Change(
+        accelerator=before.result.accelerator,
+        metric="accuracy",
+        verdict=judge(_relative(paired.share, one), limit, ACCURACY),
+        change=paired.change,
+        basis=basis,
+        before=f"{one:.1%}",
+        after=f"{other:.1%}",
+    )
+
+
+def _accuracy_over_seeds(
+    pairs: Sequence[tuple[TrainingRecord, TrainingRecord]], limit: float
+) -> Change:
+    """Compare mean accuracies. With another parameter, two trainings differ by chance too: the
+    seeds show by how much."""
+    shares = [(before.result.test.accuracy, after.result.test.accuracy) for before, after in pairs]
+    one, other = map(fmean, zip(*shares, strict=True))
+    mean = mean_interval([after - before for before, after in shares])
+    points = tuple(100 * end for end in (mean.estimate, mean.low, mean.high))
+    return Change(
+        accelerator=pairs[0][0].result.accelerator,
+        metric="accuracy over seeds",
+        verdict=judge(_relative(mean, one), limit, ACCURACY),
+        change="{:+.1f} points ({:+.1f} to {:+.1f})".format(*points),
+        basis=f"{len(pairs)} seeds, each compared with itself",
+        before=f"{one:.1%}",
+        after=f"{other:.1%}",
+    )
+
+
+def _relative(difference: Interval, accuracy: float) -> Interval:
+    """The ratio of accuracies from their difference; from 0, the difference counts as a ratio."""
+    ends = (difference.estimate, difference.low, difference.high)
+    return Interval(*(1 + end / (accuracy or 1) for end in ends))

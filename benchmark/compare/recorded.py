@@ -1,0 +1,103 @@
+"""`python -m benchmark compare BEFORE AFTER`: compare recorded results.
+
+Two rates come from two measuring sessions, which differ without any change of the code. A rate is
+a regression only if it falls by more than sessions vary. `duel` finds smaller changes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.common.files import write_text
+from benchmark.compare.changes import Change, compare_accuracies, compare_records
+from benchmark.compare.rendering import as_markdown, as_text
+from benchmark.compare.sides import read_results
+from benchmark.compare.verdict import Verdict, exit_status
+from benchmark.errors.user_error import UserError
+from benchmark.report.parity import tested
+from benchmark.report.schema import Record
+
+DUEL = "To time two revisions here: .venv/bin/python -m benchmark duel BEFORE AFTER"
+
+
+def run(before: str, after: str, limit: float, markdown: Path | None = None) -> int:
+    """Print the comparison, and write it to `markdown`.
+
+    Args:
+        before: names the first side: see `read_results`.
+        after: names the second side.
+        limit: largest fraction of a metric that may be lost.
+        markdown: file to write, for a pull request or a job's summary.
+
+    Returns:
+        The exit status: 1 after a regression, 2 if something is not comparable, else 0.
+
+    Raises:
+        UserError: a side cannot be read, or the first has no results.
+    """
+    sides = read_results(before), read_results(after)
+    if not sides[0].records:
+        raise UserError(f"{before} has no results.", "Measure it first: make repro.")
+    exported = any(side.exported for side in sides)
+    changes = compare(sides[0].records, sides[1].records, exported, limit)
+    deciding = [change.verdict for change in changes if change.decides]
+    print(as_text(changes))
+    if not exported and any(change.verdict.kind == "not comparable" for change in changes):
+        print(DUEL)
+    if markdown:
+        write_text(markdown, as_markdown((before, after), changes))
+    return exit_status(deciding, undecided_fails=False)
+
+
+def compare(
+    before: Mapping[str, Record], after: Mapping[str, Record], other_machine: bool, limit: float
+) -> list[Change]:
+    """Compare the records of two sides, accelerator by accelerator.
+
+    Args:
+        before: records of the first side, by accelerator.
+        after: records of the second side.
+        other_machine: whether the sides may come from two machines.
+        limit: largest fraction of a metric that may be lost.
+    """
+    changes: list[Change] = []
+    for name, old in before.items():
+        new = after.get(name)
+        reason = not_comparable(old, new, other_machine)
+        if reason:
+            changes.append(Change(name, "", Verdict("not comparable", limit), basis=reason))
+        if new and not reason:
+            changes += compare_records(old, new, limit)
+        elif new and _same_test(old, new):
+            changes += compare_accuracies(old, new, limit)
+    return changes
+
+
+def not_comparable(before: Record, after: Record | None, other_machine: bool) -> str | None:
+    """Say why the rates of two records cannot be compared; None if they can.
+
+    Their code may differ: that is what is compared.
+    """
+    if after is None:
+        return "not measured in the second"
+    if before.machine != after.machine and not other_machine:
+        devices = [f"{r.training.result.device} of {r.machine}" for r in (before, after)]
+        return (
+            f"other machine ({devices[0]}, then {devices[1]}): a change of the code shows on one "
+            "machine only; to compare machines, name their exported results"
+        )
+    old, new = (
+        {
+            **record.throughput.workload.model_dump(exclude={"code"}),
+            "dataset": (record.throughput.dataset, tested(record.training)),
+        }
+        for record in (before, after)
+    )
+    differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return f"other {', '.join(differing)}" if differing else None
+
+
+def _same_test(before: Record, after: Record) -> bool:
+    """Whether one machine used the same images for both: then accuracies are comparable, although
+    rates of different workloads are not."""
+    images = [(r.machine, r.throughput.dataset, tested(r.training)) for r in (before, after)]
+    return images[0] == images[1]

@@ -113,9 +113,6 @@ class TrainerParameters(Section):
     """Of each machine; a process each, which take `data.batch_size` samples a step each."""
     num_nodes: int = Field(ge=1)
     """Machines; with more than one a launcher starts the processes on each."""
-    strategy: Literal["auto", "ddp", "fsdp"]
-    """`auto` is `ddp` where there are several devices; under `fsdp` each keeps a part of the
-    weights and of Adam's state."""
     sync_batchnorm: bool
     """Batch norm over the samples of all devices, not over each device's own."""
 
@@ -125,7 +122,7 @@ class TrainerParameters(Section):
         return self.devices * self.num_nodes
 
 
-ONE_DEVICE = TrainerParameters(devices=1, num_nodes=1, strategy="auto", sync_batchnorm=False)
+ONE_DEVICE = TrainerParameters(devices=1, num_nodes=1, sync_batchnorm=False)
 
 
 class SweepParameters(Section):
@@ -259,22 +256,6 @@ class Parameters(Section):
         if train.unfreeze_epoch >= train.max_epochs:
             raise ValueError("unfreeze_epoch is not below max_epochs")
         return train
-
-    @field_validator("trainer")
-    @classmethod
-    def _weights_can_be_sharded(cls, trainer: TrainerParameters, others: ValidationInfo) -> Any:
-        if trainer.strategy != "fsdp":
-            return trainer
-        model, train = others.data.get("model"), others.data.get("train")
-        if trainer.processes == 1:
-            raise ValueError("strategy is fsdp, but there is one device")
-        if not trainer.sync_batchnorm:
-            raise ValueError("strategy is fsdp: set sync_batchnorm, it keeps devices alike")
-        if model and (model.freeze_backbone or model.compile):
-            raise ValueError("strategy is fsdp: not with model.freeze_backbone or model.compile")
-        if train and (train.unfreeze_epoch or train.precision == "16-mixed"):
-            raise ValueError("strategy is fsdp: not with train.unfreeze_epoch or 16-mixed")
-        return trainer
 
 
 def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:

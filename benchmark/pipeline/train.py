@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import save
-from torch import Tensor
 
 from benchmark.common import digests
 from benchmark.common.files import new_directory, write_bytes, write_csv, write_json
@@ -40,7 +39,6 @@ from benchmark.training.schema import (
     Timing,
     Training,
 )
-from benchmark.training.sharding import whole
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -71,9 +69,8 @@ def train_and_write(
         process_group.one_per_node(measuring_lock()),
     ):
         run = Fit(accelerator, parameters, directory, title=title, logger=logger).fit_and_test()
-        learned = whole(run.model.network.state_dict())
         if process_group.get_rank() == 0:
-            _write(run, learned, inputs, results)
+            _write(run, inputs, results)
 
 
 @contextmanager
@@ -106,10 +103,9 @@ def scratch_key(inputs: Fingerprints) -> str:
     return digests.of_json([*inputs.model_dump().values(), place])[:32]
 
 
-def _write(
-    run: Fit, learned: Mapping[str, Tensor], inputs: Fingerprints, results: TrainingPaths
-) -> None:
-    learned = {name: value.contiguous() for name, value in learned.items()}
+def _write(run: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
+    state = run.model.network.state_dict()
+    learned = {name: value.cpu().contiguous() for name, value in state.items()}
     result = _result(run, inputs, digests.of_state(learned))
     with new_directory(results.model) as directory:
         # safetensors would write a file that nobody else can read.
@@ -150,9 +146,8 @@ def _device(run: Fit) -> str:
     if trainer.processes == 1:
         return run.accelerator.device
     batch_norm = "synchronised" if trainer.sync_batchnorm else "of each device"
-    sharded = ", weights sharded" if trainer.strategy == "fsdp" else ""
     device, _, _ = run.accelerator.device.partition(", 1 of ")
-    return f"{trainer.processes} x {device} (batch norm {batch_norm}{sharded}; speed is of one)"
+    return f"{trainer.processes} x {device} (batch norm {batch_norm}; speed is of one)"
 
 
 def _digests(run: Fit, learned: str) -> Digests:

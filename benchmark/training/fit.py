@@ -36,8 +36,7 @@ from benchmark.training.history import (
     History,
     Predictions,
 )
-from benchmark.training.model import FineTuner, NormLayer
-from benchmark.training.sharding import ShardedStrategy, load, whole
+from benchmark.training.model import FineTuner
 from benchmark.training.trainer_arguments import trainer_arguments
 
 
@@ -107,7 +106,7 @@ class Fit:
         with explain_failures(self.title, self.parameters.data.batch_size, self._place):
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
         if process_group.get_world_size() > 1:
-            learned = whole(dict(self.model.network.named_parameters()))
+            learned = dict(self.model.network.named_parameters())
             weights = process_group.all_gather(digests.of_state(learned))
             assert len(set(weights)) == 1, "ranks have come to different weights"
 
@@ -134,7 +133,7 @@ class Fit:
         score = self.best.best_model_score
         self._require_finite(math.inf if score is None else score.item(), "validation")
         checkpoint = self._sealed.load_checkpoint(self.best.best_model_path)
-        load(self.model, checkpoint["state_dict"])
+        self.model.load_state_dict(checkpoint["state_dict"])
 
     def _require_finite(self, loss: float, split: str) -> None:
         if not math.isfinite(loss):
@@ -145,10 +144,9 @@ class Fit:
         recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
         stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
         callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
-        devices = self.parameters.trainer
-        arguments = trainer_arguments(self.accelerator.name, train.precision, devices)
-        if devices.strategy == "fsdp":
-            arguments["strategy"] = ShardedStrategy(devices.processes)
+        arguments = trainer_arguments(
+            self.accelerator.name, train.precision, self.parameters.trainer
+        )
         return pl.Trainer(
             **arguments | {"plugins": [*arguments["plugins"], self._sealed]},
             max_epochs=train.max_epochs,
@@ -196,21 +194,20 @@ def data_module(parameters: Parameters) -> ImageDataModule:
 
 
 def fine_tuner(
-    parameters: Parameters, classes: int, norm_layer: NormLayer = nn.BatchNorm2d
+    parameters: Parameters, classes: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d
 ) -> FineTuner:
     """The model that `parameters` describe, for `classes` classes."""
     train, model = parameters.train, parameters.model
     return FineTuner(classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer)
 
 
-def norm_layer(accelerator: str, trainer: TrainerParameters) -> NormLayer:
-    """What a network on `accelerator` has for batch norm: ours on a CPU, if it is synchronised.
-    Elsewhere Lightning puts torch's in its place, but not where it shards."""
-    if not trainer.sync_batchnorm or trainer.processes == 1:
-        return nn.BatchNorm2d
-    if accelerator == "cpu":
-        return HostSyncBatchNorm2d
-    return nn.SyncBatchNorm if trainer.strategy == "fsdp" else nn.BatchNorm2d
+def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
+    """The class of batch norm layers: HostSyncBatchNorm2d if it is synchronised on a CPU.
+
+    On other accelerators Lightning replaces torch's BatchNorm2d by SyncBatchNorm.
+    """
+    synchronised = trainer.sync_batchnorm and trainer.processes > 1
+    return HostSyncBatchNorm2d if synchronised and accelerator == "cpu" else nn.BatchNorm2d
 
 
 def silence_lightning() -> None:

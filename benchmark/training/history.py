@@ -13,7 +13,6 @@ from benchmark.common.digests import of_state
 from benchmark.distributed.process_group import gather_round_robin
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise
-from benchmark.training.sharding import whole
 
 FIRST_STEPS = 10
 SHORT = 16
@@ -112,7 +111,7 @@ class FirstStepsDigest(Callback):
     def _state(self, module: LightningModule) -> dict[str, Tensor]:
         """The network's tensors, on the host."""
         assert isinstance(module.network, nn.Module)
-        return whole(module.network.state_dict())
+        return {name: value.cpu() for name, value in module.network.state_dict().items()}
 
 
 class Predictions(Callback):

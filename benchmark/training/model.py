@@ -10,12 +10,10 @@ from torchvision.models import ResNet, resnet50
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.errors.user_error import UserError
 from benchmark.training import adam, weights
-from benchmark.training.sharding import ShardedStrategy, shard
 
 TOP = 5
 STRIDE = 32
 """Pixels per side of an image for each pixel of ResNet50's last feature maps."""
-NormLayer = type[nn.BatchNorm2d] | type[nn.SyncBatchNorm]
 
 
 class MeanLoss(Metric):
@@ -61,7 +59,7 @@ class FineTuner(LightningModule):
         model: ModelParameters,
         learning_rate: float,
         adam: AdamName = "auto",
-        norm_layer: NormLayer = nn.BatchNorm2d,
+        norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.frozen = model.freeze_backbone
@@ -104,12 +102,6 @@ class FineTuner(LightningModule):
         if self.frozen:
             self.network.eval()
         return self
-
-    def configure_model(self) -> None:
-        """Deal the weights out over the ranks, where that is the strategy."""
-        if isinstance(self.trainer.strategy, ShardedStrategy):
-            assert self.device_mesh
-            shard(self.network, self.device_mesh["data_parallel"])
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch, a scalar."""
@@ -167,7 +159,7 @@ def check_batches(samples: int, batch_size: int, image_size: int) -> None:
         )
 
 
-def build(classes: int, seed: int, norm_layer: NormLayer = nn.BatchNorm2d) -> ResNet:
+def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
     """ResNet50 with a head for `classes` classes, drawn from `seed`; float32 on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -72,27 +72,6 @@ def test_a_backbone_that_runs_once_is_not_compiled(raw_parameters: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("section", "changes", "why"),
-    [
-        ("trainer", {"devices": 1}, "there is one device"),
-        ("trainer", {"sync_batchnorm": False}, "set sync_batchnorm"),
-        ("model", {"freeze_backbone": True}, r"not with model\.freeze_backbone"),
-        ("model", {"compile": True}, r"or model\.compile"),
-        ("train", {"unfreeze_epoch": 1}, r"not with train\.unfreeze_epoch"),
-        ("train", {"precision": "16-mixed"}, "or 16-mixed"),
-    ],
-)
-def test_sharded_weights_are_not_combined_with_everything(
-    raw_parameters: dict[str, Any], section: str, changes: dict[str, Any], why: str
-) -> None:
-    raw_parameters["trainer"] |= {"devices": 2, "sync_batchnorm": True, "strategy": "fsdp"}
-    parse_parameters(raw_parameters, "params.yaml")
-    raw_parameters[section] |= changes
-    with pytest.raises(UserError, match=rf"trainer: strategy is fsdp.*{why}"):
-        parse_parameters(raw_parameters, "params.yaml")
-
-
-@pytest.mark.parametrize(
     ("weights", "path"),
     [
         ("random", None), ("IMAGENET1K_V2", None), ("a/b.pt", Path("a/b.pt")),

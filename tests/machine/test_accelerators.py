@@ -204,7 +204,7 @@ def test_lightning_is_told_to_use_one_device_of_the_kind() -> None:
         assert arguments == {"accelerator": name, "devices": 1, "precision": "32-true"}
 
 
-SEVERAL = TrainerParameters(devices=4, num_nodes=2, strategy="auto", sync_batchnorm=True)
+SEVERAL = TrainerParameters(devices=4, num_nodes=2, sync_batchnorm=True)
 
 
 @pytest.mark.parametrize(("launcher", "kind"), [("slurm", "SLURM"), ("torchrun", "TorchElastic")])

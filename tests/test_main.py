@@ -222,7 +222,7 @@ def test_what_ends_loader_processes_is_one_line(
     def run(_: object) -> None:
         raise RuntimeError(words)
 
-    monkeypatch.setattr("benchmark.common.code.run", run)
+    monkeypatch.setattr("benchmark.pipeline.code.run", run)
     assert main(["code"]) == 1
     assert capsys.readouterr().err == f"error: {said}\n"
 

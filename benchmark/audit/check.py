@@ -189,7 +189,7 @@ def _facts(root: Path, paths: Sequence[Path]) -> dict[str, Facts]:
     known = {keys[path]: [*facts] for path, facts in zip(fresh, _examined(fresh), strict=True)}
     current = {key: known.get(key) or seen[key] for key in keys.values()}
     if fresh:
-        write_json(SEEN, {"code": digest(EXAMINATION), "images": current})
+        write_json(SEEN, {"code": digest(EXAMINATION, texts=True), "images": current})
     return {_below(path, root): Facts(*current[key]) for path, key in keys.items()}
 
 
@@ -197,7 +197,7 @@ def _seen() -> dict[str, list[Any]]:
     """Facts of earlier passes, of the same code; none if the file is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         content = read_json(SEEN)
-        if content["code"] == digest(EXAMINATION):
+        if content["code"] == digest(EXAMINATION, texts=True):
             return dict(content["images"])
     return {}
 

@@ -10,8 +10,9 @@ import torch
 
 from benchmark.machine.processors import BUSY
 
+POWER_LIMIT = "power limit"
 REASONS = {
-    0x04: "power limit", 0x08: "hardware", 0x20: "heat", 0x40: "heat", 0x80: "power supply",
+    0x04: POWER_LIMIT, 0x08: "hardware", 0x20: "heat", 0x40: "heat", 0x80: "power supply",
 }  # fmt: skip
 """What keeps the clock low, by NVML's bits (its "clocks event reasons"); others are a choice."""
 

@@ -4,6 +4,7 @@ its intervals are as narrow as they were asked to be."""
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from benchmark.common.statistics import Interval
+from benchmark.machine.nvml import POWER_LIMIT
 from benchmark.machine.processors import BUSY
 from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
@@ -22,7 +23,7 @@ def judge(floor: Interval, unsteady: Sequence[str], others: float, slowed_by: Se
         others: part of the processors' time that other work took.
         slowed_by: what kept a GPU's clock low. At its power limit it is as it was bought.
     """
-    for reason, advice in _reasons(floor, unsteady, others, slowed_by - {"power limit"}):
+    for reason, advice in _reasons(floor, unsteady, others, slowed_by - {POWER_LIMIT}):
         return Verdict(stable=False, reason=reason, advice=advice)
     return Verdict(stable=True)
 

@@ -73,7 +73,7 @@ def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerpr
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     del relevant["model"]["weights"], relevant["train"]["logger"]
     if parameters.trainer.processes > 1 and not parameters.trainer.sync_batchnorm:
-        relevant["batch_norm"] = f"of each of {parameters.trainer.processes} devices"
+        relevant["separate_batch_norms"] = parameters.trainer.processes
     size, devices = parameters.data.image_size, parameters.trainer.processes
     data = {"image_size": size, "batch_size": parameters.data.batch_size * devices}
     environment = read_result(ResultPaths(name).environment, ENVIRONMENT)

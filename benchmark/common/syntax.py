@@ -1,0 +1,257 @@
+"""A source text's syntax tree, reduced to what computes.
+
+Comments, docstrings, types, messages and names of local variables do not compute anything.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Set
+from functools import cache
+from itertools import count
+from typing import Any
+
+TYPE_MODULES = {"typing", "collections.abc", "numpy.typing"}
+"""Modules of types: where a name of theirs computes, its use counts."""
+MESSAGES = {"print", "warn", "UserError"}
+"""Functions and classes whose arguments are messages."""
+PROSE = re.compile(r"(?!\s*-)(?=.*[^\W\d_]).* ", re.DOTALL)
+"""A text with a space and a letter. Options, which begin with `-`, are not prose."""
+NAME_FIELDS: dict[type[ast.AST], str] = {
+    ast.Name: "id", ast.ExceptHandler: "name", ast.MatchAs: "name", ast.MatchStar: "name",
+    ast.MatchMapping: "rest",
+}  # fmt: skip
+"""Syntax that assigns or reads a variable, and its attribute for the variable's name."""
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+Scope = Function | Comprehension | ast.ClassDef
+
+
+@cache
+def canonical(source: str, *, texts: bool) -> str:
+    """Return a source text's reduced syntax tree as JSON, equal in every version of Python.
+
+    Args:
+        source: the text of a module.
+        texts: whether messages count.
+    """
+    return json.dumps(_structure(reduced(source, texts=texts)))
+
+
+def reduced(source: str, *, texts: bool) -> ast.AST:
+    """Return the syntax tree of a source text without what does not compute anything.
+
+    Args:
+        source: the text of a module.
+        texts: whether messages count.
+    """
+    tree = _Computing().visit(ast.parse(source))
+    return _Numbered().visit(tree if texts else _Silent().visit(tree))
+
+
+class _Computing(ast.NodeTransformer):
+    """Removes docstrings, and types outside of class bodies.
+
+    Types of a class's attributes stay: pydantic, dataclasses and named tuples read them.
+    """
+
+    in_class = False
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._inside(node, in_class=True)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._inside(node, in_class=False)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self._inside(node, in_class=False)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if self.in_class:
+            return node
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if node.module in TYPE_MODULES else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        typing_only = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if typing_only else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """A statement that is nothing but a text is a docstring, of an attribute too."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def _inside(self, node: ast.AST, *, in_class: bool) -> ast.AST:
+        outer, self.in_class = self.in_class, in_class
+        self.generic_visit(node)
+        self.in_class = outer
+        return node
+
+
+class _Silent(ast.NodeTransformer):
+    """Removes what is raised, printed or asserted as a message, and empties prose elsewhere.
+
+    Texts that are compared or looked up stay: they decide.
+    """
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        node.msg = None
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if _is_message(node.value) else self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return node.func if _is_message(node) else self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("a text") if _is_prose(node) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        """The values of an f-string stay, without their formats."""
+        if not any(map(_is_prose, node.values)):
+            return self.generic_visit(node)
+        values = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
+        return ast.Tuple([self.visit(value) for value in values], ast.Load())
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        node.value = self.visit(node.value)
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        node.values = [self.visit(value) for value in node.values]
+        return node
+
+
+class _Numbered(ast.NodeTransformer):
+    """Replaces the names of local variables by numbers, in the order of their assignment.
+
+    Parameters keep their names, for calls may use them; so do functions, classes and imports.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.numbers = count()
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.Nonlocal):
+            return None  # the numbers say the same
+        if isinstance(node, Function):
+            parameters = {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
+            return self._inside(node, parameters | _globals(node), _assigned(node))
+        if isinstance(node, Comprehension):
+            return self._comprehension(node)
+        if isinstance(node, ast.ClassDef):
+            return self._inside(node, set(_assigned(node)), ())
+        if field := NAME_FIELDS.get(type(node)):
+            name = getattr(node, field)
+            setattr(node, field, self.names.get(name, name))
+        return self.generic_visit(node)
+
+    def _comprehension(self, node: Comprehension) -> ast.AST:
+        """The first iterable is evaluated outside of the comprehension's scope."""
+        first = node.generators[0]
+        iterable, first.iter = self.visit(first.iter), ast.Constant(None)
+        self._inside(node, set(), _targets(node))
+        first.iter = iterable
+        return node
+
+    def _inside(self, node: Scope, hiding: Set[str], assigned: Iterable[str]) -> ast.AST:
+        """Visit a scope whose names of `hiding` hide variables around it."""
+        outer = self.names
+        fresh = {name: f"local {next(self.numbers)}" for name in assigned if name not in hiding}
+        self.names = {name: outer[name] for name in outer.keys() - hiding} | fresh
+        self.generic_visit(node)
+        self.names = outer
+        return node
+
+
+def _is_message(node: ast.AST) -> bool:
+    """Whether an expression is a call of MESSAGES. What is printed to other files is data."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+    files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
+    return name in MESSAGES and all(ast.unparse(file) == "sys.stderr" for file in files)
+
+
+def _is_prose(node: ast.AST) -> bool:
+    value = getattr(node, "value", None)
+    return isinstance(value, str) and bool(PROSE.match(value))
+
+
+def _assigned(scope: ast.AST) -> list[str]:
+    """The variables of a function or class, in the order of their first assignment."""
+    declared = {
+        name
+        for node in _body(scope)
+        if isinstance(node, ast.Global | ast.Nonlocal)
+        for name in node.names
+    }
+    return [name for name in dict.fromkeys(_stored(_body(scope))) if name not in declared]
+
+
+def _targets(comprehension: Comprehension) -> list[str]:
+    """The variables of a comprehension, in the order of their first assignment."""
+    targets = (generator.target for generator in comprehension.generators)
+    return list(dict.fromkeys(_stored(node for target in targets for node in ast.walk(target))))
+
+
+def _globals(scope: ast.AST) -> set[str]:
+    return {name for node in _body(scope) if isinstance(node, ast.Global) for name in node.names}
+
+
+def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names of the variables that `nodes` assign."""
+    for node in nodes:
+        field = NAME_FIELDS.get(type(node))
+        if field and not isinstance(getattr(node, "ctx", None), ast.Load):
+            yield from filter(None, [getattr(node, field)])
+
+
+def _body(node: ast.AST) -> Iterator[ast.AST]:
+    """Syntax of one scope: without nested functions and classes, and targets of comprehensions."""
+    for child in ast.iter_child_nodes(node):
+        is_target = isinstance(node, ast.comprehension) and child is node.target
+        if not is_target and not isinstance(child, Function | ast.ClassDef):
+            yield child
+            yield from _body(child)
+
+
+def _structure(node: Any) -> Any:
+    """A syntax tree as nested lists without positions.
+
+    Empty fields are left out: versions of Python differ in which of them there are.
+    """
+    if isinstance(node, list):
+        return [_structure(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, _structure(value)) for name, value in _fields(node))
+    return [type(node).__name__, *(list(field) for field in fields if field[1] not in ("None", []))]
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    """Python 3.12 ends an f-string's format with an empty text where it holds a value."""
+    for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.JoinedStr):
+            value = [part for part in value if getattr(part, "value", None) != ""]
+        yield name, value

@@ -33,10 +33,14 @@ from benchmark.training.trainer_arguments import trainer_arguments
 from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
 
-CROP_AREA = (0.35, 1.0)
-"""Larger crops than fine-tuning's: a network that starts from nothing needs whole wings."""
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 0.05
+
+
+class SourceImages(ImageDataModule):
+    """Larger crops than fine-tuning's: a network with random weights needs complete wings."""
+
+    crop_area = (0.35, 1.0)
 
 
 class SourceLearner(FineTuner):
@@ -110,9 +114,7 @@ def _data(recipe: Recipe) -> ImageDataModule:
     root = Path(".cache/source") / digests.of_text(repr(collection), str(recipe.seed))[:16]
     if not root.exists():
         synthesise(root, recipe.seed, collection)
-    return ImageDataModule(
-        str(root), recipe.image_sizes[-1], recipe.batch_size, seed=recipe.seed, crop_area=CROP_AREA
-    )
+    return SourceImages(str(root), recipe.image_sizes[-1], recipe.batch_size, seed=recipe.seed)
 
 
 def _trainer(
@@ -143,7 +145,7 @@ def _card(recipe: Recipe, history: History, test: Mapping[str, float]) -> dict[s
         "recipe": recipe.model_dump(mode="json", exclude={"seed"}),
         "optimizer": f"AdamW, weight decay {WEIGHT_DECAY}, one cycle",
         "label_smoothing": LABEL_SMOOTHING,
-        "crop_area": CROP_AREA,
+        "crop_area": SourceImages.crop_area,
         "seed": recipe.seed,
         "images_drawn": images,
         "images_seen": images * len(history.epochs),

@@ -4,7 +4,7 @@ The host gathers bytes and the accelerator makes floats: a loader's batch is uin
 the windows to show, and crop, flip and normalisation run on the device for the whole batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -12,13 +12,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from benchmark.data import crops
 from benchmark.data.cache import CACHES, DecodeCache, Images
-from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
+from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
@@ -88,17 +88,27 @@ class SplitDataset(Dataset[Batch]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A training loader that continues in mid-epoch: Lightning keeps its state in checkpoints."""
+    """A training loader that resumes mid-epoch: Lightning saves its state in checkpoints."""
 
-    position: Callable[[], dict[str, int]]
-    """Where training stands: what EpochSampler.resume takes."""
+    trainer: Trainer
+    """The Trainer whose progress is the position in the order of samples."""
 
     def state_dict(self) -> dict[str, int]:
-        """The place in the order of samples."""
-        return self.position()
+        """Epoch and number of this rank's samples after which training continues.
+
+        An epoch may end before its last sample: Trainer(limit_train_batches=...).
+        """
+        epoch: Any = self.trainer.fit_loop.epoch_progress.current
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress
+        if epoch.started == epoch.processed:  # between two epochs, `batches` is the last epoch's
+            return {"epoch": epoch.processed, "samples": 0}
+        if batches.is_last_batch:
+            return {"epoch": epoch.processed + 1, "samples": 0}
+        assert self.batch_size is not None
+        return {"epoch": epoch.processed, "samples": batches.current.ready * self.batch_size}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin at the place of `state`."""
+        """Continue after the samples that `state` counts."""
         assert isinstance(self.sampler, EpochSampler)
         self.sampler.resume(**state)
 
@@ -118,9 +128,12 @@ class ImageDataModule(LightningDataModule):
         seed: of sample order and augmentation.
         cache_dir: where decode caches live; they may be deleted at any time.
         cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
-        crop_area: least and greatest part of an image that training shows.
-        pixel_batches: training batches whose pixels are digested.
+        digests: whether `digest_log` records the order and the first pixels of training batches.
+            It costs a little in each step, and decides nothing.
     """
+
+    crop_area = crops.AREA
+    """Smallest and largest fraction of an image's area that a training sample shows."""
 
     def __init__(
         self,
@@ -131,8 +144,7 @@ class ImageDataModule(LightningDataModule):
         seed: int = 0,
         cache_dir: str | Path = CACHES,
         cache_gib: float = 8.0,
-        crop_area: tuple[float, float] = crops.AREA,
-        pixel_batches: int = PIXEL_BATCHES,
+        digests: bool = True,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -142,9 +154,8 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.cache_dir = Path(cache_dir)
         self.cache_gib = cache_gib
-        self.crop_area = crop_area
-        self.pixel_batches = pixel_batches
-        self.digest_log = DigestLog(pixel_batches)
+        self.digests = digests
+        self.digest_log = DigestLog()
         self._folder: DatasetFiles | None = None
         self._samples: dict[str, Dataset[Any]] = {}
         self._loaders: dict[str, DataLoader[Any]] = {}
@@ -170,7 +181,7 @@ class ImageDataModule(LightningDataModule):
         images = self._cache(scanned).open()
         if stage == "fit":
             # A resumed run loads the log's state after this.
-            self.digest_log = DigestLog(self.pixel_batches)
+            self.digest_log = DigestLog()
         for split in STAGE_SPLITS[stage]:
             offset, labels = scanned.offset(split), scanned.splits[split].labels
             self._samples[split] = SplitDataset(images, offset, labels, self._view(split, images))
@@ -178,13 +189,15 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches in the epoch's order; every sample once.
 
-        The sampler is told where a resumed run stands, because worker processes ask it for the
-        first batches before Lightning tells it the epoch.
+        The sampler gets the epoch here, because worker processes draw the first batches before
+        Lightning calls `set_epoch`.
         """
         loader = self._loader("train", ResumableLoader)
         assert isinstance(loader, ResumableLoader)
-        loader.position = self._position
-        loader.load_state_dict({"epoch": max(self.digest_log.order, default=-1) + 1, "samples": 0})
+        if self.trainer is not None:
+            loader.trainer = self.trainer
+            progress: Any = self.trainer.fit_loop.epoch_progress
+            loader.load_state_dict({"epoch": progress.current.processed, "samples": 0})
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -201,7 +214,7 @@ class ImageDataModule(LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Note the order of training samples while it is on the host."""
-        if self._training():
+        if self.digests and self._training():
             self.digest_log.record_order(
                 int(batch.keys[0, 0]), gather_round_robin(batch.keys[:, 1])
             )
@@ -209,7 +222,7 @@ class ImageDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: crop, flip, resize and normalise."""
-        if self._training() and self.digest_log.wants_pixels:
+        if self.digests and self._training() and self.digest_log.wants_pixels:
             shown = batch.images, batch.labels, batch.windows, batch.flips
             self.digest_log.record_pixels(*map(gather_round_robin, shown))
         images = resample(batch.images, batch.windows, batch.flips, self.image_size)
@@ -246,11 +259,11 @@ class ImageDataModule(LightningDataModule):
         return f"; its batch begins with {path}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The evidence so far; the order itself needs no state."""
-        return {"digest_log": self.digest_log.state_dict()}
+        """The digest log alone: the order of samples needs no state."""
+        return {"digest_log": self.digest_log.state_dict()} if self.digests else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the evidence of a checkpoint."""
+        """Continue the digest log of a checkpoint."""
         self.digest_log.load_state_dict(state_dict["digest_log"])
 
     def _training(self) -> bool:
@@ -269,15 +282,6 @@ class ImageDataModule(LightningDataModule):
                 crops.training_windows, stored=stored, seed=self.seed, area=self.crop_area
             )
         return partial(_evaluation_view, stored=stored, image_size=self.image_size)
-
-    def _position(self) -> dict[str, int]:
-        """An epoch may end before its last sample: Trainer(limit_train_batches=...)."""
-        assert self.trainer is not None
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress
-        epoch = max(self.digest_log.order, default=0)
-        if batches.is_last_batch:
-            return {"epoch": epoch + 1, "samples": 0}
-        return {"epoch": epoch, "samples": batches.current.ready * self.batch_size}
 
     def _loader(
         self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader

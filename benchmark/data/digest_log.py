@@ -8,15 +8,13 @@ from torch import Tensor
 from benchmark.common.digests import chain
 
 PIXEL_BATCHES = 8
-"""Training batches whose pixels are digested, unless the digest_log is told otherwise: reading them
-back stops the accelerator."""
+"""Training batches whose pixels are digested: reading them back makes the accelerator wait."""
 
 
 class DigestLog:
     """Digest chains over training batches. Plain strings, so a checkpoint can carry them."""
 
-    def __init__(self, pixel_batches: int = PIXEL_BATCHES) -> None:
-        self._wanted = pixel_batches
+    def __init__(self) -> None:
         self.order: dict[int, str] = {}
         """The chain over every index so far, as it stood at the end of each epoch."""
         self.pixels = ""
@@ -26,7 +24,7 @@ class DigestLog:
     @property
     def wants_pixels(self) -> bool:
         """Whether the first batches are still being digested."""
-        return self.pixel_batches < self._wanted
+        return self.pixel_batches < PIXEL_BATCHES
 
     def record_order(self, epoch: int, indices: Tensor) -> None:
         """Note a batch's indices before it leaves the host."""

@@ -198,7 +198,7 @@ class ModeTimer:
         parameters = self.parameters
         self._epoch = steps_per_epoch(parameters, self._trainer.processes)
         self.data = ImageDataModule(
-            **parameters.data.model_dump(), seed=parameters.seed, pixel_batches=0
+            **parameters.data.model_dump(), seed=parameters.seed, digests=False
         )
         self.module = fine_tuner(
             parameters, len(self.data.classes), norm_layer(self.accelerator, self._trainer)

@@ -19,6 +19,7 @@ from benchmark.data.datamodule import (
     View,
     as_is,
 )
+from benchmark.data.digest_log import PIXEL_BATCHES
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import SampleKey
 from benchmark.distributed.process_group import gather_round_robin, get_world_size
@@ -110,14 +111,14 @@ class FeatureDataModule(ImageDataModule):
         """The same, and at the end the digest of what was shown first, by all ranks together."""
         first: list[tuple[Tensor, ...]] = []
         for batch in self._batches(split):
-            if len(first) < self.pixel_batches:
+            if len(first) < PIXEL_BATCHES:
                 first.append((batch.images, batch.labels, batch.windows, batch.flips))
             yield batch
         rows = [gather_round_robin(torch.cat(parts)) for parts in zip(*first, strict=True)]
         for shown in zip(
             *(part.split(self.batch_size * get_world_size()) for part in rows), strict=True
         ):
-            if self.digest_log.wants_pixels:
+            if self.digests and self.digest_log.wants_pixels:
                 self.digest_log.record_pixels(*shown)
 
     @torch.no_grad()

@@ -153,17 +153,25 @@ def test_another_seed_shows_other_parts_of_the_same_sample(images: Path) -> None
 
 
 def test_a_crop_of_the_whole_area_is_the_whole_image(images: Path) -> None:
-    for batch in batches(ready(images, crop_area=(1.0, 1.0))):
+    data = module(images)
+    data.crop_area = (1.0, 1.0)
+    data.prepare_data()
+    data.setup("fit")
+    for batch in batches(data):
         assert (batch.windows[:, :, :2] == torch.tensor([0, 40 << 16])).all()
 
 
 def test_two_ranks_share_the_samples_of_one_process(images: Path) -> None:
-    """By the trainer's own rank and world size, which Lightning sets before the loaders."""
+    """By the trainer's rank and world size, which Lightning sets before the loaders."""
     shares = []
+    progress = types.SimpleNamespace(current=types.SimpleNamespace(processed=0))
+    fit_loop = types.SimpleNamespace(epoch_progress=progress)
     for rank in (0, 1):
         data = ready(images)
         device = types.SimpleNamespace(root_device=torch.device("cpu"))
-        data.trainer = types.SimpleNamespace(global_rank=rank, world_size=2, strategy=device)
+        data.trainer = types.SimpleNamespace(
+            global_rank=rank, world_size=2, strategy=device, fit_loop=fit_loop
+        )
         shares.append([key for _, key in data.train_dataloader().sampler])
     alone = [key for _, key in ready(images).train_dataloader().sampler]
     assert [key for pair in zip(*shares, strict=True) for key in pair][:15] == alone
@@ -249,43 +257,46 @@ def test_the_images_are_let_go(images: Path, end: str) -> None:
 
 
 class Saver(pl.Callback):
-    """A checkpoint after each step, and those of an epoch's last step again after the epoch."""
+    """A checkpoint after each step and at the end of each epoch."""
+
+    def _save(self, trainer: pl.Trainer, moment: str = "") -> None:
+        path = Path(trainer.default_root_dir) / f"{trainer.global_step}{moment}.ckpt"
+        trainer.save_checkpoint(path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{trainer.global_step}.ckpt")
+        self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / f"{trainer.global_step}e.ckpt")
+        self._save(trainer, "end")
 
 
+@pytest.mark.parametrize("digests", [True, False])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("limit", [1.0, 3])
 def test_a_run_resumed_after_any_step_sees_the_samples_that_remain(
-    images: Path, tmp_path: Path, workers: int, limit: float
+    images: Path, tmp_path: Path, workers: int, limit: float, digests: bool
 ) -> None:
     """4 batches in each of 3 epochs, or the first 3 of them."""
-    options = {"max_epochs": 3, "limit_train_batches": limit, "num_sanity_val_steps": 0}
-    whole, data = Probe(), module(images, num_workers=workers)
-    trainer(tmp_path, callbacks=[Saver()], **options).fit(whole, datamodule=data)
-    batches = len(whole.seen) // 3
-    ends = [f"{batches}e", f"{2 * batches}e"]
-    for name in (1, batches - 1, batches, batches + 2, 3 * batches - 1, *ends):
-        step = int(str(name).removesuffix("e"))
-        rest, again = Probe(), module(images, num_workers=workers)
+    fit = {"max_epochs": 3, "limit_train_batches": limit, "num_sanity_val_steps": 0}
+    options = {"num_workers": workers, "digests": digests}
+    complete, data = Probe(), module(images, **options)
+    trainer(tmp_path, callbacks=[Saver()], **fit).fit(complete, datamodule=data)
+    steps = len(complete.seen) // 3
+    names = ["1", f"{steps - 1}", f"{steps}", f"{steps}end", f"{steps + 2}"]
+    for name in (*names, f"{3 * steps - 1}", f"{2 * steps}end"):
+        step = int(name.removesuffix("end"))
+        rest, resumed = Probe(), module(images, **options)
         path = tmp_path / f"{name}.ckpt"
-        trainer(tmp_path, **options).fit(rest, datamodule=again, ckpt_path=path)
-        pairs = zip(rest.seen, whole.seen[step:], strict=True)
-        assert all(torch.equal(a[0], b[0]) for a, b in pairs), step
-        assert again.digest_log.state_dict() == data.digest_log.state_dict()
+        trainer(tmp_path, **fit).fit(rest, datamodule=resumed, ckpt_path=path)
+        pairs = zip(rest.seen, complete.seen[step:], strict=True)
+        assert all(torch.equal(a[0], b[0]) for a, b in pairs), name
+        assert resumed.digest_log.state_dict() == data.digest_log.state_dict()
 
 
-@pytest.mark.parametrize("wanted", [0, 3])
-def test_the_pixels_of_as_many_batches_as_are_asked_for_are_digested(
-    images: Path, tmp_path: Path, wanted: int
-) -> None:
-    data = module(images, pixel_batches=wanted)
+def test_without_digests_nothing_is_recorded(images: Path, tmp_path: Path) -> None:
+    data = module(images, digests=False)
     trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=data)
-    assert data.digest_log.pixel_batches == wanted
+    assert data.digest_log.state_dict() == DigestLog().state_dict()
 
 
 @pytest.mark.slow

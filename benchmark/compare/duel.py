@@ -25,8 +25,8 @@ from benchmark.interleave.pair import sample, take_turns
 from benchmark.interleave.training_process import Side
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
-from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import warn_if_busy
+from benchmark.machine.sensors import warn_if_gpu_is_busy
 
 TRAINED = ("data", "model", "train")
 """Sections of params.yaml that say what is trained."""
@@ -61,7 +61,7 @@ def run(
         stack.enter_context(measuring_lock())
         before, after = (stack.enter_context(revision_code(name)) for name in names)
         warn_if_busy()
-        warn_if_used(accelerator)
+        warn_if_gpu_is_busy(accelerator)
         ratios = measure(names, (before, after), accelerator, parameters, limit)
     change = change_of_pairs(accelerator, ratios, limit)
     status = exit_status([change.verdict], undecided_fails=True)

@@ -8,8 +8,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import psutil
 
 from benchmark.common.parameters import TrainerParameters
 from benchmark.errors.user_error import UserError
@@ -64,6 +66,19 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
         except SignalException as error:
             print(f"Ended by {error.sigval.name}.", file=sys.stderr, flush=True)
             raise SystemExit(128 + error.sigval) from None
+
+
+def signal_tree(pid: int, number: int) -> None:
+    """Send signal `number` to a process and all its descendants, the process first.
+
+    A signal to the launcher's process group reaches no rank: torchelastic starts each rank in a
+    session of its own. Processes that have ended are skipped.
+    """
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(number)
 
 
 @contextmanager

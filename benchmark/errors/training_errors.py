@@ -1,37 +1,55 @@
-"""What ends a fit on an accelerator, in words."""
+"""Errors of a device while it trains, as one line: too little memory, or a failed accelerator."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-
-from benchmark.errors.memory import is_out_of_memory, reason
 from benchmark.errors.user_error import UserError
+
+OUT_OF_MEMORY = (
+    "MemoryError", "out of memory", "can't allocate memory", "not enough memory",
+    "RESOURCE_EXHAUSTED", "STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""Text by which the allocators of torch, CUDA and XLA report a lack of memory."""
+
+
+def is_out_of_memory(message: str) -> bool:
+    """Whether an error's type and message, `"RuntimeError: ..."`, report a lack of memory."""
+    return any(sign in message for sign in OUT_OF_MEMORY)
+
+
+def first_line(error: Exception) -> str:
+    """First line of an error's message; the error's type if the message is empty."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager
-def explain_failures(title: str, batch_size: int, place: Callable[[], str]) -> Iterator[None]:
-    """Makes a UserError of what a fit cannot mend.
+def explain_training_errors(
+    title: str, batch_size: int, position: Callable[[], str]
+) -> Iterator[None]:
+    """Turn errors of the device into UserErrors.
 
     Args:
-        title: names the run.
-        batch_size: what a lack of memory is blamed on.
-        place: where the run is, in words.
+        title: name of the training, the first words of the message.
+        batch_size: samples per step, which the message names after a lack of memory.
+        position: returns where the training is, for example "in the test".
 
     Raises:
-        UserError: there is too little memory, or the accelerator itself has failed.
+        UserError: there is too little memory, or the accelerator has failed.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        why = reason(error)
+        import torch  # here, because importing torch takes seconds
+
         if is_out_of_memory(f"{type(error).__name__}: {error}"):
             raise UserError(
-                f"{title}: out of memory with data.batch_size = {batch_size} ({why}).", "Lower it."
+                f"{title}: out of memory with data.batch_size = {batch_size} "
+                f"({first_line(error)}).",
+                "Lower it.",
             ) from error
         if not isinstance(error, torch.AcceleratorError):
             raise
         raise UserError(
-            f"{title} failed {place()} ({why}).",
-            "Repeat it: a training goes on after its last whole epoch.",
+            f"{title} failed {position()} ({first_line(error)}).",
+            "Repeat it: a training resumes after its last complete epoch.",
         ) from error

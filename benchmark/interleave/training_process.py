@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors.memory import is_out_of_memory
+from benchmark.errors.training_errors import is_out_of_memory
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import side_process
 from benchmark.timing.schema import Block

@@ -20,9 +20,10 @@ import psutil
 import torch
 
 from benchmark.common.digests import of_text
-from benchmark.machine import nvml, processors
+from benchmark.machine import processors
 from benchmark.machine.accelerators import Accelerator, cpu_name, threads
 from benchmark.machine.schema import Environment
+from benchmark.machine.sensors import NvidiaGpu, SensorError
 
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 HOST_IDS = (Path("/sys/class/dmi/id/product_uuid"), Path("/proc/sys/kernel/random/boot_id"))
@@ -95,9 +96,9 @@ def _gpu(name: str) -> dict[str, Any]:
 
 
 def _driver() -> dict[str, Any]:
-    with suppress(nvml.Unknown):
-        gpu = nvml.Gpu()
-        return {"driver": gpu.driver(), "power_limit_watts": gpu.power_limit()}
+    with suppress(SensorError):
+        gpu = NvidiaGpu()
+        return {"driver": gpu.driver_version(), "power_limit_watts": gpu.power_limit()}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What the environment stage writes."""
+"""What the environment stage writes, and a GPU's clocks while it is measured."""
 
 from typing import Annotated, Literal
 
@@ -47,6 +47,15 @@ class Environment(ResultModel):
     """Version of the CUDA device's driver; null where it does not say."""
     power_limit_watts: float | None = None
     """What the CUDA device is limited to; null where it does not say."""
+
+
+class GpuClocks(ResultModel):
+    """A GPU's clock, as its driver says."""
+
+    megahertz: tuple[int, ...]
+    """Of its multiprocessors, at the end of each round."""
+    slowed_by: tuple[str, ...]
+    """What kept it from being higher: `heat`, `hardware`, `power limit`, `power supply`."""
 
 
 ENVIRONMENT: TypeAdapter[Environment | Unavailable] = TypeAdapter(

@@ -18,8 +18,8 @@ from benchmark.data.datamodule import ImageDataModule
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
-from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import warn_if_busy
+from benchmark.machine.sensors import warn_if_gpu_is_busy
 from benchmark.throughput import launch, measurements, sweep, verdict
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Measurement, Place, Precision
@@ -42,7 +42,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     path = ResultPaths(accelerator.name).throughput
     with room_for(path), measuring_lock():
         warn_if_busy()
-        warn_if_used(accelerator.name)
+        warn_if_gpu_is_busy(accelerator.name)
         data = ImageDataModule(**parameters.data.model_dump())
         data.prepare_data()
         seed = secrets.randbelow(2**32)

@@ -1,4 +1,4 @@
-"""How well an accelerator is used: work done, the most it can do, memory, energy."""
+"""How well an accelerator is used: work done, the most it can do, memory."""
 
 import resource
 import sys
@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import torch
 from lightning_fabric.utilities.throughput import get_available_flops
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.common.parameters import ModelParameters, Parameters
-from benchmark.machine import accelerators, nvml
+from benchmark.machine import accelerators
 from benchmark.throughput.schema import Memory, Peak
 from benchmark.training.model import FineTuner
 from benchmark.training.precision import tf32
@@ -29,7 +28,6 @@ DTYPES = {
 }
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 PEAK_SECONDS = 0.05
-RAPL = Path("/sys/class/powercap")
 
 
 def flops_per_image(parameters: Parameters, classes: int) -> int:
@@ -77,69 +75,6 @@ def peak_memory(accelerator: str) -> Memory:
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     size, reason = _device_bytes(accelerator)
     return Memory(host_bytes=host, device_bytes=size, device_reason=reason)
-
-
-class EnergyMeter:
-    """A counter of joules: the GPU's own through NVML, else the processor's (RAPL)."""
-
-    def __init__(self, accelerator: str) -> None:
-        self.reason = ""
-        """Why nothing can be read; empty if it can."""
-        self._read: Callable[[], float] = lambda: 0.0
-        if accelerator == "gpu":
-            self._use_nvml()
-        elif accelerator == "tpu":
-            self.reason = "a TPU has no counter of energy that can be read here"
-        else:
-            self._use_rapl()
-
-    def joules(self) -> float:
-        """Since some moment before; differences are what counts."""
-        return self._read()
-
-    def _use_nvml(self) -> None:
-        try:
-            gpu = nvml.Gpu()
-            gpu.joules()
-        except nvml.Unknown as error:
-            self.reason = str(error)
-        else:
-            self._read = gpu.joules
-
-    def _use_rapl(self) -> None:
-        try:
-            counters = [
-                zone / "energy_uj" for zone in sorted(RAPL.glob("intel-rapl:?")) if _package(zone)
-            ]
-            limits = [int((path.parent / "max_energy_range_uj").read_text()) for path in counters]
-            values = [int(path.read_text()) for path in counters]
-        except OSError as error:
-            self.reason = f"RAPL's counters cannot be read: {error.strerror}"
-            return
-        if not counters:
-            self.reason = "this machine shows no RAPL counters"
-            return
-        self._read = _WrappingCounters(counters, limits, values)
-
-
-def _package(zone: Path) -> bool:
-    """Other zones are parts of a package, or hold all packages (psys)."""
-    return (zone / "name").read_text().startswith("package")
-
-
-class _WrappingCounters:
-    """The sum of counters in microjoules that begin again at their limits, in joules."""
-
-    def __init__(self, counters: list[Path], limits: list[int], values: list[int]) -> None:
-        self._counters, self._limits, self._values = counters, limits, values
-        self._total = 0
-
-    def __call__(self) -> float:
-        values = [int(path.read_text()) for path in self._counters]
-        for old, new, limit in zip(self._values, values, self._limits, strict=True):
-            self._total += new - old if new >= old else new - old + limit
-        self._values = values
-        return self._total / 1e6
 
 
 def _peak(accelerator: str, device: torch.device, dtype: torch.dtype) -> Peak:

@@ -19,13 +19,12 @@ from typing import Any, TypeVar
 from benchmark.common.parameters import DataParameters, Parameters, parse_parameters
 from benchmark.common.results import write_result
 from benchmark.errors.loader_errors import explain_loader_errors
-from benchmark.errors.memory import is_out_of_memory, reason
+from benchmark.errors.training_errors import first_line, is_out_of_memory
 from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine import accelerators, processors
 from benchmark.machine.processors import OtherLoad
+from benchmark.machine.sensors import EnergyMeter, GpuClockLog
 from benchmark.throughput import decoding, efficiency, overhead
-from benchmark.throughput.clocks import Clocks
-from benchmark.throughput.efficiency import EnergyMeter
 from benchmark.throughput.schema import (
     EnergyReading,
     Measurement,
@@ -85,7 +84,7 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
     except Exception as error:
         if not is_out_of_memory(f"{type(error).__name__}: {error}"):
             raise
-        return NotMeasured(status="out of memory", reason=reason(error))
+        return NotMeasured(status="out of memory", reason=first_line(error))
 
 
 def profile(accelerator: str, parameters: Parameters) -> Profile:
@@ -107,7 +106,7 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
         UserError: the data or the weights are not usable.
     """
     accelerators.prepare(accelerator)
-    meter, clocks = EnergyMeter(accelerator), Clocks(accelerator)
+    meter, clocks = EnergyMeter(accelerator), GpuClockLog(accelerator)
     with ModeTimer(accelerator, parameters) as mode_timer, OtherLoad() as load:
         warmups = {name: mode_timer.warm_up(name) for name in mode_timer.names}
         blocks = _rounds(mode_timer, _steps(parameters, warmups), place, clocks)
@@ -119,7 +118,7 @@ def measure(accelerator: str, parameters: Parameters, place: Place) -> Measureme
         energy=energy,
         memory=memory,
         other_work=round(load.share, 4),
-        gpu_clocks=clocks.found(),
+        gpu_clocks=clocks.clocks(),
         peers=mode_timer.peers,
     )
 
@@ -146,7 +145,7 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
 
 
 def _rounds(
-    mode_timer: ModeTimer, steps: dict[str, int], place: Place, clocks: Clocks
+    mode_timer: ModeTimer, steps: dict[str, int], place: Place, clocks: GpuClockLog
 ) -> dict[str, Any]:
     """Blocks in rounds, each in an order of its own. The first round is one more and does not
     count: a mode's first block after its warm-up is slower."""
@@ -159,7 +158,7 @@ def _rounds(
     for names in orders:
         blocks.append(_round(mode_timer, names, steps))
         singles += _single_steps(mode_timer, blocks[-1], steps["trainer"])
-        clocks.note()
+        clocks.record()
     return {
         "steps": steps,
         "cores": _cores(mode_timer.parameters.data, steps),

@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
+from benchmark.machine.schema import GpuClocks
 from benchmark.timing.schema import Block, Peer
 
 
@@ -47,15 +48,6 @@ class Memory(ResultModel):
     """Of the device; null if it is not known."""
     device_reason: str | None = None
     """Why it is not known."""
-
-
-class GpuClocks(ResultModel):
-    """A GPU's clock, as its driver says."""
-
-    megahertz: tuple[int, ...]
-    """Of its multiprocessors, at the end of each round."""
-    slowed_by: tuple[str, ...]
-    """What kept it from being higher: `heat`, `hardware`, `power limit`, `power supply`."""
 
 
 class Peak(ResultModel):

@@ -15,7 +15,7 @@ from benchmark.common.parameters import ONE_DEVICE, PEERS, Parameters, TrainerPa
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.data.folder import scan
 from benchmark.distributed import process_group
-from benchmark.errors.memory import reason
+from benchmark.errors.training_errors import first_line
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline, peers
@@ -185,7 +185,7 @@ class ModeTimer:
         try:
             yield
         except Exception as error:
-            self.peers[name] = self.peers[name].model_copy(update={"reason": reason(error)})
+            self.peers[name] = self.peers[name].model_copy(update={"reason": first_line(error)})
             self._workers.pop(name).release()
             self.modes.pop(name, None)
 

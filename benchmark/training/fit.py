@@ -16,7 +16,7 @@ from benchmark.common import digests
 from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.distributed import process_group
-from benchmark.errors.training_errors import explain_failures
+from benchmark.errors.training_errors import explain_training_errors
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import loggers
@@ -91,7 +91,9 @@ class Fit:
             self.features_seconds = self.data.seconds
         self._restore_best()
         start = time.perf_counter()
-        with explain_failures(self.title, self.parameters.data.batch_size, lambda: "in the test"):
+        with explain_training_errors(
+            self.title, self.parameters.data.batch_size, lambda: "in the test"
+        ):
             self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
         self.test_seconds = time.perf_counter() - start
         self._require_finite(self.test["test/loss"], "test")
@@ -101,9 +103,9 @@ class Fit:
         """Fit without a test, from a checkpoint where there is one.
 
         Raises:
-            UserError: as `explain_failures`.
+            UserError: as `explain_training_errors`.
         """
-        with explain_failures(self.title, self.parameters.data.batch_size, self._place):
+        with explain_training_errors(self.title, self.parameters.data.batch_size, self._place):
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
         if process_group.get_world_size() > 1:
             learned = dict(self.model.network.named_parameters())

@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
 import torch
 
-from benchmark.machine import nvml
 from benchmark.throughput import efficiency
-from benchmark.throughput.efficiency import EnergyMeter
 
 
 def test_resnet50_needs_as_many_operations_as_published(change) -> None:
@@ -63,45 +59,3 @@ def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:
     assert after.device_bytes is None
     assert after.device_reason == "the host's memory is the device's"
     del ballast
-
-
-def counter(root: Path, zone: str, value: int, name: str = "package-0", limit: int = 1000) -> Path:
-    folder = root / zone
-    folder.mkdir(exist_ok=True)
-    (folder / "name").write_text(f"{name}\n")
-    (folder / "max_energy_range_uj").write_text(str(limit))
-    (folder / "energy_uj").write_text(str(value))
-    return folder / "energy_uj"
-
-
-def test_joules_add_up_over_packages_and_past_the_counters_end(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
-    one, other = counter(tmp_path, "intel-rapl:0", 900), counter(tmp_path, "intel-rapl:1", 5)
-    counter(tmp_path, "intel-rapl:0:0", 77, "core")  # a part of the first
-    counter(tmp_path, "intel-rapl:2", 88, "psys")  # all of them together
-    meter = EnergyMeter("cpu")
-    assert not meter.reason
-    start = meter.joules()
-    one.write_text("100")  # began again at 1000
-    other.write_text("305")
-    assert meter.joules() - start == pytest.approx((200 + 300) / 1e6)
-    one.write_text("150")
-    assert meter.joules() - start == pytest.approx((250 + 300) / 1e6)
-
-
-def test_no_counter_is_said(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
-    assert EnergyMeter("xla").reason == "this machine shows no RAPL counters"
-    assert "TPU" in EnergyMeter("tpu").reason
-
-
-def test_a_counter_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(efficiency, "RAPL", tmp_path)
-    counter(tmp_path, "intel-rapl:0", 1).unlink()
-    (tmp_path / "intel-rapl:0/energy_uj").mkdir()  # even root can't read this as a file
-    assert EnergyMeter("cpu").reason.startswith("RAPL's counters cannot be read: ")
-
-
-def test_without_nvml_a_gpus_energy_is_unknown(monkeypatch) -> None:
-    monkeypatch.setattr(nvml, "find_spec", lambda name: None)
-    assert "nvidia-ml-py" in EnergyMeter("gpu").reason

@@ -11,8 +11,8 @@ import pytest
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
 from benchmark.errors.user_error import UserError
+from benchmark.machine.sensors import GpuClockLog
 from benchmark.throughput import measuring_process
-from benchmark.throughput.clocks import Clocks
 from benchmark.throughput.schema import (
     PROCESS,
     Block,
@@ -114,7 +114,7 @@ STEPS = {"loop": 1, "trainer": 1, "input": 50}
 def test_the_first_round_does_not_count(change) -> None:
     """It has the order of the first that does."""
     clock = Clock(change(throughput={"rounds": 3}))
-    found = measuring_process._rounds(clock, STEPS, Place(7, 0), Clocks("cpu"))
+    found = measuring_process._rounds(clock, STEPS, Place(7, 0), GpuClockLog("cpu"))
     rounds = [clock.asked[start : start + 4] for start in range(0, 16, 4)]
     assert len(found["rounds"]) == 3
     assert rounds[0] == rounds[1] == rounds[2][::-1]
@@ -125,7 +125,7 @@ def test_processes_go_through_the_orders_of_a_run(change) -> None:
     names = ["loop", "trainer", "input", "trainer_aa"]
     for number in range(2):
         clock = Clock(change(throughput={"rounds": 2}))
-        measuring_process._rounds(clock, STEPS, Place(7, number), Clocks("cpu"))
+        measuring_process._rounds(clock, STEPS, Place(7, number), GpuClockLog("cpu"))
         expected = [order(names, 7, 2 * number + turn) for turn in range(2)]
         said = [name.replace("_aa", "") for names in expected for name in names]
         assert clock.asked[4:] == said

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from benchmark.common.statistics import Interval
+from benchmark.machine.schema import GpuClocks
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Block, GpuClocks, WarmupSummary
+from benchmark.throughput.schema import Block, WarmupSummary
 from benchmark.throughput.verdict import judge, precision, slowed_by, unsteady_modes
 from tests.support.made_results import measurement
 

@@ -19,7 +19,7 @@ from benchmark.common.parameters import load_parameters
 from benchmark.common.results import ResultPaths, read_result
 from benchmark.data import crops
 from benchmark.data.resampling import resample
-from benchmark.errors.memory import is_out_of_memory
+from benchmark.errors.training_errors import is_out_of_memory
 from benchmark.machine import accelerators
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import replay, throughput

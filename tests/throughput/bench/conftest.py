@@ -15,8 +15,8 @@ from benchmark.common.results import REPORTS
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
-from benchmark.machine.nvml import warn_if_used
 from benchmark.machine.processors import BUSY, OtherLoad, warn_if_busy
+from benchmark.machine.sensors import warn_if_gpu_is_busy
 from benchmark.throughput.summary import workload
 from benchmark.timing.timer import ModeTimer
 from benchmark.training import weights
@@ -84,7 +84,7 @@ def measuring(pytestconfig: pytest.Config) -> Iterator[None]:
         with capture.global_and_fixture_disabled():
             warn_if_busy()
             for name in names:
-                warn_if_used(name)
+                warn_if_gpu_is_busy(name)
         for name in names:
             if accelerators.find(name).available:
                 accelerators.prepare(name)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from benchmark.errors.memory import is_out_of_memory
+from benchmark.errors.training_errors import is_out_of_memory
 
 
 @pytest.mark.parametrize(

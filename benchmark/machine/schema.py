@@ -6,6 +6,9 @@ from pydantic import Field, TypeAdapter
 
 from benchmark.common.results import ResultModel, Unavailable
 
+POWER_LIMIT = "power limit"
+"""Reason for a low clock that is not a disturbance: the GPU works as it was set up."""
+
 
 class Environment(ResultModel):
     """Hardware and software behind an accelerator."""

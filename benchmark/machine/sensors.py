@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from benchmark.machine.processors import BUSY
-from benchmark.machine.schema import GpuClocks
+from benchmark.machine.schema import POWER_LIMIT, GpuClocks
 
 REASONS = {
-    0x04: "power limit", 0x08: "hardware", 0x20: "heat", 0x40: "heat", 0x80: "power supply",
+    0x04: POWER_LIMIT, 0x08: "hardware", 0x20: "heat", 0x40: "heat", 0x80: "power supply",
 }  # fmt: skip
 """Why the clock is low, by NVML's bits ("clocks event reasons"). Other bits are user settings."""
 RAPL = Path("/sys/class/powercap")

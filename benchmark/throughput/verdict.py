@@ -4,8 +4,8 @@ its intervals are as narrow as they were asked to be."""
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from benchmark.common.statistics import Interval
-from benchmark.machine.schema import POWER_LIMIT
 from benchmark.machine.processors import BUSY
+from benchmark.machine.schema import POWER_LIMIT
 from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Precision, Verdict

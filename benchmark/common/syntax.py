@@ -156,7 +156,7 @@ class _Numbered(ast.NodeTransformer):
             return None  # the numbers say the same
         if isinstance(node, Function):
             parameters = {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
-            return self._inside(node, parameters | _globals(node), _assigned(node))
+            return self._inside(node, parameters | _declared(node, ast.Global), _assigned(node))
         if isinstance(node, Comprehension):
             return self._comprehension(node)
         if isinstance(node, ast.ClassDef):
@@ -185,7 +185,7 @@ class _Numbered(ast.NodeTransformer):
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Whether an expression is a call of MESSAGES. What is printed to other files is data."""
+    """Whether an expression is a call of MESSAGES. What is printed to another file is data."""
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -200,12 +200,7 @@ def _is_prose(node: ast.AST) -> bool:
 
 def _assigned(scope: ast.AST) -> list[str]:
     """The variables of a function or class, in the order of their first assignment."""
-    declared = {
-        name
-        for node in _body(scope)
-        if isinstance(node, ast.Global | ast.Nonlocal)
-        for name in node.names
-    }
+    declared = _declared(scope, ast.Global, ast.Nonlocal)
     return [name for name in dict.fromkeys(_stored(_body(scope))) if name not in declared]
 
 
@@ -215,8 +210,9 @@ def _targets(comprehension: Comprehension) -> list[str]:
     return list(dict.fromkeys(_stored(node for target in targets for node in ast.walk(target))))
 
 
-def _globals(scope: ast.AST) -> set[str]:
-    return {name for node in _body(scope) if isinstance(node, ast.Global) for name in node.names}
+def _declared(scope: ast.AST, *kinds: type[ast.Global | ast.Nonlocal]) -> set[str]:
+    """The variables of other scopes that a scope declares."""
+    return {name for node in _body(scope) if isinstance(node, kinds) for name in node.names}
 
 
 def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:

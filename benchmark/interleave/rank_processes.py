@@ -13,7 +13,6 @@ from typing import Any
 from benchmark.common.parameters import Parameters, TrainerParameters, parse_parameters
 from benchmark.common.temporary import temporary_directory
 from benchmark.distributed import launcher, process_group
-from benchmark.timing.schema import Block
 from benchmark.timing.timer import ModeTimer
 
 Say = Callable[[dict[str, Any]], None]
@@ -53,15 +52,7 @@ def _run(accelerator: str, parameters: Parameters, trainer: TrainerParameters, s
     with ModeTimer(accelerator, parameters, trainer) as timer:
         say({"step_seconds": timer.warm_up("trainer").step_seconds})
         for steps in _asked():
-            say(_block(timer, steps).model_dump())
-
-
-def _block(timer: ModeTimer, steps: int) -> Block:
-    """As many steps twice: whole ones, and without the exchange of gradients."""
-    whole = timer.time("trainer", steps)
-    with timer.lightning.without_exchange():
-        apart = timer.time("trainer", steps)
-    return whole.model_copy(update={"apart": apart.seconds})
+            say(timer.time("trainer", steps).model_dump())
 
 
 def _asked() -> Iterator[int]:

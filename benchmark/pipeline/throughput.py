@@ -22,8 +22,8 @@ from benchmark.machine.processors import warn_if_busy
 from benchmark.machine.sensors import warn_if_gpu_is_busy
 from benchmark.throughput import launch, measurements, sweep, verdict
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Measurement, Place, Precision
-from benchmark.throughput.summary import Found, summarise
+from benchmark.throughput.schema import IntervalWidth, Measurement, ProcessIndex
+from benchmark.throughput.summary import RawMeasurements, summarise
 from benchmark.timing.timer import steps_per_epoch
 from benchmark.training.inputs import check, take_fingerprints
 
@@ -51,7 +51,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
         seconds = time.perf_counter() - start
         profile = launch.profile(accelerator, parameters)
         swept = [sweep.measure(accelerator, parameters, point, seed) for point in points]
-    found = Found(processes, profile, swept, seconds, seed)
+    found = RawMeasurements(processes, profile, swept, seconds, seed)
     result = summarise(accelerator, parameters, inputs, found, len(data.classes))
     write_result(path, result)
 
@@ -63,7 +63,7 @@ def _measure(accelerator: Accelerator, parameters: Parameters, seed: int) -> lis
     label = accelerator.label
     with progress(parameters.throughput.repeats, f"Measuring {label}") as tell:
         while _more(found, parameters, time.perf_counter() - start):
-            found.append(_process(accelerator, parameters, Place(seed, len(found))))
+            found.append(_process(accelerator, parameters, ProcessIndex(seed, len(found))))
             rate = found[-1].rate("trainer")
             tell(
                 f"{label} process {len(found)}: {number(rate)} images/s{_width(found, parameters)}"
@@ -77,23 +77,23 @@ def _more(found: list[ProcessRates], parameters: Parameters, seconds: float) -> 
     if len(found) < asked.repeats:
         return True
     another = seconds / len(found)
-    return not _precision(found, parameters).met and seconds + another <= asked.budget_seconds
+    return not _interval_width(found, parameters).met and seconds + another <= asked.budget_seconds
 
 
-def _precision(found: list[ProcessRates], parameters: Parameters) -> Precision:
+def _interval_width(found: list[ProcessRates], parameters: Parameters) -> IntervalWidth:
     rate, ratios = measurements.rates(found)["trainer"], measurements.ratios(found)
-    return verdict.precision(rate, ratios, parameters.throughput.width, 0.0)
+    return verdict.interval_width(rate, ratios, parameters.throughput.width, 0.0)
 
 
 def _width(found: list[ProcessRates], parameters: Parameters) -> str:
     """How precise it is so far, in words."""
     if len(found) < 2:
         return ""
-    known = _precision(found, parameters)
-    return f"; interval of {known.of} {known.width:.1%} wide"
+    known = _interval_width(found, parameters)
+    return f"; interval of {known.widest} {known.width:.1%} wide"
 
 
-def _process(accelerator: Accelerator, parameters: Parameters, place: Place) -> ProcessRates:
+def _process(accelerator: Accelerator, parameters: Parameters, place: ProcessIndex) -> ProcessRates:
     found = launch.measure(accelerator, parameters, place)
     if isinstance(found, Measurement):
         return ProcessRates(found, parameters.data.batch_size)

@@ -48,7 +48,7 @@ def _entry(entry: Entry) -> Iterator[str]:
     yield from _faster(entry)
     if found.verdict.advice:
         yield f"the speed is unstable: {found.verdict.advice}."
-    elif not found.precision.met:
+    elif not found.interval_width.met:
         yield "for narrower intervals raise `throughput.budget_seconds`."
     if found.sessions < LEAST:
         yield (

@@ -28,7 +28,7 @@ from benchmark.report.sessions import spread
 from benchmark.throughput.schema import SweepPoint, Throughput
 
 CONTROL = "random weights (control)"
-AS_MEASURED = {"date", "noise_floor", "verdict", "precision", "runtime", "ratios", "peers"}
+AS_MEASURED = {"date", "noise_floor", "verdict", "interval_width", "runtime", "ratios", "peers"}
 """Of a throughput: what the entry says alike."""
 
 

@@ -10,17 +10,17 @@ from benchmark.data.schema import Dataset
 from benchmark.machine.schema import Environment
 from benchmark.throughput.schema import (
     Energy,
+    IntervalWidth,
+    MeasurementVerdict,
     Memory,
     NotMeasured,
     Overhead,
-    Precision,
     Runtime,
     StepShares,
     SweepPoint,
     Throughput,
-    Verdict,
 )
-from benchmark.timing.schema import Peer
+from benchmark.timing.schema import PeerStatus
 from benchmark.training.schema import Digests, Replay, Timing, Training
 
 RECORD_VERSION: Literal[5] = 5
@@ -245,9 +245,9 @@ class Speed(ResultModel):
     """Whether the ratio's interval does not hold 1."""
     noise_floor: Interval
     """The Trainer against itself."""
-    verdict: Verdict
+    verdict: MeasurementVerdict
     """Whether something disturbed the measurement."""
-    precision: Precision
+    interval_width: IntervalWidth
     """Whether the intervals are as narrow as they were asked to be."""
     runtime: Runtime
     """With what settings of the processes."""
@@ -267,7 +267,7 @@ class Speed(ResultModel):
     """Images per second while the decode cache is built, which happens once."""
     sweep: tuple[SweepPoint, ...]
     """One for each point of `throughput.sweep`; `changes` always has the batch size."""
-    peers: dict[str, Peer]
+    peers: dict[str, PeerStatus]
     """Other software that was asked for; where it was measured, `ratios` has `trainer_over_timm`
     and the like."""
 

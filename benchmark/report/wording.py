@@ -22,10 +22,10 @@ from benchmark.report.schema import (
 )
 from benchmark.throughput.schema import (
     Energy,
+    IntervalWidth,
     Memory,
     NotMeasured,
     Overhead,
-    Precision,
     Runtime,
     StepShares,
     SweepPoint,
@@ -149,7 +149,7 @@ def share(found: Interval | Accuracy | None) -> str:
 def sureness(found: Speed) -> str:
     """Whether something disturbed the measurement, how narrow its intervals are, and how much
     sessions differ."""
-    return f"{found.verdict}. {_precision(found.precision)} {_sessions(found)}"
+    return f"{found.verdict}. {_interval_width(found.interval_width)} {_sessions(found)}"
 
 
 def limit(found: StepShares) -> str:
@@ -168,15 +168,12 @@ def part(found: Interval, name: str) -> str:
     return f"{PARTS[name]} {share(found)}"
 
 
-def _precision(found: Precision) -> str:
-    of = "the rate" if found.of == "trainer" else RATIOS.get(found.of, found.of)
-    after, asked = duration(found.seconds), f"{found.asked:.0%}"
+def _interval_width(found: IntervalWidth) -> str:
+    name = "the rate" if found.widest == "trainer" else RATIOS.get(found.widest, found.widest)
+    after, target = duration(found.seconds), f"{found.target:.0%}"
     if found.met:
-        return f"After {after} every interval was at most {asked} wide, as asked."
-    return (
-        f"Less precise than asked: after {after} the interval of {of} was {found.width:.1%} wide, "
-        f"not {asked}."
-    )
+        return f"Stopped after {after}: every interval is at most {target} wide."
+    return f"After {after} the interval of {name} is {found.width:.1%} wide, not {target}."
 
 
 def _sessions(found: Speed) -> str:
@@ -326,15 +323,10 @@ def swept(present: Sequence[Entry]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _against_own(point: SweepPoint, accelerator: str) -> str:
-    """A point's ratio; of several devices also what that is of so many times one, unless they share
-    a processor, and which part of a step the exchange of gradients takes."""
+    """A point's ratio, and the scaling efficiency of several devices, unless they share a CPU."""
     said = [ratio(point.ratio)]
     if point.devices > 1 and point.ratio and accelerator != "cpu":
         said.append(f"{point.ratio.estimate / point.devices:.0%} of {point.devices} times one")
-    if part := point.without_exchange:
-        least, most = max(0.0, 1 - part.high), max(0.0, 1 - part.low)
-        middle = max(0.0, 1 - part.estimate)
-        said.append(f"exchange {middle:.0%} ({least:.0%} to {most:.0%}) of a step")
     return "; ".join(said)
 
 

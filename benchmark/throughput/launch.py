@@ -13,13 +13,14 @@ from benchmark.common.results import read_result
 from benchmark.common.temporary import temporary_directory
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
-from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, Place, Profile
+from benchmark.throughput import measuring_process
+from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, ProcessIndex, Profile
 
-PROCESS_MODULE = "benchmark.throughput.measuring_process"
+PROCESS_MODULE = measuring_process.__name__
 
 
 def measure(
-    accelerator: Accelerator, parameters: Parameters, place: Place
+    accelerator: Accelerator, parameters: Parameters, place: ProcessIndex
 ) -> Measurement | NotMeasured:
     """What the process at `place` measures, in a process of its own.
 
@@ -44,7 +45,7 @@ def profile(accelerator: Accelerator, parameters: Parameters) -> Profile:
 
 
 def _run(
-    accelerator: Accelerator, parameters: Parameters, place: Place | None, name: str
+    accelerator: Accelerator, parameters: Parameters, place: ProcessIndex | None, name: str
 ) -> Measurement | Profile | NotMeasured:
     task = {
         "accelerator": accelerator.name,

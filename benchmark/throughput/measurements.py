@@ -18,8 +18,8 @@ from numpy import quantile
 from benchmark.common.parameters import PEERS
 from benchmark.common.statistics import Interval, interval, mean_interval
 from benchmark.errors.user_error import UserError
-from benchmark.throughput.measuring_process import AA
 from benchmark.throughput.schema import Measurement, StepShares
+from benchmark.timing.schema import AA
 
 UNDISTURBED = 0.2
 """Part of a process's blocks that is taken to be undisturbed: the fastest ones."""

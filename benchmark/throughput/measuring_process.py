@@ -29,17 +29,15 @@ from benchmark.throughput.schema import (
     EnergyReading,
     Measurement,
     NotMeasured,
-    Place,
+    ProcessIndex,
     Profile,
     WarmupSummary,
 )
 from benchmark.timing.order import order
-from benchmark.timing.schema import Block
+from benchmark.timing.schema import AA, Block
 from benchmark.timing.timer import ModeTimer, Warmup
 from benchmark.training.fit import silence_lightning
 
-AA = "trainer_aa"
-"""A/A: the Trainer's second block in each round. Against the first one, it shows the noise."""
 ENERGY_SECONDS = 2.0
 """Time of the run whose energy is read: NVML's counter goes on every 0.1 s (an H200's)."""
 T = TypeVar("T")
@@ -58,7 +56,7 @@ def main(arguments: list[str]) -> None:
     if place is None:
         found = profile(accelerator, parameters)
     else:
-        found = attempt(lambda: measure(accelerator, parameters, Place(*place)))
+        found = attempt(lambda: measure(accelerator, parameters, ProcessIndex(*place)))
     try:
         with explain_system_errors():
             write_result(Path(arguments[0]), found)
@@ -99,7 +97,7 @@ def profile(accelerator: str, parameters: Parameters) -> Profile:
     )
 
 
-def measure(accelerator: str, parameters: Parameters, place: Place) -> Measurement:
+def measure(accelerator: str, parameters: Parameters, place: ProcessIndex) -> Measurement:
     """What one process finds: warm-up, and rounds of blocks.
 
     Raises:
@@ -145,7 +143,7 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
 
 
 def _rounds(
-    mode_timer: ModeTimer, steps: dict[str, int], place: Place, clocks: GpuClockLog
+    mode_timer: ModeTimer, steps: dict[str, int], place: ProcessIndex, clocks: GpuClockLog
 ) -> dict[str, Any]:
     """Blocks in rounds, each in an order of its own. The first round is one more and does not
     count: a mode's first block after its warm-up is slower."""

@@ -7,10 +7,10 @@ from pydantic import Field, TypeAdapter, model_validator
 from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
 from benchmark.machine.schema import GpuClocks
-from benchmark.timing.schema import Block, Peer
+from benchmark.timing.schema import Block, PeerStatus
 
 
-class Place(NamedTuple):
+class ProcessIndex(NamedTuple):
     """Which of a run's measuring processes one is."""
 
     seed: int
@@ -98,7 +98,7 @@ class Measurement(ResultModel):
     """Part of the processors' time that other work took."""
     gpu_clocks: GpuClocks | None = None
     """Null without a GPU whose driver says."""
-    peers: dict[str, Peer] = Field(default_factory=dict)
+    peers: dict[str, PeerStatus] = Field(default_factory=dict)
     """Other software that was asked for, by mode."""
 
 
@@ -125,26 +125,29 @@ class Profile(ResultModel):
     """Images per second while the decode cache is built, from a part of the dataset."""
 
 
-class Precision(ResultModel):
-    """How wide the widest interval of the Trainer's rate and ratios is, as a part of its estimate.
-    It is said and decides nothing: to prefer narrow intervals is to prefer lucky ones."""
+class IntervalWidth(ResultModel):
+    """The widest interval of the Trainer's rate and ratios, and the width at which a run may stop.
 
-    of: str
-    """What the widest interval is of: `trainer`, or a ratio."""
+    After `throughput.repeats` processes a run stops as soon as the target is met. Stopping early
+    prefers intervals that are narrow by chance; `tests/interval_simulation.py` shows by how much.
+    """
+
+    widest: str
+    """Name of the widest interval: `trainer`, or a ratio as "trainer_over_loop"."""
     width: float
-    """Its width."""
-    asked: float
+    """Width of that interval, divided by its estimate."""
+    target: float
     """`throughput.width`."""
     seconds: float
-    """What all processes took."""
+    """Wall time of all measuring processes."""
 
     @property
     def met(self) -> bool:
-        """Whether it is as narrow as it was asked to be."""
-        return self.width <= self.asked
+        """Whether the widest interval is at most as wide as the target."""
+        return self.width <= self.target
 
 
-class Verdict(ResultModel):
+class MeasurementVerdict(ResultModel):
     """Whether something disturbed a measurement."""
 
     stable: bool
@@ -276,9 +279,6 @@ class SweepPoint(ResultModel):
     """Of the Trainer, if it was measured."""
     ratio: Interval | None = None
     """The same over the rate of the run's own settings, from processes that took turns."""
-    without_exchange: Interval | None = None
-    """Of several devices: the time of steps in which they exchange no gradients over that of whole
-    ones."""
     reason: str | None = None
     """Why it, or its ratio, was not measured."""
 
@@ -297,9 +297,9 @@ class Throughput(ResultModel):
     """The accelerator as reports call it."""
     device: str
     """What the accelerator calls itself."""
-    verdict: Verdict
+    verdict: MeasurementVerdict
     """Whether something disturbed the measurement."""
-    precision: Precision
+    interval_width: IntervalWidth
     """Whether the intervals are as narrow as they were asked to be."""
     workload: Workload
     """What was measured."""
@@ -325,7 +325,7 @@ class Throughput(ResultModel):
     """How well the accelerator is used."""
     sweep: tuple[SweepPoint, ...] = ()
     """Other combinations of parameters."""
-    peers: dict[str, Peer] = Field(default_factory=dict)
+    peers: dict[str, PeerStatus] = Field(default_factory=dict)
     """Other software that was asked for, by mode."""
     processes: tuple[Measurement, ...] = ()
     """What each process measured; not part of an export."""

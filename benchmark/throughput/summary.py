@@ -24,7 +24,7 @@ from benchmark.throughput.schema import (
     TrainerTimes,
     Workload,
 )
-from benchmark.timing.schema import Peer
+from benchmark.timing.schema import PeerStatus
 from benchmark.training import adam
 from benchmark.training.schema import Fingerprints
 
@@ -33,7 +33,7 @@ RESOLUTION = 1e-6
 
 
 @dataclass(frozen=True)
-class Found:
+class RawMeasurements:
     """What the stage's processes found."""
 
     processes: Sequence[ProcessRates]
@@ -49,7 +49,7 @@ def summarise(
     accelerator: Accelerator,
     parameters: Parameters,
     inputs: Fingerprints,
-    found: Found,
+    measured: RawMeasurements,
     classes: int,
 ) -> Throughput:
     """The stage's result.
@@ -58,13 +58,13 @@ def summarise(
         accelerator: what was measured.
         parameters: with which.
         inputs: digests of the data, the weights and the code.
-        found: by its processes.
+        measured: by its processes.
         classes: of the dataset.
 
     Raises:
         UserError: nothing ran without compiling.
     """
-    processes, asked = found.processes, parameters.throughput.width
+    processes = measured.processes
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
     floor = measurements.noise_floor(processes)
     others = max(process.measurement.other_work for process in processes)
@@ -74,19 +74,21 @@ def summarise(
         verdict=verdict.judge(
             floor, verdict.unsteady_modes(processes), others, verdict.slowed_by(processes)
         ),
-        precision=verdict.precision(rates["trainer"], ratios, asked, round(found.seconds, 1)),
+        interval_width=verdict.interval_width(
+            rates["trainer"], ratios, parameters.throughput.width, round(measured.seconds, 1)
+        ),
         workload=workload(parameters, inputs.code, inputs.weights),
         runtime=_runtime(accelerator, parameters),
         dataset=inputs.dataset,
         modes={name: ModeRate(images_per_second=rate) for name, rate in rates.items()},
         ratios=ratios,
         noise_floor=floor,
-        trainer=_trainer(processes, found.profile),
+        trainer=_trainer(processes, measured.profile),
         other_work=others,
-        seed=found.seed,
+        seed=measured.seed,
         date=datetime.now(UTC).date().isoformat(),
-        efficiency=_efficiency(parameters, found, classes),
-        sweep=tuple(found.sweep),
+        efficiency=_efficiency(parameters, measured, classes),
+        sweep=tuple(measured.sweep),
         peers=_peers(processes),
         processes=tuple(process.measurement for process in processes),
     )
@@ -131,9 +133,9 @@ def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTime
     )
 
 
-def _efficiency(parameters: Parameters, found: Found, classes: int) -> Efficiency:
-    flops, peak = efficiency.flops_per_image(parameters, classes), found.profile.peak
-    achieved = [flops * process.rate("trainer") for process in found.processes]
+def _efficiency(parameters: Parameters, measured: RawMeasurements, classes: int) -> Efficiency:
+    flops, peak = efficiency.flops_per_image(parameters, classes), measured.profile.peak
+    achieved = [flops * process.rate("trainer") for process in measured.processes]
     known = peak if isinstance(peak, Peak) else None
     return Efficiency(
         flops_per_image=flops,
@@ -141,19 +143,19 @@ def _efficiency(parameters: Parameters, found: Found, classes: int) -> Efficienc
         peak=peak,
         utilisation=_part(achieved, known.flops_per_second if known else None),
         vendor_utilisation=_part(achieved, known.vendor_flops_per_second if known else None),
-        peak_memory=_memory([process.measurement.memory for process in found.processes]),
-        energy=_energy(found.processes),
-        decoding=found.profile.decoding,
+        peak_memory=_memory([process.measurement.memory for process in measured.processes]),
+        energy=_energy(measured.processes),
+        decoding=measured.profile.decoding,
     )
 
 
-def _peers(processes: Sequence[ProcessRates]) -> dict[str, Peer]:
+def _peers(processes: Sequence[ProcessRates]) -> dict[str, PeerStatus]:
     """Each as the processes found it; as one that did not measure it, if there is one."""
     found = [process.measurement.peers for process in processes]
     return {name: max((peers[name] for peers in found), key=_is_refused) for name in found[0]}
 
 
-def _is_refused(peer: Peer) -> bool:
+def _is_refused(peer: PeerStatus) -> bool:
     return peer.reason is not None
 
 

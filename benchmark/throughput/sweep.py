@@ -20,7 +20,7 @@ from benchmark.interleave.training_process import OutOfMemory, Side
 from benchmark.machine.accelerators import Accelerator, check_devices
 from benchmark.throughput import launch
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import NotMeasured, Place, SweepPoint
+from benchmark.throughput.schema import NotMeasured, ProcessIndex, SweepPoint
 from benchmark.timing.timer import steps_per_epoch
 from benchmark.training.inputs import check
 
@@ -51,15 +51,13 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PairResult:
     """What one pair of processes says of a point."""
 
     rate: float
     """Images per second, of all devices together."""
     ratio: float
     """The same over that of the run's own parameters."""
-    without_exchange: float | None
-    """As SweepPoint has it."""
 
 
 def points(parameters: Parameters) -> list[Point]:
@@ -99,7 +97,7 @@ def _together_or_alone(
     except OutOfMemory as error:
         if point.devices > 1:
             return SweepPoint(changes=point.changes, status="out of memory", reason=error.what)
-        return _alone(accelerator, point, Place(seed, 0), error.what)
+        return _alone(accelerator, point, ProcessIndex(seed, 0), error.what)
 
 
 def _in_turns(
@@ -114,19 +112,17 @@ def _in_turns(
             found = pairs[-1]
             said = f"{numbers.number(found.rate)} images/s, {found.ratio:.3f} of the run's own"
             tell(f"{accelerator.label} {point.changes}: {said}")
-    parts = [pair.without_exchange for pair in pairs if pair.without_exchange is not None]
     return SweepPoint(
         changes=point.changes,
         status="ok",
         images_per_second=interval([pair.rate for pair in pairs]),
         ratio=interval([pair.ratio for pair in pairs]),
-        without_exchange=interval(parts) if parts else None,
     )
 
 
 def _pair(
     accelerator: Accelerator, parameters: Parameters, point: Point, place: tuple[int, int]
-) -> Sample:
+) -> PairResult:
     """A pair of the run's own process and the point's, or its processes.
 
     Raises:
@@ -151,21 +147,19 @@ def _task(accelerator: Accelerator, parameters: Parameters, devices: int) -> dic
     }
 
 
-def _sample(turns: Sequence[Turn], images: tuple[int, int]) -> Sample:
+def _sample(turns: Sequence[Turn], images: tuple[int, int]) -> PairResult:
     """Of blocks of so many images."""
     clean = [(own, it) for own, it in turns if not (own.compilations or it.compilations)]
     if not clean:
         raise UserError("A graph was compiled in each block.", "Raise throughput.warmup_steps.")
     rates = [(images[0] / own.seconds, images[1] / it.seconds) for own, it in clean]
-    parts = [it.apart / it.seconds for _, it in clean if it.apart is not None]
-    return Sample(
+    return PairResult(
         rate=median(rate for _, rate in rates),
         ratio=sample([rate / own for own, rate in rates]),
-        without_exchange=sample(parts) if parts else None,
     )
 
 
-def _alone(accelerator: Accelerator, point: Point, place: Place, why: str) -> SweepPoint:
+def _alone(accelerator: Accelerator, point: Point, place: ProcessIndex, why: str) -> SweepPoint:
     """What does not fit beside the run's own process may fit alone; then it has no ratio.
 
     Raises:

@@ -8,13 +8,15 @@ from benchmark.machine.processors import BUSY
 from benchmark.machine.schema import POWER_LIMIT
 from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Precision, Verdict
+from benchmark.throughput.schema import IntervalWidth, MeasurementVerdict
 
 DRIFT = 0.01
 """How far from 1 the noise floor may lie: one in twenty sound intervals does not hold 1."""
 
 
-def judge(floor: Interval, unsteady: Sequence[str], others: float, slowed_by: Set[str]) -> Verdict:
+def judge(
+    floor: Interval, unsteady: Sequence[str], others: float, slowed_by: Set[str]
+) -> MeasurementVerdict:
     """The first thing that disturbed a measurement, or that nothing did.
 
     Args:
@@ -24,18 +26,24 @@ def judge(floor: Interval, unsteady: Sequence[str], others: float, slowed_by: Se
         slowed_by: what kept a GPU's clock low. At its power limit it is as it was bought.
     """
     for reason, advice in _reasons(floor, unsteady, others, slowed_by - {POWER_LIMIT}):
-        return Verdict(stable=False, reason=reason, advice=advice)
-    return Verdict(stable=True)
+        return MeasurementVerdict(stable=False, reason=reason, advice=advice)
+    return MeasurementVerdict(stable=True)
 
 
-def precision(
-    rate: Interval, ratios: Mapping[str, Interval], asked: float, seconds: float
-) -> Precision:
-    """The widest interval of the Trainer's rate and of its ratios. A loader's rate is some hundred
-    times that of steps, and its own interval stands beside it."""
-    steps = {name: found for name, found in ratios.items() if not name.startswith("input_")}
-    of, found = max({"trainer": rate, **steps}.items(), key=lambda item: item[1].relative_width)
-    return Precision(of=of, width=found.relative_width, asked=asked, seconds=seconds)
+def interval_width(
+    rate: Interval, ratios: Mapping[str, Interval], target: float, seconds: float
+) -> IntervalWidth:
+    """The widest interval of the Trainer's rate and of ratios of modes that train.
+
+    Ratios of loaders are left out: a loader's rate is some hundred times that of training steps.
+    """
+    training = {name: ratio for name, ratio in ratios.items() if not name.startswith("input_")}
+    widest, interval = max(
+        {"trainer": rate, **training}.items(), key=lambda item: item[1].relative_width
+    )
+    return IntervalWidth(
+        widest=widest, width=interval.relative_width, target=target, seconds=seconds
+    )
 
 
 def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:

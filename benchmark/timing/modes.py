@@ -35,7 +35,7 @@ class Mode(Protocol):
         """Do so many steps. The accelerator may still be at work on them afterwards."""
 
 
-class Step:
+class TrainingStep:
     """One optimizer step in plain PyTorch, in the order of torchvision's training reference.
 
     Gradients are dropped after the forward pass, as Lightning does: their memory then serves the
@@ -75,7 +75,7 @@ class Step:
 class Compute:
     """Steps on one resident batch: what the accelerator could do if input cost nothing."""
 
-    step: Step
+    step: TrainingStep
     images: Tensor
     labels: Tensor
 
@@ -101,7 +101,7 @@ class Nondeterministic:
             torch.use_deterministic_algorithms(before)
 
 
-class Input:
+class LoaderOnly:
     """A loader's batches without end, thrown away."""
 
     def __init__(self, loader: DataLoader[Any], steps_per_epoch: int) -> None:
@@ -125,8 +125,8 @@ class Input:
 class Loop:
     """A plain loop: a batch from `source`, to the device, `finish` it there, a step."""
 
-    step: Step
-    source: Input
+    step: TrainingStep
+    source: LoaderOnly
     device: torch.device
     finish: Callable[..., tuple[Tensor, Tensor]]
     """From a batch's tensors to normalised images and labels."""

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from benchmark.common.results import ResultModel
 
+AA = "trainer_aa"
+"""The Trainer's second block of each round. Its ratio to the first block is the noise floor."""
+
 
 class Block(ResultModel):
     """Consecutive steps of one mode between two synchronised readings of the clock."""
@@ -12,11 +15,9 @@ class Block(ResultModel):
     """Wall time."""
     compilations: int
     """Graphs that were compiled meanwhile."""
-    apart: float | None = None
-    """Wall time of as many steps in which several devices exchanged no gradients."""
 
 
-class Peer(ResultModel):
+class PeerStatus(ResultModel):
     """Other software that trains the same network."""
 
     versions: dict[str, str] = Field(default_factory=dict)

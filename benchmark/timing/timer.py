@@ -20,8 +20,8 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline, peers
 from benchmark.timing.loader_workers import LoaderWorkers
-from benchmark.timing.modes import Compute, Input, Loop, Mode, Nondeterministic, Step
-from benchmark.timing.schema import Block, Peer
+from benchmark.timing.modes import Compute, LoaderOnly, Loop, Mode, Nondeterministic, TrainingStep
+from benchmark.timing.schema import Block, PeerStatus
 from benchmark.timing.trainer import PausableFit, bare_trainer
 from benchmark.training.fit import fine_tuner, norm_layer, silence_lightning
 from benchmark.training.model import check_batches
@@ -86,7 +86,7 @@ class ModeTimer:
         self.parameters = parameters
         self._trainer = trainer
         self.modes: dict[str, Mode] = {}
-        self.peers: dict[str, Peer] = {}
+        self.peers: dict[str, PeerStatus] = {}
         """Other software that was asked for; those of it that train are modes too."""
         self._workers: dict[str, LoaderWorkers] = {}
 
@@ -159,16 +159,16 @@ class ModeTimer:
         """Before anything is trained. A worker is a copy of this process, and the next write to
         each page that they share is slow: a whole training step, if the worker starts later."""
         for name, mode in self.modes.items():
-            if isinstance(mode, Input | Loop):
+            if isinstance(mode, LoaderOnly | Loop):
                 with self._workers.setdefault(name, LoaderWorkers()).running():
                     mode.start()
 
     def _start_peers(self) -> None:
         """Last, so that what they load is no part of the others' workers."""
         for name in [mode for mode in self.parameters.throughput.modes if mode in PEERS]:
-            self.peers[name] = Peer()
+            self.peers[name] = PeerStatus()
             with self._refusals(name), self._workers.setdefault(name, LoaderWorkers()).running():
-                self.peers[name] = Peer(versions=peers.versions(name))
+                self.peers[name] = PeerStatus(versions=peers.versions(name))
                 self.modes[name] = peers.start(
                     name, self.accelerator, self.parameters, len(self.data.classes)
                 )
@@ -221,7 +221,7 @@ class ModeTimer:
     def _add_others(self) -> None:
         """The modes beside the Trainer, with its network, optimizer and DataModule."""
         wanted, device = self.parameters.throughput.modes, accelerators.device(self.accelerator)
-        step = Step(
+        step = TrainingStep(
             self.accelerator, self.module, self.lightning.optimizer, self.parameters.train.precision
         )
         if {"compute", "nondeterministic"} & set(wanted):
@@ -244,13 +244,13 @@ class ModeTimer:
     def _finish(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         return self.data.on_after_batch_transfer(Batch(*tensors), 0)
 
-    def _input(self) -> Input:
-        return Input(self.data.train_dataloader(), self._epoch)
+    def _input(self) -> LoaderOnly:
+        return LoaderOnly(self.data.train_dataloader(), self._epoch)
 
-    def _imagefolder(self) -> Input:
+    def _imagefolder(self) -> LoaderOnly:
         pin_memory = accelerators.device(self.accelerator).type == "cuda"
         loader = baseline.loader(self.parameters.data, pin_memory)
-        return Input(loader, self._epoch)
+        return LoaderOnly(loader, self._epoch)
 
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader workers have ready: a head start that is to be used up."""

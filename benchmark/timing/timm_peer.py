@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmark.common.parameters import Parameters
 from benchmark.data.resampling import MEAN, STD
 from benchmark.machine import accelerators, processors
-from benchmark.timing.modes import Input, Loop, Step
+from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
@@ -16,9 +16,9 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
     torch.backends.cudnn.benchmark = True  # as timm's script does
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
-    step = Step(accelerator, network, optimizer, parameters.train.precision)
+    step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
     loader = _loader(parameters, device)
-    return Loop(step, Input(loader, len(loader)), device, _as_it_is)
+    return Loop(step, LoaderOnly(loader, len(loader)), device, _as_it_is)
 
 
 def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.PrefetchLoader:

@@ -1,11 +1,9 @@
 """Lightning's Trainer as a mode: a fit that pauses between blocks of steps."""
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from benchmark.common.parameters import ONE_DEVICE, Precision, TrainerParameters
 from benchmark.timing.coroutine import Coroutine
@@ -29,13 +27,6 @@ class PausableFit(pl.Callback):
     def optimizer(self) -> torch.optim.Optimizer:
         """The one that the Trainer steps."""
         return self._trainer.optimizers[0]
-
-    def without_exchange(self) -> AbstractContextManager[None]:
-        """Within it, several devices keep their gradients to themselves, and part."""
-        wrapped = self._trainer.strategy.model
-        assert isinstance(wrapped, DistributedDataParallel)
-        exchange: AbstractContextManager[None] = wrapped.no_sync()
-        return exchange
 
     def run(self, steps: int) -> None:
         """Go on with the fit."""

@@ -15,8 +15,8 @@ from benchmark.throughput.schema import (
     Memory,
     NotMeasured,
     Peak,
-    Peer,
-    Place,
+    PeerStatus,
+    ProcessIndex,
     Throughput,
 )
 from tests import REPOSITORY
@@ -60,7 +60,7 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
     for found in (*intervals, *result.ratios.values(), result.noise_floor):
         assert 0 < found.low <= found.estimate <= found.high
     assert result.verdict.stable == (result.verdict.reason is None)
-    assert result.precision.seconds > 0
+    assert result.interval_width.seconds > 0
     assert result.workload.batch_size == 4
     assert result.workload.deterministic
     assert result.workload.network == "resnet50"
@@ -90,11 +90,13 @@ def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypat
 
 
 @pytest.fixture
-def planned(monkeypatch) -> list[Place]:
+def planned(monkeypatch) -> list[ProcessIndex]:
     """Runs no process: a step of n images takes n / 10 s, and more than 8 do not fit."""
-    asked: list[Place] = []
+    asked: list[ProcessIndex] = []
 
-    def measure(accelerator: Any, parameters: Any, place: Place) -> Measurement | NotMeasured:
+    def measure(
+        accelerator: Any, parameters: Any, place: ProcessIndex
+    ) -> Measurement | NotMeasured:
         size = parameters.data.batch_size
         asked.append(place)
         if size > 8:
@@ -111,12 +113,12 @@ def planned(monkeypatch) -> list[Place]:
 DRIFT = [1.0, 1.0]
 """By what factor each other process is slower."""
 MEMORY = Memory(host_bytes=10, device_reason="x")
-PEERS: dict[str, Peer] = {}
+PEERS: dict[str, PeerStatus] = {}
 
 
 def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:
     result = measured(change())
-    assert planned == [Place(result.seed, 0), Place(result.seed, 1)]
+    assert planned == [ProcessIndex(result.seed, 0), ProcessIndex(result.seed, 1)]
     measured(change())
     assert planned[2].seed != result.seed
 
@@ -136,8 +138,8 @@ def test_it_goes_on_until_it_is_precise_or_out_of_time(
     monkeypatch.setitem(globals(), "DRIFT", [1.0, 1.1])
     result = measured(change(throughput={"repeats": 3, **changes}))
     assert len(result.processes) == processes
-    assert (result.precision.met, result.precision.of) == (met, "trainer")
-    assert result.precision.asked == changes["width"]
+    assert (result.interval_width.met, result.interval_width.widest) == (met, "trainer")
+    assert result.interval_width.target == changes["width"]
 
 
 def test_what_is_measured_besides_voids_nothing(change, workspace, planned, monkeypatch) -> None:
@@ -165,7 +167,7 @@ def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
 def test_the_result_says_why_a_peer_was_not_measured(
     change, workspace, planned, monkeypatch
 ) -> None:
-    monkeypatch.setitem(globals(), "PEERS", {"timm": Peer(reason="it is not installed")})
+    monkeypatch.setitem(globals(), "PEERS", {"timm": PeerStatus(reason="it is not installed")})
     result = measured(change(throughput={"modes": ["trainer", "timm"]}))
     assert result.peers == PEERS
     assert result.modes.keys() == {"trainer"}

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from benchmark.report import advice, comparison
-from benchmark.throughput.schema import Precision, StepShares, SweepPoint
-from tests.report.golden import PARAMETERS
-from tests.support.made_records import DATASET, DISTURBED, absent, around, record
+from benchmark.throughput.schema import IntervalWidth, StepShares, SweepPoint
+from tests.report.golden import DATASET
+from tests.support.made_records import DISTURBED, absent, around, record
 
-WIDE = Precision(of="trainer", width=0.07, asked=0.03, seconds=240.0)
+WIDE = IntervalWidth(widest="trainer", width=0.07, target=0.03, seconds=240.0)
 HUNGRY = StepShares(compute=around(0.7, 0.1), input=around(0.25, 0.1), lightning=around(0.05, 0.1))
 
 
@@ -22,7 +22,10 @@ def said(*own: Any) -> str:
     ("measured", "line"),
     [
         ({"verdict": DISTURBED}, "cpu: the speed is unstable: end it and repeat."),
-        ({"precision": WIDE}, "cpu: for narrower intervals raise `throughput.budget_seconds`."),
+        (
+            {"interval_width": WIDE},
+            "cpu: for narrower intervals raise `throughput.budget_seconds`.",
+        ),
         ({}, "cpu: to look for faster settings, list some in `throughput.sweep`."),
         ({}, "cpu: measure in 3 sessions and run `.venv/bin/python -m benchmark export`"),
     ],

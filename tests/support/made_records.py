@@ -18,12 +18,12 @@ from benchmark.common.statistics import Interval
 from benchmark.data.schema import Dataset
 from benchmark.machine.schema import Environment
 from benchmark.report.schema import Absent, Record, TrainingRecord
-from benchmark.throughput.schema import Throughput, Verdict
+from benchmark.throughput.schema import MeasurementVerdict, Throughput
 from benchmark.training.schema import Replay, Timing, Training
 
 IMAGES = {"train": 1000, "val": 250, "test": 40}
 DATASET = Dataset(md5="ab" * 16 + ".dir", nfiles=1290, size=10**6, classes=3, images=IMAGES)
-DISTURBED = Verdict(
+DISTURBED = MeasurementVerdict(
     stable=False, reason="other work took 40% of the processors", advice="end it and repeat"
 )
 WORKLOAD = {
@@ -114,8 +114,10 @@ def throughput(label: str, rate: float, floor: float, spread: float, **workload:
     """A measurement whose trainer makes `rate` images per second."""
     seconds = {f"p{percent}": (0.9 + percent / 500) * 32 / rate for percent in (5, 25, 50, 75, 95)}
     content = {
-        "accelerator": label, "device": f"a {label}", "verdict": Verdict(stable=True),
-        "precision": {"of": "trainer", "width": 2 * spread, "asked": 0.03, "seconds": 200.0},
+        "accelerator": label, "device": f"a {label}", "verdict": MeasurementVerdict(stable=True),
+        "interval_width": {
+            "widest": "trainer", "width": 2 * spread, "target": 0.03, "seconds": 200.0
+        },
         "workload": WORKLOAD | workload, "seed": 1, "date": "2026-01-02",
         "runtime": {"adam": "fused", "wait_policy": "10000", "huge_pages": True}, "dataset": "d",
         "modes": {

@@ -5,7 +5,6 @@ from typing import Any
 from benchmark.common.statistics import interval
 from benchmark.data.schema import Dataset, Weights
 from benchmark.machine.schema import Environment
-from benchmark.throughput.measuring_process import AA
 from benchmark.throughput.schema import (
     Block,
     EnergyReading,
@@ -16,6 +15,7 @@ from benchmark.throughput.schema import (
     Profile,
     WarmupSummary,
 )
+from benchmark.timing.schema import AA
 
 DATASET = Dataset(
     md5="0123.dir", nfiles=27, size=27_000, classes=3, images={"train": 15, "val": 6, "test": 6}

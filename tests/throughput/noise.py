@@ -13,7 +13,7 @@ from benchmark.machine.accelerators import find
 from benchmark.machine.lock import measuring_lock
 from benchmark.throughput import launch, measurements
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Measurement, Place
+from benchmark.throughput.schema import Measurement, ProcessIndex
 
 SMALLER = {"data": {"image_size": 32}, "throughput": {"modes": ["trainer"], "sweep": {}}}
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
 def noise_floor(parameters: Parameters, repetition: int) -> Interval:
     """One measurement, of several processes, with orders of blocks of its own."""
     count = parameters.throughput.repeats
-    places = [Place(repetition, number) for number in range(count)]
+    places = [ProcessIndex(repetition, number) for number in range(count)]
     found = [launch.measure(find("cpu"), parameters, place) for place in places]
     measured = [each for each in found if isinstance(each, Measurement)]
     assert len(measured) == count, found

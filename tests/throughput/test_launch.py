@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.machine.accelerators import find
 from benchmark.throughput import launch
-from benchmark.throughput.schema import Place
+from benchmark.throughput.schema import ProcessIndex
 
 
 def test_a_killed_process_is_one_that_lacked_memory(change, monkeypatch, tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_a_killed_process_is_one_that_lacked_memory(change, monkeypatch, tmp_pat
         return statuses[-1]
 
     monkeypatch.setattr(launch, "_execute", killed)
-    assert launch.measure(find("cpu"), change(), Place(7, 0)).status == "out of memory"
+    assert launch.measure(find("cpu"), change(), ProcessIndex(7, 0)).status == "out of memory"
     assert launch.profile(find("cpu"), change()).peak.status == "out of memory"
     assert statuses == [-signal.SIGKILL] * 2
     assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from benchmark.throughput.schema import (
     EnergyReading,
     Measurement,
     NotMeasured,
-    Place,
+    ProcessIndex,
     Profile,
 )
 from benchmark.timing import peers
@@ -29,7 +29,7 @@ from tests.support.forked_python import python
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def done(parameters: Parameters, place: Place | None, monkeypatch, folder: Path) -> object:
+def done(parameters: Parameters, place: ProcessIndex | None, monkeypatch, folder: Path) -> object:
     """What the process writes when it is given the task."""
     task = {"accelerator": "cpu", "place": place, "parameters": parameters.model_dump(mode="json")}
     (folder / "task").write_text(json.dumps(task))
@@ -41,7 +41,7 @@ def done(parameters: Parameters, place: Place | None, monkeypatch, folder: Path)
 
 
 def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
-    found = done(parameters, Place(7, 1), monkeypatch, tmp_path)
+    found = done(parameters, ProcessIndex(7, 1), monkeypatch, tmp_path)
     assert isinstance(found, Measurement)
     modes = {
         "input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa",
@@ -62,7 +62,7 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
 def test_a_process_says_which_peers_it_found(change, workspace, monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(peers.PACKAGES, "timm", ("no-such-package",))
     parameters = change(throughput={"modes": ["trainer", "timm"]})
-    found = done(parameters, Place(7, 0), monkeypatch, tmp_path)
+    found = done(parameters, ProcessIndex(7, 0), monkeypatch, tmp_path)
     assert isinstance(found, Measurement)
     assert found.peers["timm"].reason.startswith("no-such-package is not installed.")
     assert found.steps.keys() == {"trainer", "trainer_aa"}
@@ -83,7 +83,7 @@ def test_a_result_that_has_no_room_is_one_line(parameters, monkeypatch, tmp_path
     monkeypatch.setattr(measuring_process, "measure", lambda *_: None)
     monkeypatch.setattr(measuring_process, "write_result", full)
     with pytest.raises(SystemExit, match=r"error: .*/result\.json: No space left on device\. Make"):
-        done(parameters, Place(7, 0), monkeypatch, tmp_path)
+        done(parameters, ProcessIndex(7, 0), monkeypatch, tmp_path)
 
 
 def test_a_part_of_the_profile_that_fails_is_no_others_loss(parameters, monkeypatch) -> None:
@@ -114,7 +114,7 @@ STEPS = {"loop": 1, "trainer": 1, "input": 50}
 def test_the_first_round_does_not_count(change) -> None:
     """It has the order of the first that does."""
     clock = Clock(change(throughput={"rounds": 3}))
-    found = measuring_process._rounds(clock, STEPS, Place(7, 0), GpuClockLog("cpu"))
+    found = measuring_process._rounds(clock, STEPS, ProcessIndex(7, 0), GpuClockLog("cpu"))
     rounds = [clock.asked[start : start + 4] for start in range(0, 16, 4)]
     assert len(found["rounds"]) == 3
     assert rounds[0] == rounds[1] == rounds[2][::-1]
@@ -125,7 +125,7 @@ def test_processes_go_through_the_orders_of_a_run(change) -> None:
     names = ["loop", "trainer", "input", "trainer_aa"]
     for number in range(2):
         clock = Clock(change(throughput={"rounds": 2}))
-        measuring_process._rounds(clock, STEPS, Place(7, number), GpuClockLog("cpu"))
+        measuring_process._rounds(clock, STEPS, ProcessIndex(7, number), GpuClockLog("cpu"))
         expected = [order(names, 7, 2 * number + turn) for turn in range(2)]
         said = [name.replace("_aa", "") for names in expected for name in names]
         assert clock.asked[4:] == said

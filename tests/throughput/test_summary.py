@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from benchmark.throughput import summary
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import Block, Energy, Memory, Peer
+from benchmark.throughput.schema import Block, Energy, Memory, PeerStatus
 from tests.support.made_results import measurement
 
 
@@ -28,5 +28,5 @@ def test_a_peer_that_one_process_did_not_measure_was_not_measured() -> None:
     assert summary._peers(processes) == {"a": peer(None), "b": peer("there is no room")}
 
 
-def peer(reason: str | None) -> Peer:
-    return Peer(versions={"package": "1"}, reason=reason)
+def peer(reason: str | None) -> PeerStatus:
+    return PeerStatus(versions={"package": "1"}, reason=reason)

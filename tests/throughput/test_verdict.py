@@ -6,7 +6,7 @@ from benchmark.common.statistics import Interval
 from benchmark.machine.schema import GpuClocks
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Block, WarmupSummary
-from benchmark.throughput.verdict import judge, precision, slowed_by, unsteady_modes
+from benchmark.throughput.verdict import interval_width, judge, slowed_by, unsteady_modes
 from tests.support.made_results import measurement
 
 EVEN = Interval(1.0, 0.99, 1.01)
@@ -45,10 +45,10 @@ def test_the_widest_interval_is_named_but_for_a_loaders() -> None:
         "trainer_over_loop": Interval(1.0, 0.98, 1.02),
         "input_over_baseline_input": Interval(65.0, 30.0, 70.0),
     }
-    found = precision(Interval(50.0, 49.5, 50.5), ratios, asked=0.03, seconds=9.0)
-    assert (found.of, found.met) == ("trainer_over_loop", False)
+    found = interval_width(Interval(50.0, 49.5, 50.5), ratios, target=0.03, seconds=9.0)
+    assert (found.widest, found.met) == ("trainer_over_loop", False)
     assert found.width == pytest.approx(0.04)
-    assert precision(Interval(50.0, 49.5, 50.5), {}, asked=0.03, seconds=9.0).met
+    assert interval_width(Interval(50.0, 49.5, 50.5), {}, target=0.03, seconds=9.0).met
 
 
 def warmed_up(steady: bool) -> ProcessRates:

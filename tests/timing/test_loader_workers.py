@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from benchmark.common.temporary import temporary_directory
 from benchmark.throughput import launch
 from benchmark.timing.loader_workers import LoaderWorkers
-from benchmark.timing.modes import Input
+from benchmark.timing.modes import LoaderOnly
 from tests.support.forked_python import python
 
 
@@ -39,7 +39,7 @@ def test_workers_are_paused_between_blocks(
     workers, _ = two_loaders
     loader = DataLoader(Numbers(), batch_size=2, num_workers=2, persistent_workers=True)
     with workers.running():
-        source = Input(loader, steps_per_epoch=5)
+        source = LoaderOnly(loader, steps_per_epoch=5)
         source.run(1)
     processes = list(workers._processes)
     assert len(processes) == 2
@@ -59,7 +59,7 @@ def test_workers_that_end_with_their_epoch_are_forgotten(
 ) -> None:
     workers, _ = two_loaders
     with workers.running():
-        source = Input(DataLoader(Numbers(), num_workers=1), steps_per_epoch=2)
+        source = LoaderOnly(DataLoader(Numbers(), num_workers=1), steps_per_epoch=2)
         source.run(1)
     (first,) = workers._processes
     with workers.running():
@@ -75,7 +75,7 @@ def test_workers_of_two_loaders_do_not_touch_each_other(
     sources = []
     for workers in two_loaders:
         with workers.running():
-            sources.append(Input(DataLoader(Numbers(), num_workers=1), 5))
+            sources.append(LoaderOnly(DataLoader(Numbers(), num_workers=1), 5))
             sources[-1].run(1)
         assert len(workers._processes) == 1
     with two_loaders[0].running():
@@ -89,11 +89,11 @@ def test_loader_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
     program = f"""
 import multiprocessing, os, pathlib, signal, sys
 from torch.utils.data import DataLoader
-from benchmark.timing.modes import Input
+from benchmark.timing.modes import LoaderOnly
 from benchmark.timing.loader_workers import LoaderWorkers
 workers = LoaderWorkers()
 with workers.running():
-    source = Input(DataLoader(range(100), num_workers=2), 5)
+    source = LoaderOnly(DataLoader(range(100), num_workers=2), 5)
     source.run(1)
 pids = [str(child.pid) for child in multiprocessing.active_children()]
 pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))

@@ -11,7 +11,7 @@ from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.machine import accelerators
 from benchmark.throughput import efficiency
 from benchmark.timing import timer
-from benchmark.timing.modes import Compute, Input, Loop, Nondeterministic, Step
+from benchmark.timing.modes import Compute, LoaderOnly, Loop, Nondeterministic, TrainingStep
 from benchmark.timing.trainer import PausableFit, bare_trainer
 from benchmark.training.fit import fine_tuner, silence_lightning
 
@@ -64,8 +64,8 @@ def plain_loop(parameters: Parameters, steps: int) -> str:
     data.prepare_data()
     data.setup("fit")
     optimizer = model.configure_optimizers()
-    step = Step("cpu", model.train(), optimizer, parameters.train.precision)
-    source = Input(data.train_dataloader(), timer.steps_per_epoch(parameters))
+    step = TrainingStep("cpu", model.train(), optimizer, parameters.train.precision)
+    source = LoaderOnly(data.train_dataloader(), timer.steps_per_epoch(parameters))
     Loop(
         step, source, torch.device("cpu"),
         lambda *tensors: data.on_after_batch_transfer(Batch(*tensors), 0),
@@ -88,7 +88,9 @@ def test_loop_and_trainer_do_the_same_work_bit_for_bit(
 
 
 def test_fp16_scales_its_losses() -> None:
-    step = Step("cpu", nn.Linear(1, 1), torch.optim.SGD([nn.Parameter(torch.ones(1))]), "16-mixed")
+    step = TrainingStep(
+        "cpu", nn.Linear(1, 1), torch.optim.SGD([nn.Parameter(torch.ones(1))]), "16-mixed"
+    )
     assert step._scaler.is_enabled()
     assert step._autocast is torch.float16
 
@@ -113,7 +115,7 @@ def test_input_goes_on_from_epoch_to_epoch_with_whole_batches(parameters) -> Non
     data = module(parameters)
     data.prepare_data()
     data.setup("fit")
-    source = Input(data.train_dataloader(), steps_per_epoch=3)
+    source = LoaderOnly(data.train_dataloader(), steps_per_epoch=3)
     batches = [source.next() for _ in range(6)]
     assert [int(batch.keys[0, 0]) for batch in batches] == [0, 0, 0, 1, 1, 1]
     assert all(len(batch.labels) == 4 for batch in batches)

@@ -19,7 +19,7 @@ from torch import nn
 from benchmark.common.parameters import PEERS
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
-from benchmark.throughput.schema import Peer
+from benchmark.throughput.schema import PeerStatus
 from benchmark.timing import isolation, peers
 from benchmark.timing.coroutine import Coroutine
 from benchmark.timing.isolation import Settings, isolated, replaced, replacements
@@ -77,7 +77,7 @@ def test_one_that_is_not_installed_is_no_mode_but_a_reason(asked, monkeypatch) -
     with ModeTimer("cpu", asked("timm")) as mode_timer:
         assert set(mode_timer.modes) == {"trainer"}
     reason = "no-such-package is not installed. make peers installs it."
-    assert mode_timer.peers == {"timm": Peer(reason=reason)}
+    assert mode_timer.peers == {"timm": PeerStatus(reason=reason)}
 
 
 def test_one_that_fails_is_left_out_before_anything_is_measured(asked, made: Made) -> None:
@@ -85,7 +85,7 @@ def test_one_that_fails_is_left_out_before_anything_is_measured(asked, made: Mad
     with ModeTimer("cpu", asked("timm")) as mode_timer:
         assert mode_timer.names == ["trainer"]
         assert mode_timer.time("trainer", 1).seconds > 0
-    expected = Peer(versions={"timm": "1"}, reason="there is no such kernel")
+    expected = PeerStatus(versions={"timm": "1"}, reason="there is no such kernel")
     assert mode_timer.peers == {"timm": expected}
 
 
@@ -98,7 +98,7 @@ def test_it_runs_under_settings_of_its_own(asked, made: Made) -> None:
         assert Settings.current() == before
         assert Image.Image.size is size
     assert made.settings[:3] == [(False, True, "replaced")] * 3
-    assert mode_timer.peers == {"timm": Peer(versions={"timm": "1"})}
+    assert mode_timer.peers == {"timm": PeerStatus(versions={"timm": "1"})}
 
 
 def test_it_trains_a_network_of_its_own_as_it_is_by_default(asked, made: Made) -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.common.parameters import ACCELERATORS
 from benchmark.errors.user_error import UserError
-from benchmark.timing.modes import Step
+from benchmark.timing.modes import TrainingStep
 from benchmark.training import precision
 from benchmark.training.trainer_arguments import trainer_arguments
 
@@ -110,7 +110,7 @@ def test_a_plain_step_is_as_exact_as_the_trainers(asked: str, expected: tuple[st
     layer = nn.Linear(2, 2)
     layer.register_forward_hook(lambda *_: seen.append(setting()))
     layer.weight.register_hook(lambda gradient: seen.append(setting()))
-    Step("cpu", layer, torch.optim.Adam(layer.parameters()), asked)(
+    TrainingStep("cpu", layer, torch.optim.Adam(layer.parameters()), asked)(
         torch.ones(3, 2), torch.zeros(3, dtype=torch.int64)
     )
     assert seen == [expected, expected]

@@ -13,7 +13,7 @@ from benchmark.common.parameters import ReportParameters
 from benchmark.report import comparison, markdown, page, sections
 from benchmark.report.pictures import Confusion, Picture, Sheets
 from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
-from benchmark.throughput.schema import NotMeasured, Peer, Precision, SweepPoint
+from benchmark.throughput.schema import IntervalWidth, NotMeasured, PeerStatus, SweepPoint
 from tests.support.made_records import DATASET, DISTURBED, absent, around, record, training
 
 FOLDER = Path(__file__).parent
@@ -34,9 +34,9 @@ def one() -> Case:
     }
     control = training(correct="0001" * 10, accuracies=(0.1, 0.1, 0.2))
     peers = {
-        "timm": Peer(versions={"timm": "1.0.31"}),
-        "fastai": Peer(versions={"fastai": "2.8.12"}, reason="There is no mixed precision."),
-        "transformers": Peer(reason="accelerate is not installed. make peers installs it."),
+        "timm": PeerStatus(versions={"timm": "1.0.31"}),
+        "fastai": PeerStatus(versions={"fastai": "2.8.12"}, reason="There is no mixed precision."),
+        "transformers": PeerStatus(reason="accelerate is not installed. make peers installs it."),
     }
     ratios = {"trainer_over_timm": around(1.25, 0.01)}
     measured = {"peers": peers, "ratios": ratios}
@@ -67,7 +67,7 @@ def three() -> Case:
 def machines() -> Case:
     """Four machines: this one's measurement was disturbed; one rounds differently, one has another
     batch size, one learned nothing."""
-    wide = Precision(of="trainer_over_loop", width=0.07, asked=0.03, seconds=240.0)
+    wide = IntervalWidth(widest="trainer_over_loop", width=0.07, target=0.03, seconds=240.0)
     own = record(spread=0.1, first_different_step=4, measured={"verdict": DISTURBED})
     trainer = own.throughput.trainer.model_copy(
         update={"overhead": NotMeasured(status="refused", reason="the disk is full")}

@@ -124,7 +124,7 @@ def test_what_a_vendor_promises_stands_beside_what_was_reached(pages) -> None:
     [
         (
             {},
-            "- cpu: stable. After 3 min 20 s every interval was at most 3% wide, as asked. ",
+            "- cpu: stable. Stopped after 3 min 20 s: every interval is at most 3% wide. ",
         ),
         (
             {"measured": {"interval_width": WIDE}},

@@ -6,8 +6,8 @@ import pytest
 
 from benchmark.report import advice, comparison
 from benchmark.throughput.schema import IntervalWidth, StepShares, SweepPoint
-from tests.report.golden import DATASET
-from tests.support.made_records import DISTURBED, absent, around, record
+from tests.report.golden import PARAMETERS
+from tests.support.made_records import DATASET, DISTURBED, absent, around, record
 
 WIDE = IntervalWidth(widest="trainer", width=0.07, target=0.03, seconds=240.0)
 HUNGRY = StepShares(compute=around(0.7, 0.1), input=around(0.25, 0.1), lightning=around(0.05, 0.1))

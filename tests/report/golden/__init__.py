@@ -72,7 +72,7 @@ def machines() -> Case:
     trainer = own.throughput.trainer.model_copy(
         update={"overhead": NotMeasured(status="refused", reason="the disk is full")}
     )
-    throughput = own.throughput.model_copy(update={"precision": wide, "trainer": trainer})
+    throughput = own.throughput.model_copy(update={"interval_width": wide, "trainer": trainer})
     rounded: dict[str, Any] = {
         "weights": "v",
         "losses": tuple(4 * exp(-step / 6.001) for step in range(12)),

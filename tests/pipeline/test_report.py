@@ -128,8 +128,7 @@ def test_what_a_vendor_promises_stands_beside_what_was_reached(pages) -> None:
         ),
         (
             {"measured": {"interval_width": WIDE}},
-            "Less precise than asked: after 4 min 0 s the interval of Trainer / plain loop was "
-            "7.0% wide, not 3%.",
+            "After 4 min 0 s the interval of Trainer / plain loop is 7.0% wide, not 3%.",
         ),
     ],
 )

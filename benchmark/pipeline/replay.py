@@ -40,7 +40,8 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
     title = f"{accelerator.label}{results.kind} replay"
     alone = process_group.one_per_node(measuring_lock())
     with process_group.process_group(accelerator.name, parameters.trainer.processes), alone:
-        checkpoint_dir.forget(results.checkpoint_dir)
+        if process_group.get_rank() == 0:  # it alone keeps checkpoints
+            checkpoint_dir.forget(results.checkpoint_dir)
         repeated = Fit(accelerator, parameters, None, StopAfterSteps(steps), title=title)
         repeated.fit()
     if repeated.trainer.is_global_zero:

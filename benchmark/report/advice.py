@@ -55,7 +55,7 @@ def _entry(entry: Entry) -> Iterator[str]:
             f"measure in {LEAST} sessions and run {RUN} export` after each: the report then knows "
             "how much sessions differ."
         )
-    if entry.training.best_epoch + 1 == entry.training.epochs:
+    if entry.training.best_epoch == entry.training.epochs:
         yield "the last epoch was the best one: raise `train.max_epochs`."
 
 

@@ -160,8 +160,9 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
     several = len(curves) > 1
     figure, axes = _figure(5.4 if several else 3.4, 2 if several else 1)
     for (label, values), colour, line in zip(curves.items(), *_styles(), strict=False):
-        axes[0].plot(values, color=colour, alpha=0.45, linewidth=0.8)
-        axes[0].plot(_smooth(values), color=colour, linestyle=line, label=_plain(label))
+        steps = range(1, len(values) + 1)
+        axes[0].plot(steps, values, color=colour, alpha=0.45, linewidth=0.8)
+        axes[0].plot(steps, _smooth(values), color=colour, linestyle=line, label=_plain(label))
     axes[0].set_ylabel("training loss")
     if several:
         _differences(axes[1], curves)
@@ -176,7 +177,7 @@ def _differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
     next(colours), next(lines)
     for (_, values), colour, line in zip(others, colours, lines, strict=False):
         apart = [abs(one - other) for one, other in zip(reference, values, strict=False)]
-        axes.plot(apart, color=colour, linestyle=line)
+        axes.plot(range(1, len(apart) + 1), apart, color=colour, linestyle=line)
     axes.set_yscale("symlog", linthresh=FINEST)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(FixedLocator([0, 1e-6, 1e-4, 1e-2, 1]))

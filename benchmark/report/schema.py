@@ -23,7 +23,7 @@ from benchmark.throughput.schema import (
 from benchmark.timing.schema import PeerStatus
 from benchmark.training.schema import Digests, Replay, Timing, Training
 
-RECORD_VERSION: Literal[5] = 5
+RECORD_VERSION: Literal[6] = 6
 Kind = Literal[
     "bit-equal", "equal within tolerance", "equal within margin", "no difference detected",
     "different", "not compared", "unavailable",
@@ -74,7 +74,7 @@ class Price(ResultModel):
 class Record(ResultModel):
     """All that is known of one accelerator of one machine."""
 
-    schema_version: Literal[5] = RECORD_VERSION
+    schema_version: Literal[6] = RECORD_VERSION
     """Grows whenever a key changes its meaning."""
     name: str
     """As in params.yaml."""
@@ -173,7 +173,7 @@ class TrainingEntry(ResultModel):
     epochs: int
     """Epochs that were trained."""
     best_epoch: int
-    """The epoch of the lowest validation loss, from 0."""
+    """The epoch of the lowest validation loss, from 1."""
     steps: int
     """Optimizer steps."""
     train_loss: TrainLoss
@@ -364,7 +364,7 @@ AnyEntry = Annotated[Entry | Absent, Field(discriminator="status")]
 class Comparison(ResultModel):
     """reports/comparison.json."""
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     """Grows whenever a key changes its meaning or goes; new keys may come without."""
     summary: str
     """The comparison in one sentence."""

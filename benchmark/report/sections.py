@@ -289,7 +289,7 @@ def _scores(name: str, run: TrainingEntry) -> list[str]:
         share(run.test_accuracy),
         f"{run.balanced_accuracy:.1%}",
         f"{run.test_top5:.1%}",
-        f"{run.best_epoch + 1} of {run.epochs}",
+        f"{run.best_epoch} of {run.epochs}",
     ]
 
 

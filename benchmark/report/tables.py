@@ -35,13 +35,13 @@ def rows(comparison: Comparison) -> list[list[Any]]:
 
 def losses(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
     """A line as LOSS_HEADER says for each step of each run."""
-    return [[name, step, x] for name, run in runs.items() for step, x in enumerate(run.losses)]
+    return [[name, step, x] for name, run in runs.items() for step, x in enumerate(run.losses, 1)]
 
 
 def accuracies(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
     """A line as ACCURACY_HEADER says for each epoch of each run."""
     return [
-        [name, epoch, x] for name, run in runs.items() for epoch, x in enumerate(run.accuracies)
+        [name, epoch, x] for name, run in runs.items() for epoch, x in enumerate(run.accuracies, 1)
     ]
 
 

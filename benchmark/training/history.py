@@ -44,15 +44,14 @@ class History(Callback):
         Raises:
             UserError: a loss is not a finite number.
         """
-        epoch, metrics = trainer.current_epoch, trainer.callback_metrics
+        epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         found = torch.stack(self._pending).float()
         losses = trainer.strategy.reduce(found, reduce_op="mean").cpu().tolist()
         self._pending.clear()
-        first = len(self.steps)
-        for step, loss in enumerate(losses, start=first + 1):
+        for step, loss in enumerate(losses, start=len(self.steps) + 1):
             if not isfinite(loss):
                 raise UserError(f"The training loss of step {step} is {loss}.", DIVERGED)
-        self.steps += [(first + k, epoch, loss) for k, loss in enumerate(losses)]
+            self.steps.append((step, epoch, loss))
         loss, accuracy, top5 = (float(metrics[f"val/{n}"]) for n in ("loss", "accuracy", "top5"))
         self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))
 
@@ -191,7 +190,7 @@ class EpochPrinter(Callback):
             return
         epoch, train_loss, loss, accuracy, _ = self._recorder.epochs[-1]
         print(
-            f"{self._label} epoch {epoch + 1}/{trainer.max_epochs}: train loss {train_loss:.3f}, "
+            f"{self._label} epoch {epoch}/{trainer.max_epochs}: train loss {train_loss:.3f}, "
             f"val loss {loss:.3f}, val accuracy {accuracy:.1%}",
             flush=True,
         )

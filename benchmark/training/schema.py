@@ -74,8 +74,8 @@ class Training(ResultModel):
     """On the validation split."""
     epochs: int
     """Number of epochs that were trained."""
-    best_epoch: int
-    """The epoch of the lowest validation loss, from 0."""
+    best_epoch: int = Field(ge=1)
+    """The epoch of the lowest validation loss, from 1."""
     steps: int
     """Optimizer steps."""
     classes: int

@@ -102,8 +102,8 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
         steps = list(csv.DictReader(file))
     with CPU.own.epochs.open(newline="") as file:
         epochs = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in steps] == list(range(12))
-    assert [int(row["epoch"]) for row in epochs] == [0, 1, 2]
+    assert [int(row["step"]) for row in steps] == list(range(1, 13))
+    assert [int(row["epoch"]) for row in epochs] == [1, 2, 3]
     for row in epochs:
         losses = [float(s["train_loss"]) for s in steps if s["epoch"] == row["epoch"]]
         assert float(row["train_loss"]) == pytest.approx(sum(losses) / len(losses))
@@ -157,7 +157,7 @@ def test_the_first_steps_leave_a_digest(change, workspace, monkeypatch, epochs, 
     log_instead(monkeypatch, "validation_step", "val", lambda module: -module.current_epoch)
     result = trained(change(train={"max_epochs": epochs}))
     assert result.digests.first_steps == FirstSteps(steps=steps, weights=after.weights)
-    assert result.best_epoch == epochs - 1
+    assert result.best_epoch == epochs
     assert (after.weights == result.digests.weights) == (epochs == 2)
 
 
@@ -237,14 +237,14 @@ def test_the_best_epoch_is_by_validation_loss(change, workspace: Path, monkeypat
         epochs = list(csv.DictReader(file))
     assert min(epochs, key=lambda row: float(row["train_loss"])) is epochs[-1]
     assert max(epochs, key=lambda row: float(row["val_loss"])) is epochs[-1]
-    assert result.best_epoch < 2
+    assert result.best_epoch < 3
 
 
 def test_the_test_is_of_the_best_epoch(change, workspace: Path, monkeypatch) -> None:
     parameters = change()
     add_callback(monkeypatch, Ruin(2))
     result = trained(parameters)
-    assert result.best_epoch < 2 == result.epochs - 1
+    assert result.best_epoch < 3 == result.epochs
     model = fit.fine_tuner(parameters, 3)
     model.network.load_state_dict(load_file(CPU.own.model / "weights.safetensors"))
     trainer = pl.Trainer(
@@ -261,7 +261,7 @@ def test_the_test_is_of_the_best_epoch(change, workspace: Path, monkeypatch) -> 
 def test_training_stops_when_validation_no_longer_improves(change, workspace, monkeypatch) -> None:
     add_callback(monkeypatch, Ruin(1))
     result = trained(change(train={"max_epochs": 20, "patience": 1}))
-    assert (result.best_epoch, result.epochs) == (0, 2)
+    assert (result.best_epoch, result.epochs) == (1, 2)
 
 
 class Reads(pl.Callback):

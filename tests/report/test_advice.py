@@ -76,7 +76,7 @@ def test_a_training_that_was_not_done_is_noticed() -> None:
     line = "cpu: the last epoch was the best one: raise `train.max_epochs`."
     assert line in said(record())
     found = record()
-    result = found.training.result.model_copy(update={"best_epoch": 1})
+    result = found.training.result.model_copy(update={"best_epoch": 2})
     done = found.training.model_copy(update={"result": result})
     assert line not in said(found.model_copy(update={"training": done}))
 

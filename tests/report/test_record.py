@@ -139,8 +139,8 @@ def test_nothing_to_export_is_said(change, workspace: Path) -> None:
     [
         ("{", "is no exported result: Expecting"),
         ("[]", "is no exported result: its schema version is None, not 5. Export it anew"),
-        ('{"schema_version": 1}', "its schema version is 1, not 5. Export it anew"),
-        ('{"schema_version": 5, "name": "cpu"}', "result: environment: field required. Exp"),
+        ('{"schema_version": 1}', "its schema version is 1, not 6. Export it anew"),
+        ('{"schema_version": 6, "name": "cpu"}', "result: environment: field required. Exp"),
     ],
 )
 def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:

@@ -86,8 +86,9 @@ def test_every_step_and_epoch_of_every_run_is_in_the_plots(pages) -> None:
     pages("cpu", "gpu", controls=("cpu",))
     losses = read("losses.csv")
     assert [row["run"] for row in losses] == ["cpu"] * 12 + ["cpu, random weights (control)"] * 2
-    assert losses[12] == {"run": losses[12]["run"], "step": "0", "train_loss": "4.0"}
+    assert losses[12] == {"run": losses[12]["run"], "step": "1", "train_loss": "4.0"}
     accuracies = read("accuracies.csv")
+    assert [row["epoch"] for row in accuracies] == ["1", "2", "3"] * 2
     assert [row["val_accuracy"] for row in accuracies] == ["0.3", "0.7", "0.8", "0.1", "0.1", "0.2"]
 
 

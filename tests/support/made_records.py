@@ -71,7 +71,7 @@ def training(
     """Three epochs of four steps each, the second of which reaches 60 %."""
     right = correct.count("1") / len(correct)
     result = {
-        "accelerator": label, "device": device or f"a {label}", "epochs": 3, "best_epoch": 2,
+        "accelerator": label, "device": device or f"a {label}", "epochs": 3, "best_epoch": 3,
         "classes": 3, "steps": 12,
         "test": {"loss": 1.0, "accuracy": right, "top5": 0.95},
         "val": {"loss": 1.0, "accuracy": 0.8, "top5": 1.0},
@@ -202,8 +202,8 @@ def write_training(results: TrainingPaths, training: TrainingRecord) -> None:
     write_result(results.result, training.result)
     write_result(results.timing, training.timing)
     write_result(results.replay, training.replay)
-    write_csv(results.steps, STEP_HEADER, [(k, 0, x) for k, x in enumerate(training.losses)])
-    epochs = [(k, 1.0, 1.0, a, 1.0) for k, a in enumerate(training.accuracies)]
+    write_csv(results.steps, STEP_HEADER, [(k, 1, x) for k, x in enumerate(training.losses, 1)])
+    epochs = [(k, 1.0, 1.0, a, 1.0) for k, a in enumerate(training.accuracies, 1)]
     write_csv(results.epochs, EPOCH_HEADER, epochs)
     rows = [
         (

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +31,27 @@ def serve() -> None:
         print(json.dumps(run_ranks(**json.loads(line))), flush=True)
 
 
-def run_ranks(directories: Sequence[str], port: str, stage: str, per_node: bool) -> list[int]:
-    """A stage on ranks of which each has a machine and a directory of its own, or of which all
-    are of one machine if these are equal."""
+def run_ranks(
+    directories: Sequence[str], port: str, stage: str, per_node: bool, extra: Mapping[str, str]
+) -> list[int]:
+    """Run a stage on ranks, one for each directory; those of one directory are of one machine.
+
+    `extra` holds environment variables. Returns the exit statuses.
+    """
     ranks = []
     for number in range(len(directories)):
         if rank := os.fork():
             ranks.append(rank)
         else:
             signal.alarm(TIMEOUT)
-            os._exit(run(number, directories, port, stage, per_node))
+            os.environ |= variables(number, directories, port) | extra
+            os._exit(run(number, directories[number], stage, per_node))
     return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
 
 
-def run(number: int, directories: Sequence[str], port: str, stage: str, per_node: bool) -> int:
-    """In the rank: the stage, and a file of the DataModule's calls."""
-    os.chdir(directories[number])
-    os.environ |= variables(number, directories, port)
+def run(number: int, directory: str, stage: str, per_node: bool) -> int:
+    """Run the stage in this rank, and write the DataModule's calls to a file."""
+    os.chdir(directory)
     with open(f"rank.{number}.log", "w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -44,15 +44,20 @@ class Ranks:
         )  # fmt: skip
 
     def run(
-        self, directories: Sequence[Path], stage: str = "train", per_node: bool = True
+        self,
+        directories: Sequence[Path],
+        stage: str = "train",
+        per_node: bool = True,
+        **variables: str,
     ) -> list[int]:
-        """The exit statuses of a stage's ranks, each in its directory; equal ones are of one
-        machine."""
+        """Exit statuses of a stage's ranks, each run in its directory with these environment
+        variables; ranks of one directory are of one machine."""
         assert self._process.stdin
         assert self._process.stdout
         places = [str(directory) for directory in directories]
         request = {
             "directories": places, "port": free_port(), "stage": stage, "per_node": per_node,
+            "extra": variables,
         }  # fmt: skip
         print(json.dumps(request), file=self._process.stdin, flush=True)
         statuses: list[int] = json.loads(self._process.stdout.readline())
@@ -182,10 +187,17 @@ def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None
     assert training(root).val.loss == pytest.approx(loss, abs=2e-6)
 
 
-def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, trained: Trained) -> None:
-    root = trained(2)
-    assert ranks.run([root] * 2, "replay") == [0, 0], log(root)
+def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, tmp_path: Path) -> None:
+    """DVC's variable makes the training leave its checkpoints, and the replay removes them. With
+    this many files two ranks that removed them would meet."""
+    root = make(tmp_path, 2)
+    assert ranks.run([root] * 2, DVC_ROOT=str(root)) == [0, 0], log(root)
+    (done,) = root.glob(f".checkpoints/{OWN.checkpoint_dir}/*/done")
+    for number in range(3000):
+        (done.parent / str(number)).touch()
+    assert ranks.run([root] * 2, "replay", DVC_ROOT=str(root)) == [0, 0], log(root)
     assert json.loads((root / OWN.replay).read_text())["bitwise"]
+    assert not done.parent.exists()
 
 
 def kill(rank: int) -> None:

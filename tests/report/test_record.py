@@ -138,7 +138,7 @@ def test_nothing_to_export_is_said(change, workspace: Path) -> None:
     ("content", "message"),
     [
         ("{", "is no exported result: Expecting"),
-        ("[]", "is no exported result: its schema version is None, not 5. Export it anew"),
+        ("[]", "is no exported result: its schema version is None, not 6. Export it anew"),
         ('{"schema_version": 1}', "its schema version is 1, not 6. Export it anew"),
         ('{"schema_version": 6, "name": "cpu"}', "result: environment: field required. Exp"),
     ],
@@ -284,7 +284,7 @@ def test_results_that_would_be_exported_elsewhere_are_refused(change, workspace:
     assert not (workspace.parent / "elsewhere").exists()
 
 
-@pytest.mark.parametrize(("old", "new"), [("0,0,", "0,0,x"), ("train_loss", "loss")])
+@pytest.mark.parametrize(("old", "new"), [("1,1,", "1,1,x"), ("train_loss", "loss")])
 def test_a_table_that_is_none_is_one_line(workspace: Path, old: str, new: str) -> None:
     write_results("cpu")
     path = ResultPaths("cpu").own.steps

@@ -23,6 +23,13 @@ STAGES = {
     "report": "benchmark.pipeline.report",
 }
 """The stages whose results depend on their code, and the module of each."""
+EMPTY = canonical("", texts=True)
+NO_NUMBERS = (
+    "benchmark.common.code", "benchmark.common.progress", "benchmark.common.sockets",
+    "benchmark.common.syntax", "benchmark.errors", "benchmark.machine.lock",
+    "benchmark.training.loggers",
+)  # fmt: skip
+"""Modules and packages that no number of a stage passes through: errors in words, locks, logs."""
 
 
 def modules(name: str) -> list[str]:
@@ -37,17 +44,27 @@ def modules(name: str) -> list[str]:
     return sorted(imported)
 
 
-def digest(name: str, *, texts: bool = False) -> str:
-    """Return a sha256 of the reduced syntax trees of `modules(name)` and of their templates.
+def counted(name: str, *, texts: bool = False) -> dict[str, list[str]]:
+    """The modules that a result of the module `name` depends on, with what counts of each.
 
     Args:
         name: of a module.
         texts: whether messages count, for results that contain them.
+
+    Returns:
+        By module: its reduced syntax tree, and its template.
     """
-    content = [
-        [module, canonical(_source(module), texts=texts), _template(module)]
+    content = {
+        module: [canonical(_source(module), texts=texts), _template(module)]
         for module in modules(name)
-    ]
+        if texts or not any(f"{module}.".startswith(f"{other}.") for other in NO_NUMBERS)
+    }
+    return {module: parts for module, parts in content.items() if parts != [EMPTY, ""]}
+
+
+def digest(name: str, *, texts: bool = False) -> str:
+    """Return a sha256 of `counted(name, texts=texts)`."""
+    content = counted(name, texts=texts)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

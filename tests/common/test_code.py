@@ -260,7 +260,7 @@ def test_a_fixed_source_has_the_same_digest_in_every_version_of_python(root: Pat
     """Python 3.11, 3.12 and 3.13 agreed on it when it was written down."""
     write(root / "benchmark/fixed.py", FIXED)
     assert code.digest("benchmark.fixed") == (
-        "84d4709e19b1e987a599b7a05b8e22c0ea42d606f4a9025785f13c86b6c1c796"
+        "5aac21f3023fa18668de7dad8684205e3102817d273c9508a290a703942f4edd"
     )
 
 
@@ -402,6 +402,23 @@ def test_texts_with_a_space_that_are_searched_for_decide_no_number() -> None:
     paths = [REPOSITORY.joinpath(*name.split(".")).with_suffix(".py") for name in names]
     sources = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
     assert {text for source in sources for text in searched_texts(source)} == SEARCHED
+
+
+def test_code_that_no_number_passes_through_retrains_nothing(copy: Path) -> None:
+    before = timed_digests()
+    for name in code.NO_NUMBERS:
+        path = copy.joinpath(*name.split("."))
+        for module in path.glob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
+            module.write_text(f"{module.read_text()}\nADDED = 1\n")
+    assert timed_digests() == before
+
+
+def test_a_package_without_code_is_not_counted(root: Path) -> None:
+    write(root / "benchmark/empty/__init__.py", '"""Words."""\n')
+    write(root / "benchmark/empty/inner.py", "A = 1\n")
+    write(root / "benchmark/stage.py", "from benchmark.empty import inner\n")
+    assert "benchmark.empty" in code.modules("benchmark.stage")
+    assert [*code.counted("benchmark.stage")] == ["benchmark.empty.inner", "benchmark.stage"]
 
 
 def test_the_report_depends_on_its_texts(copy: Path) -> None:

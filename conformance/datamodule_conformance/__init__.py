@@ -1,9 +1,9 @@
-"""The contract of a LightningDataModule, as tests that run against anybody's.
+"""The contract of a LightningDataModule, as tests that run against any of them.
 
     pytest --pyargs datamodule_conformance --datamodule my.module:MyDataModule
 
-Each test is a rule. A broken one says what was seen, why it matters and how to mend it. `check`
-does the same in a test of one's own. `python -m datamodule_conformance` lists the rules.
+Each test is a rule. A broken rule says what was seen, why it matters and how to fix it. `check`
+runs all rules inside another test. `python -m datamodule_conformance` lists the rules.
 See docs/conformance.md.
 """
 
@@ -17,16 +17,17 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
             check(MyDataModule, root="data")
 
     Args:
-        datamodule: a class, or a function that returns a DataModule, with its `arguments`; or an
-            object whose arguments save_hyperparameters() has kept. New ones are made of it, in
-            other processes too.
+        datamodule: a class, or a function that returns a DataModule, to be called with `arguments`;
+            or an object that kept its arguments with save_hyperparameters(). New objects are made
+            from it, also in other processes.
 
     Raises:
-        AssertionError: rules are broken; its text is that of each.
-        ValueError: new ones can't be made of it.
+        AssertionError: rules are broken; the text describes each of them.
+        ValueError: no new object can be made.
     """
     __tracebackhide__ = True
-    # Every pytest imports this package, to know its options; torch takes seconds.
-    from datamodule_conformance.checking import judge, source_of
+    # Every pytest session imports this package for its options. Importing torch takes seconds.
+    from datamodule_conformance.checking import judge
+    from datamodule_conformance.source import source_of
 
     judge(source_of(datamodule, arguments))

@@ -1,8 +1,8 @@
-"""`python -m datamodule_conformance`: the rules as a Markdown table."""
+"""`python -m datamodule_conformance`: print the rules as a Markdown table."""
 
 from datamodule_conformance.rules import rules
 
 if __name__ == "__main__":
-    rows = [[rule.name, rule.why, f"`{rule.test.split('.')[-1]}`"] for rule in rules()]
+    rows = [[rule.name, rule.why, f"`{rule.location}`"] for rule in rules()]
     for row in [["Rule", "Why it matters", "Test"], ["---"] * 3, *rows]:
         print(f"| {' | '.join(row)} |")

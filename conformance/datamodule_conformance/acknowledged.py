@@ -1,4 +1,4 @@
-"""Deviations that a project acknowledges: rules that it means to break, each with its reason."""
+"""Acknowledged deviations: rules that a project breaks on purpose, each with its reason."""
 
 import difflib
 import tomllib
@@ -6,87 +6,86 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datamodule_conformance.results import Outcome, RuleResult
 from datamodule_conformance.rules import rules
-from datamodule_conformance.verdicts import Outcome, Verdict
 
 FILE = "conformance.toml"
 PROJECT = "pyproject.toml"
 TABLE = "datamodule-conformance"
+LIST_RULES = "`python -m datamodule_conformance`"
 
 
 class AcknowledgedError(ValueError):
-    """What is written can't be meant: what, where, and what to do about it."""
+    """An invalid entry; the text names the file, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """Those of one DataModule, and the file that says so."""
+    """The acknowledged deviations of one DataModule."""
 
     file: Path
+    """The file that lists them."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """By the rule's name."""
+    """By name of a rule."""
 
     @classmethod
     def load(cls, path: str, folder: Path) -> "Deviations":
-        """Those of the DataModule `path`, from the nearest file in `folder` or above it.
+        """Read the deviations of the DataModule `path`, from the nearest file in or above `folder`.
 
         Raises:
-            AcknowledgedError: a rule or a reason is missing.
+            AcknowledgedError: an entry is invalid.
         """
-        for place in (folder, *folder.parents):
-            for file in (place / FILE, place / PROJECT):
-                content = _content(file)
+        for parent in (folder, *folder.parents):
+            for file in (parent / FILE, parent / PROJECT):
+                content = _read(file)
                 if content is not None:
-                    return cls(file, _checked(file, content, path))
+                    return cls(file, _reasons(file, content, path))
         return cls(folder / FILE)
 
-    def applied(self, verdict: Verdict) -> Verdict:
-        """The verdict in their light: broken on purpose, or no longer broken."""
-        reason = self.reasons.get(verdict.rule)
-        if reason is None or verdict.outcome is Outcome.NOT_JUDGED:
-            return verdict
-        if verdict.outcome is Outcome.BROKEN:
-            return replace(verdict, outcome=Outcome.ACKNOWLEDGED, reason=reason)
-        return Verdict(
-            verdict.rule, Outcome.BROKEN,
-            f"it holds, and {self.file.name} acknowledges that it does not: {reason}",
-            "A deviation that is gone would hide the next one.", "Delete its line there.",
+    def apply(self, result: RuleResult) -> RuleResult:
+        """The result, acknowledged if it is broken on purpose, broken if it no longer deviates."""
+        reason = self.reasons.get(result.rule)
+        if reason is None or result.outcome is Outcome.NOT_JUDGED:
+            return result
+        if result.outcome is Outcome.BROKEN:
+            return replace(result, outcome=Outcome.ACKNOWLEDGED, reason=reason)
+        return RuleResult(
+            result.rule, Outcome.BROKEN,
+            f"the rule holds, but {self.file.name} acknowledges a deviation: {reason}",
+            "An outdated entry would hide the next deviation.",
+            f"Delete its line in {self.file.name}.",
         )  # fmt: skip
 
 
-def _content(file: Path) -> dict[str, Any] | None:
-    """What the file says of deviations, if it says anything."""
+def _read(file: Path) -> dict[str, Any] | None:
+    """The deviations of all DataModules in `file`, or None if it has no such table."""
     if not file.is_file():
         return None
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         if file.name == PROJECT:
-            return None  # is others' affair
-        raise AcknowledgedError(f"{file} is no TOML: {error}.") from error
+            return None  # other tools report it
+        raise AcknowledgedError(f"{file} is not valid TOML: {error}.") from error
     table: dict[str, Any] | None
     table = content if file.name == FILE else content.get("tool", {}).get(TABLE)
     return table
 
 
-def _checked(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
-    known = [rule.name for rule in rules()]
-    for name, table in content.items():
+def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
+    """The reasons for the DataModule `path`, by rule, after a check of all entries."""
+    names = [rule.name for rule in rules()]
+    for key, table in content.items():
         if not isinstance(table, dict):
             raise AcknowledgedError(
-                f'{file}: "{name}" belongs to no DataModule. Write it below ["{path}"].'
+                f'{file}: "{key}" stands outside a table. Write it below ["{path}"].'
             )
     reasons: dict[str, Any] = content.get(path, {})
     for name, reason in reasons.items():
-        if name not in known:
-            raise AcknowledgedError(f'{file}: "{name}" is no rule. {_remedy(name, known)}')
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
+            remedy = f'Did you mean "{close[0]}"?' if close else f"List them: {LIST_RULES}."
+            raise AcknowledgedError(f'{file}: "{name}" is not a rule. {remedy}')
         if not isinstance(reason, str) or not reason.strip():
-            raise AcknowledgedError(f'{file}: "{name}" has no reason. Write why it is meant.')
+            raise AcknowledgedError(f'{file}: "{name}" has no reason. State why it is intended.')
     return reasons
-
-
-def _remedy(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    if close:
-        return f'Did you mean "{close[0]}"?'
-    return "`python -m datamodule_conformance` lists them."

@@ -1,4 +1,4 @@
-"""A log of every call of a DataModule's public methods, in order, extra ones included."""
+"""A log of every call of a DataModule's hooks, in order."""
 
 import contextlib
 import inspect
@@ -12,7 +12,7 @@ from datamodule_conformance import generators
 from datamodule_conformance.packages import package_of
 
 Call = tuple[Any, ...]
-"""The name of a method and those of its arguments that are texts or whole numbers."""
+"""The name of a method, then those of its arguments that are strings or integers."""
 
 NOT_HOOKS = {"load_from_checkpoint", "remove_ignored_hparams", "save_hyperparameters"}
 HOOKS = sorted(
@@ -26,76 +26,76 @@ BATCH = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch
 
 @dataclass
 class CallLog:
-    """What a DataModule's hooks do."""
+    """The hooks that were called, and their effect on the global generators."""
 
     calls: list[Call] = field(default_factory=list)
-    """But those of a loader hook by another: test_dataloader may be what predict_dataloader
-    returns."""
-    moved: dict[str, set[str]] = field(default_factory=dict)
-    """By hook: the global generators that it uses or seeds."""
-    steady: str = ""
-    """If any, a seed: each hook draws from generators that start from it and are put back."""
-    _inside: list[str] = field(default_factory=list)
+    """Without loader hooks that another one calls: predict_dataloader may return
+    test_dataloader()."""
+    generators: dict[str, set[str]] = field(default_factory=dict)
+    """By hook: names of the global generators that it uses or seeds."""
+    seed: str = ""
+    """If not empty, each hook draws from generators that are seeded with it and restored."""
+    _running: list[str] = field(default_factory=list)
 
-    def called(self, name: str, hook: Callable[[], Any]) -> Any:
-        """What `hook` returns, its call noted."""
-        self.note(name)
-        return self.watch(name, hook)
+    def call(self, name: str, hook: Callable[[], Any]) -> Any:
+        """Log a call without arguments, then call `hook` and return its value."""
+        self.log(name)
+        return self.run(name, hook)
 
-    def watch(self, name: str, hook: Callable[[], Any]) -> Any:
-        """What `hook` returns."""
-        seed = f"{self.steady} {name}"
-        steadily = generators.seeded(seed) if self.steady else contextlib.nullcontext()
+    def run(self, name: str, hook: Callable[[], Any]) -> Any:
+        """Call `hook`, watch the global generators meanwhile, and return its value."""
+        seed = f"{self.seed} {name}"
+        seeded = generators.seeded(seed) if self.seed else contextlib.nullcontext()
         before = generators.digests()
-        self._inside.append(name)
+        self._running.append(name)
         try:
-            with steadily:
+            with seeded:
                 return hook()
         finally:
-            self._inside.pop()
-            if moved := generators.moved(before):
-                self.moved.setdefault(name, set()).update(moved)
+            self._running.pop()
+            if names := generators.changed(before, generators.digests()):
+                self.generators.setdefault(name, set()).update(names)
 
     @property
-    def is_inside(self) -> bool:
-        """Whether a hook is at work."""
-        return bool(self._inside)
+    def hook_runs(self) -> bool:
+        """Whether a hook is running now."""
+        return bool(self._running)
 
-    def note(self, name: str, *arguments: Any) -> None:
-        """That `name` is called."""
-        within = self._inside[-1].endswith(LOADER) if self._inside else False
-        if not (within and name.endswith(LOADER)):
+    def log(self, name: str, *arguments: Any) -> None:
+        """Append a call to the log."""
+        in_loader_hook = self._running[-1].endswith(LOADER) if self._running else False
+        if not (in_loader_hook and name.endswith(LOADER)):
             self.calls.append((name, *arguments))
 
 
 def with_call_log(kind: type[LightningDataModule], log: CallLog) -> type[Any]:
-    """`kind` with each of its hooks noting its calls in `log` before it does its work.
+    """A subclass of `kind` whose hooks log their calls in `log` before they run.
 
-    Loaders that `kind` lacks stay as they are: Lightning asks for those that are overridden.
+    Loader hooks that `kind` does not override are left alone: Lightning calls overridden ones.
     """
     names = [name for name in HOOKS if has(kind, name) or not name.endswith(LOADER)]
-    hooks = {name: _recorded(kind, name, log) for name in names}
+    hooks = {name: _logged(kind, name, log) for name in names}
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, **hooks})
 
 
 def has(data: Any, hook: str) -> bool:
-    """Whether a DataModule, or its class, has a `hook` of its own."""
+    """Whether a DataModule, or a class of DataModules, overrides `hook`."""
     package = package_of(data if isinstance(data, type) else type(data))
     assert package is not None
-    found = getattr(data, hook, None)
+    method = getattr(data, hook, None)
     inherited = getattr(package.LightningDataModule, hook)
-    return getattr(found, "__func__", found) not in (None, inherited)
+    return getattr(method, "__func__", method) not in (None, inherited)
 
 
-def _recorded(kind: type[LightningDataModule], name: str, log: CallLog) -> Callable[..., Any]:
+def _logged(kind: type[LightningDataModule], name: str, log: CallLog) -> Callable[..., Any]:
     hook = getattr(kind, name)
 
-    # Not functools.wraps: Lightning looks through it and would find the hook not overridden.
-    def recorded(self: LightningDataModule, *arguments: Any, **named: Any) -> Any:
+    # Without functools.wraps: Lightning unwraps hooks, and would take this one for its own.
+    def logged(self: LightningDataModule, *arguments: Any, **named: Any) -> Any:
         plain = [value for value in (*arguments, *named.values()) if isinstance(value, (str, int))]
-        log.note(name, *(getattr(value, "value", value) for value in plain))
-        if name in BATCH and not log.steady:  # of a batch; its draws are judged with its samples
+        log.log(name, *(getattr(value, "value", value) for value in plain))
+        if name in BATCH and not log.seed:  # its draws are judged with the samples of the batch
             return hook(self, *arguments, **named)
-        return log.watch(name, lambda: hook(self, *arguments, **named))
+        return log.run(name, lambda: hook(self, *arguments, **named))
 
-    return recorded
+    return logged

@@ -1,13 +1,12 @@
-"""Which broken rules follow from which: one finding for one cause."""
+"""Causes: which broken rules follow from which, so that one fault is reported once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import pytest
+from datamodule_conformance.observations import NotJudged, Observations
 
-from datamodule_conformance.observations import Observations, require
-
-Tests = Mapping[str, Callable[[Observations], None]]
-"""Each rule's test, by its name."""
+if TYPE_CHECKING:
+    from datamodule_conformance.rules import Rule
 
 HOOKS = "hooks leave the global generators alone"
 DRAWS = "draws of the model change nothing"
@@ -19,10 +18,10 @@ VALIDATION = "validation changes nothing"
 SPLIT = "each setup makes the same split"
 SECOND = "a second fit sees what the first saw"
 EPOCH = "each epoch has its own order"
-WHOLE = "evaluation sees every sample"
+ALL_SAMPLES = "evaluation sees every sample"
 WORKERS = "workers change nothing"
 RANKS = "two ranks prepare once and set up twice"
-PRESUMED: dict[str, tuple[str, ...]] = {
+PREREQUISITES: dict[str, tuple[str, ...]] = {
     VALIDATION: (READING,),
     "the sanity check changes nothing": (READING, RELOAD, VALIDATION),
     WORKERS: (READING,),
@@ -35,14 +34,16 @@ PRESUMED: dict[str, tuple[str, ...]] = {
     "splits are disjoint": (SPLIT,),
     "another seed gives another order": (EPOCH,),
     "augmentation differs between epochs": (EPOCH,),
-    "every pass shows every class": (WHOLE,),
+    "every pass shows every class": (ALL_SAMPLES,),
     RANKS: ("setup needs nothing that prepare data left on the object",),
     "two ranks share an epoch": (RANKS,),
     "a plain fit runs": ("setup and teardown take the stage",),
 }
-"""By rule: those without which its break says nothing new; one that is broken is the cause, unless
-steady draws mend that one and not the other."""
-EXPLAINED: dict[str, tuple[str, ...]] = {
+"""By rule: the rules without which it can't be judged.
+
+A broken one is the cause, unless reseeded draws repair it and not the rule.
+"""
+POSSIBLE_CAUSES: dict[str, tuple[str, ...]] = {
     VALIDATION: (DRAWS, HOOKS),
     "the sanity check changes nothing": (DRAWS, HOOKS),
     WORKERS: (DRAWS, HOOKS, RELOAD),
@@ -58,48 +59,50 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     EPOCH: (HOOKS,),
     "augmentation differs between epochs": (HOOKS,),
 }
-"""By rule: those whose break explains its own, where it holds as soon as draws are steady; the
-likelier first, since what two of them break together tells no more."""
+"""By rule: broken rules that explain it if it holds with reseeded draws, likeliest first."""
 
 
-def root(name: str, observations: Observations, tests: Tests) -> str | None:
-    """The broken rule from which the break of the rule `name` follows, if it does."""
-    for cause in (*PRESUMED.get(name, ()), *EXPLAINED.get(name, ())):
-        if _is_broken(cause, observations, tests) and _follows(name, cause, observations, tests):
-            return root(cause, observations, tests) or cause
+def root_cause(name: str, observations: Observations, rules: Mapping[str, "Rule"]) -> str | None:
+    """The name of the broken rule that explains why the rule `name` is broken, if there is one."""
+    for cause in (*PREREQUISITES.get(name, ()), *POSSIBLE_CAUSES.get(name, ())):
+        selected = observations.selected_rules
+        judged = selected is None or cause in selected
+        if (
+            judged
+            and _is_broken(rules[cause], observations)
+            and _explains(cause, name, observations, rules)
+        ):
+            return root_cause(cause, observations, rules) or cause
     return None
 
 
-def _follows(name: str, cause: str, observations: Observations, tests: Tests) -> bool:
-    """Whether the rule `name` holds once draws are steady, or must be presumed to follow.
+def _explains(
+    cause: str, name: str, observations: Observations, rules: Mapping[str, "Rule"]
+) -> bool:
+    """Whether the broken rule `cause` explains that the rule `name` is broken.
 
-    Evaluation has draws of its own, but where its dataset is of the class that training's is.
+    It does if `name` holds with reseeded draws, or if a prerequisite is broken with them too.
     """
-    steady = observations.steady
-    if steady.obstacle:
-        return True  # it can't be tried
-    if cause in PRESUMED.get(name, ()) and _breaks(tests[cause], steady):
+    reseeded = observations.reseeded
+    if reseeded.obstacle:
+        return True  # nothing can be tried
+    if cause in PREREQUISITES.get(name, ()) and _is_broken(rules[cause], reseeded):
         return True
-    plain = observations.plain
+    default_fit = observations.default_fit
     if name == REPEATS and cause == DRAWS:
-        shared = plain.datasets["fit"] & plain.datasets.get("validate", set())
-        return bool(shared) and not plain.indexed
-    if not _breaks(tests[name], steady):
+        # Evaluation draws independently of training, unless both use one class of dataset.
+        classes = default_fit.dataset_classes
+        return bool(classes["fit"] & classes.get("validate", set())) and not default_fit.map_style
+    if not _is_broken(rules[name], reseeded):
         return True
-    return not plain.indexed and (cause == DRAWS or name == SPLIT)  # a stream's can't be made so
+    # The draws of an iterable dataset can't be reseeded.
+    return not default_fit.map_style and (cause == DRAWS or name == SPLIT)
 
 
-def _is_broken(name: str, observations: Observations, tests: Tests) -> bool:
-    """Whether the rule `name` is among those to be judged, and does not hold."""
-    asked = observations.asked
-    return (asked is None or name in asked) and _breaks(tests[name], observations)
-
-
-def _breaks(test: Callable[[Observations], None], observations: Observations) -> bool:
+def _is_broken(rule: "Rule", observations: Observations) -> bool:
     try:
-        require(test, observations)
-        test(observations)
-    except pytest.skip.Exception:
+        rule.evaluate(observations)
+    except NotJudged:
         return False
     except Exception:
         return True

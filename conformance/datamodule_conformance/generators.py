@@ -1,4 +1,4 @@
-"""The global generators of this process: torch's, NumPy's and Python's."""
+"""The global random number generators (RNGs) of this process: torch's, NumPy's and Python's."""
 
 import contextlib
 import functools
@@ -13,70 +13,73 @@ import numpy as np
 import torch
 
 
-class States(NamedTuple):
-    """One state of each."""
+class RngStates(NamedTuple):
+    """The state of each global generator."""
 
     torch: torch.Tensor
     numpy: Any
     random: Any
 
 
-def states() -> States:
-    """Where they are now."""
+def get_states() -> RngStates:
+    """The current state of each global generator."""
     numpy = np.random.get_state(legacy=False)
-    return States(torch.get_rng_state(), numpy, random.getstate())
+    return RngStates(torch.get_rng_state(), numpy, random.getstate())
 
 
-def restore(kept: States) -> None:
-    """Put them back to where they were."""
-    torch.set_rng_state(kept.torch)
-    np.random.set_state(kept.numpy)
-    random.setstate(kept.random)
+def set_states(states: RngStates) -> None:
+    """Set each global generator to the given state."""
+    torch.set_rng_state(states.torch)
+    np.random.set_state(states.numpy)
+    random.setstate(states.random)
 
 
-def to_put_back(generator: Any) -> Callable[[], object] | None:
-    """What puts any object's own generator back to where it is now; None where it is none."""
-    if isinstance(generator, torch.Generator):
-        return functools.partial(generator.set_state, generator.get_state())
-    if isinstance(generator, np.random.RandomState):
-        return functools.partial(generator.set_state, generator.get_state())
-    if isinstance(generator, random.Random):
-        return functools.partial(generator.setstate, generator.getstate())
-    if isinstance(generator, np.random.Generator):
-        bits = generator.bit_generator
+def restorer(value: Any) -> Callable[[], object] | None:
+    """A function that resets the generator `value` to its current state.
+
+    None if `value` is not a generator of torch, NumPy or Python.
+    """
+    if isinstance(value, torch.Generator):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, np.random.RandomState):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return functools.partial(value.setstate, value.getstate())
+    if isinstance(value, np.random.Generator):
+        bits = value.bit_generator
         return functools.partial(setattr, bits, "state", bits.state)
     return None
 
 
 def draw() -> None:
-    """One number from each."""
+    """Draw one number from each global generator."""
     torch.rand(1), np.random.rand(), random.random()
 
 
 def digests() -> dict[str, str]:
-    """A digest of the state of each, by name."""
-    now = states()
+    """A digest of the state of each global generator, by name."""
+    states = get_states()
     contents = {
-        "torch": now.torch.numpy().tobytes(),
-        "numpy": pickle.dumps(now.numpy),
-        "random": pickle.dumps(now.random),
+        "torch": states.torch.numpy().tobytes(),
+        "numpy": pickle.dumps(states.numpy),
+        "random": pickle.dumps(states.random),
     }
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def moved(before: dict[str, str]) -> tuple[str, ...]:
-    """The names of those that were used or seeded since `before`."""
-    return tuple(name for name, state in digests().items() if state != before[name])
+def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """The names of the generators whose digests differ: they were used or seeded."""
+    return [name for name, state in before.items() if state != after[name]]
 
 
 @contextlib.contextmanager
 def seeded(text: str) -> Iterator[None]:
-    """They start from `text`, and are put back afterwards."""
-    before, seed = states(), zlib.crc32(text.encode())
+    """Seed the global generators from `text`, and restore their states at the end."""
+    states, seed = get_states(), zlib.crc32(text.encode())
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
     try:
         yield
     finally:
-        restore(before)
+        set_states(states)

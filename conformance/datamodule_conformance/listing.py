@@ -1,4 +1,4 @@
-"""Folders that list their files in another order, as another file system does."""
+"""Directory listings in reverse order: another file system may list in any order."""
 
 import contextlib
 import os
@@ -7,32 +7,32 @@ from typing import Any
 from unittest.mock import patch
 
 
-class _Entries(contextlib.AbstractContextManager["_Entries"]):
-    """What os.scandir returns, from the last entry to the first."""
+class _ReversedEntries(contextlib.AbstractContextManager["_ReversedEntries"]):
+    """The iterator that os.scandir returns, from the last entry to the first."""
 
     def __init__(self, entries: Any) -> None:
         with entries:
-            self._reversed = iter(list(entries)[::-1])
+            self._entries = reversed(list(entries))
 
-    def __iter__(self) -> "_Entries":
+    def __iter__(self) -> "_ReversedEntries":
         return self
 
     def __next__(self) -> Any:
-        return next(self._reversed)
+        return next(self._entries)
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the directory is closed already."""
 
 
 @contextlib.contextmanager
-def relisted() -> Iterator[None]:
-    """Within, os.listdir and os.scandir, and so glob and pathlib, list in reverse."""
+def reversed_listings() -> Iterator[None]:
+    """Let os.listdir and os.scandir list in reverse order, and so glob and pathlib."""
     listdir, scandir = os.listdir, os.scandir
     with (
         patch.object(os, "listdir", lambda *a, **named: listdir(*a, **named)[::-1]),
-        patch.object(os, "scandir", lambda *a, **named: _Entries(scandir(*a, **named))),
+        patch.object(os, "scandir", lambda *a, **named: _ReversedEntries(scandir(*a, **named))),
     ):
         yield

@@ -1,4 +1,4 @@
-"""What a loader hook returned: the DataLoaders in it, what they hold, and changes to them."""
+"""Return values of loader hooks: the DataLoaders in them, their samples, and how to change them."""
 
 import contextlib
 import functools
@@ -9,156 +9,171 @@ from typing import Any, cast
 
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
-from datamodule_conformance.digests import DEPTH, digest
-from datamodule_conformance.generators import restore, seeded, states, to_put_back
-from datamodule_conformance.probe import Given
+from datamodule_conformance.digests import MAX_DEPTH, digest
+from datamodule_conformance.generators import get_states, restorer, seeded, set_states
+from datamodule_conformance.probe import SampleDigests
 
-TIMEOUT = 600.0
-"""Seconds after which a loader's workers count as hanging."""
-MOST_BATCHES = 200
-MOST_SAMPLES = 100_000
-"""Of one pass of a sampler: one that never ends is cut there."""
+WORKER_TIMEOUT = 600.0
+"""Seconds after which a loader's worker counts as hanging."""
+MAX_BATCHES = 200
+"""Batches after which a pass over a loader without a length ends."""
+MAX_SAMPLES = 100_000
+"""Samples after which a pass over a sampler ends: it may be infinite."""
 
 
-def each(loaders: Any) -> list[Any]:
-    """The loaders in any nest, whatever they are."""
+def flatten(loaders: Any) -> list[Any]:
+    """The loaders, of any class, in nested containers."""
     if _is_combined(loaders):
         return list(loaders.flattened)
     if isinstance(loaders, Mapping):
-        return [one for loader in loaders.values() for one in each(loader)]
+        loaders = list(loaders.values())
     if isinstance(loaders, (list, tuple)):
-        return [one for loader in loaders for one in each(loader)]
+        return [leaf for loader in loaders for leaf in flatten(loader)]
     return [] if loaders is None else [loaders]
 
 
-def plain(loaders: Any) -> list[DataLoader[Any]]:
-    """Those that are torch's DataLoaders."""
-    return [loader for loader in each(loaders) if isinstance(loader, DataLoader)]
+def dataloaders(loaders: Any) -> list[DataLoader[Any]]:
+    """The loaders that are instances of torch's DataLoader."""
+    return [loader for loader in flatten(loaders) if isinstance(loader, DataLoader)]
 
 
-def all_plain(loaders: Any) -> bool:
-    """Whether all are."""
-    return len(plain(loaders)) == len(each(loaders))
+def all_dataloaders(loaders: Any) -> bool:
+    """Whether all loaders are instances of torch's DataLoader."""
+    return len(dataloaders(loaders)) == len(flatten(loaders))
 
 
-def all_indexed(loaders: Any) -> bool:
-    """Whether all are DataLoaders that ask a dataset for one sample after another."""
-    return all_plain(loaders) and all(_is_indexed(loader) for loader in plain(loaders))
+def all_map_style(loaders: Any) -> bool:
+    """Whether all loaders are DataLoaders over a map-style dataset."""
+    return all_dataloaders(loaders) and all(map(_is_map_style, dataloaders(loaders)))
 
 
-def bound(loaders: Any) -> None:
-    """End each pass of a loader without a length after MOST_BATCHES: it may never end."""
-    for loader in each(loaders):
-        if _length(loader) is None:
-            _replace_iter(loader, lambda made: _cut(made()))
+def limit_length(loaders: Any) -> None:
+    """End each pass over a loader without a length after MAX_BATCHES."""
+    for loader in flatten(loaders):
+        try:
+            len(loader)
+        except Exception:  # a user's __len__ may raise anything
+            _replace_iter(loader, lambda make_iterator: _first_batches(make_iterator()))
 
 
-def still(loaders: Any) -> None:
-    """Making an iterator draws nothing, from the global generators, the loader's or the dataset's:
-    Lightning makes one more where it reloads."""
-    for loader in plain(loaders):
-        _replace_iter(loader, functools.partial(_undrawn, loader))
+def freeze_rng_on_iter(loaders: Any) -> None:
+    """Restore all generators after iter(loader): global ones, the loader's and the dataset's.
+
+    Lightning makes one iterator more if it reloads, and that one would draw a seed.
+    """
+    for loader in dataloaders(loaders):
+        _replace_iter(loader, functools.partial(_iter_with_frozen_rng, loader))
 
 
 def set_workers(loaders: Any, count: int) -> None:
     """Give each DataLoader `count` worker processes."""
-    for loader in plain(loaders):
+    for loader in dataloaders(loaders):
         loader.num_workers = count
         loader.prefetch_factor = 2 if count else None
-        loader.timeout = (loader.timeout or TIMEOUT) if count else 0
+        loader.timeout = (loader.timeout or WORKER_TIMEOUT) if count else 0
         if not count:
-            object.__setattr__(loader, "persistent_workers", False)  # refused after __init__
+            # A plain assignment is refused after __init__.
+            object.__setattr__(loader, "persistent_workers", False)
 
 
-def note_samples(loaders: Any, side_by_side: bool) -> "deque[Given | None]":
-    """What the loaders' datasets will give, batch by batch; empty where they can't tell.
+def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | None]":
+    """The samples that the datasets will return, batch by batch.
 
-    Loaders that are read side by side, as those of training are, give several batches to a step.
+    It stays empty for loaders with workers and for several loaders that Lightning reads in parallel
+    (`in_parallel`: training), because one step then gets several batches.
     """
-    noted: deque[Given | None] = deque()
-    several = _is_combined(loaders) or (side_by_side and len(each(loaders)) > 1)
-    alone = not any(loader.num_workers for loader in plain(loaders))
-    if alone and not several and all_indexed(loaders):
-        for loader in plain(loaders):
-            loader.collate_fn = _Noting(loader.collate_fn, noted)
-    return noted
+    recorded: deque[SampleDigests | None] = deque()
+    parallel = _is_combined(loaders) or (in_parallel and len(flatten(loaders)) > 1)
+    workers = any(loader.num_workers for loader in dataloaders(loaders))
+    if not workers and not parallel and all_map_style(loaders):
+        for loader in dataloaders(loaders):
+            loader.collate_fn = _RecordingCollate(loader.collate_fn, recorded)
+    return recorded
 
 
-def steady(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
-    """Nothing that the loaders draw from the global generators depends on where these are.
+def reseed_draws(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
+    """Make the loaders' draws from the global generators independent of the generators' states.
 
-    The order becomes a function of the seed and the epoch, a sample one of the seed and its name.
+    The order becomes a function of seed and epoch, a sample a function of seed and index.
     """
-    for loader in filter(_is_indexed, plain(loaders)):
-        sampler = _SteadySampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
-        # Both are refused after __init__.
-        object.__setattr__(loader, "dataset", _steady_dataset(loader.dataset, seed))
+    for loader in filter(_is_map_style, dataloaders(loaders)):
+        sampler = _ReseededSampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
+        # Plain assignments are refused after __init__.
+        object.__setattr__(loader, "dataset", _reseeded_dataset(loader.dataset, seed))
         object.__setattr__(loader, "batch_sampler", sampler)
-        loader.collate_fn = _SteadyCollate(loader.collate_fn, seed)
+        loader.collate_fn = _ReseededCollate(loader.collate_fn, seed)
 
 
-def datasets(loaders: Any) -> list[Any]:
-    """Those behind the DataLoaders among them."""
-    return [loader.dataset for loader in plain(loaders)]
+def dataset_size(loaders: Any) -> int | None:
+    """The number of samples behind the loaders.
 
-
-def size(loaders: Any) -> int | None:
-    """Samples behind the loaders, or None where they are not counted: a dataset has no length, or
-    is cut anywhere, as a map is."""
-    countable = plain(loaders) and all_indexed(loaders)
-    if not countable or any(map(_cuts, plain(loaders))):
+    None if it is unknown: an iterable dataset, or a sampler that cuts pieces out of a sample.
+    """
+    if not dataloaders(loaders) or not all_map_style(loaders):
         return None
-    return sum(map(_samples, plain(loaders)))
+    if any(map(_samples_are_pieces, dataloaders(loaders))):
+        return None
+    sizes = 0
+    for loader in dataloaders(loaders):
+        sampler, dataset = loader.sampler, cast(Sized, loader.dataset)
+        # The indices of this sampler are a split.
+        sizes += len(sampler.indices if isinstance(sampler, SubsetRandomSampler) else dataset)
+    return sizes
 
 
-def order(loader: Any, most: int = MOST_SAMPLES) -> list[Any] | None:
-    """The samples of one more epoch by the names that the loader's own sampler gives them."""
-    if not isinstance(loader, DataLoader) or not _is_indexed(loader):
+def sampler_order(loader: Any, limit: int = MAX_SAMPLES) -> list[Any] | None:
+    """The indices of one more epoch, from the loader's own sampler; None if it has no sampler."""
+    if not isinstance(loader, DataLoader) or not _is_map_style(loader):
         return None
     batches: Any = loader.batch_sampler
-    names = (name for batch in batches for name in batch)
-    return list(itertools.islice(names, most))
+    return list(itertools.islice(itertools.chain.from_iterable(batches), limit))
 
 
-def read(loader: Any, name: Any, state: str) -> str | None:
-    """The digest of the loader's sample `name`, read while the generators start from `state`."""
-    whole = getattr(loader.dataset, "__getitems__", None)
-    with seeded(state):
-        return digest(whole([name]) if whole else loader.dataset[name])
+def sample_digest(loader: Any, index: Any, seed: str) -> str | None:
+    """The digest of one sample, read while the global generators start from `seed`."""
+    get_batch = getattr(loader.dataset, "__getitems__", None)
+    with seeded(seed):
+        return digest(get_batch([index]) if get_batch else loader.dataset[index])
 
 
-def all_samples(loaders: Any) -> list[str]:
-    """The digests of the samples of one more pass, each read from the same state."""
-    names = [(loader, name) for loader in plain(loaders) for name in order(loader) or ()]
-    found = [read(loader, name, "a sample") for loader, name in names]
-    return [one for one in found if one]
+def all_sample_digests(loaders: Any) -> list[str]:
+    """The digests of the samples of one more pass, all read from the same generator state."""
+    digests = (
+        sample_digest(loader, index, "a sample")
+        for loader in dataloaders(loaders)
+        for index in sampler_order(loader) or ()
+    )
+    return [value for value in digests if value]
 
 
-class _Noting:
-    """A collate_fn that notes the samples it is given."""
+class _RecordingCollate:
+    """A collate_fn that records the digests of its samples."""
 
-    def __init__(self, collate: Callable[..., Any], noted: "deque[Given | None]") -> None:
+    def __init__(
+        self, collate: Callable[..., Any], recorded: "deque[SampleDigests | None]"
+    ) -> None:
         self.collate = collate
-        self.noted = noted
+        self.recorded = recorded
 
     def __call__(self, samples: Any) -> Any:
-        # __getitems__ may give a whole batch at once.
-        found = [digest(sample) for sample in samples] if isinstance(samples, list) else [None]
-        self.noted.append(tuple(one for one in found if one) if all(found) else None)
+        # __getitems__ may return a complete batch instead of a list of samples.
+        digests = [digest(sample) for sample in samples] if isinstance(samples, list) else [None]
+        digested = [value for value in digests if value is not None]
+        self.recorded.append(tuple(digested) if len(digested) == len(digests) else None)
         return self.collate(samples)
 
 
-class _SteadySampler:
-    """Each pass is drawn from generators that start from one state in each epoch."""
+class _ReseededSampler:
+    """A batch sampler whose passes draw from generators that are seeded for each epoch."""
 
-    def __init__(self, sampler: Any, state: Callable[[], str]) -> None:
+    def __init__(self, sampler: Any, seed: Callable[[], str]) -> None:
         self.batches = sampler
-        self.state = state
+        self.seed = seed
 
     def __iter__(self) -> Iterator[Any]:
-        with seeded(self.state()):
-            batches = list(itertools.islice(self.batches, MOST_SAMPLES))
-        yield from batches  # lazily, as samplers are: Lightning tells the epoch after iter()
+        with seeded(self.seed()):
+            batches = list(itertools.islice(self.batches, MAX_SAMPLES))
+        yield from batches  # a generator, since Lightning calls set_epoch after iter()
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -169,8 +184,8 @@ class _SteadySampler:
         return getattr(self.batches, name)
 
 
-class _SteadyCollate:
-    """What a batch needs is drawn from generators that start anew."""
+class _ReseededCollate:
+    """A collate_fn whose draws come from generators that are seeded for each batch."""
 
     def __init__(self, collate: Callable[..., Any], seed: str) -> None:
         self.collate = collate
@@ -181,91 +196,80 @@ class _SteadyCollate:
             return self.collate(samples)
 
 
-def _steady_dataset(dataset: Any, seed: str) -> Any:
-    """The same, each sample drawn from generators that start from the seed and its name.
+def _reseeded_dataset(dataset: Any, seed: str) -> Any:
+    """The dataset, with each sample drawn from generators that are seeded from seed and index.
 
-    Of a class derived from its own, which loaders may ask for. What has no attributes draws none.
+    Its class is derived from the original one, because a loader may check it. An object without
+    attributes is returned as it is: it has nothing to draw with.
     """
     kind: Any = type(dataset)
 
-    def sample(self: Any, name: Any) -> Any:
-        with seeded(f"{seed} sample {name}"):
-            return kind.__getitem__(self, name)
+    def get_sample(self: Any, index: Any) -> Any:
+        with seeded(f"{seed} sample {index}"):
+            return kind.__getitem__(self, index)
 
-    def batch(self: Any, names: list[Any]) -> Any:
-        with seeded(f"{seed} samples {names}"):
-            return kind.__getitems__(self, names)
+    def get_batch(self: Any, indices: list[Any]) -> Any:
+        with seeded(f"{seed} samples {indices}"):
+            return kind.__getitems__(self, indices)
 
-    methods = {"__module__": kind.__module__, "__getitem__": sample}
-    methods |= {"__getitems__": batch} if hasattr(kind, "__getitems__") else {}
+    methods = {"__module__": kind.__module__, "__getitem__": get_sample}
+    methods |= {"__getitems__": get_batch} if hasattr(kind, "__getitems__") else {}
     try:
-        made: Any = object.__new__(type(kind.__name__, (kind,), methods))
-        made.__dict__ = vars(dataset)
+        reseeded: Any = object.__new__(type(kind.__name__, (kind,), methods))
+        reseeded.__dict__ = vars(dataset)
     except TypeError:
         return dataset
-    return made
+    return reseeded
 
 
 def _is_combined(loaders: Any) -> bool:
-    """Whether this is a CombinedLoader, of whichever of Lightning's packages."""
+    """Whether this is a CombinedLoader of either of Lightning's packages."""
     return hasattr(loaders, "flattened")
 
 
-def _cut(iterator: Iterator[Any]) -> Iterator[Any]:
-    """By next alone: an iterator that is its own loader would be asked for another."""
+def _is_map_style(loader: DataLoader[Any]) -> bool:
+    return loader.batch_sampler is not None and not isinstance(loader.dataset, IterableDataset)
+
+
+def _first_batches(iterator: Iterator[Any]) -> Iterator[Any]:
+    """At most MAX_BATCHES; by next() alone, because iter() would restart some loaders."""
     with contextlib.suppress(StopIteration):
-        for _ in range(MOST_BATCHES):
+        for _ in range(MAX_BATCHES):
             yield next(iterator)
 
 
 def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> None:
+    """Let iter(loader) return `change(make_iterator)`."""
     kind = type(loader)
-    names = {
+    methods = {
         "__module__": kind.__module__,
         "__iter__": lambda self: change(functools.partial(kind.__iter__, self)),
     }
-    loader.__class__ = type(kind.__name__, (kind,), names)
+    loader.__class__ = type(kind.__name__, (kind,), methods)
 
 
-def _undrawn(loader: DataLoader[Any], made: Callable[[], Any]) -> Any:
-    own = [loader.generator, *_held(loader.dataset)]
-    before, put_back = states(), [to_put_back(one) for one in own]
-    iterator = made()
-    restore(before)
-    for back in filter(None, put_back):
-        back()
+def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], Any]) -> Any:
+    restorers = [restorer(value) for value in (loader.generator, *_attributes(loader.dataset))]
+    states = get_states()
+    iterator = make_iterator()
+    set_states(states)
+    for restore in filter(None, restorers):
+        restore()
     return iterator
 
 
-def _held(dataset: Any) -> Iterator[Any]:
-    """The attributes of a dataset, and of those that it is made of, as a Subset is."""
-    for _ in range(DEPTH):
+def _attributes(dataset: Any) -> Iterator[Any]:
+    """The values of a dataset's attributes, and of the dataset that it wraps as Subset does."""
+    for _ in range(MAX_DEPTH):
         attributes = getattr(dataset, "__dict__", {})
         yield from attributes.values()
         dataset = attributes.get("dataset")
 
 
-def _samples(loader: DataLoader[Any]) -> int:
-    """Of those that are the loader's: a sampler may be the split."""
-    split, dataset = loader.sampler, cast(Sized, loader.dataset)
-    return len(split.indices if isinstance(split, SubsetRandomSampler) else dataset)
-
-
-def _cuts(loader: DataLoader[Any]) -> bool:
-    """Whether its sampler names pieces of something: slices, or corners of boxes."""
-    names: list[Any] = []
-    with contextlib.suppress(Exception):  # teardown may have closed it
-        names = order(loader, most=1) or []
-    parts = [part for name in names for part in (name if isinstance(name, tuple) else (name,))]
+def _samples_are_pieces(loader: DataLoader[Any]) -> bool:
+    """Whether the sampler yields slices or coordinates, which cut pieces out of a sample."""
+    indices: list[Any] = []
+    with contextlib.suppress(Exception):  # teardown may have closed the sampler's data
+        indices = sampler_order(loader, limit=1) or []
+    parts = [part for index in indices for part in (index if isinstance(index, tuple) else [index])]
     return any(isinstance(part, (slice, float)) for part in parts)
-
-
-def _is_indexed(loader: DataLoader[Any]) -> bool:
-    return loader.batch_sampler is not None and not isinstance(loader.dataset, IterableDataset)
-
-
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except Exception:
-        return None

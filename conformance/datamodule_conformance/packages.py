@@ -1,4 +1,4 @@
-"""Lightning's packages: the same code under two names, whose classes are strange to each other."""
+"""Lightning's two packages: the same code under two names, with unrelated classes."""
 
 import sys
 from types import ModuleType
@@ -7,7 +7,7 @@ NAMES = ("pytorch_lightning", "lightning.pytorch")
 
 
 def package_of(kind: type) -> ModuleType | None:
-    """The one whose Trainer takes DataModules of this class, which has imported it."""
+    """The imported package whose LightningDataModule the class `kind` derives from, if any."""
     for name in NAMES:
         package = sys.modules.get(name)
         if package is not None and issubclass(kind, package.LightningDataModule):

@@ -1,135 +1,164 @@
-"""Scenarios in processes of their own, one for each rank, that a fork server starts."""
+"""Scenarios in new processes, one per rank, which multiprocessing's fork server starts.
 
-import atexit
+The fork server imports torch and Lightning once for all of them. It starts with another
+PYTHONHASHSEED than this process has, so its processes hash strings differently.
+"""
+
 import contextlib
-import functools
-import json
+import multiprocessing
 import os
 import pickle
+import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+import time
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
 
-from datamodule_conformance.scenario import Observation, Scenario
+from pytorch_lightning.utilities import rank_zero_only
+
+from datamodule_conformance.scenario import Observation, Scenario, observe
 from datamodule_conformance.source import DataModuleSource
 
 TIMEOUT = 600.0
 """Seconds after which processes count as hanging."""
+GRACE = 5.0
+"""Seconds in which other ranks may fail too, after the first failure."""
+PEER_ERRORS = ("Connection closed by peer", "Connection reset by peer")
+"""Errors of a rank whose peer has ended, for whatever reason."""
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+"""macOS's own libraries may not survive a fork, so each process imports everything there."""
+PRELOAD = ["datamodule_conformance.scenario", "torch_xla"]
+"""Modules that the fork server imports. Lightning imports torch_xla for any Trainer if it can."""
+HASH_SEED = "PYTHONHASHSEED"
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
-@dataclass(frozen=True)
-class Job:
-    """A scenario, and what its processes take over from this one."""
-
-    source: DataModuleSource
-    scenario: Scenario
-    timeout: float
-    environment: dict[str, str]
-    directory: str = field(default_factory=os.getcwd)
-    path: list[str] = field(default_factory=lambda: list(sys.path))
-
-    def save(self, folder: Path) -> None:
-        """Write it to `folder`."""
-        (folder / "job").write_bytes(pickle.dumps(self))
-
-    @classmethod
-    def load(cls, folder: Path) -> "Job":
-        """What `save` wrote to `folder`."""
-        job: Job = pickle.loads((folder / "job").read_bytes())
-        return job
-
-
-class ForkServer:
-    """A process that imports torch and Lightning once, and forks the processes of each scenario.
-
-    Python decides when it starts how it hashes texts. The server starts with another
-    PYTHONHASHSEED than this process, so what it forks hashes them differently too.
-    """
-
-    def __init__(self) -> None:
-        path = os.pathsep.join(filter(None, sys.path))
-        environment = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": _other_hash_seed()}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "datamodule_conformance.fork_server"],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        atexit.register(self.close)
-
-    def run(self, folder: Path) -> str | None:
-        """Do the job in `folder` and wait for its end; what failed, if anything did.
-
-        Raises:
-            RuntimeError: the server itself ended.
-        """
-        assert self.process.stdin
-        assert self.process.stdout
-        answer = ""
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                print(json.dumps(str(folder)), file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline()
-        finally:
-            if not answer:
-                self.close()
-        if not answer:
-            raise RuntimeError(f"the fork server ended with exit code {self.process.returncode}")
-        failure: str | None = json.loads(answer)
-        return failure
-
-    def close(self) -> None:
-        """End it, and have the next run start another."""
-        assert self.process.stdin
-        assert self.process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # it has read its last folder
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=30)
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        _server.cache_clear()
-
-
 def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[Observation]:
-    """What each rank observes, in a process of its own where texts hash differently.
+    """Run a scenario in new processes, one per rank, and return each rank's observation.
 
     Raises:
-        RuntimeError: a process failed, with the last line that it wrote, or hangs.
+        RuntimeError: a process failed or hangs; the text contains the last line of its output.
     """
+    context: Any = multiprocessing.get_context(START_METHOD)
+    context.set_forkserver_preload(PRELOAD)
+    task = pickle.dumps((source, scenario))
+    ddp = _ddp_environment(scenario.ranks)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        Job(source, scenario, TIMEOUT, _inherited() | _ddp(scenario.ranks)).save(folder)
-        failure = _server().run(folder)
-        if failure:
-            raise RuntimeError(failure)
+        folder, processes = Path(name), []
+        try:
+            for rank in range(scenario.ranks):
+                arguments = (rank, folder, ddp, dict(os.environ), os.getcwd(), sys.path, task)
+                processes.append(context.Process(target=_run_rank, args=arguments))
+                _start(processes[-1])
+            _wait(processes, folder)
+        finally:
+            for process in processes:
+                _kill(process)
         paths = [folder / f"observation-{rank}" for rank in range(scenario.ranks)]
         return [pickle.loads(path.read_bytes()) for path in paths]
 
 
-@functools.cache
-def _server() -> ForkServer:
-    return ForkServer()
+def _start(process: BaseProcess) -> None:
+    environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        HASH_SEED: "2" if os.environ.get(HASH_SEED) == "1" else "1",
+    }
+    main = sys.modules["__main__"]
+    # Otherwise the new process would run the caller's script again.
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        with patch.dict(os.environ, environment):
+            process.start()
+    finally:
+        sys.modules["__main__"] = main
 
 
-def _other_hash_seed() -> str:
-    return "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+def _run_rank(
+    rank: int,
+    folder: Path,
+    ddp: dict[str, str],
+    environment: dict[str, str],
+    directory: str,
+    path: list[str],
+    task: bytes,
+) -> None:
+    """In the new process: run the scenario as if in the caller, and write the observation."""
+    os.setpgrp()
+    output = os.open(folder / f"output-{rank}", os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    # torchrun's variables would make torch look for the store that torchrun keeps.
+    inherited = {n: text for n, text in environment.items() if not n.startswith("TORCHELASTIC_")}
+    hash_seed = {HASH_SEED: os.environ[HASH_SEED]} if HASH_SEED in os.environ else {}
+    local_rank = {"LOCAL_RANK": str(rank)} if ddp else {}
+    os.environ.clear()
+    os.environ.update(inherited | ddp | local_rank | hash_seed)
+    tempfile.tempdir = None  # the fork server has cached its own
+    # Lightning reads it from the environment on import, which happened in the fork server.
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
+    os.chdir(directory)
+    sys.path[:] = path
+    source, scenario = pickle.loads(task)  # not an argument, because it needs `sys.path`
+    observation = observe(source, scenario)
+    (folder / f"observation-{rank}").write_bytes(pickle.dumps(observation))
 
 
-def _inherited() -> dict[str, str]:
-    """Without torchrun's, with which torch would look for a store that torchrun keeps."""
-    return {n: text for n, text in os.environ.items() if not n.startswith("TORCHELASTIC_")}
+def _wait(processes: list[BaseProcess], folder: Path) -> None:
+    """Wait until all processes have ended.
+
+    Raises:
+        RuntimeError: one has failed (others may wait for it for ever), or the time is up.
+    """
+    deadline = time.monotonic() + TIMEOUT
+    running: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
+    while running:
+        ended = wait(list(running), max(0.0, deadline - time.monotonic()))
+        if not ended:
+            raise RuntimeError(f"not finished after {TIMEOUT:g} s")
+        for sentinel in ended:
+            running.pop(sentinel).join()
+        if any(process.exitcode for process in processes):
+            wait(list(running), GRACE)  # the first to fail may have lost its peer
+            codes = [process.exitcode for process in processes]
+            failures = [_failure(n, code, folder) for n, code in enumerate(codes) if code]
+            raise RuntimeError("; ".join(without_peer_errors(failures)))
 
 
-def _ddp(ranks: int) -> dict[str, str]:
-    """What tells Lightning's DDP that `ranks` processes run already and where they meet."""
+def _kill(process: BaseProcess) -> None:
+    """Kill a process with the processes that it has started."""
+    if process.pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
+
+
+def without_peer_errors(failures: list[str]) -> list[str]:
+    """The failures that another rank did not cause; all of them if none is left."""
+    return [text for text in failures if not any(e in text for e in PEER_ERRORS)] or failures
+
+
+def _failure(rank: int, exit_code: int, folder: Path) -> str:
+    output = folder / f"output-{rank}"
+    text = output.read_text(errors="replace") if output.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error: " in line]
+    last = (errors or lines or ["no message"])[-1].strip()
+    return f"rank {rank} ended with exit code {exit_code}: {last}"
+
+
+def _ddp_environment(ranks: int) -> dict[str, str]:
+    """Variables that let Lightning's DDP join `ranks` running processes; none for one rank."""
     if ranks == 1:
         return {}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
     return {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0",
         "WORLD_SIZE": str(ranks), "GLOO_SOCKET_IFNAME": LOOPBACK,

@@ -1,4 +1,4 @@
-"""All verdicts together: a summary of one screen, and a report as JSON or Markdown."""
+"""Reports of all results: a summary for the terminal, and a file as JSON or Markdown."""
 
 import html
 import json
@@ -7,99 +7,91 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from datamodule_conformance.results import Outcome, RuleResult
 from datamodule_conformance.rules import rules
-from datamodule_conformance.verdicts import Outcome, Verdict
 
 SUFFIXES = (".json", ".md")
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)
 INDENT = 16
-"""Of what follows an outcome in the summary."""
+"""Columns before the text in the summary."""
 
 
-def counted(verdicts: list[Verdict]) -> str:
-    """How many there are of each outcome."""
-    counts = Counter(verdict.outcome for verdict in verdicts)
+def describe_counts(results: list[RuleResult]) -> str:
+    """The number of results with each outcome, in words."""
+    counts = Counter(result.outcome for result in results)
     text = (
         f"{counts[Outcome.HOLDS]} rules hold, {counts[Outcome.BROKEN]} broken, "
         f"{counts[Outcome.NOT_JUDGED]} not judged"
     )
-    known = counts[Outcome.ACKNOWLEDGED]
-    return f"{text}, {known} acknowledged" if known else text
+    acknowledged = counts[Outcome.ACKNOWLEDGED]
+    return f"{text}, {acknowledged} acknowledged" if acknowledged else text
 
 
-def summary(name: str, verdicts: list[Verdict], width: int) -> str:
-    """The counts, and a line for each rule that does not hold; those not judged, by reason."""
-    lines = [f"{name}: {counted(verdicts)}"]
+def summary(name: str, results: list[RuleResult], width: int) -> str:
+    """The counts, and a line for each broken or acknowledged rule.
+
+    Rules that were not judged are grouped by reason.
+    """
+    lines = [f"{name}: {describe_counts(results)}"]
     for outcome, field in ((Outcome.BROKEN, "seen"), (Outcome.ACKNOWLEDGED, "reason")):
-        of_it = [verdict for verdict in verdicts if verdict.outcome is outcome]
-        texts = [f"{verdict.rule}: {getattr(verdict, field)}" for verdict in of_it]
-        short = [textwrap.shorten(text, width - INDENT, placeholder=" ...") for text in texts]
-        lines += _listed(outcome, short, width)
+        texts = [
+            textwrap.shorten(
+                f"{result.rule}: {getattr(result, field)}", width - INDENT, placeholder=" ..."
+            )
+            for result in results if result.outcome is outcome
+        ]  # fmt: skip
+        lines += _labelled(outcome, texts, width)
     unjudged: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        if verdict.outcome is Outcome.NOT_JUDGED:
-            unjudged.setdefault(verdict.reason, []).append(verdict.rule)
+    for result in results:
+        if result.outcome is Outcome.NOT_JUDGED:
+            unjudged.setdefault(result.reason, []).append(result.rule)
     groups = [f"{reason}: {'; '.join(names)}" for reason, names in unjudged.items()]
-    return "\n".join([*lines, *_listed(Outcome.NOT_JUDGED, groups, width)])
+    return "\n".join([*lines, *_labelled(Outcome.NOT_JUDGED, groups, width)])
 
 
-def write(path: Path, name: str, verdicts: list[Verdict]) -> None:
-    """The report of every rule, in the form that the path's suffix says."""
-    found = {verdict.rule: verdict for verdict in verdicts}
-    missing = {rule.name: _left_out(rule.name) for rule in rules()}
-    complete = list((missing | found).values())
+def write(path: Path, name: str, results: list[RuleResult]) -> None:
+    """Write every rule's result to a file; the suffix of `path` chooses the format."""
+    left_out = {
+        rule.name: RuleResult(rule.name, Outcome.NOT_JUDGED, reason=LEFT_OUT) for rule in rules()
+    }
+    complete = list((left_out | {result.rule: result for result in results}).values())
     text = _json(name, complete) if path.suffix == ".json" else _markdown(name, complete)
     path.write_text(text, encoding="utf-8")
 
 
-def _left_out(rule: str) -> Verdict:
-    return Verdict(rule, Outcome.NOT_JUDGED, reason=LEFT_OUT)
-
-
-def _listed(outcome: Outcome, texts: list[str], width: int) -> list[str]:
-    """Each text below the one before, beside the outcome."""
+def _labelled(outcome: Outcome, texts: list[str], width: int) -> list[str]:
+    """The wrapped texts in one column, with the outcome before the first."""
     lines: list[str] = []
     for text in texts:
-        head = "" if lines else outcome
-        lines += textwrap.wrap(
-            text, width, initial_indent=f"  {head:{INDENT - 2}}", subsequent_indent=" " * INDENT
-        )
+        label = "" if lines else outcome
+        first = f"  {label:{INDENT - 2}}"
+        lines += textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * INDENT)
     return lines
 
 
-def _json(name: str, verdicts: list[Verdict]) -> str:
-    counts = Counter(verdict.outcome for verdict in verdicts)
+def _json(name: str, results: list[RuleResult]) -> str:
+    counts = Counter(result.outcome for result in results)
     content = {
         "datamodule": name,
         "counts": {outcome: counts[outcome] for outcome in Outcome},
-        "rules": [asdict(verdict) for verdict in verdicts],
+        "rules": [asdict(result) for result in results],
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _markdown(name: str, verdicts: list[Verdict]) -> str:
-    ordered = sorted(verdicts, key=lambda verdict: ORDER.index(verdict.outcome))
-    rows = [[verdict.rule, _outcome(verdict), _words(verdict)] for verdict in ordered]
-    table = [["Rule", "Outcome", "Words"], ["---"] * 3, *rows]
-    lines = [f"| {' | '.join(row)} |" for row in table]
-    return "\n".join([f"# {_plain(name)}", "", counted(verdicts), "", *lines, ""])
+def _markdown(name: str, results: list[RuleResult]) -> str:
+    rows = [["Rule", "Outcome", "Details"], ["---"] * 3]
+    for result in sorted(results, key=lambda result: ORDER.index(result.outcome)):
+        seen, why, fix, reason = map(_cell, (result.seen, result.why, result.fix, result.reason))
+        outcome, details = str(result.outcome), f"{reason}<br>*Seen* {seen}" if seen else reason
+        if result.outcome is Outcome.BROKEN:
+            outcome, details = f"**{outcome}**", f"{seen}<br>*Why* {why}<br>*Fix* {fix}"
+        rows.append([result.rule, outcome, details])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"# {_cell(name)}", "", describe_counts(results), "", *lines, ""])
 
 
-def _outcome(verdict: Verdict) -> str:
-    broken = verdict.outcome is Outcome.BROKEN
-    return f"**{verdict.outcome}**" if broken else str(verdict.outcome)
-
-
-def _words(verdict: Verdict) -> str:
-    seen, why, fix, reason = (
-        _plain(text) for text in (verdict.seen, verdict.why, verdict.fix, verdict.reason)
-    )
-    if verdict.outcome is Outcome.BROKEN:
-        return f"{seen}<br>*Why* {why}<br>*Fix* {fix}"
-    return f"{reason}<br>*Seen* {seen}" if seen else reason
-
-
-def _plain(text: str) -> str:
-    """In a cell of a table, and no HTML."""
+def _cell(text: str) -> str:
+    """The text in one line, with HTML and the column separator escaped."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Scenarios: a DataModule under a real Trainer on the CPU, and what is observed there."""
+"""Scenarios: a DataModule under a real Trainer on the CPU, and what is observed in them."""
 
 import contextlib
 import functools
@@ -21,52 +21,59 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from datamodule_conformance import generators, loaders
 from datamodule_conformance.call_log import CallLog, has, with_call_log
-from datamodule_conformance.listing import relisted
+from datamodule_conformance.listing import reversed_listings
 from datamodule_conformance.packages import package_of
-from datamodule_conformance.probe import Step, probe_for
+from datamodule_conformance.probe import BatchRecord, probe_for
 from datamodule_conformance.source import DataModuleSource
 from datamodule_conformance.time_limit import time_limit
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
+"""By stage: the prefix of its loader hook."""
 TIMEOUT = 300.0
-"""Seconds after which a run counts as hanging."""
-LONGEST = 70
-"""Bytes of a temporary directory in which a socket of multiprocessing's still has a path that fits;
-a cluster's may be longer, and workers would then wait for ever."""
-SEEDING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-STATES = ("one state", "one state", "another state")
-"""Of the global generators, from which one sample is read."""
+"""Seconds after which a scenario counts as hanging."""
+MAX_TEMPORARY_PATH = 70
+"""Longest temporary directory, in bytes, in which multiprocessing can create its sockets.
+
+Workers hang under a longer one, which clusters may have.
+"""
+SEED_VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+READ_SEEDS = ("one state", "one state", "another state")
+"""Seeds of the global generators for repeated reads of one sample."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way of running a DataModule; the defaults are the plain fit that others are held to."""
+    """One way to run a DataModule. The defaults are the fit that others are compared with."""
 
     stages: tuple[str, ...] = ("fit",)
-    """Of fit, validate, test, predict, and: "refit", a fit with another Trainer; "fail", a fit
-    whose first step raises; "first", a fit of one epoch that saves a checkpoint; "resume", a fit
-    that goes on from `checkpoint`."""
+    """Names of fit, validate, test, predict, or one of these:
+
+    "refit": a fit with a new Trainer; "fail": a fit whose first step raises;
+    "first": a fit of one epoch that saves a checkpoint; "resume": a fit from `checkpoint`.
+    """
     checkpoint: bytes = b""
     seed: int = 1
-    """Of the process's generators, and the DataModule's where it takes one."""
+    """Seed of the process, and of the DataModule if it takes one."""
     workers: int = 0
-    """Of the training loader; the DataModule's own `num_workers` is as many, unless it is 0."""
-    prepared: int = 0
-    """How often other objects ran prepare_data before."""
-    prepares: bool = True
-    """False: as on a rank that never runs prepare_data."""
-    draws: bool = False
+    """Workers of the training loader; also the DataModule's `num_workers`, unless 0."""
+    prior_prepares: int = 0
+    """How many other objects ran prepare_data before."""
+    runs_prepare_data: bool = True
+    """False: as on a rank on which Lightning does not call prepare_data."""
+    model_draws: bool = False
     """Whether the model draws from the global generators in each step."""
     ranks: int = 1
-    steady: bool = False
-    """Whether what hooks, loaders and datasets draw from the global generators is the same wherever
-    these are: what differs still has another cause."""
-    still: bool = False
-    """Whether a loader draws nothing before its first batch."""
-    relisted: bool = False
-    """Whether folders list their files in another order."""
-    reads: bool = False
+    reseeded: bool = False
+    """Whether draws of hooks, loaders and datasets are reseeded.
+
+    They no longer depend on the generators' states, so a remaining difference has another cause.
+    """
+    freeze_rng_on_iter: bool = False
+    """Whether iter(loader) leaves the generators' states unchanged."""
+    reversed_listings: bool = False
+    """Whether folders list their files in reverse order."""
+    read_samples: bool = False
     """Whether all samples are read once more at the end, one by one."""
     trainer: tuple[tuple[str, Any], ...] = ()
     """Options of the Trainer."""
@@ -74,75 +81,74 @@ class Scenario:
 
 @dataclass
 class Observation:
-    """What a scenario shows."""
+    """What was observed in one scenario."""
 
-    passes: dict[str, list[list[Step]]]
-    """By stage: each epoch of training, or each pass over evaluation data, step by step."""
+    passes: dict[str, list[list[BatchRecord]]]
+    """By stage: its epochs or evaluation passes, each a list of batches."""
     log: CallLog = field(default_factory=CallLog)
-    sizes: dict[str, int] = field(default_factory=dict)
-    """By stage: samples of the datasets behind its loaders, where they have a length."""
+    dataset_sizes: dict[str, int] = field(default_factory=dict)
+    """By stage: samples of the datasets behind its loaders, if they have a length."""
     order: list[Any] | None = None
-    """One more epoch's order by the training loader's sampler, if it has one."""
-    reads: tuple[str | None, ...] = ()
-    """One training sample, read from each of STATES, where a dataset has samples."""
+    """Indices of one more training epoch, if the training loader has a sampler."""
+    repeated_reads: tuple[str | None, ...] = ()
+    """Digests of one training sample, read with each of READ_SEEDS; empty if it can't be read."""
     samples: dict[str, list[str]] = field(default_factory=dict)
-    """By stage: its samples, each read while the generators start from the same state."""
-    workers: bool = True
-    """Whether the number of worker processes could be chosen."""
-    datasets: dict[str, set[str]] = field(default_factory=dict)
-    """By stage: the classes of those behind its loaders."""
-    own_workers: int = 0
-    """The most that a training loader asks for by itself."""
-    indexed: bool = True
-    """Whether training asks a dataset for one sample after another."""
+    """By stage: digests of its samples, all read from the same generator state."""
+    workers_can_be_set: bool = True
+    dataset_classes: dict[str, set[str]] = field(default_factory=dict)
+    """By stage: names of the classes of the datasets behind its loaders."""
+    requested_workers: int = 0
+    """Largest number of workers that the DataModule gives to a training loader."""
+    map_style: bool = True
+    """Whether all training datasets are map-style."""
     checkpoint: bytes = b""
 
     @property
-    def train(self) -> list[list[Step]]:
-        """The epochs of training."""
+    def train(self) -> list[list[BatchRecord]]:
+        """The training epochs."""
         return self.passes["fit"]
 
     @property
     def repetitions(self) -> int:
-        """How many samples of `order` were there before."""
+        """The number of samples in `order` that occur earlier in it."""
         order = self.order or []
         return len(order) - len(set(map(repr, order)))
 
-    def cut(self, stage: str) -> bool:
-        """Whether a pass of `stage` was ended where it might have gone on for ever."""
-        return any(len(steps) >= loaders.MOST_BATCHES for steps in self.passes.get(stage, []))
+    def is_cut(self, stage: str) -> bool:
+        """Whether a pass of `stage` was ended because it might be infinite."""
+        return any(len(steps) >= loaders.MAX_BATCHES for steps in self.passes.get(stage, []))
 
 
 class _ScenarioRun:
-    """A scenario in this process."""
+    """One run of a scenario in this process."""
 
     def __init__(self, source: DataModuleSource, scenario: Scenario, folder: str) -> None:
         self.source = source
         self.scenario = scenario
         self.folder = Path(folder)
-        self.log = CallLog(steady=f"seed {scenario.seed}" if scenario.steady else "")
+        self.log = CallLog(seed=f"seed {scenario.seed}" if scenario.reseeded else "")
         self.observation = Observation({}, self.log)
         self.package: ModuleType = pl
-        """Lightning's, of which the DataModule is."""
-        self.shown: dict[str, Any] = {}
+        """Lightning's package whose LightningDataModule the DataModule is."""
+        self.loaders: dict[str, Any] = {}
         """By stage: the loaders as Lightning used them."""
-        self.data = self._watched()
-        self.probe = probe_for(self.package, draws=scenario.draws)
+        self.data = self._make_watched()
+        self.probe = probe_for(self.package, draws=scenario.model_draws)
         self.trainer = self._trainer()
-        self.seeded = generators.states()
+        self.states = generators.get_states()
 
-    def go(self) -> Observation:
+    def run(self) -> Observation:
         for stage in self.scenario.stages:
             getattr(self, stage)()
         self.observation.passes = self.probe.passes
-        self._look_again()
+        self._observe_loaders()
         return self.observation
 
     def fit(self, **options: Any) -> None:
-        generators.restore(self.seeded)  # whatever ran before: as the process was seeded
+        generators.set_states(self.states)  # as in a new process, whatever ran before
         self.trainer.fit(self.probe, datamodule=self.data, **options)
-        self.shown |= {"fit": self.trainer.train_dataloader}
-        self.shown |= {"validate": self.trainer.val_dataloaders}
+        self.loaders |= {"fit": self.trainer.train_dataloader}
+        self.loaders |= {"validate": self.trainer.val_dataloaders}
 
     def refit(self) -> None:
         self.trainer = self._trainer()
@@ -153,168 +159,182 @@ class _ScenarioRun:
             self._trainer().fit(probe_for(self.package, fails=True), datamodule=self.data)
 
     def first(self) -> None:
-        saved = self.folder / "saved.ckpt"
+        path = self.folder / "saved.ckpt"
         self.trainer = self._trainer(max_epochs=1)
         self.fit()
-        self.trainer.save_checkpoint(saved)
-        self.observation.checkpoint = saved.read_bytes()
+        self.trainer.save_checkpoint(path)
+        self.observation.checkpoint = path.read_bytes()
 
     def resume(self) -> None:
-        saved = self.folder / "saved.ckpt"
-        saved.write_bytes(self.scenario.checkpoint)
-        # Where state that is not plain is the one thing wrong, a run resumes that trusts the file.
-        trust = {"weights_only": False} if self.scenario.steady else {}
-        self.fit(ckpt_path=saved, **trust)
+        path = self.folder / "saved.ckpt"
+        path.write_bytes(self.scenario.checkpoint)
+        # With reseeded draws, also load state that is not plain: it may be the only fault.
+        options = {"weights_only": False} if self.scenario.reseeded else {}
+        self.fit(ckpt_path=path, **options)
 
     def validate(self) -> None:
         self.trainer.validate(self.probe, datamodule=self.data, verbose=False)
-        self.shown |= {"validate": self.trainer.val_dataloaders}
+        self.loaders |= {"validate": self.trainer.val_dataloaders}
 
     def test(self) -> None:
         self.trainer.test(self.probe, datamodule=self.data, verbose=False)
-        self.shown |= {"test": self.trainer.test_dataloaders}
+        self.loaders |= {"test": self.trainer.test_dataloaders}
 
     def predict(self) -> None:
         self.trainer.predict(self.probe, datamodule=self.data)
-        self.shown |= {"predict": self.trainer.predict_dataloaders}
+        self.loaders |= {"predict": self.trainer.predict_dataloaders}
 
-    def _watched(self) -> LightningDataModule:
-        seeded = generators.states()
-        for _ in range(self.scenario.prepared):
-            other = self._made()
-            other.trainer = self._trainer()  # as Lightning has it by then
+    def _make_watched(self) -> LightningDataModule:
+        """A new DataModule whose hooks are logged and whose loaders are changed as requested."""
+        states = generators.get_states()
+        for _ in range(self.scenario.prior_prepares):
+            other = self._make()
+            other.trainer = self._trainer()  # Lightning sets it before it calls prepare_data
             other.prepare_data()
-            generators.restore(seeded)  # another process did it
-        data = self._made()
+            generators.set_states(states)  # as if another process had run it
+        data = self._make()
         data.__class__ = with_call_log(type(data), self.log)
-        if not self.scenario.prepares:
+        if not self.scenario.runs_prepare_data:
             data.prepare_data = functools.partial(  # type: ignore[method-assign]
-                self._unprepared, data.prepare_data
+                self._skip_prepare_data, data.prepare_data
             )
         for stage, name in LOADERS.items():
-            hook = f"{name}_dataloader"
-            if has(data, hook):
-                made = getattr(data, hook)
-                if hook in vars(data):  # as from_datasets has it: its class's would be logged
-                    made = functools.partial(self.log.called, hook, made)
-                setattr(data, hook, functools.partial(self._loaders, stage, made))
+            hook_name = f"{name}_dataloader"
+            if has(data, hook_name):
+                hook = getattr(data, hook_name)
+                if hook_name in vars(data):  # from_datasets sets it; the class logs its own hooks
+                    hook = functools.partial(self.log.call, hook_name, hook)
+                setattr(data, hook_name, functools.partial(self._make_loaders, stage, hook))
         return data
 
-    def _unprepared(self, prepare_data: Callable[[], None]) -> None:
-        """Lightning does not prepare; what a hook itself does is another rule's."""
-        if self.log.is_inside:
+    def _skip_prepare_data(self, prepare_data: Callable[[], None]) -> None:
+        """Ignore Lightning's call. A call by another hook is left to the rule about hooks."""
+        if self.log.hook_runs:
             prepare_data()
 
-    def _made(self) -> LightningDataModule:
-        made = self.log.watch("__init__", lambda: self.source.make(self.scenario.seed))
-        self.package = package_of(type(made)) or pl
-        if self.scenario.workers:  # none may contradict what else it asks of its loaders
-            _choose_workers(made, self.scenario.workers)
-        return made
+    def _make(self) -> LightningDataModule:
+        data = self.log.run("__init__", lambda: self.source.make(self.scenario.seed))
+        self.package = package_of(type(data)) or pl
+        if self.scenario.workers:  # 0 might contradict other arguments of its loaders
+            _set_num_workers(data, self.scenario.workers)
+        return data
 
-    def _loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
-        """What a loader hook returns, changed as the scenario has it."""
+    def _make_loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
+        """The return value of a loader hook, changed as the scenario requests."""
         made = hook()
         if stage == "fit":
             made = self._with_workers(made)
-            self.observation.indexed = loaders.all_indexed(made)
-        kinds = map(type, loaders.datasets(made))
-        self.observation.datasets[stage] = {f"{k.__module__}.{k.__qualname__}" for k in kinds}
-        if self.scenario.steady and stage != "predict":  # there Lightning makes it once more
-            loaders.steady(made, self.log.steady, lambda: self.trainer.current_epoch)
-        self.probe.given[stage] = loaders.note_samples(made, side_by_side=stage == "fit")
-        loaders.bound(made)
-        if self.scenario.still:
-            loaders.still(made)
+            self.observation.map_style = loaders.all_map_style(made)
+        classes = {type(loader.dataset) for loader in loaders.dataloaders(made)}
+        self.observation.dataset_classes[stage] = {
+            f"{kind.__module__}.{kind.__qualname__}" for kind in classes
+        }
+        # For predict, Lightning creates the loader again from its arguments.
+        if self.scenario.reseeded and stage != "predict":
+            loaders.reseed_draws(made, self.log.seed, lambda: self.trainer.current_epoch)
+        self.probe.samples[stage] = loaders.record_samples(made, in_parallel=stage == "fit")
+        loaders.limit_length(made)
+        if self.scenario.freeze_rng_on_iter:
+            loaders.freeze_rng_on_iter(made)
         return made
 
     def _with_workers(self, made: Any) -> Any:
-        """What is no DataLoader has as many workers as the DataModule's `num_workers` says."""
+        """The training loaders with the scenario's number of workers.
+
+        A loader that is not a DataLoader depends on the DataModule's `num_workers`.
+        """
         count, data = self.scenario.workers, self.data
-        asked = [loader.num_workers for loader in loaders.plain(made)]
-        self.observation.own_workers = max(asked, default=0)
-        if not loaders.all_plain(made):
-            self.observation.workers = _choose_workers(data, count)
-            made = super(type(data), data).train_dataloader() if self.observation.workers else made
+        requested = [loader.num_workers for loader in loaders.dataloaders(made)]
+        self.observation.requested_workers = max(requested, default=0)
+        if not loaders.all_dataloaders(made):
+            self.observation.workers_can_be_set = _set_num_workers(data, count)
+            if self.observation.workers_can_be_set:
+                made = super(type(data), data).train_dataloader()
         loaders.set_workers(made, count)
         return made
 
-    def _look_again(self) -> None:
-        """What the loaders have to say when all is over."""
-        for stage, shown in self.shown.items():
-            size = loaders.size(shown)
-            self.observation.sizes |= {} if size is None else {stage: size}
-        train = self.shown.get("fit")
-        with contextlib.suppress(Exception):  # teardown may have closed what samples come from
-            self.observation.order = loaders.order(train)
-            name = (self.observation.order or [])[0]
-            reads = tuple(loaders.read(train, name, state) for state in STATES)
-            self.observation.reads = reads
-        for stage, shown in self.shown.items() if self.scenario.reads else ():
+    def _observe_loaders(self) -> None:
+        """Observe the loaders after the last stage."""
+        for stage, used in self.loaders.items():
+            size = loaders.dataset_size(used)
+            self.observation.dataset_sizes |= {} if size is None else {stage: size}
+        train = self.loaders.get("fit")
+        with contextlib.suppress(Exception):  # teardown may have closed the samples' files
+            self.observation.order = loaders.sampler_order(train)
+            index = (self.observation.order or [])[0]
+            self.observation.repeated_reads = tuple(
+                loaders.sample_digest(train, index, seed) for seed in READ_SEEDS
+            )
+        for stage, used in self.loaders.items() if self.scenario.read_samples else ():
             with contextlib.suppress(Exception):
-                self.observation.samples |= {stage: loaders.all_samples(shown)}
+                self.observation.samples |= {stage: loaders.all_sample_digests(used)}
 
     def _trainer(self, **options: Any) -> pl.Trainer:
-        plain: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
             "enable_checkpointing": False, "enable_progress_bar": False,
             "enable_model_summary": False, "default_root_dir": str(self.folder),
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
         }  # fmt: skip
-        return trainer(self.package, **plain | dict(self.scenario.trainer) | options)
+        return make_trainer(self.package, **defaults | dict(self.scenario.trainer) | options)
 
 
-def _choose_workers(data: LightningDataModule, count: int) -> bool:
-    """Whether a DataModule has a number of workers of its own, which is then `count`."""
-    own: list[Any] = [one for one in (data, data.hparams) if hasattr(one, "num_workers")]
-    for one in own:
-        try:
-            one.num_workers = count
-        except AttributeError:  # a property
-            return False
-    return bool(own)
+def make_trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
+    """A Trainer on the CPU with the scenario's processes.
 
-
-def trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
-    """A Trainer on the CPU whose processes are those that a scenario has: a launcher (SLURM,
-    torchrun) may have started others in the same job."""
+    It ignores a launcher (SLURM, torchrun) that may have started other processes in the same job.
+    """
     environments = importlib.import_module(f"{package.__name__}.plugins.environments")
-    alone = environments.LightningEnvironment()
-    kept: pl.Trainer = package.Trainer(accelerator="cpu", plugins=alone, **options)
-    return kept
+    plugin = environments.LightningEnvironment()
+    trainer: pl.Trainer = package.Trainer(accelerator="cpu", plugins=plugin, **options)
+    return trainer
 
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
-    """Run it in this process, from seeded generators that are put back afterwards."""
-    make_room_for_sockets()
-    with contextlib.suppress(ImportError):  # what it draws when it is imported, it draws first
+    """Run a scenario in this process, from seeded generators that are restored afterwards."""
+    shorten_socket_paths()
+    with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
         importlib.import_module(source.path.partition(":")[0])
-    one = scenario.ranks == 1
-    rank = patch.object(rank_zero_only, "rank", 0) if one else contextlib.nullcontext()
-    seeded, limit = _seeded(scenario.seed), time_limit(TIMEOUT)
-    listed = relisted() if scenario.relisted else contextlib.nullcontext()
-    with tempfile.TemporaryDirectory() as folder, seeded, rank, limit, listed:
-        return _ScenarioRun(source, scenario, folder).go()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_seeded(scenario.seed))
+        if scenario.ranks == 1:
+            stack.enter_context(patch.object(rank_zero_only, "rank", 0))
+        stack.enter_context(time_limit(TIMEOUT))
+        if scenario.reversed_listings:
+            stack.enter_context(reversed_listings())
+        return _ScenarioRun(source, scenario, folder).run()
 
 
-def make_room_for_sockets() -> None:
-    """Where the temporary directory's path is too long, multiprocessing's sockets go to /tmp."""
-    given = tempfile.gettempdir()
-    if len(os.fsencode(given)) > LONGEST:
+def shorten_socket_paths() -> None:
+    """Create multiprocessing's sockets in /tmp if the temporary directory's path is too long."""
+    if len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY_PATH:
         with patch.object(tempfile, "tempdir", "/tmp"):
-            util.get_temp_dir()  # is made once, and kept
+            util.get_temp_dir()  # creates the directory for the life of this process
+
+
+def _set_num_workers(data: LightningDataModule, count: int) -> bool:
+    """Set the DataModule's `num_workers`; False if it has none that can be set."""
+    owners: list[Any] = [owner for owner in (data, data.hparams) if hasattr(owner, "num_workers")]
+    for owner in owners:
+        try:
+            owner.num_workers = count
+        except AttributeError:  # a property
+            return False
+    return bool(owners)
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """As Lightning advises: seed_everything(seed, workers=True)."""
-    before = {name: os.environ.pop(name, None) for name in SEEDING}
+    """Seed the process as Lightning advises: seed_everything(seed, workers=True)."""
+    before = {name: os.environ.pop(name, None) for name in SEED_VARIABLES}
     try:
         with isolate_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pl.seed_everything(seed, workers=True, verbose=False)
-            generators.draw()  # or a hook that seeds alike would leave them where they are
+            # Otherwise a hook that seeds with the same number would leave the states unchanged.
+            generators.draw()
             yield
     finally:
         for name, value in before.items():

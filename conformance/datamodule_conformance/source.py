@@ -1,10 +1,14 @@
-"""The DataModule under test: where it is, and how a new one is made."""
+"""Source of the DataModule under test: its class or function, and how to make a new object."""
 
+import contextlib
 import copy
 import importlib
 import inspect
+import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from operator import attrgetter
 from typing import Any
 
@@ -13,49 +17,53 @@ from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance.packages import package_of
 
+SEED = "seed"
+"""The argument that the kit chooses, unless it is given."""
+USE_CLASS = "Pass its class and arguments: check(MyDataModule, key=value)."
+
 
 class SourceError(ValueError):
-    """There is no such DataModule, or it can't be made: what is wrong, and what to do about it."""
+    """The DataModule was not found or can't be made; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class DataModuleSource:
-    """A class or function, by "module:name", that makes the DataModule, and its arguments."""
+    """A class or function, as "module:name", that makes the DataModule, and its arguments."""
 
     path: str
     arguments: tuple[tuple[str, Any], ...] = ()
     augmented: bool = True
-    """Whether training is meant to show a sample differently in each epoch."""
+    """Whether training shows a sample differently in each epoch."""
 
     def __str__(self) -> str:
         return f"{self.path}({', '.join(f'{key}={value!r}' for key, value in self.arguments)})"
 
     def make(self, seed: int) -> LightningDataModule:
-        """A new one; `seed` is an argument where it takes one and none was given.
+        """A new DataModule. `seed` is passed on if it takes a seed and none was given.
 
         Raises:
-            SourceError: there is no such thing, or it makes no LightningDataModule.
+            SourceError: it can't be imported, raises, or is not a LightningDataModule.
         """
-        target, arguments = _find(self.path), copy.deepcopy(dict(self.arguments))
-        if "seed" in inspect.signature(target).parameters:
-            arguments.setdefault("seed", seed)
+        target, arguments = _import(self.path), copy.deepcopy(dict(self.arguments))
+        if SEED in inspect.signature(target).parameters:
+            arguments.setdefault(SEED, seed)
         try:
-            made = target(**arguments)
+            data = target(**arguments)
         except (Exception, SystemExit) as error:
             raise SourceError(
                 f"{self} raised {type(error).__name__}: {error}. "
                 "Give its arguments: --datamodule-arg key=value, or check(..., key=value).",
             ) from error
-        if package_of(type(made)):
-            return made
+        if package_of(type(data)):
+            return data
         raise SourceError(
-            f"{self.path} makes a {type(made).__name__}. "
+            f"{self.path} makes a {type(data).__name__}. "
             "Name a LightningDataModule, or a function that returns one.",
         )
 
 
 def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
-    """`key=value` texts, the values as YAML: numbers, truth values and lists are what they look.
+    """Parse texts `key=value`, with the values as YAML.
 
     Raises:
         SourceError: a text without "=".
@@ -67,15 +75,72 @@ def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     return tuple((key, yaml.safe_load(value)) for key, value in pairs)
 
 
-def _find(path: str) -> Callable[..., Any]:
+def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:
+    """The source that makes the DataModule given to `check`: a class, a function or an object.
+
+    Raises:
+        SourceError: other processes could not make the DataModule.
+    """
+    if package_of(type(datamodule)):
+        kind = type(datamodule)
+        if arguments:
+            raise SourceError(f"{kind.__name__}(...) is already an object. {USE_CLASS}")
+        datamodule, arguments = kind, _saved_arguments(datamodule)
+    if not callable(datamodule):
+        kind = type(datamodule)
+        raise SourceError(f"check takes a LightningDataModule, not a {kind.__name__}. {USE_CLASS}")
+    path = _import_path(datamodule)
+    try:
+        pickle.dumps(arguments)
+    except Exception as error:
+        raise SourceError(
+            f"An argument of {path} can't be pickled for another process: {error}. "
+            "Pass an importable function that makes the DataModule instead."
+        ) from error
+    return DataModuleSource(path, tuple(arguments.items()))
+
+
+def _import(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     remedy = "Write it as my.module:MyDataModule, and run where `import my.module` works."
     try:
-        found = attrgetter(name)(importlib.import_module(module))
-    # A module may raise anything; a script without a guard even ends the process.
+        target = attrgetter(name)(importlib.import_module(module))
+    # A module may raise anything. A script without a `__main__` guard may exit.
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {error}"
         raise SourceError(f"--datamodule {path} was not found: {seen}. {remedy}") from error
-    if callable(found):
-        return found
-    raise SourceError(f"--datamodule {path} is a {type(found).__name__}. {remedy}")
+    if callable(target):
+        return target
+    raise SourceError(f"--datamodule {path} is a {type(target).__name__}. {remedy}")
+
+
+def _saved_arguments(data: LightningDataModule) -> dict[str, Any]:
+    """The constructor arguments that save_hyperparameters() kept, without the seed."""
+    kind, saved = type(data), dict(data.hparams_initial)
+    parameters = inspect.signature(kind).parameters.values()
+    variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    names = [p.name for p in parameters if p.kind not in variadic and p.name != SEED]
+    if missing := [f'"{name}"' for name in names if name not in saved]:
+        raise SourceError(
+            f"{kind.__name__}(...) did not save its arguments {', '.join(missing)}. "
+            f"{USE_CLASS} Or call self.save_hyperparameters() in its __init__."
+        )
+    saved.pop(SEED, None)
+    takes_any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return saved if takes_any_name else {name: saved[name] for name in names}
+
+
+def _import_path(target: Callable[..., Any]) -> str:
+    """The "module:name" under which other processes import `target`."""
+    name = getattr(target, "__qualname__", repr(target))
+    module = getattr(target, "__module__", None) or "__main__"
+    imported = None
+    if module != "__main__" and PathFinder.find_spec(module.partition(".")[0]):
+        with contextlib.suppress(AttributeError, KeyError):
+            imported = attrgetter(name)(sys.modules[module])
+    if imported is not target:
+        raise SourceError(
+            f"{module}:{name} can't be imported by other processes. "
+            "Define it in a module, outside any function."
+        )
+    return f"{module}:{name}"

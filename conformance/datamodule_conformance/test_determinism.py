@@ -1,4 +1,4 @@
-"""The same samples, bit for bit and in the same order, whatever should not matter."""
+"""Rules: training gets the same samples, bit for bit and in the same order."""
 
 import itertools
 import math
@@ -8,264 +8,289 @@ from typing import Any
 
 import pytest
 
+from datamodule_conformance.generators import changed
 from datamodule_conformance.observations import (
-    FAILS,
+    FIT_FAILS,
     NO_FIT,
-    PREPARED,
-    UNREPEATABLE,
+    PREPARE_FAILS,
+    PRIOR_PREPARES,
+    NotJudged,
     Observations,
-    counts,
     difference,
-    require_judgeable,
-    samples,
+    repeatable_fit,
+    running_fit,
+    sample_counts,
+    sample_digests,
 )
-from datamodule_conformance.probe import Step
+from datamodule_conformance.probe import BatchRecord
 from datamodule_conformance.rules import expect, rule
 
 ORDER = (
     "Let the order be a function of (seed, epoch): a sampler with set_epoch, such as "
     "DistributedSampler(dataset, num_replicas=world, rank=rank, seed=seed)."
 )
-MANY = 1000.0
-"""Orders that an epoch could be in, from which on two are not in the same one by chance."""
-FEW = "not judged: so few samples, or labels, are in the same order by chance"
-UNTOLD = "not judged: samples differ, and there are no labels that would tell their order"
+MIN_ORDERS = 1000.0
+"""Possible orders of an epoch from which on two epochs do not have the same one by chance."""
+FEW = "with so few samples or labels, two orders can be equal by chance"
 AUGMENTATION = "Draw augmentation from a generator made of (seed, epoch, index) for each sample."
 
 
-def _same(observations: Observations, what: str, **changes: Any) -> None:
-    parted = difference(observations.plain.train, observations.observe(**changes).train)
-    expect(parted is None, f"{what}: {parted}")
+def _expect_default_batches(observations: Observations, scenario: str, **changes: Any) -> None:
+    """Expect that a changed scenario trains on the batches of the default fit."""
+    differs = difference(observations.default_fit.train, observations.observe(**changes).train)
+    expect(differs is None, f"{scenario}: {differs}")
 
 
 @rule(
-    why="A result that can't be had again is an anecdote.",
+    why="A result that cannot be reproduced proves nothing.",
     fix=f"{ORDER} {AUGMENTATION}",
 )
 def test_the_same_seed_gives_the_same_batches(observations: Observations) -> None:
-    if observations.obstacle in (NO_FIT, FAILS, UNREPEATABLE):
-        pytest.skip(f"not judged: {observations.obstacle}")
+    if observations.obstacle in (NO_FIT, FIT_FAILS, PREPARE_FAILS):
+        raise NotJudged(observations.obstacle)
     if observations.obstacle and _repeats_with_its_workers(observations):
-        pytest.skip("not judged: it can be repeated with its own workers alone")
-    _same(observations, "two fits of one seed", prepared=PREPARED)
+        raise NotJudged("it can be repeated only with its own number of workers")
+    _expect_default_batches(observations, "two fits of one seed", prior_prepares=PRIOR_PREPARES)
 
 
 @pytest.mark.slow
 @rule(
-    why="Texts hash differently in each process, and folders list in any order: labels taken "
-    "from a set() or from os.listdir() are others tomorrow.",
-    fix="sorted(...) around names and paths.",
+    why="Each process hashes strings differently, and a file system lists files in any order: "
+    "labels taken from a set() or from os.listdir() change.",
+    fix="Use sorted(...) for names and paths.",
+    requires=repeatable_fit,
 )
-def test_a_fresh_process_sees_the_same(judgeable: Observations) -> None:
-    """In another process and another file system's order."""
-    (seen,) = judgeable.observe_in_processes(relisted=True)
-    parted = difference(judgeable.plain.train, seen.train)
-    expect(parted is None, f"a fit in another process: {parted}")
+def test_a_fresh_process_sees_the_same(observations: Observations) -> None:
+    """In a process with other string hashes and reversed directory listings."""
+    (fresh,) = observations.observe_in_processes(reversed_listings=True)
+    differs = difference(observations.default_fit.train, fresh.train)
+    expect(differs is None, f"a fit in another process: {differs}")
 
 
 @rule(
-    why="Runs of several seeds measure how sure a result is; if the seed does not reach the "
-    "data they agree too well.",
+    why="Runs with several seeds measure the uncertainty of a result; they underestimate it if "
+    "the data ignore the seed.",
     fix="Take a seed in __init__ and use it for the order and the augmentation.",
+    requires=repeatable_fit,
 )
-def test_another_seed_gives_another_order(judgeable: Observations) -> None:
-    parted = difference(judgeable.plain.train, judgeable.observe(seed=2).train)
-    if parted is None and _orders(samples(judgeable.plain.train)[0]) < MANY:
-        pytest.skip(FEW)
-    expect(parted is not None, "seeds 1 and 2 give the same batches")
+def test_another_seed_gives_another_order(observations: Observations) -> None:
+    epochs = observations.default_fit.train
+    differs = difference(epochs, observations.observe(seed=2).train)
+    if differs is None and _possible_orders(sample_digests(epochs)[0]) < MIN_ORDERS:
+        raise NotJudged(FEW)
+    expect(differs is not None, "seeds 1 and 2 give the same batches")
 
 
 @rule(
-    why="The same order in each epoch puts the same samples together in each batch, and learns "
-    "worse.",
-    fix=f"{ORDER} Lightning calls set_epoch only on the sampler of the loader that it was given.",
+    why="With one order for all epochs, each batch always contains the same samples, and the "
+    "model learns worse.",
+    fix=f"{ORDER} Lightning calls set_epoch only on the sampler of the loader that it got.",
+    requires=repeatable_fit,
 )
-def test_each_epoch_has_its_own_order(judgeable: Observations) -> None:
-    """Where samples differ, their labels tell the order."""
-    found: list[list[Any]] = samples(judgeable.plain.train)
-    what = "samples"
-    if sorted(found[0]) != sorted(found[1]):
-        found, what = [_labels(epoch) for epoch in judgeable.plain.train], "labels"
-    one, other = found
-    if one == other and _orders(one) < MANY:
-        pytest.skip(FEW if one else UNTOLD)
-    expect(one != other, f"epochs 0 and 1 have their {len(one)} {what} in the same order")
+def test_each_epoch_has_its_own_order(observations: Observations) -> None:
+    """Compares the labels if augmentation makes the samples differ."""
+    epochs = observations.default_fit.train
+    orders: list[list[Any]] = sample_digests(epochs)
+    unit = "samples"
+    if sorted(orders[0]) != sorted(orders[1]):
+        orders, unit = [_labels(epoch) for epoch in epochs], "labels"
+    first, second = orders
+    if not first and not second:
+        raise NotJudged("samples differ, and there are no labels that would show their order")
+    if first == second and _possible_orders(first) < MIN_ORDERS:
+        raise NotJudged(FEW)
+    expect(first != second, f"epochs 0 and 1 have their {len(first)} {unit} in the same order")
 
 
 @rule(
-    why="Augmentation that repeats is a fixed, smaller change of the data; worker processes "
-    "that start from one seed in each epoch do it unnoticed.",
-    fix=f"{AUGMENTATION} If none is meant: --datamodule-unaugmented.",
+    why="Augmentation that repeats in each epoch is less augmentation; worker processes that "
+    "start each epoch with the same seed cause it unnoticed.",
+    fix=f"{AUGMENTATION} If no augmentation is intended: --datamodule-unaugmented.",
+    requires=repeatable_fit,
 )
-def test_augmentation_differs_between_epochs(judgeable: Observations) -> None:
-    one, other = map(set, samples(judgeable.plain.train))
-    if not judgeable.source.augmented:
-        expect(one == other, f"{len(one - other)} samples of epoch 0 look otherwise in epoch 1")
+def test_augmentation_differs_between_epochs(observations: Observations) -> None:
+    first, second = map(set, sample_digests(observations.default_fit.train))
+    if not observations.source.augmented:
+        changed_samples = len(first - second)
+        expect(first == second, f"{changed_samples} samples of epoch 0 differ in epoch 1")
         return
-    if one == other and not _is_random(judgeable):
-        pytest.skip("not judged: nothing is random in a training sample")
-    expect(one != other, f"all {len(one)} samples are the same bit for bit in epochs 0 and 1")
+    if first == second and not _is_random(observations):
+        raise NotJudged("nothing is random in a training sample")
+    expect(first != second, f"all {len(first)} samples are the same bit for bit in epochs 0 and 1")
 
 
 @rule(
-    why="What is read once more is another sample: epochs, workers and runs see other data.",
+    why="If reading a sample changes it, epochs, workers and runs get different data.",
     fix=f"Return a copy; change nothing in place, keep no count. {AUGMENTATION}",
+    requires=repeatable_fit,
 )
-def test_reading_a_sample_changes_nothing(judgeable: Observations) -> None:
-    reads = judgeable.plain.reads
+def test_reading_a_sample_changes_nothing(observations: Observations) -> None:
+    reads = observations.default_fit.repeated_reads
     if not reads or reads[0] is None:
-        pytest.skip("not judged: there is no dataset that gives one sample by its name")
+        raise NotJudged("no dataset returns a single sample by its index")
     expect(reads[0] == reads[1], "one sample, read twice from one state of the generators, differs")
 
 
 @rule(
-    why="A metric moves from epoch to epoch though the model stands still, and predictions "
-    "can't be put beside their files.",
-    fix="No shuffle and no random transforms in the loaders of evaluation.",
+    why="Otherwise a metric changes from epoch to epoch with an unchanged model, and "
+    "predictions can't be matched with their files.",
+    fix="Use no shuffle and no random transforms in the loaders of evaluation.",
+    requires=repeatable_fit,
 )
-def test_evaluation_repeats(judgeable: Observations) -> None:
-    """Each validation of a fit, and of test and prediction the order, alone and after a fit."""
-    if not judgeable.stages[1:]:
-        pytest.skip("not judged: it has no stage but fit")
-    passes = judgeable.plain.passes.get("validate", [])
-    for number, steps in enumerate(passes[1:], 1):
-        parted = difference(passes[:1], [steps])
-        expect(parted is None, f"validations 0 and {number}: {parted}")
-    for stage in judgeable.stages[1:]:
-        pair = [judgeable.shown(stage), judgeable.together]
-        one, other = samples([seen.passes[stage][-1] for seen in pair])
-        shuffled = one != other and sorted(one) == sorted(other)
+def test_evaluation_repeats(observations: Observations) -> None:
+    """Compares the validations of a fit, and the order of each stage alone and after a fit."""
+    if not observations.stages[1:]:
+        raise NotJudged("fit is its only stage")
+    validations = observations.default_fit.passes.get("validate", [])
+    for number, steps in enumerate(validations[1:], 1):
+        differs = difference(validations[:1], [steps])
+        expect(differs is None, f"validations 0 and {number}: {differs}")
+    for stage in observations.stages[1:]:
+        pair = [observations.stage_or_after_fit(stage), observations.all_stages]
+        alone, after_fit = sample_digests([run.passes[stage][-1] for run in pair])
+        shuffled = alone != after_fit and sorted(alone) == sorted(after_fit)
         expect(not shuffled, f"{stage} alone and after a fit: the same samples in another order")
 
 
 @rule(
-    why="The number of workers is a matter of the machine's cores, never of the result.",
+    why="The number of workers depends on the machine and must not change the result.",
     fix=f"{AUGMENTATION} {ORDER}",
+    requires=running_fit,
 )
-def test_workers_change_nothing(running: Observations) -> None:
-    if not running.plain.workers:
-        pytest.skip("not judged: its training loader is no DataLoader, and has no num_workers")
-    repeats = running.obstacle is not None and _repeats_with_its_workers(running)
+def test_workers_change_nothing(observations: Observations) -> None:
+    if not observations.default_fit.workers_can_be_set:
+        raise NotJudged("its training loader is not a DataLoader, and it has no num_workers")
+    repeats = observations.obstacle is not None and _repeats_with_its_workers(observations)
     expect(not repeats, "two fits of one seed are equal with its own workers, and differ with 0")
-    require_judgeable(running)
-    _same(running, "0 workers and 2", workers=2)
+    repeatable_fit(observations)
+    _expect_default_batches(observations, "0 workers and 2", workers=2)
 
 
 @rule(
-    why="A fit with fewer validations, or none, is not comparable with the others.",
+    why="Runs that validate more or less often would not be comparable.",
     fix=f"{ORDER} {AUGMENTATION}",
+    requires=repeatable_fit,
 )
-def test_validation_changes_nothing(judgeable: Observations) -> None:
-    _needs_validation(judgeable)
-    _same(judgeable, "with validation and without", trainer=(("limit_val_batches", 0),))
+def test_validation_changes_nothing(observations: Observations) -> None:
+    _require_validation(observations)
+    trainer = (("limit_val_batches", 0),)
+    _expect_default_batches(observations, "with validation and without", trainer=trainer)
 
 
 @rule(
-    why="The sanity check is a matter of convenience.",
+    why="The sanity check only looks for errors and must not change the result.",
     fix="Keep no count of batches or epochs in the dataset.",
+    requires=repeatable_fit,
 )
-def test_the_sanity_check_changes_nothing(judgeable: Observations) -> None:
-    _needs_validation(judgeable)
-    _same(judgeable, "with a sanity check and without", trainer=(("num_sanity_val_steps", 2),))
+def test_the_sanity_check_changes_nothing(observations: Observations) -> None:
+    _require_validation(observations)
+    trainer = (("num_sanity_val_steps", 2),)
+    _expect_default_batches(observations, "with a sanity check and without", trainer=trainer)
 
 
 @rule(
-    why="Two models, one with dropout and one without, would be compared on other batches.",
+    why="Otherwise a model with dropout and a model without it train on different batches.",
     fix=f"{ORDER} {AUGMENTATION}",
+    requires=repeatable_fit,
 )
-def test_draws_of_the_model_change_nothing(judgeable: Observations) -> None:
-    _same(judgeable, "with a model that draws random numbers and without", draws=True)
+def test_draws_of_the_model_change_nothing(observations: Observations) -> None:
+    scenario = "with a model that draws random numbers and without"
+    _expect_default_batches(observations, scenario, model_draws=True)
 
 
 @rule(
-    why="What the data draws from the global generators changes the model's dropout.",
+    why="Draws of the data from the global generators change the model's dropout.",
     fix=AUGMENTATION,
+    requires=repeatable_fit,
 )
-def test_loading_leaves_the_global_generators_alone(judgeable: Observations) -> None:
-    pairs = [pair for epoch in judgeable.plain.train for pair in itertools.pairwise(epoch)]
+def test_loading_leaves_the_global_generators_alone(observations: Observations) -> None:
+    epochs = observations.default_fit.train
+    pairs = [pair for epoch in epochs for pair in itertools.pairwise(epoch)]
     if not pairs:
-        pytest.skip("not judged: an epoch has one step only")
+        raise NotJudged("an epoch has only one step")
     for before, after in pairs:
-        moved = [n for n, state in before.generators.items() if state != after.generators[n]]
-        expect(not moved, f"loading a batch draws from the global generator of {', '.join(moved)}")
+        names = changed(before.generators, after.generators)
+        expect(not names, f"loading a batch draws from the global generator of {', '.join(names)}")
 
 
 @pytest.mark.slow
 @rule(
-    why="A preempted run must end where an uninterrupted one does, not train on epoch 0 again.",
-    fix=f"{ORDER} A generator that runs on must be kept in state_dict.",
+    why="A preempted run must end like an uninterrupted one, and not train on epoch 0 again.",
+    fix=f"{ORDER} Save the state of a generator in state_dict.",
+    requires=repeatable_fit,
 )
-def test_a_resumed_run_goes_on_in_its_epoch(judgeable: Observations) -> None:
-    """In three fresh processes, seeded alike, as people resume."""
-    (whole,) = judgeable.observe_in_processes()
-    (first,) = judgeable.observe_in_processes(stages=("first",))
-    saved = first.checkpoint
-    (resumed,) = judgeable.observe_in_processes(stages=("resume",), checkpoint=saved)
-    parted = difference(whole.train, first.train + resumed.train)
-    expect(parted is None, f"a whole fit and one resumed after epoch 0: {parted}")
+def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
+    """In three new processes with the same seed, as users resume."""
+    (complete,) = observations.observe_in_processes()
+    (first,) = observations.observe_in_processes(stages=("first",))
+    (resumed,) = observations.observe_in_processes(stages=("resume",), checkpoint=first.checkpoint)
+    differs = difference(complete.train, first.train + resumed.train)
+    expect(differs is None, f"a complete fit and one resumed after epoch 0: {differs}")
 
 
 @pytest.mark.slow
 @rule(
-    why="Ranks that see the same samples do the same work twice, and an epoch on two GPUs is "
-    "not the epoch of one.",
+    why="Ranks with the same samples do the same work twice, and an epoch on two GPUs differs "
+    "from an epoch on one.",
     fix="Leave sampling to Lightning's DistributedSampler, or split by trainer.global_rank and "
     "trainer.world_size.",
+    requires=repeatable_fit,
 )
-def test_two_ranks_share_an_epoch(judgeable: Observations) -> None:
-    if judgeable.plain.cut("fit"):
-        pytest.skip("not judged: its training data has no end")
-    whole, batch = counts(judgeable.plain.train)[0], judgeable.plain.train[0][0].size
-    ranks = judgeable.observe_in_processes(ranks=2, reads=True)
-    one, other = (counts(seen.train)[0] for seen in ranks)
-    # drop_last drops on each rank; without it the last samples are drawn twice.
+def test_two_ranks_share_an_epoch(observations: Observations) -> None:
+    default_fit = observations.default_fit
+    if default_fit.is_cut("fit"):
+        raise NotJudged("its training data has no end")
+    total, batch = sample_counts(default_fit.train)[0], default_fit.train[0][0].size
+    ranks = observations.observe_in_processes(ranks=2, read_samples=True)
+    first, second = (sample_counts(rank.train)[0] for rank in ranks)
+    # drop_last drops samples on each rank. Without it the last samples are used twice.
     expect(
-        one == other and whole - 2 * batch < one + other <= whole + 2,
-        f"{one} and {other} samples on two ranks, {whole} on one",
+        first == second and total - 2 * batch < first + second <= total + 2,
+        f"{first} and {second} samples on two ranks, {total} on one",
     )
-    read = [seen.samples.get("fit") or samples(seen.train)[0] for seen in ranks]
-    shared = len(set(read[0]) & set(read[1]))
-    # What an epoch repeats may be on both.
-    expect(
-        shared <= 2 + judgeable.plain.repetitions, f"{shared} of {one} samples are on both ranks"
-    )
+    samples = [rank.samples.get("fit") or sample_digests(rank.train)[0] for rank in ranks]
+    shared = len(set(samples[0]) & set(samples[1]))
+    # A sample that an epoch repeats may be on both ranks.
+    allowed = 2 + default_fit.repetitions
+    expect(shared <= allowed, f"{shared} of {first} samples are on both ranks")
 
 
 def _repeats_with_its_workers(observations: Observations) -> bool:
-    """Whether a module that asks for workers can be repeated with these."""
-    own = observations.plain.own_workers
-    if not own:
+    """Whether fits are equal with the number of workers that the DataModule asks for."""
+    workers = observations.default_fit.requested_workers
+    if not workers:
         return False
-    fits = [observations.observe(workers=own, prepared=times).train for times in (0, PREPARED)]
+    fits = (
+        observations.observe(workers=workers, prior_prepares=times).train
+        for times in (0, PRIOR_PREPARES)
+    )
     return difference(*fits) is None
 
 
-def _needs_validation(observations: Observations) -> None:
-    if not observations.plain.passes.get("validate"):
-        pytest.skip("not judged: it has no validation")
+def _require_validation(observations: Observations) -> None:
+    if not observations.default_fit.passes.get("validate"):
+        raise NotJudged("it has no validation")
 
 
-def _labels(epoch: list[Step]) -> list[int]:
-    """The labels, which stay what they are under augmentation."""
-    found = [step.labels for step in epoch if step.labels is not None]
-    return [label for labels in found for label in labels.tolist()]
+def _labels(epoch: list[BatchRecord]) -> list[int]:
+    """The labels of an epoch; augmentation does not change them."""
+    return [label for step in epoch if step.labels is not None for label in step.labels.tolist()]
 
 
-def _orders(epoch: Sequence[Any]) -> float:
-    """In how many orders an epoch's samples, or labels, can be."""
-    same = (math.lgamma(count + 1) for count in Counter(epoch).values())
-    return math.exp(min(math.lgamma(len(epoch) + 1) - sum(same), 100))
+def _possible_orders(epoch: Sequence[Any]) -> float:
+    """The number of different orders of an epoch's samples or labels."""
+    equal = (math.lgamma(count + 1) for count in Counter(epoch).values())
+    return math.exp(min(math.lgamma(len(epoch) + 1) - sum(equal), 100))
 
 
 def _is_random(observations: Observations) -> bool:
-    """Whether a training sample is drawn: from a global generator, or from one that is seeded."""
-    reads = observations.plain.reads
-    if len(set(reads)) > 1:
+    """Whether a training sample is random: drawn from a global generator or a seeded one."""
+    if len(set(observations.default_fit.repeated_reads)) > 1:
         return True
-    passes = [observations.plain.passes, observations.observe(seed=2).passes]
+    passes = [observations.default_fit.passes, observations.observe(seed=2).passes]
     shared = {
-        stage: set.intersection(*(set(samples(seen[stage])[0]) for seen in passes))
-        for stage in ("fit", "validate") if all(stage in seen for seen in passes)
+        stage: set.intersection(*(set(sample_digests(run[stage])[0]) for run in passes))
+        for stage in ("fit", "validate") if all(stage in run for run in passes)
     }  # fmt: skip
-    # Where another seed changes the data or the split, it changes those of validation too.
+    # If the seed selected other data, no validation sample would be shared either.
     return not shared["fit"] and bool(shared.get("validate"))

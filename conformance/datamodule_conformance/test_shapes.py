@@ -1,174 +1,189 @@
-"""What a batch holds, and what an epoch holds."""
+"""Rules: the content of a batch, and the content of an epoch."""
 
 import itertools
 import math
 from collections.abc import Iterator
 
-import pytest
 import torch
 
-from datamodule_conformance.observations import Observations, counts, layout, samples
-from datamodule_conformance.probe import Layout, Step
+from datamodule_conformance.observations import (
+    NotJudged,
+    Observations,
+    batch_layout,
+    repeatable_fit,
+    running_fit,
+    sample_counts,
+    sample_digests,
+)
+from datamodule_conformance.probe import BatchRecord, Layout
 from datamodule_conformance.rules import expect, rule
 
 SPLITS = ("fit", "validate", "test")
-ALONE = "there are no two splits whose samples can be read, unaugmented"
-REPEATED = "samples repeat within a split"
-MASKED = "each split is one graph, and what is apart may be nodes of it"
-SCALED = 20.0
-"""Beyond this a float image was not scaled: normalised ones lie within 5, raw ones reach 255."""
+MAX_SCALED = 20.0
+"""Larger values were not scaled: normalised images lie within 5, raw ones reach 255."""
 
 
 @rule(
-    why="Shapes and dtypes that change compile anew on a TPU, promote to another precision, or "
-    "fail in the first validation, hours in.",
+    why="Changing shapes and dtypes recompile on a TPU, promote to another precision, or fail "
+    "in the first validation after hours.",
     fix="End the training and evaluation transforms with the same size and dtype.",
+    requires=repeatable_fit,
 )
-def test_every_batch_has_the_same_layout(judgeable: Observations) -> None:
-    """Evaluation may lack a part: labels, or what a second training loader gives."""
-    places: dict[tuple[Layout, ...], str] = {}
-    for place, step in _steps(judgeable, ("fit",)):
-        places.setdefault(layout(step, judgeable.kind), place)
-    parts = [f"{place} has {', '.join(map(str, found))}" for found, place in places.items()]
-    expect(len(places) == 1, "; ".join(parts))
-    for place, step in _steps(judgeable, judgeable.stages[1:]):
-        others = [part for part in layout(step, judgeable.kind) if part not in next(iter(places))]
-        expect(not others, f"{place} has {', '.join(map(str, others))}; {parts[0]}")
+def test_every_batch_has_the_same_layout(observations: Observations) -> None:
+    """Evaluation may lack a tensor, such as labels or the batch of a second training loader."""
+    kind = observations.kind
+    layouts: dict[tuple[Layout, ...], str] = {}
+    for place, step in _steps(observations, ("fit",)):
+        layouts.setdefault(batch_layout(step, kind), place)
+    texts = [f"{place} has {', '.join(map(str, layout))}" for layout, place in layouts.items()]
+    expect(len(layouts) == 1, "; ".join(texts))
+    (layout,) = layouts
+    for place, step in _steps(observations, observations.stages[1:]):
+        unexpected = [part for part in batch_layout(step, kind) if part not in layout]
+        expect(not unexpected, f"{place} has {', '.join(map(str, unexpected))}; {texts[0]}")
 
 
 @rule(
     why="Images and labels of one batch belong together by position.",
-    fix="Return them from one __getitem__, and let collate_fn stack them alike.",
+    fix="Return them from one __getitem__, and stack both in collate_fn.",
+    requires=running_fit,
 )
-def test_the_tensors_of_a_batch_have_one_length(running: Observations) -> None:
-    if running.kind == "graphs":
-        pytest.skip("not judged: nodes and edges of graphs have lengths of their own")
-    for place, step in _steps(running):
+def test_the_tensors_of_a_batch_have_one_length(observations: Observations) -> None:
+    if observations.kind == "graphs":
+        raise NotJudged("graphs have different numbers of nodes and edges")
+    for place, step in _steps(observations):
         expect(len(set(step.lengths)) <= 1, f"{place} has lengths {step.lengths}")
 
 
 @rule(
-    why="Throughput, batch norm and the learning rate are those of the batch size.",
+    why="Throughput, batch norm and the learning rate depend on the batch size.",
     fix="Let one loader fill its batches; only the last of an epoch may be smaller.",
+    requires=running_fit,
 )
-def test_only_the_last_batch_is_smaller(running: Observations) -> None:
-    for stage, passes in _passes(running):
+def test_only_the_last_batch_is_smaller(observations: Observations) -> None:
+    for stage, passes in _passes(observations):
         for steps in passes:
-            if not all(step.counted for step in steps):
+            if not all(step.countable for step in steps):
                 continue
-            lengths = [step.size for step in steps if step.loader == 0]
-            full = all(length == lengths[0] for length in lengths[:-1])
-            expect(full and lengths[-1] <= lengths[0], f"{stage} has batches of {lengths}")
+            sizes = [step.size for step in steps if step.loader == 0]
+            full = all(size == sizes[0] for size in sizes[:-1])
+            expect(full and sizes[-1] <= sizes[0], f"{stage} has batches of {sizes}")
 
 
 @rule(
-    why="A NaN spreads to every weight in one step, and raw 0..255 pixels are no input that "
-    "pre-trained weights know.",
+    why="A NaN spreads to every weight in one step, and pre-trained weights do not expect raw "
+    "0..255 pixels.",
     fix="ToDtype(torch.float32, scale=True), then Normalize(mean, std).",
+    requires=running_fit,
 )
-def test_images_are_finite_and_scaled(running: Observations) -> None:
-    if not any(step.images for _, step in _steps(running)):
-        pytest.skip("not judged: no batch has a float tensor of four dimensions")
-    for place, step in _steps(running):
-        for least, most in step.images:
-            inside = math.isfinite(least) and -SCALED < least <= most < SCALED
-            expect(inside, f"{place} has values from {least:.6g} to {most:.6g}")
+def test_images_are_finite_and_scaled(observations: Observations) -> None:
+    if not any(step.images for _, step in _steps(observations)):
+        raise NotJudged("no batch has a float tensor of four dimensions")
+    for place, step in _steps(observations):
+        for minimum, maximum in step.images:
+            scaled = math.isfinite(minimum) and -MAX_SCALED < minimum <= maximum < MAX_SCALED
+            expect(scaled, f"{place} has values from {minimum:.6g} to {maximum:.6g}")
 
 
 @rule(
     why="cross_entropy takes int64 classes 0 to k - 1: a gap is a logit that never learns, and "
     "a label of k fails, on a GPU without a usable message.",
     fix="Number the sorted class names with enumerate, from 0.",
+    requires=running_fit,
 )
-def test_labels_count_from_zero(running: Observations) -> None:
-    found = set(_labels(running.plain.train))
-    expect(found == set(range(len(found))), f"{_list(found)} in training")
-    dtypes = {str(step.labels.dtype) for _, step in _steps(running) if step.labels is not None}
+def test_labels_count_from_zero(observations: Observations) -> None:
+    labels = set(_labels(observations.default_fit.train))
+    expect(labels == set(range(len(labels))), f"{_list(labels)} in training")
+    dtypes = {str(step.labels.dtype) for _, step in _steps(observations) if step.labels is not None}
     expect(dtypes == {"torch.int64"}, f"labels of {', '.join(sorted(dtypes))}")
 
 
 @rule(
-    why="A class that is never shown is never learned, and one that is never tested hides it.",
-    fix="Shuffle or stratify before cutting; no drop_last where samples come class by class.",
+    why="The model never learns a class that is not in training, and the test metric ignores a "
+    "class that is not in the test.",
+    fix="Shuffle or stratify before cutting; no drop_last if samples are sorted by class.",
+    requires=running_fit,
 )
-def test_every_pass_shows_every_class(running: Observations) -> None:
-    stages = dict(_passes(running))
+def test_every_pass_shows_every_class(observations: Observations) -> None:
+    stages = dict(_passes(observations))
     classes = set().union(*(_labels(passes) for passes in stages.values()))
     for stage, passes in stages.items():
         for number, steps in enumerate(passes):
             missing = classes - set(_labels([steps]))
-            expect(not missing, f"pass {number} of {stage} shows none of class {_list(missing)}")
+            expect(not missing, f"pass {number} of {stage} lacks class {_list(missing)}")
 
 
 @rule(
-    why="A metric over a part of the test set is another metric.",
+    why="A metric over only some of the test samples is a different metric.",
     fix="drop_last=False in the loaders of validation, test and prediction.",
+    requires=running_fit,
 )
-def test_evaluation_sees_every_sample(running: Observations) -> None:
-    judged = 0
-    for stage in running.stages[1:]:
-        seen = running.shown(stage)
-        counted = all(step.counted for step in seen.passes[stage][0])
-        expected = seen.sizes.get(stage) if counted else None
-        judged += expected is not None
-        found = counts(seen.passes[stage])[0]
-        expect(expected in (None, found), f"{stage} shows {found} of {expected} samples")
+def test_evaluation_sees_every_sample(observations: Observations) -> None:
+    judged = False
+    for stage in observations.stages[1:]:
+        run = observations.stage_or_after_fit(stage)
+        steps, expected = run.passes[stage][0], run.dataset_sizes.get(stage)
+        if expected is not None and all(step.countable for step in steps):
+            judged = True
+            (count,) = sample_counts([steps])
+            expect(count == expected, f"{stage} gets {count} of {expected} samples")
     if not judged:
-        pytest.skip("not judged: no evaluation data are counted samples")
+        raise NotJudged("no evaluation data have samples that can be counted")
 
 
 @rule(
-    why="A sample that was trained on, or chosen by, says nothing about those that were not.",
-    fix="Split once, by fixed indices or with a generator of its own, and never in a loader hook.",
+    why="The metric of a sample that was used in training, or to choose a model, says nothing "
+    "about new samples.",
+    fix="Split once, by fixed indices or with a seeded generator, and never in a loader hook.",
+    requires=repeatable_fit,
 )
-def test_splits_are_disjoint(judgeable: Observations) -> None:
-    """What is random in a training sample hides whether it is one of the others."""
-    found = judgeable.together.samples
-    hidden = len(set(judgeable.plain.reads)) > 1 or _is_augmented(judgeable)
-    stages = [stage for stage in SPLITS if found.get(stage) and not (hidden and stage == "fit")]
-    pairs = list(itertools.combinations(stages, 2))
-    if not pairs:
-        pytest.skip(f"not judged: {ALONE}")
-    if any(len(set(found[stage])) < len(found[stage]) for stage in stages):
-        pytest.skip(f"not judged: {REPEATED}")
-    if judgeable.kind == "graphs" and all(len(found[stage]) == 1 for stage in stages):
-        pytest.skip(f"not judged: {MASKED}")
-    for one, other in pairs:
-        both = len(set(found[one]) & set(found[other]))
-        expect(not both, f"{both} of {len(found[other])} samples of {other} are in {one} too")
+def test_splits_are_disjoint(observations: Observations) -> None:
+    """Random training samples are not compared: augmentation hides which sample it is."""
+    samples = observations.all_stages.samples
+    first, second = map(set, sample_digests(observations.default_fit.train))
+    augmented = len(set(observations.default_fit.repeated_reads)) > 1 or first != second
+    stages = [
+        stage for stage in SPLITS if samples.get(stage) and not (augmented and stage == "fit")
+    ]
+    if len(stages) < 2:
+        raise NotJudged("it does not have two splits whose samples can be read unaugmented")
+    if any(len(set(samples[stage])) < len(samples[stage]) for stage in stages):
+        raise NotJudged("samples repeat within a split")
+    if observations.kind == "graphs" and all(len(samples[stage]) == 1 for stage in stages):
+        raise NotJudged("each split is one graph, and masks may select different nodes")
+    for one, other in itertools.combinations(stages, 2):
+        common = len(set(samples[one]) & set(samples[other]))
+        total = len(samples[other])
+        expect(not common, f"{common} of {total} samples of {other} are in {one} too")
 
 
 @rule(
-    why="An epoch is one pass over the data: comparisons by epoch count on it.",
+    why="An epoch is one pass over the data, and runs are compared by epochs.",
     fix="Sample without replacement; let drop_last drop less than one batch.",
+    requires=running_fit,
 )
-def test_training_sees_every_sample_once(running: Observations) -> None:
-    order, size = running.plain.order, running.plain.sizes.get("fit")
+def test_training_sees_every_sample_once(observations: Observations) -> None:
+    default_fit = observations.default_fit
+    order, size = default_fit.order, default_fit.dataset_sizes.get("fit")
     if order is None or size is None:
-        pytest.skip("not judged: the training data are no counted samples, or have no sampler")
-    epochs = counts(running.plain.train)
-    batch = running.plain.train[0][0].size
-    short = [count for count in epochs if not size - batch < count <= size]
-    expect(not short, f"epochs of {epochs} samples, in batches of {batch}, from {size}")
-    again = running.plain.repetitions
-    expect(again == 0, f"{again} of {len(order)} samples of an epoch are repetitions")
+        raise NotJudged("the training samples can't be counted, or have no sampler")
+    counts, batch = sample_counts(default_fit.train), default_fit.train[0][0].size
+    complete = all(size - batch < count <= size for count in counts)
+    expect(complete, f"epochs of {counts} samples, in batches of {batch}, from {size}")
+    repetitions = default_fit.repetitions
+    expect(repetitions == 0, f"{repetitions} of {len(order)} samples of an epoch are repetitions")
 
 
-def _is_augmented(observations: Observations) -> bool:
-    one, other = map(set, samples(observations.plain.train))
-    return one != other
-
-
-def _passes(observations: Observations) -> Iterator[tuple[str, list[list[Step]]]]:
-    """Each stage with its passes, evaluation alone where it runs so."""
+def _passes(observations: Observations) -> Iterator[tuple[str, list[list[BatchRecord]]]]:
+    """Each stage with its passes."""
     for stage in observations.stages:
-        yield stage, observations.shown(stage).passes[stage]
+        yield stage, observations.stage_or_after_fit(stage).passes[stage]
 
 
 def _steps(
     observations: Observations, stages: tuple[str, ...] | None = None
-) -> Iterator[tuple[str, Step]]:
-    """Each step with its place."""
+) -> Iterator[tuple[str, BatchRecord]]:
+    """The batches of the given stages (by default all), each with its place in words."""
     for stage, passes in _passes(observations):
         if stages is not None and stage not in stages:
             continue
@@ -177,13 +192,13 @@ def _steps(
                 yield f"batch {number} of pass {epoch} of {stage}", step
 
 
-def _labels(passes: list[list[Step]]) -> list[int]:
-    found = [step.labels for steps in passes for step in steps if step.labels is not None]
-    if not found:
-        pytest.skip("not judged: labels were not found: batch[1], or batch['labels']")
-    return torch.cat(found).tolist()
+def _labels(passes: list[list[BatchRecord]]) -> list[int]:
+    labels = [step.labels for steps in passes for step in steps if step.labels is not None]
+    if not labels:
+        raise NotJudged("no labels in batch[1] or batch['labels']")
+    return torch.cat(labels).tolist()
 
 
 def _list(numbers: set[int]) -> str:
-    shown = sorted(numbers)
-    return ", ".join(map(str, shown[:20])) + (", ..." if len(shown) > 20 else "")
+    ordered = sorted(numbers)
+    return ", ".join(map(str, ordered[:20])) + (", ..." if len(ordered) > 20 else "")

@@ -1,4 +1,4 @@
-"""An end to what hangs."""
+"""A time limit for code that may hang."""
 
 import contextlib
 import signal
@@ -9,16 +9,18 @@ from types import FrameType
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """What runs in here raises TimeoutError after `seconds`, where a signal can have it do so: in
-    the main thread, and not on Windows."""
+    """Raise TimeoutError in the block after `seconds`.
+
+    Only in the main thread and not on Windows: it uses the signal SIGALRM.
+    """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() != threading.main_thread():
         yield
         return
 
-    def late(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"no end after {seconds:g} s")
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"not finished after {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

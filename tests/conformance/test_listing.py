@@ -1,9 +1,9 @@
-"""Folders list in another order, however they are asked."""
+"""Reversed directory listings."""
 
 import os
 from pathlib import Path
 
-from datamodule_conformance.listing import relisted
+from datamodule_conformance.listing import reversed_listings
 
 
 def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:
@@ -14,13 +14,12 @@ def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:
         with os.scandir(path=tmp_path) as entries:
             scanned = [entry.name for entry in entries]
         walked = [name for _, _, names in os.walk(tmp_path) for name in names]
-        found = [
-            [path.name for path in paths] for paths in (tmp_path.iterdir(), tmp_path.glob("*"))
-        ]
-        return [os.listdir(path=tmp_path), scanned, walked, *found]
+        iterated = [path.name for path in tmp_path.iterdir()]
+        globbed = [path.name for path in tmp_path.glob("*")]
+        return [os.listdir(path=tmp_path), scanned, walked, iterated, globbed]
 
     before = listings()
-    with relisted():
+    with reversed_listings():
         within = listings()
     assert within == [names[::-1] for names in before]
     assert listings() == before

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import util
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
     is."""
     if "PYTEST_CURRENT_TEST" not in os.environ:  # a session within a test is the test's affair
         leave_the_job()
+    make_room_for_sockets()
+    util.get_temp_dir()  # multiprocessing removes it at exit, when this session's directory is gone
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = tempfile.mkdtemp(prefix="b-", dir=short_directory())
     os.environ["TMPDIR"] = tempfile.tempdir = directory
-    make_room_for_sockets()
     named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     measures = any(path == BENCH or BENCH in path.parents for path in named)
     config.stash[BESIDE] = not measures and is_held(lock_file())

@@ -1,4 +1,4 @@
-"""Deviations that a project acknowledges, and what becomes of a verdict."""
+"""Deviations that a project acknowledges, and their effect on a result."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,29 +6,28 @@ from pathlib import Path
 import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.verdicts import Outcome, Verdict
+from datamodule_conformance.results import Outcome, RuleResult
 
 PATH = "my.module:Data"
 RULE = "workers change nothing"
 TABLE = f'["{PATH}"]\n"{RULE}" = "The data come from a camera."\n'
-BROKEN = Verdict(RULE, Outcome.BROKEN, "all differ", "why it matters", "how to mend it")
+BROKEN = RuleResult(RULE, Outcome.BROKEN, "all differ", "why it matters", "how to fix it")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "below/here").mkdir(parents=True)
-    return tmp_path / "below/here"
+    (tmp_path / "below/deep").mkdir(parents=True)
+    return tmp_path / "below/deep"
 
 
-@pytest.mark.parametrize("place", ["below/here/conformance.toml", "conformance.toml"])
-def test_a_file_of_its_own_here_or_above(folder: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["below/deep/conformance.toml", "conformance.toml"])
+def test_a_file_in_the_folder_or_above(folder: Path, place: str) -> None:
     (folder.parents[1] / place).write_text(TABLE)
-    found = Deviations.load(PATH, folder)
-    assert found.reasons == {RULE: "The data come from a camera."}
+    assert Deviations.load(PATH, folder).reasons == {RULE: "The data come from a camera."}
     assert Deviations.load("my.module:Other", folder).reasons == {}
 
 
-def test_a_table_of_pyproject_unless_a_nearer_file_says_something(folder: Path) -> None:
+def test_a_table_of_pyproject_unless_a_nearer_file_has_one(folder: Path) -> None:
     (folder.parents[1] / "pyproject.toml").write_text(f"[tool.datamodule-conformance.{TABLE[1:]}")
     (folder / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
     assert Deviations.load(PATH, folder).reasons.keys() == {RULE}
@@ -36,22 +35,22 @@ def test_a_table_of_pyproject_unless_a_nearer_file_says_something(folder: Path) 
     assert Deviations.load(PATH, folder).reasons == {}
 
 
-def test_none_where_no_file_is(folder: Path) -> None:
-    assert Deviations.load(PATH, folder).applied(BROKEN) == BROKEN
+def test_without_a_file_results_are_unchanged(folder: Path) -> None:
+    assert Deviations.load(PATH, folder).apply(BROKEN) == BROKEN
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("x = ", "is no TOML: Invalid value"),
-        (f'"{RULE}" = "meant"', f'"{RULE}" belongs to no DataModule. Write it below'),
-        (TABLE.replace("change", "chance"), f'is no rule. Did you mean "{RULE}"?'),
-        (TABLE.replace(RULE, "xyzzy"), '"xyzzy" is no rule. `python -m datamodule_conformance`'),
+        ("x = ", "is not valid TOML: Invalid value"),
+        (f'"{RULE}" = "meant"', f'"{RULE}" stands outside a table. Write it below'),
+        (TABLE.replace("change", "chance"), f'is not a rule. Did you mean "{RULE}"?'),
+        (TABLE.replace(RULE, "xyzzy"), '"xyzzy" is not a rule. List them: `python -m'),
         (TABLE.replace("The data come from a camera.", " "), f'"{RULE}" has no reason.'),
         (TABLE.replace('"The data come from a camera."', "true"), f'"{RULE}" has no reason.'),
     ],
 )
-def test_what_can_not_be_meant_is_one_clear_message(folder: Path, content: str, words: str) -> None:
+def test_an_invalid_entry_is_one_clear_message(folder: Path, content: str, words: str) -> None:
     (folder / "conformance.toml").write_text(content)
     with pytest.raises(AcknowledgedError) as raised:
         Deviations.load(PATH, folder)
@@ -59,17 +58,16 @@ def test_what_can_not_be_meant_is_one_clear_message(folder: Path, content: str, 
     assert str(folder / "conformance.toml") in str(raised.value)
 
 
-def test_what_becomes_of_a_verdict() -> None:
-    known = Deviations(Path("conformance.toml"), {RULE: "It is meant."})
-    assert known.applied(BROKEN) == replace(
-        BROKEN, outcome=Outcome.ACKNOWLEDGED, reason="It is meant."
-    )
+def test_a_deviation_is_acknowledged_and_an_outdated_one_fails() -> None:
+    deviations = Deviations(Path("conformance.toml"), {RULE: "It is intended."})
+    acknowledged = replace(BROKEN, outcome=Outcome.ACKNOWLEDGED, reason="It is intended.")
+    assert deviations.apply(BROKEN) == acknowledged
     other, skipped = replace(BROKEN, rule="other"), replace(BROKEN, outcome=Outcome.NOT_JUDGED)
-    assert known.applied(other) == other
-    assert known.applied(skipped) == skipped
-    stale = known.applied(Verdict(RULE, Outcome.HOLDS))
-    assert stale.outcome is Outcome.BROKEN
-    assert (
-        stale.seen == "it holds, and conformance.toml acknowledges that it does not: It is meant."
+    assert deviations.apply(other) == other
+    assert deviations.apply(skipped) == skipped
+    outdated = deviations.apply(RuleResult(RULE, Outcome.HOLDS))
+    assert outdated.outcome is Outcome.BROKEN
+    assert outdated.seen == (
+        "the rule holds, but conformance.toml acknowledges a deviation: It is intended."
     )
-    assert stale.fix == "Delete its line there."
+    assert outdated.fix == "Delete its line in conformance.toml."

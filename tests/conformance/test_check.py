@@ -1,4 +1,4 @@
-"""`check`: the rules within a test of one's own."""
+"""`check`: the rules inside another test."""
 
 import pickle
 import warnings
@@ -9,14 +9,14 @@ import pytest
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance import check, rules
-from datamodule_conformance.checking import NotConforming, source_of
-from datamodule_conformance.source import DataModuleSource, SourceError
+from datamodule_conformance.checking import NotConforming
+from datamodule_conformance.source import DataModuleSource, SourceError, source_of
 from tests.conformance.datamodules.broken import RawPixels
 from tests.conformance.datamodules.pictures import PicturesModule
 
 
 class Saved(PicturesModule):
-    """Knows the arguments that it was made with."""
+    """Keeps its arguments."""
 
     def __init__(self, folder: str, seed: int = 0) -> None:
         super().__init__(folder, seed)
@@ -45,12 +45,12 @@ def made(folder: str) -> LightningDataModule:
 
 @pytest.fixture
 def shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those rules alone: the others take seconds."""
+    """Judge only these rules: the other ones take seconds."""
     monkeypatch.setattr(rules, "MODULES", ("test_shapes",))
 
 
 @pytest.mark.usefixtures("shapes")
-def test_what_breaks_is_one_error_that_says_each_rule_once(tmp_path: Path) -> None:
+def test_broken_rules_are_one_error_that_describes_each_once(tmp_path: Path) -> None:
     with pytest.raises(NotConforming) as raised:
         check(RawPixels, folder=str(tmp_path))
     assert isinstance(raised.value, AssertionError)
@@ -61,11 +61,11 @@ def test_what_breaks_is_one_error_that_says_each_rule_once(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("shapes")
-def test_what_a_project_acknowledges_is_none(
+def test_an_acknowledged_deviation_is_not_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = "tests.conformance.datamodules.broken:RawPixels"
-    content = f'["{path}"]\n"images are finite and scaled" = "For a model of ours."\n'
+    content = f'["{path}"]\n"images are finite and scaled" = "Our model expects it."\n'
     (tmp_path / "conformance.toml").write_text(content)
     monkeypatch.chdir(tmp_path)
     check(RawPixels, folder=str(tmp_path))
@@ -78,7 +78,7 @@ class Warns(PicturesModule):
 
 
 @pytest.mark.usefixtures("shapes")
-def test_a_warning_is_no_error_as_it_may_be_to_a_projects_tests(tmp_path: Path) -> None:
+def test_a_warning_is_not_an_error_as_it_may_be_in_a_projects_tests(tmp_path: Path) -> None:
     check(Warns, folder=str(tmp_path))
 
 
@@ -90,9 +90,9 @@ def test_a_class_or_a_function_is_made_with_its_arguments(target: Any, tmp_path:
     )
 
 
-def test_an_object_is_made_anew_with_the_arguments_that_it_kept(tmp_path: Path) -> None:
+def test_a_new_object_is_made_with_the_arguments_that_an_object_kept(tmp_path: Path) -> None:
     source = source_of(Saved(str(tmp_path), seed=7), {})
-    assert dict(source.arguments) == {"folder": str(tmp_path)}, "the rules choose the seed"
+    assert dict(source.arguments) == {"folder": str(tmp_path)}, "the kit chooses the seed"
     assert pickle.loads(pickle.dumps(source)).make(3).seed == 3
     assert source_of(WithoutArguments(), {}).make(0) is not None
     options = source_of(SavedWithOptions("folder", seed=7, size=8), {}).arguments
@@ -104,7 +104,7 @@ class Emptied(PicturesModule):
         super().__init__(folders.pop(), seed)
 
 
-def test_each_new_one_is_made_with_arguments_of_its_own(tmp_path: Path) -> None:
+def test_each_new_object_gets_a_copy_of_the_arguments(tmp_path: Path) -> None:
     source = source_of(Emptied, {"folders": [str(tmp_path)]})
     assert source.make(0) is not source.make(0)
 
@@ -119,29 +119,21 @@ def inner() -> type[LightningDataModule]:
 @pytest.mark.parametrize(
     ("target", "arguments", "words"),
     [
-        (
-            PicturesModule("folder"),
-            {},
-            'PicturesModule(...) does not say with which "folder" it was',
-        ),
-        (
-            PartlySaved("folder"),
-            {},
-            'PartlySaved(...) does not say with which "folder" it was made',
-        ),
-        (Saved("folder"), {"seed": 1}, "Saved(...) is made already"),
+        (PicturesModule("f"), {}, 'PicturesModule(...) did not save its arguments "folder"'),
+        (PartlySaved("f"), {}, 'PartlySaved(...) did not save its arguments "folder"'),
+        (Saved("folder"), {"seed": 1}, "Saved(...) is already an object"),
         (inner(), {}, "inner.<locals>.Inner can't be imported"),
         (lambda: None, {}, "<lambda> can't be imported"),
-        (PicturesModule, {"folder": inner()}, "PicturesModule can't be sent to another process"),
-        ("a.module:Data", {}, "check takes a LightningDataModule, not a str"),
         (
             PicturesModule,
-            {},
-            "missing 1 required positional argument: 'folder'. Give its arguments",
+            {"folder": inner()},
+            "PicturesModule can't be pickled for another process",
         ),
+        ("a.module:Data", {}, "check takes a LightningDataModule, not a str"),
+        (PicturesModule, {}, "missing 1 required positional argument: 'folder'. Give its"),
     ],
 )
-def test_what_can_not_be_made_anew_is_refused_with_the_remedy(
+def test_what_other_processes_can_not_make_is_refused_with_the_remedy(
     target: Any, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(SourceError) as raised:
@@ -150,7 +142,7 @@ def test_what_can_not_be_made_anew_is_refused_with_the_remedy(
 
 
 def test_a_class_of_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process would look for it in its own __main__."""
+    """The __main__ of another process is another module."""
     monkeypatch.setattr(PicturesModule, "__module__", "__main__")
     with pytest.raises(SourceError, match="__main__:PicturesModule can't be imported"):
         check(PicturesModule, folder="folder")

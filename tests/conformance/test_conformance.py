@@ -1,7 +1,5 @@
-"""The conformance kit finds what is wrong with broken DataModules, nothing with good ones."""
+"""The kit finds what is wrong with broken DataModules, and nothing with good ones."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,233 +9,158 @@ from datamodule_conformance.rules import rules
 from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
+from tests.conformance.judging import (
+    ALL,
+    DATAMODULES,
+    DRAWS,
+    EPOCH,
+    FRESH,
+    HOOKS,
+    IN_PROCESS,
+    PREPARED,
+    RELOAD,
+    RESUME,
+    SECOND,
+    SHARE,
+    TWO_RANKS,
+    WORKERS,
+    judge,
+)
 from tests.support.fixtures import LAUNCHERS, launch
-from tests.support.forked_python import python
-
-# The kit marks the whole package for pytest's assertions, which were imported long before.
-QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-# The outer pytest looks after unraisable exceptions; each inner one would also collect garbage
-# twice, which takes as long as the rules do.
-KIT = [
-    "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
-    "-p", "no:unraisableexception", "-W", QUIET,
-]  # fmt: skip
-HOOKS = "hooks_leave_the_global_generators_alone"
-DRAWS = "draws_of_the_model_change_nothing"
-RELOAD = "loaders_can_be_asked_for_again"
-RESUME = "a_resumed_run_goes_on_in_its_epoch"
-SECOND = "a_second_fit_sees_what_the_first_saw"
 
 BROKEN: dict[str, set[str]] = {
-    "StateSetInPrepareData": {"setup_needs_nothing_that_prepare_data_left_on_the_object"},
-    "DefaultChangedInPrepareData": {"setup_needs_nothing_that_prepare_data_left_on_the_object"},
+    "StateSetInPrepareData": {PREPARED},
+    "DefaultChangedInPrepareData": {PREPARED},
     "SplitWithoutGenerator": {HOOKS},
-    "IgnoredStage": {"setup_prepares_only_what_its_stage_needs"},
-    "TestNeedsFit": {"each_stage_runs_alone"},
-    "SetupWithoutStage": {"setup_and_teardown_take_the_stage"},
-    "SetupFails": {"a_plain_fit_runs"},
-    "PrepareDataOnlyOnce": {"prepare_data_can_run_again"},
-    "PrepareDataAppends": {"prepare_data_can_run_again"},
-    "PrepareDataCalledInSetup": {"lightning_alone_calls_the_hooks"},
+    "IgnoredStage": {"setup prepares only what its stage needs"},
+    "TestNeedsFit": {"each stage runs alone"},
+    "SetupWithoutStage": {"setup and teardown take the stage"},
+    "SetupFails": {"a plain fit runs"},
+    "PrepareDataOnlyOnce": {"prepare data can run again"},
+    "PrepareDataAppends": {"prepare data can run again"},
+    "PrepareDataCalledInSetup": {"lightning alone calls the hooks", TWO_RANKS},
     "SplitDrawnWithTheLoader": {HOOKS, RELOAD},
-    "LoaderRebuiltAtEachAccess": {"each_epoch_has_its_own_order"},
+    "LoaderRebuiltAtEachAccess": {EPOCH},
     "CountsEpochsByItself": {RESUME, SECOND},
-    "LeftOpenByAnError": {"it_works_again_after_an_error"},
-    "LambdaInInit": {"it_can_be_pickled"},
-    "PathInState": {"its_state_is_plain"},
-    "OtherSizeInEvaluation": {"every_batch_has_the_same_layout"},
-    "LabelsOfOtherLength": {"the_tensors_of_a_batch_have_one_length"},
-    "BatchesOfAnySize": {"only_the_last_batch_is_smaller"},
-    "RawPixels": {"images_are_finite_and_scaled"},
-    "DividedByZero": {"images_are_finite_and_scaled"},
-    "LabelsFromOne": {"labels_count_from_zero"},
-    "DropLastLosesAClass": {"evaluation_sees_every_sample"},
-    "SampledWithReplacement": {"training_sees_every_sample_once"},
-    "SeededByTheClock": {"the_same_seed_gives_the_same_batches"},
-    "SeedForgotten": {"another_seed_gives_another_order"},
-    "SameAugmentationEachEpoch": {"augmentation_differs_between_epochs"},
-    "ValidationShuffles": {"evaluation_repeats"},
+    "LeftOpenByAnError": {"it works again after an error"},
+    "LambdaInInit": {"it can be pickled"},
+    "PathInState": {"its state is plain"},
+    "OtherSizeInEvaluation": {"every batch has the same layout"},
+    "LabelsOfOtherLength": {"the tensors of a batch have one length"},
+    "BatchesOfAnySize": {"only the last batch is smaller"},
+    "RawPixels": {"images are finite and scaled"},
+    "DividedByZero": {"images are finite and scaled"},
+    "LabelsFromOne": {"labels count from zero"},
+    "DropLastLosesAClass": {"evaluation sees every sample"},
+    "SampledWithReplacement": {"training sees every sample once"},
+    "SeededByTheClock": {"the same seed gives the same batches"},
+    "SeedForgotten": {"another seed gives another order"},
+    "SameAugmentationEachEpoch": {"augmentation differs between epochs"},
+    "ValidationShuffles": {"evaluation repeats"},
     "GlobalGeneratorInTheDataset": {DRAWS},
     "ShuffledWithWorkerAugmentation": {DRAWS},
-    "ChangedByReading": {"reading_a_sample_changes_nothing"},
+    "ChangedByReading": {"reading a sample changes nothing"},
     "ValidationMovesTheOrder": {RELOAD},
-    "SplitGeneratorRunsOn": {"each_setup_makes_the_same_split"},
+    "SplitGeneratorRunsOn": {"each setup makes the same split"},
     "SeedsInTheConstructor": {HOOKS},
-    "SeedsTheGlobalGenerator": {"loading_leaves_the_global_generators_alone"},
-    "AugmentedByWorker": {"workers_change_nothing"},
-    "ValidationIsCounted": {"validation_changes_nothing"},
-    "SeedsInTheOrderOfAsking": {"the_sanity_check_changes_nothing"},
-    "TestLacksAClass": {"every_pass_shows_every_class"},
-    "TestOverlapsValidation": {"splits_are_disjoint"},
-    "NeverShuffledNorLabelled": {"each_epoch_has_its_own_order"},
+    "SeedsTheGlobalGenerator": {"loading leaves the global generators alone"},
+    "AugmentedByWorker": {WORKERS},
+    "ValidationIsCounted": {"validation changes nothing"},
+    "SeedsInTheOrderOfAsking": {"the sanity check changes nothing"},
+    "TestLacksAClass": {"every pass shows every class"},
+    "TestOverlapsValidation": {"splits are disjoint"},
+    "NeverShuffledNorLabelled": {EPOCH},
     "GeneratorNotInTheState": {RESUME},
     "CountsAndDraws": {DRAWS, RESUME, SECOND},
-}  # fmt: skip
-"""All rules that each one breaks, but for what follows from them, and no other."""
-
-BROKEN_APART = {
-    "ClassesFromASet": "a_fresh_process_sees_the_same",
-    "ClassesAsListed": "a_fresh_process_sees_the_same",
-    "EveryRankTheWhole": "two_ranks_share_an_epoch",
-    "PrepareDataCalledInSetup": "two_ranks_prepare_once_and_set_up_twice",
+    "FilesFromASet": {FRESH},
+    "ClassesAsListed": {FRESH},
+    "EveryRankTheWhole": {SHARE},
 }
-"""Rules about processes, each alone."""
-ONE_PROCESS = ("-k", "not two_ranks")
-"""Without those."""
+"""By name of a DataModule: all rules that it breaks, without those that follow from them."""
+RESUME_FOLLOWS = {
+    "GlobalGeneratorInTheDataset", "ShuffledWithWorkerAugmentation", "PathInState",
+    "ChangedByReading", "ValidationIsCounted",
+}  # fmt: skip
+"""DataModules that can't resume because of the rule that they break."""
 
 
-class Verdicts:
-    """A plugin that keeps each rule's outcome."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-        self.outcomes: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.split("::")[-1].removeprefix("test_")
-        if report.when == "call" or report.outcome != "passed":
-            self.outcomes[report.outcome].add(name)
-            self.texts[name] = str(report.longrepr)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_datamodule_breaks_exactly_its_rules(tmp_path: Path, name: str) -> None:
+    selected = IN_PROCESS | BROKEN[name] | ({RESUME} if name in RESUME_FOLLOWS else set())
+    results = judge(f"{DATAMODULES}.broken:{name}", selected, folder=str(tmp_path))
+    assert results.broken == BROKEN[name]
+    for rule in results.broken:
+        assert "/datamodule_conformance/" not in results[rule].seen
+    if name in RESUME_FOLLOWS:
+        assert results[RESUME].reason.startswith("follows from a broken rule: ")
 
 
-def judge(path: str, *options: str) -> Verdicts:
-    """The kit's verdicts, from pytest in this process."""
-    verdicts = Verdicts()
-    pytest.main([*KIT, "--datamodule", path, *options], plugins=[verdicts])
-    assert any(verdicts.outcomes.values()), "no rule ran"
-    return verdicts
-
-
-@pytest.mark.parametrize(("name", "expected"), BROKEN.items(), ids=BROKEN)
-def test_what_is_broken_breaks_its_rules_alone(
-    tmp_path: Path, name: str, expected: set[str]
-) -> None:
-    options = ["--datamodule-arg", f"folder={tmp_path}", *ONE_PROCESS]
-    verdicts = judge(f"tests.conformance.datamodules.broken:{name}", *options)
-    assert verdicts.outcomes["failed"] == expected
-    for rule in expected:
-        parts = [verdicts.texts[rule].count(f"\n  {part}  ") for part in ("seen", "why ", "fix ")]
-        assert parts == [1, 1, 1]
-        assert verdicts.texts[rule].startswith(rule.replace("_", " "))
-        assert "/datamodule_conformance/" not in verdicts.texts[rule]
-
-
-def test_what_is_not_plain_is_named(tmp_path: Path) -> None:
-    options = ["--datamodule-arg", f"folder={tmp_path}", "-k", "state_is_plain"]
-    verdicts = judge("tests.conformance.datamodules.broken:PathInState", *options)
-    assert "a checkpoint with pathlib" in verdicts.texts["its_state_is_plain"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "expected"), BROKEN_APART.items(), ids=BROKEN_APART)
-def test_what_is_broken_between_processes(tmp_path: Path, name: str, expected: str) -> None:
-    options = ["--datamodule-arg", f"folder={tmp_path}", "-k", expected]
-    verdicts = judge(f"tests.conformance.datamodules.broken:{name}", *options)
-    assert verdicts.outcomes["failed"] == {expected}
-
-
-def test_each_rule_is_broken_by_something_and_nothing_is_forgotten() -> None:
+def test_each_rule_is_broken_by_a_datamodule() -> None:
     kinds = {
         name for name, kind in vars(broken).items()
         if isinstance(kind, type) and issubclass(kind, PicturesModule)
     }  # fmt: skip
-    assert kinds - {"PicturesModule"} == BROKEN.keys() | BROKEN_APART.keys()
-    found = set(BROKEN_APART.values()).union(*BROKEN.values())
-    assert found == {rule.name.replace(" ", "_") for rule in rules()}
+    assert kinds - {"PicturesModule"} == BROKEN.keys()
+    assert set().union(*BROKEN.values()) == ALL
 
 
-# What does not apply to each style, and every other rule holds.
+def test_a_type_that_is_not_plain_is_named(tmp_path: Path) -> None:
+    rule = "its state is plain"
+    results = judge(f"{DATAMODULES}.broken:PathInState", {rule}, folder=str(tmp_path))
+    assert "a checkpoint with pathlib" in results[rule].seen
+
+
 CONFORMING = {
-    "tests.conformance.datamodules.conforming:OnTheDevice": set(),
-    "tests.conformance.datamodules.conforming:in_memory": {
-        "setup_prepares_only_what_its_stage_needs", "splits_are_disjoint"
-    },
-    "tests.conformance.datamodules.conforming:Stream": {
-        "setup_prepares_only_what_its_stage_needs", "evaluation_sees_every_sample",
-        "training_sees_every_sample_once", "splits_are_disjoint",
-        "reading_a_sample_changes_nothing",
+    "pictures:PicturesModule": set(),
+    "conforming:OnTheDevice": set(),
+    "conforming:in_memory": {"setup prepares only what its stage needs", "splits are disjoint"},
+    "conforming:Stream": {
+        "setup prepares only what its stage needs", "evaluation sees every sample",
+        "training sees every sample once", "splits are disjoint",
+        "reading a sample changes nothing",
     },
 }  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_launchers_processes_are_none_of_the_rules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
-) -> None:
-    """In a job of two processes a good DataModule stays one."""
-    launch(launcher, monkeypatch)
-    rules = "prepare or stage or share or plain"
-    options = ["--datamodule-arg", f"folder={tmp_path}", "-k", rules]
-    verdicts = judge("tests.conformance.datamodules.pictures:PicturesModule", *options)
-    assert verdicts.outcomes["failed"] | verdicts.outcomes["skipped"] == set(), verdicts.texts
-
-
-def test_the_one_that_the_broken_ones_derive_from_conforms(tmp_path: Path) -> None:
-    options = ["--datamodule-arg", f"folder={tmp_path}", "-m", "not slow"]
-    verdicts = judge("tests.conformance.datamodules.pictures:PicturesModule", *options)
-    assert verdicts.outcomes["failed"] | verdicts.outcomes["skipped"] == set()
+"""By DataModule: the rules that can't be judged; all others hold."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFORMING)
-def test_what_conforms_in_another_style_stays_green(tmp_path: Path, path: str) -> None:
-    files = ["--datamodule-arg", f"folder={tmp_path}"] if path.endswith("OnTheDevice") else []
-    verdicts = judge(path, *files)
-    assert verdicts.outcomes["failed"] == set(), verdicts.texts
-    assert verdicts.outcomes["skipped"] == CONFORMING[path]
+def test_a_conforming_datamodule_breaks_no_rule(tmp_path: Path, path: str) -> None:
+    takes_folder = path.endswith((":OnTheDevice", ":PicturesModule"))
+    arguments = {"folder": str(tmp_path)} if takes_folder else {}
+    results = judge(f"{DATAMODULES}.{path}", ALL, **arguments)
+    assert results.broken == set(), results
+    assert results.not_judged == CONFORMING[path]
 
 
 @pytest.mark.slow
-def test_this_projects_datamodule_keeps_every_rule(images: Path, tmp_path: Path) -> None:
-    arguments = (f"root={images}", f"cache_dir={tmp_path}", "image_size=32", "batch_size=4")
-    options = [option for text in arguments for option in ("--datamodule-arg", text)]
-    program = Path(sys.executable).parent / "pytest"
-    done = subprocess.run(
-        [python(), program, "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
-         "--datamodule", "benchmark.data.datamodule:ImageDataModule", *options],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert f"{len(rules())} rules hold, 0 broken, 0 not judged" in done.stdout
+def test_the_benchmarks_datamodule_keeps_every_rule(images: Path, tmp_path: Path) -> None:
+    arguments = {"root": str(images), "cache_dir": str(tmp_path), "image_size": 32, "batch_size": 4}
+    results = judge("benchmark.data.datamodule:ImageDataModule", ALL, **arguments)
+    assert results.holding == ALL, results
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ((), "which DataModule?"),
-        (("--datamodule", "nowhere:Data"), "--datamodule nowhere:Data was not found"),
-        (("--datamodule", "pathlib:Path"), "pathlib:Path makes a PosixPath"),
-        (("--datamodule", "tests.conformance.datamodules.broken:RawPixels"), "missing 1 required"),
-        (
-            (
-                "--datamodule",
-                "tests.conformance.datamodules.broken:RawPixels",
-                "--datamodule-arg",
-                "folder",
-            ),
-            "--datamodule-arg folder has no value",
-        ),
-    ],
-)
-def test_what_can_not_be_made_is_one_clear_message(
-    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launchers_other_processes_are_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
-    assert pytest.main([*KIT, *options]) == pytest.ExitCode.USAGE_ERROR
-    printed = capsys.readouterr()
-    assert message in printed.err
-    assert "Traceback" not in printed.err + printed.out
+    """In a job of two processes, a conforming DataModule runs in one."""
+    launch(launcher, monkeypatch)
+    selected = {TWO_RANKS, SHARE, PREPARED, "each stage runs alone", "its state is plain"}
+    results = judge(f"{DATAMODULES}.pictures:PicturesModule", selected, folder=str(tmp_path))
+    assert results.holding == selected, results
 
 
 def test_without_augmentation_samples_must_stay_the_same(tmp_path: Path) -> None:
-    rule = "augmentation_differs_between_epochs"
-    for name, outcome in (("SameAugmentationEachEpoch", "passed"), ("RawPixels", "failed")):
-        options = ["--datamodule-arg", f"folder={tmp_path}", "--datamodule-unaugmented"]
-        path = f"tests.conformance.datamodules.broken:{name}"
-        assert rule in judge(path, *options, "-k", rule).outcomes[outcome]
+    rule = "augmentation differs between epochs"
+    for name, broken_rules in (("SameAugmentationEachEpoch", set()), ("RawPixels", {rule})):
+        path = f"{DATAMODULES}.broken:{name}"
+        results = judge(path, {rule}, augmented=False, folder=str(tmp_path))
+        assert results.broken == broken_rules
 
 
 def test_the_table_of_rules_is_in_the_documentation() -> None:
-    rows = [[rule.name, rule.why, f"`{rule.test.split('.')[-1]}`"] for rule in rules()]
+    rows = [[rule.name, rule.why, f"`{rule.location}`"] for rule in rules()]
     text = (REPOSITORY / "docs/conformance.md").read_text()
     assert table(["Rule", "Why it matters", "Test"], rows) in text

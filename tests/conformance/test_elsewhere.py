@@ -1,7 +1,8 @@
-"""The kit in a project of somebody else's, whose modules are called as they like."""
+"""The kit in another project, which has its own modules and settings."""
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from datamodule_conformance import plugin
+from datamodule_conformance.source import DataModuleSource, SourceError
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
@@ -20,9 +22,11 @@ DISTRIBUTIONS = {
     "lightning_utilities": "pytorch-lightning", "pytorch_lightning": "pytorch-lightning",
     "yaml": "pyyaml", "torch_xla": None,
 }  # fmt: skip
-"""What brings a module, where it is called otherwise; None: the kit does without it."""
-OWN = "SPEED = 1"
-TEST = "import benchmark\n\n\ndef test_own_module():\n    assert benchmark.SPEED == 1\n"
+"""By module: the distribution with another name that contains it; None: it is optional."""
+PYTEST = (str(Path(sys.executable).parent / "pytest"),)
+MODULE = ("-m", "pytest")
+RULES = ("--pyargs", "datamodule_conformance", "--datamodule")
+EPOCH = "each_epoch_has_its_own_order"
 DATA = """
 import torch
 from pytorch_lightning import LightningDataModule
@@ -34,14 +38,38 @@ class Data(LightningDataModule):
         images = torch.linspace(0, 1, 8)[:, None, None, None].expand(8, 3, 8, 8)
         return DataLoader(TensorDataset(images, torch.arange(8) % 2), 4)
 """
+TEST = "import benchmark\n\n\ndef test_own_module():\n    assert benchmark.SPEED == 1\n"
+SETTINGS = """
+[pytest]
+python_files = check_*.py
+python_functions = check_*
+addopts = -n 2 -m "not slow" -k mine --strict-markers
+pythonpath = src
+filterwarnings = error
+"""
+CONFTEST = """
+import pytest
 
 
-@pytest.fixture(params=["benchmark.py", "benchmark/__init__.py"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """One with a module called `benchmark`, as timm has one, and strict about markers."""
-    own = tmp_path / request.param
-    own.parent.mkdir(exist_ok=True)
-    own.write_text(OWN)
+@pytest.fixture(autouse=True)
+def database():
+    pytest.skip("no database")
+
+
+@pytest.fixture
+def observations():
+    return "of the night sky"
+
+
+def pytest_collection_modifyitems(items):
+    items.clear()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a module called `benchmark`, as timm has one, and strict about markers."""
+    (tmp_path / "benchmark.py").write_text("SPEED = 1")
     (tmp_path / "test_own.py").write_text(TEST)
     (tmp_path / "mine.py").write_text(DATA)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
@@ -49,50 +77,74 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
-    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_")}
+    # The outer session's variables would make this one a worker of pytest-xdist.
+    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_X")}
     return subprocess.run(
         [python(), *command, "-p", "no:cacheprovider"], cwd=project, env=environment,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
-PYTEST = (str(Path(sys.executable).parent / "pytest"),)
-MODULE = ("-m", "pytest")
-
-
 @pytest.mark.parametrize("program", [PYTEST, MODULE], ids=["pytest", "python -m pytest"])
 def test_a_project_keeps_its_own_modules(project: Path, program: tuple[str, ...]) -> None:
     done = run(project, *program)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "slow" not in run(project, *program, "--markers").stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
-def test_rules_run_there(project: Path) -> None:
-    rule = "each_epoch_has_its_own_order or fresh_process"
-    done = run(
-        project, *PYTEST, "--pyargs", "datamodule_conformance", "--datamodule", "mine:Data",
-        "-k", rule,
-    )  # fmt: skip
+def test_the_rules_run_with_a_fork_server_of_their_own(project: Path) -> None:
+    done = run(project, *PYTEST, *RULES, "mine:Data", "-k", f"{EPOCH} or fresh_process")
     assert "mine:Data(): 1 rules hold, 1 broken, 0 not judged" in done.stdout, done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_workers_answer_under_a_long_temporary_directory(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = project / ("d" * 120)
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
-    rule = ["--datamodule", "mine:Data", "-k", "workers_change_nothing"]
-    done = run(project, *PYTEST, "--pyargs", "datamodule_conformance", *rule)
+    done = run(project, *PYTEST, *RULES, "mine:Data", "-k", "workers_change_nothing")
     assert "1 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_projects_settings_do_not_apply_to_the_rules(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Except `pythonpath`, which says where its modules are."""
+    (project / "src").mkdir()
+    (project / "mine.py").rename(project / "src/mine.py")
+    (project / "pytest.ini").write_text(SETTINGS)
+    (project / "conftest.py").write_text(CONFTEST)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    done = run(project, *PYTEST, *RULES, "mine:Data", "-k", EPOCH, "-n", "2")
+    assert "mine:Data(): 0 rules hold, 1 broken, 0 not judged" in done.stdout, done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        ("import absent", "not found: ModuleNotFoundError: No module named 'absent'"),
+        ("raise OSError('no disk')", "fails:Data was not found: OSError: no disk"),
+        ("x = (", "SyntaxError: '(' was never closed (fails.py, line 1)"),
+        ("raise SystemExit(2)", "fails:Data was not found: SystemExit: 2"),
+        ("def Data(): raise SystemExit('usage')", "fails:Data() raised SystemExit: usage"),
+    ],
+)
+def test_an_error_of_a_module_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, content: str, seen: str
+) -> None:
+    (project / "fails.py").write_text(content)
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.delitem(sys.modules, "fails", raising=False)
+    with pytest.raises(SourceError, match=re.escape(seen)):
+        DataModuleSource("fails:Data").make(0)
+
+
 def write_lightning(folder: Path) -> None:
-    """A package `lightning`, as its makers do it: their two others under new names."""
+    """A package `lightning`, made as Lightning does: two packages under new names."""
     for name, part in (("lightning_fabric", "fabric"), ("pytorch_lightning", "pytorch")):
         source = Path(next(iter(find_spec(name).submodule_search_locations)))
         shutil.copytree(source, folder / "lightning" / part)
@@ -103,25 +155,18 @@ def write_lightning(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
 def test_the_package_called_lightning_has_its_own_trainer(project: Path) -> None:
-    """Its DataModules are none of pytorch_lightning's, whose Trainer refuses them."""
+    """The Trainer of pytorch_lightning refuses DataModules of this package."""
     write_lightning(project)
     theirs = DATA.replace("from pytorch_lightning", "from lightning.pytorch")
     (project / "theirs.py").write_text(theirs)
     rules = "plain_fit or alone_calls or works_again or state_is_plain"
-    named = ["--datamodule", "theirs:Data", "-k", rules]
-    done = run(project, *PYTEST, "--pyargs", "datamodule_conformance", *named)
+    done = run(project, *PYTEST, *RULES, "theirs:Data", "-k", rules)
     assert "4 rules hold, 0 broken, 0 not judged" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("project", ["benchmark.py"], indirect=True)
-def test_a_project_that_does_not_ask_gets_no_marker(project: Path) -> None:
-    assert "slow" not in run(project, *PYTEST, "--markers").stdout
-
-
-def test_a_project_that_does_not_ask_gets_nothing() -> None:
-    """But options: no hook of its session, and no module that takes time to load."""
+def test_other_sessions_get_only_options() -> None:
+    """They get no other hooks, and import no module that takes time."""
     hooks = {name for name in vars(plugin) if name.startswith("pytest_")}
     assert hooks == {"pytest_addoption", "pytest_cmdline_main"}
     program = f"import sys, pytest; before = {{*sys.modules}}; import {plugin.__name__}"
@@ -132,7 +177,7 @@ def test_a_project_that_does_not_ask_gets_nothing() -> None:
     assert set(done.stdout.split()) <= {"datamodule_conformance"} | sys.stdlib_module_names, done
 
 
-def test_it_imports_what_it_declares_and_nothing_else() -> None:
+def test_the_kit_imports_exactly_its_dependencies() -> None:
     content = tomllib.loads((KIT / "pyproject.toml").read_text())
     declared = {text.split(">")[0] for text in content["project"]["dependencies"]}
     files = (KIT / "datamodule_conformance").glob("*.py")
@@ -141,7 +186,7 @@ def test_it_imports_what_it_declares_and_nothing_else() -> None:
     assert needed - {None} == declared
 
 
-def test_what_is_no_module_is_installed_too() -> None:
+def test_files_that_are_not_modules_are_installed_too() -> None:
     content = tomllib.loads((KIT / "pyproject.toml").read_text())
     listed = content["tool"]["setuptools"]["package-data"]["datamodule_conformance"]
     files = [path for path in (KIT / "datamodule_conformance").iterdir() if path.is_file()]

@@ -39,7 +39,11 @@ def test_a_batch_stays_as_it_is_and_all_that_it_holds_is_describe_batch() -> Non
 
 def test_names_have_no_order_and_what_holds_nothing_has_no_digest() -> None:
     one, other = {"a": 1, "b": torch.ones(2)}, {"b": torch.ones(2), "a": 1}
-    assert describe_batch(one).digest == describe_batch(other).digest != describe_batch({"a": 2, "b": torch.ones(2)}).digest
+    assert (
+        describe_batch(one).digest
+        == describe_batch(other).digest
+        != describe_batch({"a": 2, "b": torch.ones(2)}).digest
+    )
     assert describe_batch(lambda: one).digest is None
 
 

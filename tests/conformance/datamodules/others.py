@@ -1,4 +1,4 @@
-"""DataModules of other kinds than pictures, some of which do what was once held against them."""
+"""DataModules without pictures: sentences, graphs, streams and unusual loaders."""
 
 import itertools
 import os
@@ -23,10 +23,27 @@ from torch.utils.data import (
 )
 
 LENGTHS = {"train": range(3, 18), "val": range(20, 29), "test": range(40, 49)}
+NUMBERS = TensorDataset(torch.arange(12))
 
 
-class Sentences(Dataset[dict[str, Tensor]]):
-    """Whole numbers, each sentence of another length, under names in either order."""
+def shuffled(data: Any, **options: Any) -> DataLoader[Any]:
+    """Batches of 4 in an order that depends only on the epoch."""
+    return DataLoader(data, 4, sampler=DistributedSampler(data, 1, 0), **options)
+
+
+class Seeded(LightningDataModule):
+    """Base class that keeps the seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+
+
+# Sequences, graphs and molecules
+
+
+class Sentences(Dataset[Any]):
+    """Sentences of different lengths."""
 
     def __init__(self, lengths: range) -> None:
         self.lengths = lengths
@@ -34,26 +51,27 @@ class Sentences(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> Any:
         tokens = torch.arange(self.lengths[index]) + self.lengths[index]
         return {"tokens": tokens, "label": torch.tensor(index % 3)}
 
 
 def padded(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    tokens = torch.nn.utils.rnn.pad_sequence([one["tokens"] for one in samples], True)
-    batch = {"tokens": tokens, "label": torch.stack([one["label"] for one in samples])}
+    """A mapping whose order of keys varies."""
+    tokens = torch.nn.utils.rnn.pad_sequence([sample["tokens"] for sample in samples], True)
+    batch = {"tokens": tokens, "label": torch.stack([sample["label"] for sample in samples])}
     return dict(reversed(batch.items())) if len(tokens) % 2 else batch
 
 
 class _WithPrediction(LightningDataModule):
-    """A base class whose loader for prediction its subclasses need not have."""
+    """Base class whose predict_dataloader works only in some subclasses."""
 
     def predict_dataloader(self) -> Any:
         return DataLoader(self.predicted)
 
 
 class SentencesModule(_WithPrediction):
-    """Padded to the longest of a batch, nothing random in a sample; no test."""
+    """Padded to the longest of a batch, without augmentation and without a test."""
 
     dataset: type[Sentences] = Sentences
     collate: Any = staticmethod(padded)
@@ -82,9 +100,45 @@ class SentencesModule(_WithPrediction):
         return DataLoader(self.parts["val"], batch_size=4, collate_fn=self.collate)
 
 
+def with_lengths(samples: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    batch = padded(samples)
+    lengths = torch.tensor([len(sample["tokens"]) for sample in samples])
+    return batch["tokens"], lengths, batch["label"]
+
+
+class SentencesWithLengths(SentencesModule):
+    """The second element of a batch contains lengths, not labels."""
+
+    collate = staticmethod(with_lengths)
+
+
+class LoadersSideBySide(SentencesModule):
+    """Two training loaders in each step, each padded separately."""
+
+    def train_dataloader(self) -> Any:
+        return {name: super(LoadersSideBySide, self).train_dataloader() for name in "ab"}
+
+
+class PredictsOnRequest(SentencesModule):
+    """predict_dataloader refuses unless it was given something to predict."""
+
+    predicted: Any = None
+
+    def predict_dataloader(self) -> Any:
+        assert self.predicted is not None
+        return DataLoader(self.predicted)
+
+
+class ForgetsItsPrediction(SentencesModule):
+    """Its own predict_dataloader never works."""
+
+    def predict_dataloader(self) -> Any:
+        return DataLoader(self.parts["predict"])
+
+
 @dataclass(frozen=True)
 class Graph:
-    """Nodes, edges and a label for each graph; frozen, and moved as a whole."""
+    """One or several graphs; frozen, with a `to` method."""
 
     x: Tensor
     edge_index: Tensor
@@ -95,192 +149,73 @@ class Graph:
 
 
 class Graphs(Sentences):
-    """Each has as many nodes as a sentence has words."""
-
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> Graph:
         nodes = torch.arange(float(self.lengths[index]))[:, None] + self.lengths[index]
         return Graph(nodes, torch.zeros(2, len(nodes) - 1, dtype=torch.long), torch.tensor([index]))
 
 
-def together(graphs: list[Graph]) -> Graph:
-    parts = ([graph.x, graph.edge_index, graph.y % 3] for graph in graphs)
-    x, edges, y = zip(*parts, strict=True)
+def concatenated(graphs: list[Graph]) -> Graph:
+    x, edges, y = zip(*([graph.x, graph.edge_index, graph.y % 3] for graph in graphs), strict=True)
     return Graph(torch.cat(x), torch.cat(edges, 1), torch.cat(y))
 
 
 class GraphsModule(SentencesModule):
-    """Predicts what it validates with; no class has the loader that it inherits."""
+    """Predicts with the validation loader, and has no test."""
 
     dataset = Graphs
-    collate = staticmethod(together)
+    collate = staticmethod(concatenated)
 
     def predict_dataloader(self) -> Any:
         return self.val_dataloader()
 
 
-class _Numbers(IterableDataset[Tensor]):
-    def __init__(self, module: "Endless") -> None:
-        self.module = module
-
-    def __iter__(self) -> Iterator[Tensor]:
-        assert self.module.trainer is not None
-        worker = get_worker_info()
-        start, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        first = self.module.seed + 10_000 * self.module.trainer.current_epoch
-        for number in itertools.count(start, step):
-            yield first + 4 * number + torch.arange(4)
-
-
-class Endless(LightningDataModule):
-    """A stream without an end, and no validation."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(_Numbers(self), batch_size=None)
-
-    def val_dataloader(self) -> Any:
-        return []
-
-
-class _Read:
-    """Something that reads a loader, as webdataset's WebLoader does, with workers of its own."""
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self.loader = loader
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.loader)
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-
-class OwnLoader(LightningDataModule):
-    """It is no DataLoader, and the number of workers is nobody else's."""
-
-    def train_dataloader(self) -> Any:
-        return _Read(DataLoader(Sentences(range(4, 5)), 1))
-
-
-class OwnLoaderByWorkers(OwnLoader):
-    """It has `num_workers`, and worker processes show other data."""
-
-    num_workers = 1
-
-    def train_dataloader(self) -> Any:
-        lengths = range(4 + self.num_workers, 5 + self.num_workers)
-        return _Read(DataLoader(Sentences(lengths), 1, num_workers=self.num_workers))
-
-
-class Anyhow(Dataset[Any]):
-    def __len__(self) -> int:
-        return 12
-
-    def __getitem__(self, index: int) -> Any:
-        number = torch.tensor([float(index)])
-        return SimpleNamespace(number=number)
-
-
-class ShuffledByTheSystem(LightningDataModule):
-    """An own class around what it holds, in an order that nobody can have again."""
-
-    def train_dataloader(self) -> Any:
-        order = sorted(range(12), key=lambda _: os.urandom(8))
-        return DataLoader(Anyhow(), 4, sampler=order, collate_fn=lambda samples: samples)
-
-
-class HidesItsTensors(LightningDataModule):
-    """Nothing is found in its batches."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(range(12), 4, collate_fn=lambda samples: lambda: samples)
-
-
-class Shuffled(LightningDataModule):
-    """The smallest one, as everybody writes it."""
-
-    def train_dataloader(self) -> Any:
-        numbers = TensorDataset(torch.arange(12))
-        return DataLoader(numbers, 5, shuffle=True)
-
-
-class GeneratorInTheState(Shuffled):
-    """It goes on where it was."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def setup(self, stage: str | None = None) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
-
-    def train_dataloader(self) -> Any:
-        loader: DataLoader[Any] = super().train_dataloader()
-        return DataLoader(loader.dataset, 5, shuffle=True, generator=self.generator)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.generator.set_state(state["generator"])
-
-
-class DrawnInTheConstructor(LightningDataModule):
-    """Data made up of draws from the global generator, as in demos: and nothing else is said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers, self.others = torch.rand(15, 4), torch.rand(7, 4)
-
-    def train_dataloader(self) -> Any:
-        order = DistributedSampler(range(15), 1, 0)
-        return DataLoader(self.numbers, 4, sampler=order)
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(self.others, 4)
-
-
 class OneGraph(SentencesModule):
-    """One graph is the whole of each split, and masks in it say which nodes belong to which."""
+    """Each split is the same graph; masks in it would select the nodes."""
+
+    collate = staticmethod(concatenated)
 
     def setup(self, stage: str | None = None) -> None:
         self.parts = dict.fromkeys(("train", "val"), Graphs(range(9, 10)))
 
     def train_dataloader(self) -> Any:
-        return DataLoader(self.parts["train"], collate_fn=together)
-
-    def _validation(self) -> Any:
-        return DataLoader(self.parts["val"], collate_fn=together)
+        return DataLoader(self.parts["train"], collate_fn=self.collate)
 
 
 class Atoms(Sentences):
-    """Molecules without edges."""
-
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         places = torch.arange(float(self.lengths[index]))[:, None] + self.lengths[index]
         return {"places": places, "energy": places.sum()}
 
 
-def one_list(molecules: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """All atoms, and the molecule of each."""
-    places = [one["places"] for one in molecules]
-    owners = torch.arange(len(places)).repeat_interleave(torch.tensor([*map(len, places)]))
-    energies = torch.stack([one["energy"] for one in molecules])
-    return {"places": torch.cat(places), "molecule": owners, "energy": energies}
+def with_molecule_index(molecules: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    places = [molecule["places"] for molecule in molecules]
+    index = torch.arange(len(places)).repeat_interleave(torch.tensor([*map(len, places)]))
+    energies = torch.stack([molecule["energy"] for molecule in molecules])
+    return {"places": torch.cat(places), "molecule": index, "energy": energies}
 
 
 class MoleculesModule(SentencesModule):
-    """Atoms of several molecules in one list."""
+    """All atoms in one list, and the index of the molecule of each."""
 
     dataset = Atoms
-    collate = staticmethod(one_list)
+    collate = staticmethod(with_molecule_index)
+
+
+def with_offsets(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    lengths = torch.tensor([len(molecule["places"]) for molecule in molecules])
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+    places = torch.cat([molecule["places"] for molecule in molecules])
+    return places, 7 * torch.arange(len(lengths)), offsets
+
+
+class PackedModule(MoleculesModule):
+    """All atoms in one list, and the offset at which each molecule begins."""
+
+    collate = staticmethod(with_offsets)
 
 
 class Scene(Dataset[Tensor]):
-    """One picture, of which any piece is a sample."""
+    """One picture; the index is a pair of slices, which cut a piece out of it."""
 
     def __len__(self) -> int:
         return 1
@@ -290,7 +225,7 @@ class Scene(Dataset[Tensor]):
 
 
 class Pieces:
-    """The pieces of a grid, in an order of the epoch's own or as they come."""
+    """Sampler of the pieces of a grid, shuffled if it has a seed."""
 
     def __init__(self, rows: range, seed: int | None = None) -> None:
         self.rows, self.seed, self.epoch = rows, seed, 0
@@ -309,12 +244,8 @@ class Pieces:
         return 6 * len(self.rows)
 
 
-class SceneModule(LightningDataModule):
-    """Trains on pieces of a scene's upper half, validates on those of the lower one."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.seed = seed
+class SceneModule(Seeded):
+    """Trains on pieces of the upper half of a scene, validates on the lower half."""
 
     def train_dataloader(self) -> Any:
         return DataLoader(Scene(), 4, sampler=Pieces(range(0, 30, 10), self.seed))
@@ -323,78 +254,39 @@ class SceneModule(LightningDataModule):
         return DataLoader(Scene(), 4, sampler=Pieces(range(30, 60, 10)))
 
 
-class PredictsOnRequest(SentencesModule):
-    """It has nothing to predict unless it is given something, and says so."""
-
-    predicted: Any = None
-
-    def predict_dataloader(self) -> Any:
-        assert self.predicted is not None
-        return DataLoader(self.predicted)
+# Streams
 
 
-class ForgetsItsPrediction(SentencesModule):
-    """The loader is its own, and it never works."""
+class _Numbers(IterableDataset[Tensor]):
+    def __init__(self, module: "Endless") -> None:
+        self.module = module
 
-    def predict_dataloader(self) -> Any:
-        return DataLoader(self.parts["predict"])
+    def __iter__(self) -> Iterator[Tensor]:
+        assert self.module.trainer is not None
+        worker = get_worker_info()
+        start, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        first = self.module.seed + 10_000 * self.module.trainer.current_epoch
+        for number in itertools.count(start, step):
+            yield first + 4 * number + torch.arange(4)
 
 
-class FewOfOneOrder(LightningDataModule):
-    """Three samples, which are in the same order by chance often enough."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(TensorDataset(torch.arange(3)), 2)
-
-
-class LoadersSideBySide(SentencesModule):
-    """Two of them in each step of training, padded each for itself."""
+class Endless(Seeded):
+    """An infinite stream, without validation."""
 
     def train_dataloader(self) -> Any:
-        return {name: super(LoadersSideBySide, self).train_dataloader() for name in "ab"}
+        return DataLoader(_Numbers(self), batch_size=None)
 
-
-class BatchesByWorkers(Shuffled):
-    """A DataLoader that asks for more than its number of workers."""
-
-    num_workers = 0
-
-    def train_dataloader(self) -> Any:
-        numbers = TensorDataset(torch.arange(12))
-        return DataLoader(numbers, 4 + self.num_workers, num_workers=self.num_workers)
-
-
-class WorkersForGood(LightningDataModule):
-    """Its loaders need the workers that it has."""
-
-    num_workers = 1
-
-    def train_dataloader(self) -> Any:
-        numbers = TensorDataset(torch.arange(12))
-        return DataLoader(numbers, 4, num_workers=self.num_workers, persistent_workers=True)
-
-
-class GeneratorOfTheLoader(LightningDataModule):
-    """A generator runs on in the loader, and starts anew with the next one."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def train_dataloader(self) -> Any:
-        numbers = TensorDataset(torch.arange(36))  # more than workers bring ahead
-        generator = torch.Generator().manual_seed(self.seed)
-        return DataLoader(numbers, 4, shuffle=True, generator=generator)
+    def val_dataloader(self) -> Any:
+        return []
 
 
 class _Draws(IterableDataset[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
-        for _ in range(12):
-            yield torch.rand(3)
+        return (torch.rand(3) for _ in range(12))
 
 
 class StreamOfDraws(LightningDataModule):
-    """All samples are drawn from the global generator where they are read."""
+    """Draws all samples from the global generator when they are read."""
 
     def train_dataloader(self) -> Any:
         return DataLoader(_Draws(), 4)
@@ -403,107 +295,77 @@ class StreamOfDraws(LightningDataModule):
         return DataLoader(_Draws(), 4)
 
 
-class _SubsetLoader(DataLoader[Any]):
-    def __iter__(self) -> Any:
-        assert isinstance(self.dataset, Subset)
-        return super().__iter__()
+class _Twelve(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(torch.arange(12))
 
 
-class AsksForItsDataset(LightningDataModule):
-    """Shuffled by the global generator, by a loader that knows one class of dataset."""
-
-    def train_dataloader(self) -> Any:
-        return _SubsetLoader(Subset(TensorDataset(torch.arange(20)), range(12)), 5, shuffle=True)
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20, 30), 5)
-
-
-class SeedsAsTheProcess(LightningDataModule):
-    """As the process was seeded, so that the generators are where they were."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        np.random.seed(seed)
-
-    def train_dataloader(self) -> Any:
-        order = DistributedSampler(range(15), 1, 0)
-        return DataLoader(torch.arange(15), 4, sampler=order)
-
-
-class SplitAnewAndOverlapping(LightningDataModule):
-    """The split is drawn by each setup, and the test is all of the data."""
+class StreamsForAllStages(LightningDataModule):
+    """setup makes the training stream for any stage; streams have no samples to compare."""
 
     def setup(self, stage: str | None = None) -> None:
-        self.order = torch.randperm(30).tolist()
+        self.stream = _Twelve()
 
     def train_dataloader(self) -> Any:
-        sampler = DistributedSampler(range(20), 1, 0)
-        return DataLoader(Subset(torch.arange(30), self.order[:20]), 4, sampler=sampler)  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(Subset(torch.arange(30), self.order[20:]), 4)  # type: ignore[arg-type]
+        return DataLoader(self.stream, 4)
 
     def test_dataloader(self) -> Any:
-        return DataLoader(torch.arange(30), 4)
+        return DataLoader(self.stream, 4)
 
 
-class PreparesWhereItMust(LightningDataModule):
-    """setup does not rely on what prepare_data left on another object."""
-
-    numbers: Any = None
-
-    def prepare_data(self) -> None:
-        self.numbers = torch.arange(15)
-
-    def setup(self, stage: str | None = None) -> None:
-        if self.numbers is None:
-            self.prepare_data()
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
+# Loaders and workers
 
 
-class RefusesToBeSetUpForATest(LightningDataModule):
-    """Its training data are there when setup fails."""
+class _Wrapper:
+    """Iterates over a DataLoader without being one, as webdataset's WebLoader."""
 
-    def setup(self, stage: str | None = None) -> None:
-        self.numbers = torch.arange(15)
-        if stage == "test" and not hasattr(self, "fitted"):
-            raise ValueError("fit first")
-        self.fitted = True
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
+class OwnLoader(LightningDataModule):
+    """Its loader is not a DataLoader, and it has no `num_workers`."""
 
     def train_dataloader(self) -> Any:
-        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
-
-    def test_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20, 30), 4)
+        return _Wrapper(DataLoader(Sentences(range(4, 5)), 1))
 
 
-class TestsOnAll(LightningDataModule):
-    """The test is of the training data too, and is shown in any order."""
+class OwnLoaderByWorkers(LightningDataModule):
+    """Its loader is not a DataLoader, and the data depend on `num_workers`."""
 
-    def setup(self, stage: str | None = None) -> None:
-        self.numbers = torch.arange(15)
+    num_workers = 1
 
     def train_dataloader(self) -> Any:
-        return DataLoader(self.numbers, 4, sampler=DistributedSampler(range(15), 1, 0))
-
-    def test_dataloader(self) -> Any:
-        return DataLoader(self.numbers, 4, shuffle=True)
+        lengths = range(4 + self.num_workers, 5 + self.num_workers)
+        return _Wrapper(DataLoader(Sentences(lengths), 1, num_workers=self.num_workers))
 
 
-class Unlabelled(LightningDataModule):
-    """Two views of each sample, and what stands in the place of a label."""
+class BatchesByWorkers(LightningDataModule):
+    """The batch size depends on `num_workers`."""
+
+    num_workers = 0
 
     def train_dataloader(self) -> Any:
-        views = torch.arange(15.0).reshape(15, 1)
-        data = TensorDataset(views, torch.full((15,), -1))
-        return DataLoader(data, 4, sampler=DistributedSampler(range(15), 1, 0))
+        return DataLoader(NUMBERS, 4 + self.num_workers, num_workers=self.num_workers)
+
+
+class WorkersForGood(LightningDataModule):
+    """Its loader is invalid without workers."""
+
+    num_workers = 1
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(NUMBERS, 4, num_workers=self.num_workers, persistent_workers=True)
 
 
 class _Restless(Dataset[Tensor]):
-    """A generator that is seeded in worker processes only."""
+    """Its generator is seeded only in worker processes."""
 
     generator = np.random.RandomState()
 
@@ -521,127 +383,14 @@ def _seed_the_dataset(worker: int) -> None:
 
 
 class SeededInWorkers(LightningDataModule):
-    """It can be repeated with the worker that it asks for, and without it can not."""
+    """A fit can be repeated with the worker that it asks for, but not without."""
 
     def train_dataloader(self) -> Any:
-        order = DistributedSampler(range(12), 1, 0)
-        return DataLoader(
-            _Restless(), 4, sampler=order, num_workers=1, worker_init_fn=_seed_the_dataset
-        )
-
-
-class _Pairs(Dataset[Tensor]):
-    """Each number with another, drawn anew for each pass by a generator that is never saved."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.draw()
-
-    def draw(self) -> None:
-        self.others = torch.randperm(12, generator=self.generator)
-
-    def __len__(self) -> int:
-        return 12
-
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.stack([torch.tensor(index), self.others[index]])
-
-
-class _PairsLoader(DataLoader[Any]):
-    def __iter__(self) -> Any:
-        self.dataset.draw()  # type: ignore[attr-defined]
-        return super().__iter__()
-
-
-class PairsDrawnAnew(LightningDataModule):
-    """A run that resumes draws the first epoch's pairs again."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def setup(self, stage: str | None = None) -> None:
-        self.pairs = _Pairs(self.seed)
-
-    def train_dataloader(self) -> Any:
-        return _PairsLoader(self.pairs, 4, sampler=DistributedSampler(self.pairs, 1, 0))
-
-
-def packed(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    lengths = torch.tensor([len(one["places"]) for one in molecules])
-    ends = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-    return torch.cat([one["places"] for one in molecules]), 7 * torch.arange(len(lengths)), ends
-
-
-class PackedModule(MoleculesModule):
-    """Its samples in one list, and where each begins; what is second is of another length."""
-
-    collate = staticmethod(packed)
-
-
-class _Noisy(Dataset[Tensor]):
-    def __len__(self) -> int:
-        return 12
-
-    def __getitem__(self, index: int) -> Tensor:
-        return index + torch.rand(1)
-
-
-class _Counted:
-    """An order that is known by how often it was asked for."""
-
-    def __init__(self) -> None:
-        self.passes = 0
-
-    def __iter__(self) -> Iterator[int]:
-        self.passes += 1
-        generator = torch.Generator().manual_seed(self.passes)
-        yield from torch.randperm(12, generator=generator).tolist()
-
-    def __len__(self) -> int:
-        return 12
-
-
-class CountsAndAsksForItsDataset(LightningDataModule):
-    """What it draws is one cause, that it counts another, and its loader knows one dataset."""
-
-    def setup(self, stage: str | None = None) -> None:
-        self.order = _Counted()
-
-    def train_dataloader(self) -> Any:
-        return _SubsetLoader(Subset(_Noisy(), range(12)), 4, sampler=self.order)
-
-
-class _Some(IterableDataset[Tensor]):
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(torch.arange(12))
-
-
-class StreamsForAllStages(LightningDataModule):
-    """Whatever the stage; of a stream's samples nobody knows whether they are those of another."""
-
-    def setup(self, stage: str | None = None) -> None:
-        self.some = _Some()
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(self.some, 4)
-
-    def test_dataloader(self) -> Any:
-        return DataLoader(self.some, 4)
-
-
-class SplitBySampler(LightningDataModule):
-    """One dataset, of which each loader's sampler takes its part."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12)))  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12, 20)))  # type: ignore[arg-type]
+        return shuffled(_Restless(), num_workers=1, worker_init_fn=_seed_the_dataset)
 
 
 class _Itself:
-    """An iterator that is its own loader, and does not know its length."""
+    """An iterator that is its own loader, and has no length."""
 
     def __iter__(self) -> "_Itself":
         self.left = 3
@@ -655,26 +404,270 @@ class _Itself:
 
 
 class LoaderIsItsIterator(LightningDataModule):
-    """As CombinedLoader is."""
-
     def train_dataloader(self) -> Any:
         return _Itself()
 
 
-def with_lengths(samples: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    batch = padded(samples)
-    return batch["tokens"], torch.tensor([len(one["tokens"]) for one in samples]), batch["label"]
+class HidesItsTensors(LightningDataModule):
+    """Its batches are functions, without any content to digest."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(range(12), 4, collate_fn=lambda samples: lambda: samples)
 
 
-class SentencesWithLengths(SentencesModule):
-    """What is second is how long each is."""
+class Unlabelled(LightningDataModule):
+    """All labels are -1."""
 
-    collate = staticmethod(with_lengths)
+    def train_dataloader(self) -> Any:
+        views = torch.arange(15.0).reshape(15, 1)
+        return shuffled(TensorDataset(views, torch.full((15,), -1)))
+
+
+# Order and draws
+
+
+class Anyhow(Dataset[Any]):
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Any:
+        return SimpleNamespace(number=torch.tensor([float(index)]))
+
+
+class ShuffledByTheSystem(LightningDataModule):
+    """Samples of a class without a known container, in an order that cannot be reproduced."""
+
+    def train_dataloader(self) -> Any:
+        order = sorted(range(12), key=lambda _: os.urandom(8))
+        return DataLoader(Anyhow(), 4, sampler=order, collate_fn=lambda samples: samples)
+
+
+class Shuffled(LightningDataModule):
+    """The usual loader: shuffle=True without a generator."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(NUMBERS, 5, shuffle=True)
+
+
+class GeneratorInTheState(Seeded):
+    """Saves the state of its generator, so a resumed run continues."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(NUMBERS, 5, shuffle=True, generator=self.generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+
+
+class GeneratorOfTheLoader(Seeded):
+    """Each new loader starts with a new generator."""
+
+    def train_dataloader(self) -> Any:
+        numbers = TensorDataset(torch.arange(36))  # more than workers prefetch
+        generator = torch.Generator().manual_seed(self.seed)
+        return DataLoader(numbers, 4, shuffle=True, generator=generator)
+
+
+class FewOfOneOrder(LightningDataModule):
+    """Three samples, whose order may be the same by chance."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(torch.arange(3)), 2)
+
+
+class DrawnInTheConstructor(LightningDataModule):
+    """Draws its data from the global generator in __init__, as demos do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers, self.validation = torch.rand(15, 4), torch.rand(7, 4)
+
+    def train_dataloader(self) -> Any:
+        return shuffled(self.numbers)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(self.validation, 4)
+
+
+class SeedsAsTheProcess(LightningDataModule):
+    """Seeds with the process's seed, which leaves the generators as they were at the start."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        np.random.seed(seed)
+
+    def train_dataloader(self) -> Any:
+        return shuffled(torch.arange(15))
+
+
+class _SubsetLoader(DataLoader[Any]):
+    """Requires one class of dataset."""
+
+    def __iter__(self) -> Any:
+        assert isinstance(self.dataset, Subset)
+        return super().__iter__()
+
+
+class AsksForItsDataset(LightningDataModule):
+    """Shuffles by the global generator, in a loader that requires its class of dataset."""
+
+    def train_dataloader(self) -> Any:
+        return _SubsetLoader(Subset(TensorDataset(torch.arange(20)), range(12)), 5, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20, 30), 5)
+
+
+class _Noisy(Dataset[Tensor]):
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Tensor:
+        return index + torch.rand(1)
+
+
+class _Counted:
+    """Its order depends on the number of passes so far."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.passes += 1
+        generator = torch.Generator().manual_seed(self.passes)
+        yield from torch.randperm(12, generator=generator).tolist()
+
+    def __len__(self) -> int:
+        return 12
+
+
+class CountsAndAsksForItsDataset(LightningDataModule):
+    """Two independent causes: its samples are drawn, and its sampler counts passes."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.order = _Counted()
+
+    def train_dataloader(self) -> Any:
+        return _SubsetLoader(Subset(_Noisy(), range(12)), 4, sampler=self.order)
+
+
+class _Pairs(Dataset[Tensor]):
+    """Each number with a partner; a generator that is never saved draws new partners each pass."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.draw()
+
+    def draw(self) -> None:
+        self.partners = torch.randperm(12, generator=self.generator)
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.stack([torch.tensor(index), self.partners[index]])
+
+
+class _PairsLoader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        self.dataset.draw()  # type: ignore[attr-defined]
+        return super().__iter__()
+
+
+class PairsDrawnAnew(Seeded):
+    """A resumed run draws the pairs of the first epoch again."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.pairs = _Pairs(self.seed)
+
+    def train_dataloader(self) -> Any:
+        return _PairsLoader(self.pairs, 4, sampler=DistributedSampler(self.pairs, 1, 0))
 
 
 class WithReplacement(LightningDataModule):
-    """An order in which samples are drawn again; Lightning shares it out among ranks."""
+    """Its order repeats samples. Lightning distributes it among ranks."""
 
     def train_dataloader(self) -> Any:
         drawn = torch.randint(20, (20,), generator=torch.Generator().manual_seed(0)).tolist()
         return DataLoader(torch.arange(20), 5, sampler=drawn)  # type: ignore[arg-type]
+
+
+# Splits and stages
+
+
+class SplitAnewAndOverlapping(LightningDataModule):
+    """Each setup draws the split, and the test contains all data."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.order = torch.randperm(30).tolist()
+
+    def train_dataloader(self) -> Any:
+        return shuffled(Subset(torch.arange(30), self.order[:20]))  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(Subset(torch.arange(30), self.order[20:]), 4)  # type: ignore[arg-type]
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(30), 4)
+
+
+class SplitBySampler(LightningDataModule):
+    """All loaders have the same dataset, and their samplers select the split."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12)))  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12, 20)))  # type: ignore[arg-type]
+
+
+class PreparesWhereItMust(LightningDataModule):
+    """setup calls prepare_data if Lightning did not."""
+
+    numbers: Any = None
+
+    def prepare_data(self) -> None:
+        self.numbers = torch.arange(15)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.numbers is None:
+            self.prepare_data()
+
+    def train_dataloader(self) -> Any:
+        return shuffled(self.numbers)
+
+
+class RefusesToBeSetUpForATest(LightningDataModule):
+    """setup("test") fails without a fit, after it has made the training data."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.numbers = torch.arange(15)
+        if stage == "test" and not hasattr(self, "fitted"):
+            raise ValueError("fit first")
+        self.fitted = True
+
+    def train_dataloader(self) -> Any:
+        return shuffled(self.numbers)
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(20, 30), 4)
+
+
+class TestsOnAll(LightningDataModule):
+    """The test contains the training data, in random order."""
+
+    __test__ = False
+
+    def setup(self, stage: str | None = None) -> None:
+        self.numbers = torch.arange(15)
+
+    def train_dataloader(self) -> Any:
+        return shuffled(self.numbers)
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(self.numbers, 4, shuffle=True)

@@ -1,4 +1,4 @@
-"""DataModules that report the process they are in, or fail in it."""
+"""DataModules that report their process, or fail in it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from tests.conformance.datamodules.pictures import PicturesModule
 
-IMPORTED_BY = os.getpid()
+IMPORTING_PROCESS = os.getpid()
 
 
 class Reporting(PicturesModule):
@@ -25,7 +25,7 @@ class Reporting(PicturesModule):
         report = {
             "hash": hash("a text"),
             "hash_seed": os.environ["PYTHONHASHSEED"],
-            "own_import": os.getpid() == IMPORTED_BY,
+            "imported_here": os.getpid() == IMPORTING_PROCESS,
             "directory": os.getcwd(),
             "path": sys.path,
             "variable": os.environ.get("VARIABLE"),
@@ -44,7 +44,7 @@ class RankBeforeTheTrainer(PicturesModule):
 
 
 class Raises(PicturesModule):
-    """On rank 1, while rank 0 waits for it."""
+    """Raises on rank 1, while rank 0 waits for it."""
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
@@ -54,7 +54,7 @@ class Raises(PicturesModule):
 
 
 class Leaves(PicturesModule):
-    """Rank 1 closes its connections, on which rank 0 waits, and only then fails."""
+    """Closes the connections of rank 1, for which rank 0 waits, and then raises."""
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
@@ -64,7 +64,7 @@ class Leaves(PicturesModule):
 
 
 class Dies(PicturesModule):
-    """On rank 1, without a word, and rank 0 does not notice."""
+    """Kills rank 1 silently, and rank 0 does not notice."""
 
     def setup(self, stage: str | None = None) -> None:
         if self.trainer is not None and self.trainer.global_rank == 1:
@@ -73,7 +73,7 @@ class Dies(PicturesModule):
 
 
 class Hangs(PicturesModule):
-    """On rank 1, with a process of its own, after it wrote both to FOLDER/process."""
+    """Hangs on rank 1 with a child process; both numbers are in FOLDER/process."""
 
     def setup(self, stage: str | None = None) -> None:
         if self.trainer is not None and self.trainer.global_rank == 1:

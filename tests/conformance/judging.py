@@ -1,0 +1,75 @@
+"""Judges test DataModules by the kit's rules, without a pytest session."""
+
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+from datamodule_conformance.observations import Observations
+from datamodule_conformance.results import Outcome, RuleResult
+from datamodule_conformance.rules import rules
+from datamodule_conformance.source import DataModuleSource
+
+DATAMODULES = "tests.conformance.datamodules"
+DRAWS = "draws of the model change nothing"
+EPOCH = "each epoch has its own order"
+FRESH = "a fresh process sees the same"
+HOOKS = "hooks leave the global generators alone"
+PREPARED = "setup needs nothing that prepare data left on the object"
+RELOAD = "loaders can be asked for again"
+RESUME = "a resumed run goes on in its epoch"
+SECOND = "a second fit sees what the first saw"
+SHARE = "two ranks share an epoch"
+TWO_RANKS = "two ranks prepare once and set up twice"
+WORKERS = "workers change nothing"
+ALL = frozenset(rule.name for rule in rules())
+IN_PROCESS = ALL - {FRESH, RESUME, SHARE, TWO_RANKS}
+"""The rules that start no processes but a loader's workers."""
+
+
+# unraisableexception would collect garbage twice per session, and the outer pytest has it.
+KIT = [
+    "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
+    "-p", "no:unraisableexception",
+    "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
+]  # fmt: skip
+"""Arguments of pytest that run the rules in a session."""
+
+
+class Results(dict[str, RuleResult]):
+    """The results by name of the rule."""
+
+    def with_outcome(self, outcome: Outcome) -> set[str]:
+        return {name for name, result in self.items() if result.outcome is outcome}
+
+    @property
+    def broken(self) -> set[str]:
+        return self.with_outcome(Outcome.BROKEN)
+
+    @property
+    def not_judged(self) -> set[str]:
+        return self.with_outcome(Outcome.NOT_JUDGED)
+
+    @property
+    def holding(self) -> set[str]:
+        return self.with_outcome(Outcome.HOLDS)
+
+
+def judge(
+    path: str,
+    selected: Collection[str] = IN_PROCESS,
+    *,
+    stages: tuple[str, ...] = (),
+    kind: str | None = None,
+    augmented: bool = True,
+    **arguments: Any,
+) -> Results:
+    """The results of the selected rules for the DataModule `path`, "module:name"."""
+    assert ALL.issuperset(selected)
+    source = DataModuleSource(path, tuple(arguments.items()), augmented)
+    observations = Observations(source, stages, kind)
+    observations.selected_rules = frozenset(selected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Results(
+            (rule.name, rule.judge(observations)) for rule in rules() if rule.name in selected
+        )

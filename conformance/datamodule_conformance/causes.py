@@ -1,12 +1,11 @@
 """Causes: which broken rules follow from which, so that one fault is reported once."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from datamodule_conformance.observations import NotJudged, Observations
 
-if TYPE_CHECKING:
-    from datamodule_conformance.rules import Rule
+RuleTest = Callable[[Observations], None]
+"""Raises NotJudged if a rule can't be judged, and anything else if it is broken."""
 
 HOOKS = "hooks leave the global generators alone"
 DRAWS = "draws of the model change nothing"
@@ -62,22 +61,19 @@ POSSIBLE_CAUSES: dict[str, tuple[str, ...]] = {
 """By rule: broken rules that explain it if it holds with reseeded draws, likeliest first."""
 
 
-def root_cause(name: str, observations: Observations, rules: Mapping[str, "Rule"]) -> str | None:
+def root_cause(name: str, observations: Observations, tests: Mapping[str, RuleTest]) -> str | None:
     """The name of the broken rule that explains why the rule `name` is broken, if there is one."""
     for cause in (*PREREQUISITES.get(name, ()), *POSSIBLE_CAUSES.get(name, ())):
         selected = observations.selected_rules
-        judged = selected is None or cause in selected
-        if (
-            judged
-            and _is_broken(rules[cause], observations)
-            and _explains(cause, name, observations, rules)
-        ):
-            return root_cause(cause, observations, rules) or cause
+        if selected is not None and cause not in selected:
+            continue
+        if _is_broken(tests[cause], observations) and _explains(cause, name, observations, tests):
+            return root_cause(cause, observations, tests) or cause
     return None
 
 
 def _explains(
-    cause: str, name: str, observations: Observations, rules: Mapping[str, "Rule"]
+    cause: str, name: str, observations: Observations, tests: Mapping[str, RuleTest]
 ) -> bool:
     """Whether the broken rule `cause` explains that the rule `name` is broken.
 
@@ -86,22 +82,22 @@ def _explains(
     reseeded = observations.reseeded
     if reseeded.obstacle:
         return True  # nothing can be tried
-    if cause in PREREQUISITES.get(name, ()) and _is_broken(rules[cause], reseeded):
+    if cause in PREREQUISITES.get(name, ()) and _is_broken(tests[cause], reseeded):
         return True
     default_fit = observations.default_fit
     if name == REPEATS and cause == DRAWS:
         # Evaluation draws independently of training, unless both use one class of dataset.
         classes = default_fit.dataset_classes
         return bool(classes["fit"] & classes.get("validate", set())) and not default_fit.map_style
-    if not _is_broken(rules[name], reseeded):
+    if not _is_broken(tests[name], reseeded):
         return True
     # The draws of an iterable dataset can't be reseeded.
     return not default_fit.map_style and (cause == DRAWS or name == SPLIT)
 
 
-def _is_broken(rule: "Rule", observations: Observations) -> bool:
+def _is_broken(test: RuleTest, observations: Observations) -> bool:
     try:
-        rule.evaluate(observations)
+        test(observations)
     except NotJudged:
         return False
     except Exception:

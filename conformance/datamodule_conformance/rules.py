@@ -4,12 +4,11 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from datamodule_conformance.causes import root_cause
+from datamodule_conformance.causes import RuleTest, root_cause
 from datamodule_conformance.messages import describe_error
 from datamodule_conformance.observations import NotJudged, Observations
 from datamodule_conformance.results import Outcome, RuleResult
 
-RuleTest = Callable[[Observations], None]
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 FOLLOWS = "follows from a broken rule: "
 """Start of the reason why a rule is not judged whose only fault is another rule's."""
@@ -53,7 +52,8 @@ class Rule:
             seen = str(error) if isinstance(error, Broken) else describe_error(error)
         else:
             return RuleResult(self.name, Outcome.HOLDS)
-        if cause := root_cause(self.name, observations, {rule.name: rule for rule in rules()}):
+        tests = {rule.name: rule.evaluate for rule in rules()}
+        if cause := root_cause(self.name, observations, tests):
             return RuleResult(self.name, Outcome.NOT_JUDGED, reason=FOLLOWS + cause)
         return RuleResult(self.name, Outcome.BROKEN, seen, self.why, self.fix)
 

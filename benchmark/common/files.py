@@ -1,40 +1,49 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are complete or absent: written next to their place, synchronised, then renamed."""
 
 import csv
-import glob
 import hashlib
 import io
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
+from benchmark.common.temporary import locked_directory
+
+PREVIOUS = "previous"
+"""Name of the old directory while the new one takes its place."""
+FSYNC_THREADS = 16
+"""Threads share a file system's journal writes: 2,000 files take 0.4 s instead of 4 s on ext4."""
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
-    """Replace `path` by what `parts` hold together; its folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(parts)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno and not error.filename:  # a full disk's error names none
-            error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Replace `path` by the joined `parts`; make its directory if need be.
+
+    After a crash or a power cut, `path` has its old content or the new one.
+    """
+    with _staging(path) as staging:
+        try:
+            with (new := staging / "new").open("wb") as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError as error:
+            if error.errno and not error.filename:  # the error of a full disk names no file
+                error.filename = str(path)
+            raise
+        _fsync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8. Bytes of a file's name that are no text become escapes,
-    which JSON reads again."""
+    """Replace `path` by `text` in UTF-8.
+
+    Bytes of file names that are not text become escapes, which JSON can read.
+    """
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
@@ -44,7 +53,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`."""
+    """Return the JSON object in `path`."""
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
 
@@ -59,13 +68,13 @@ def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[obje
 
 
 def sha256(path: Path) -> str:
-    """The hex digest of the bytes of `path`."""
+    """Return the hex digest of the content of `path`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def move(path: Path, target: Path) -> None:
-    """Put the file or directory `path`, if it is there, in the place of `target`."""
+    """Replace `target` by the file or directory `path`, if that exists."""
     if not path.exists():
         return
     if target.is_dir():
@@ -76,25 +85,40 @@ def move(path: Path, target: Path) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` that takes its place when the block ends without an error.
+    """Make a directory that replaces `path` when the block ends without an error.
 
-    A directory that is already at `path` is replaced; after an error it is untouched.
+    After an error `path` is unchanged. After a kill it is unchanged, replaced, or absent: then the
+    next call restores it.
     """
-    temporary = _temporary(path)
-    temporary.mkdir(parents=True)  # not tempfile's, which no other user could read
+    with _staging(path) as staging:
+        (new := staging / "new").mkdir()
+        yield new
+        with ThreadPoolExecutor(FSYNC_THREADS) as pool:
+            list(pool.map(_fsync, [*new.rglob("*"), new]))
+        if os.path.lexists(path):
+            path.rename(staging / PREVIOUS)
+        new.rename(path)
+        _fsync(path.parent)
+
+
+@contextmanager
+def _staging(path: Path) -> Iterator[Path]:
+    """Make a locked directory next to `path`; restore and remove those of killed processes."""
+
+    def restore(abandoned: Path) -> None:
+        if (abandoned / PREVIOUS).exists() and not path.exists():
+            (abandoned / PREVIOUS).rename(path)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked_directory(path.parent, f".{path.name}.", restore) as staging:
+        yield staging
+
+
+def _fsync(path: Path) -> None:
+    """Write a file, or a directory's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with suppress(OSError) if path.is_dir() else nullcontext():
+            os.fsync(descriptor)  # not every file system can do this for a directory
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _temporary(path: Path) -> Path:
-    """A name of this process's own beside `path`; what killed processes left there is removed."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = left.name.split(".")[-3]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        os.close(descriptor)

@@ -1,11 +1,20 @@
 import os
+import signal
 import stat
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from benchmark.common.files import new_directory, read_json, write_bytes, write_csv, write_json
+from tests import REPOSITORY
 
 
 def test_json_comes_back_and_ends_with_a_newline(tmp_path) -> None:
@@ -79,18 +88,117 @@ def test_an_interrupted_directory_leaves_the_old_one_and_no_litter(tmp_path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("name", ["result.json", "a [b]*.json"])
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, name: str) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    dead, alive = (f".{name}.{number}.00ff.tmp" for number in (ended.pid, os.getpid()))
-    (tmp_path / dead).mkdir()
-    (tmp_path / dead / "weights").touch()
-    for other in (alive, f".{name}.x.tmp", f".x{name}.{ended.pid}.00ff.tmp"):
-        (tmp_path / other).touch()
+HOLD = """
+import sys
+from pathlib import Path
+from benchmark.common.files import new_directory
+
+with new_directory(Path(sys.argv[1])) as directory:
+    (directory / "weights").touch()
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def writer(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that is about to replace the directory `path`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], cwd=REPOSITORY,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == b"written\n"
+        yield process
+
+
+@pytest.mark.parametrize("name", ["result", "a [b]*.json"])
+def test_files_of_killed_processes_are_removed_and_no_others(tmp_path: Path, name: str) -> None:
+    with writer(tmp_path / name) as process:
+        process.kill()
+    assert len(list(tmp_path.iterdir())) == 1
+    others = [f".{name}.x", f".{name}.0123456789abcdeg.tmp", f".x{name}.0123456789abcdef.tmp"]
+    for other in others:
+        (tmp_path / other).mkdir()
     write_bytes(tmp_path / name, b"content")
-    assert not (tmp_path / dead).exists()
-    assert len(list(tmp_path.iterdir())) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {*others, name}
+
+
+def test_files_of_a_process_in_another_container_stay(tmp_path: Path, monkeypatch) -> None:
+    """Two containers on one volume: neither sees the other's process numbers."""
+    monkeypatch.setattr(psutil, "pid_exists", lambda number: False)
+    with writer(tmp_path / "model") as process:
+        with new_directory(tmp_path / "model") as directory:
+            (directory / "first").touch()
+        process.communicate()
+    assert process.returncode == 0
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["weights"]
+
+
+def test_content_is_on_the_disk_before_its_name(tmp_path: Path, monkeypatch) -> None:
+    """After a power cut, a name without its content would pass for a result."""
+    events: list[tuple[str, int]] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def note(kind: str, call: Callable[..., None]) -> Callable[..., None]:
+        def noted(*paths: Any) -> None:
+            events.append((kind, os.stat(paths[0]).st_ino))
+            call(*paths)
+
+        return noted
+
+    monkeypatch.setattr(os, "fsync", note("fsync", fsync))
+    monkeypatch.setattr(os, "rename", note("rename", rename))
+    monkeypatch.setattr(os, "replace", note("rename", replace))
+    write_bytes(tmp_path / "file", b"content")
+    file = (tmp_path / "file").stat().st_ino
+    parent = tmp_path.stat().st_ino
+    assert events == [("fsync", file), ("rename", file), ("fsync", parent)]
+    events.clear()
+    with new_directory(tmp_path / "model") as directory:
+        (directory / "weights").write_bytes(b"content")
+    model = (tmp_path / "model").stat().st_ino
+    weights = (tmp_path / "model/weights").stat().st_ino
+    assert set(events[:2]) == {("fsync", weights), ("fsync", model)}
+    assert events[2:] == [("rename", model), ("fsync", parent)]
+
+
+FILE_EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
+
+
+def replaced(target: Path, limit: int) -> None:
+    """Replace a directory, and die before call number `limit` that changes a folder."""
+    events = count()
+
+    def kill(event: str, _: tuple[Any, ...]) -> None:
+        if event in FILE_EVENTS and next(events) == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(kill)
+    with new_directory(target) as directory:
+        (directory / "new").touch()
+
+
+def test_a_kill_at_any_moment_loses_no_directory(tmp_path: Path) -> None:
+    contents = []
+    for limit in count():
+        target = tmp_path / str(limit) / "model"
+        with new_directory(target) as directory:
+            (directory / "old").touch()
+        process = get_context("fork").Process(target=replaced, args=(target, limit))
+        process.start()
+        process.join()
+        with pytest.raises(KeyboardInterrupt):  # the next call restores
+            interrupted(target)
+        contents.append([path.name for path in target.iterdir()])
+        assert list(target.parent.iterdir()) == [target]
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert len(contents) > 3
+    assert contents[0] == ["old"]
+    assert contents[-1] == ["new"]
+    assert all(names in (["old"], ["new"]) for names in contents)
 
 
 def test_a_name_that_is_no_text_is_written_as_an_escape_and_read_again(tmp_path: Path) -> None:

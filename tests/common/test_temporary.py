@@ -65,21 +65,20 @@ def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(place: Pat
 def test_what_others_have_put_there_is_left_alone(
     place: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link to a folder of one's own, and a folder of another user."""
+    """A link to a folder of this user, and a folder of another user."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (elsewhere / "lock").write_text("content")
-    (place / "benchmark-link").symlink_to(elsewhere)
+    (elsewhere / "file").write_text("content")
+    (place / f"{temporary.PREFIX}0123456789abcdef.tmp").symlink_to(elsewhere)
     with temporary_directory():
-        assert (elsewhere / "lock").read_text() == "content"
-    (place / "benchmark-other").mkdir()
-    (place / "benchmark-other/lock").touch()
+        assert (elsewhere / "file").read_text() == "content"
+    (place / f"{temporary.PREFIX}00000000000000ff.tmp").mkdir()
     monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
     with temporary_directory():
-        assert (place / "benchmark-other/lock").exists()
+        assert (place / f"{temporary.PREFIX}00000000000000ff.tmp").exists()
 
 
 def test_room_is_kept_without_a_file_that_could_be_left(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(temporary, "ROOM", 2**26)
+    monkeypatch.setattr(temporary, "RESERVED", 2**26)
     free = shutil.disk_usage(tmp_path).free
     with room_for(tmp_path / "reports/result.json"):
         assert list((tmp_path / "reports").iterdir()) == []

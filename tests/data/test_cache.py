@@ -123,7 +123,7 @@ def test_caches_that_nothing_will_use_are_removed(images: Path) -> None:
 
 def test_what_a_killed_build_left_is_removed(images: Path) -> None:
     store = cached(images)
-    left = store.root / f".{store.directory.name}.0a1b.tmp"
+    left = store.root / f".{store.directory.name}.0123456789abcdef.tmp"
     left.mkdir(parents=True)
     store.prepare()
     assert not left.exists()

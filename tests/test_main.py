@@ -32,7 +32,7 @@ def edit(**changes: object) -> None:
     [
         (["train", "npu"], {}, "There is no accelerator 'npu'. Choose from cpu, gpu, tpu, xla."),
         (["train", "cpu"], {"train": {"max_epochs": 0}}, "params.yaml: train.max_epochs = 0: "),
-        (["train", "cpu"], {"data": {"root": "elsewhere"}}, "elsewhere/train is missing."),
+        (["train", "cpu"], {"data": {"root": "elsewhere"}}, "elsewhere/train: missing folder."),
         (["train", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
         (["throughput", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
         (["throughput", "cpu"], {"throughput": {"repeats": 0}}, "throughput.repeats = 0: input"),

@@ -1,6 +1,6 @@
-"""Problems that are known and stay: `<dataset>.known.yaml`, beside the dataset.
+"""Problems that stay on purpose: `<dataset>.known.yaml`, next to the dataset.
 
-A list of what is acknowledged, each with the reason:
+Each is listed with the reason:
 
     - {kind: animated image, path: train/monarch/7.webp, reason: the first frame shows it well}
 """
@@ -9,56 +9,59 @@ from pathlib import Path
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from benchmark.audit.problems import KINDS, Problem
+from benchmark.audit.problems import KINDS
 from benchmark.common import yaml_file
 from benchmark.common.results import ResultModel, complaint
+from benchmark.data.folder import Problem
 from benchmark.errors.user_error import UserError
 
 
-class Acknowledged(ResultModel):
-    """One problem that is known."""
+class AcknowledgedProblem(ResultModel):
+    """One entry of the list."""
 
     kind: str
-    """Of KINDS."""
+    """A key of KINDS."""
     path: str
-    """Relative to the dataset."""
+    """Path relative to the dataset."""
     reason: str = Field(min_length=1)
-    """Why it stays."""
+    """Why the problem stays."""
 
 
-LIST = TypeAdapter(list[Acknowledged])
+LIST = TypeAdapter(list[AcknowledgedProblem])
 
 
-def place(root: Path) -> Path:
-    """Where those of the dataset `root` are listed; `.` and `..` are no names."""
-    named = root if root.name.strip(".") else root.resolve()
+def list_path(root: Path) -> Path:
+    """The path of the list for the dataset `root`."""
+    named = root if root.name.strip(".") else root.resolve()  # "." and ".." are not names
     return Path(f"{named}.known.yaml")
 
 
 def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Problem]]:
-    """Problems that are new, and those that are acknowledged.
+    """The problems that are not on the list of the dataset `root`, and those that are.
 
     Raises:
-        UserError: the list is wrong, or names a problem that is no longer there.
+        UserError: the list is wrong, or names a problem that does not exist any more.
     """
-    path = place(root)
-    listed = {(each.kind, each.path) for each in _read(path)} if path.is_file() else set()
-    there = {(problem.kind, problem.path) for problem in problems}
-    for kind, name in sorted(listed - there):
-        raise UserError(f"{path} lists {name}: {kind}, which is not there.", "Remove that line.")
-    known = [problem for problem in problems if (problem.kind, problem.path) in listed]
-    return [problem for problem in problems if (problem.kind, problem.path) not in listed], known
+    path = list_path(root)
+    listed = {(entry.kind, entry.path) for entry in _read(path)} if path.is_file() else set()
+    stale = listed - {(problem.kind, problem.path) for problem in problems}
+    for kind, name in sorted(stale):
+        raise UserError(f"{path} lists {name}: {kind}, which does not exist.", "Remove that line.")
+    remaining = [problem for problem in problems if (problem.kind, problem.path) not in listed]
+    return remaining, [problem for problem in problems if (problem.kind, problem.path) in listed]
 
 
-def _read(path: Path) -> list[Acknowledged]:
-    remedy = "Write a list of {kind: ..., path: ..., reason: ...}."
+def _read(path: Path) -> list[AcknowledgedProblem]:
     try:
-        found = LIST.validate_python(yaml_file.read(path))
+        entries = LIST.validate_python(yaml_file.read(path))
     except ValidationError as error:
-        raise UserError(f"{path} is no such list: {complaint(error)}.", remedy) from None
-    for each in found:
-        if each.kind not in KINDS:
+        raise UserError(
+            f"{path} is not a list of problems: {complaint(error)}.",
+            "Write a list of {kind: ..., path: ..., reason: ...}.",
+        ) from None
+    for entry in entries:
+        if entry.kind not in KINDS:
             raise UserError(
-                f"{path}: there is no problem {each.kind!r}.", f"Kinds: {', '.join(KINDS)}."
+                f"{path}: unknown kind of problem {entry.kind!r}.", f"Kinds: {', '.join(KINDS)}."
             )
-    return found
+    return entries

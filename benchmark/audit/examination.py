@@ -1,4 +1,4 @@
-"""One image, opened and decoded fully: what it is, or what is wrong with it."""
+"""Facts of one image file, from a complete decode."""
 
 import hashlib
 from pathlib import Path
@@ -9,53 +9,53 @@ from PIL import Image, UnidentifiedImageError
 from benchmark.data.folder import decode, opened
 from benchmark.errors.user_error import UserError
 
-PHONES = "MPO"
-"""A JPEG with further pictures behind it, previews or depths, as phones write it."""
+PHONE_FORMAT = "MPO"
+"""Pillow's name of a JPEG that is followed by more pictures, as phones write previews."""
 
 
-class Facts(NamedTuple):
-    """What is known of an image."""
+class ImageFacts(NamedTuple):
+    """Properties of an image, or what is wrong with it."""
 
     pixels: str = ""
-    """Digest of the upright RGB pixels; empty if they cannot be read."""
+    """Digest of the upright RGB pixels; empty if the image cannot be read."""
     height: int = 0
-    """Upright."""
+    """Height of the upright image in pixels."""
     width: int = 0
-    """Upright."""
+    """Width of the upright image in pixels."""
     format: str = ""
-    """As Pillow calls it."""
+    """Pillow's name of the format."""
     frames: int = 1
-    """More than one if it is animated."""
+    """Number of frames; more than 1 if the image is animated."""
     problem: str = ""
-    """A kind of problems.KINDS; empty if it can be read."""
+    """A key of problems.KINDS; empty if the image can be read."""
     detail: str = ""
-    """What the decoder said."""
+    """The decoder's error message."""
 
 
-def examine(path: Path) -> Facts:
-    """Read the file `path` as training will read it."""
+def examine(path: Path) -> ImageFacts:
+    """Decode the file `path` as training does."""
     try:
         if not path.stat().st_size:
-            return Facts(problem="empty file")
+            return ImageFacts(problem="empty file")
         return _decoded(path)
     except PermissionError:
-        return Facts(problem="not readable")
+        return ImageFacts(problem="not readable")
     except UnidentifiedImageError:
-        return Facts(problem="no image")
+        return ImageFacts(problem="not an image")
     except UserError as error:
-        return Facts(problem="damaged image", detail=error.what)
+        return ImageFacts(problem="damaged image", detail=error.what)
     except Image.DecompressionBombError as error:
-        return Facts(problem="decompression bomb", detail=str(error))
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        return Facts(problem="damaged image", detail=str(error) or type(error).__name__)
+        return ImageFacts(problem="decompression bomb", detail=str(error))
+    except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+        return ImageFacts(problem="damaged image", detail=str(error) or type(error).__name__)
 
 
-def _decoded(path: Path) -> Facts:
+def _decoded(path: Path) -> ImageFacts:
     with opened(path) as image:
-        form, frames = str(image.format), int(getattr(image, "n_frames", 1))
-    if form == PHONES:
-        form, frames = "JPEG", 1
+        format_name, frames = str(image.format), int(getattr(image, "n_frames", 1))
+    if format_name == PHONE_FORMAT:
+        format_name, frames = "JPEG", 1
     upright = decode(path)
     content = b"%dx%d" % upright.size + upright.tobytes()
     pixels = hashlib.sha256(content).hexdigest()[:32]
-    return Facts(pixels, upright.height, upright.width, form, frames)
+    return ImageFacts(pixels, upright.height, upright.width, format_name, frames)

@@ -2,23 +2,43 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import UserError, visible
 
 SPLITS = ("train", "val", "test")
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
 """What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
-"""What file managers leave behind, in lower case; other systems' are hidden."""
+"""Files that file managers leave behind, in lower case; those of other systems are hidden."""
+TOLERATED = frozenset({
+    "names that look alike", "name that is not text", "link that leaves the dataset",
+    "hidden or system file",
+})  # fmt: skip
+"""Problems with which the images can be read: the check alone refuses them."""
 SIDEWAYS = (5, 6, 7, 8)
-"""EXIF's orientations that exchange height and width."""
+"""EXIF orientations that exchange height and width."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a dataset."""
+
+    kind: str
+    """A key of `benchmark.audit.problems.KINDS`."""
+    path: str
+    """Path relative to the dataset, in characters that can be printed."""
+    detail: str = ""
+    """Another path, a number, or the decoder's error message."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +68,125 @@ class DatasetFiles:
         return sum(len(self.splits[name].paths) for name in before)
 
 
+class Listing:
+    """The image files below `root`, and every problem of names, links and kinds of files.
+
+    No file is opened: to open a pipe is to wait for ever.
+    """
+
+    classes: tuple[str, ...]
+    """Names of all classes, sorted."""
+    images: dict[tuple[str, str], list[Path]]
+    """Image files of each (split, class) folder that exists, sorted by name."""
+    problems: list[Problem]
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.problems = []
+        folders = {split: self._class_folders(split) for split in SPLITS}
+        self.classes = tuple(sorted(set().union(*folders.values())))
+        if len(self.classes) < 2:
+            self._add("too few classes", root, str(len(self.classes)))
+        self._compare_names(folders)
+        self.images = {
+            (split, name): self._images(folder)
+            for split in SPLITS
+            for name, folder in folders[split].items()
+        }
+
+    def _class_folders(self, split: str) -> dict[str, Path]:
+        folder = self._root / split
+        if not os.path.isdir(folder):  # Path.is_dir raises where a link's target is too long
+            self._add("missing folder", folder)
+            return {}
+        self._check_link(folder)
+        return {path.name: path for path in self._entries(folder, os.path.isdir, "not a folder")}
+
+    def _compare_names(self, folders: Mapping[str, Mapping[str, Path]]) -> None:
+        """Find classes that a split lacks, and names that differ in case or Unicode form alone."""
+        spellings: dict[str, list[str]] = defaultdict(list)
+        for name in self.classes:
+            spellings[unicodedata.normalize("NFC", name).casefold()].append(name)
+        for names in spellings.values():
+            for name in names[1:]:
+                self.problems.append(Problem("names that look alike", f"{names[0]!a}", f"{name!a}"))
+            for split, present in folders.items():
+                similar = [name for name in names if name in present]
+                for name in names:
+                    if present and name not in present:
+                        detail = f"{name!a} is spelled {similar[0]!a} there" if similar else ""
+                        self._add("missing folder", self._root / split / name, detail)
+
+    def _images(self, folder: Path) -> list[Path]:
+        paths = []
+        for path in self._entries(folder, os.path.isfile, "not a regular file"):
+            if path.suffix.lower() in FORMATS:
+                paths.append(path)
+            else:
+                self._add("unknown suffix", path)
+        if not paths:
+            self._add("empty class", folder)
+        return paths
+
+    def _entries(
+        self, folder: Path, is_wanted: Callable[[str], bool], otherwise: str
+    ) -> Iterator[Path]:
+        """Entries of `folder` that are wanted, sorted by name; each other one is a problem."""
+        if not os.access(folder, os.R_OK | os.X_OK):
+            self._add("not readable", folder)
+            return
+        for entry in sorted(os.scandir(folder), key=attrgetter("name")):
+            path = folder / entry.name
+            if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
+                self._add("hidden or system file", path)
+            elif not is_wanted(entry.path):
+                self._add(otherwise if os.path.exists(entry.path) else "broken link", path)
+            else:
+                if entry.is_symlink():
+                    self._check_link(path)
+                if not entry.name.isprintable():
+                    self._add("name that is not text", path)
+                yield path
+
+    def _check_link(self, path: Path) -> None:
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            self._add("link that leaves the dataset", path)
+
+    def _add(self, kind: str, path: Path, detail: str = "") -> None:
+        self.problems.append(Problem(kind, relative(path, self._root), detail))
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` relative to `root`, in characters that can be printed."""
+    return visible(str(path.relative_to(root)))
+
+
 def scan(root: Path) -> DatasetFiles:
     """List the images below `root` without opening them.
 
     Raises:
-        UserError: a split or a class is missing, empty, or holds a file that is no image.
+        UserError: a split or a class is missing or empty, or a file is not an image.
     """
-    for split in SPLITS:
-        if not (root / split).is_dir():
+    listing = Listing(root)
+    for problem in listing.problems:
+        if problem.kind not in TOLERATED:
+            detail = f": {problem.detail}" if problem.detail else ""
             raise UserError(
-                f"{root / split} is missing.",
-                f"A dataset needs {', '.join(SPLITS)}, each with one folder per class.",
+                f"{root / problem.path}: {problem.kind}{detail}.",
+                "A dataset needs train, val and test, each with a folder of images per class. "
+                f"List all problems: .venv/bin/python -m benchmark check {root}.",
             )
-    classes = _classes(root)
-    return DatasetFiles(root, classes, {name: _split(root / name, classes) for name in SPLITS})
+    splits = {}
+    for split in SPLITS:
+        images = [listing.images[split, name] for name in listing.classes]
+        labels = [label for label, paths in enumerate(images) for _ in paths]
+        splits[split] = SplitFiles(tuple(chain.from_iterable(images)), tuple(labels))
+    return DatasetFiles(root, listing.classes, splits)
 
 
 def opened(path: Path) -> Image.Image:
     """The image in `path`, of one of FORMATS, not decoded yet."""
     return Image.open(path, formats=sorted(set(FORMATS.values())))
-
-
-def is_ignored(path: Path) -> bool:
-    """Whether it is hidden, or a file manager's: no image, class or split, and no mistake."""
-    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
 
 
 def decode(path: Path) -> Image.Image:
@@ -116,67 +231,8 @@ def pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _classes(root: Path) -> tuple[str, ...]:
-    found = {split: {path.name for path in _visible(root / split)} for split in SPLITS}
-    every = sorted(set().union(*found.values()))
-    for name in every:
-        absent = [split for split in SPLITS if name not in found[split]]
-        if absent:
-            _check_spelling(name, found[absent[0]], root / absent[0])
-            raise UserError(
-                f"Class {name!r} of {root} is not in {' and '.join(absent)}.",
-                "Each class needs a folder with images in every split.",
-            )
-    if len(every) < 2:
-        raise UserError(
-            f"{root / SPLITS[0]} holds {len(every)} class(es).",
-            "Two at least are to be told apart.",
-        )
-    return tuple(every)
-
-
-def _check_spelling(name: str, others: set[str], folder: Path) -> None:
-    """One name may have two spellings in Unicode that look alike: NFC and NFD."""
-    alike = [each for each in others if _normal(each) == _normal(name)]
-    if alike:
-        raise UserError(
-            f"Class {name!r} is {alike[0]!a} in {folder} and {name!a} elsewhere, which look alike.",
-            "Rename one: copies from macOS are often in NFD, others in NFC.",
-        )
-
-
-def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _split(folder: Path, classes: tuple[str, ...]) -> SplitFiles:
-    images = [_images(folder / name) for name in classes]
-    labels = [label for label, paths in enumerate(images) for _ in paths]
-    return SplitFiles(tuple(path for paths in images for path in paths), tuple(labels))
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder.", "A split holds one folder per class.")
-    images = list(_visible(folder))
-    for path in images:
-        if path.suffix.lower() not in FORMATS:
-            raise UserError(
-                f"{path} is none of {', '.join(sorted(FORMATS))}.", "Convert or remove it."
-            )
-        if not os.path.isfile(path):  # to open a pipe is to wait for ever
-            raise UserError(f"{path} is no file.", "Put an image in its place, or remove it.")
-    if not images:
-        raise UserError(f"{folder} holds no image.", "Each class needs one in every split.")
-    return images
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if not is_ignored(path))
-
-
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, UnidentifiedImageError):
         return UserError(f"{path} is not an image.", "Replace or remove it.")
-    said = str(error) or type(error).__name__
-    return UserError(f"{path} cannot be read: {said}.", "Replace or remove it.")
+    reason = str(error) or type(error).__name__
+    return UserError(f"{path} cannot be read: {reason}.", "Replace or remove it.")

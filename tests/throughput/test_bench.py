@@ -144,7 +144,7 @@ def test_without_images_one_line_says_so(bench: Bench, tmp_path: Path) -> None:
             (tmp_path / path.name).symlink_to(path)
     done = Bench(tmp_path, "").run("--benchmark-autosave")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert (done.stdout + done.stderr).count("data/train is missing. A dataset needs") == 1
+    assert (done.stdout + done.stderr).count("data/train: missing folder. A dataset needs") == 1
     assert "Traceback" not in done.stdout + done.stderr
 
 

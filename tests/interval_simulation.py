@@ -17,7 +17,7 @@ from benchmark.common.statistics import Interval, interval, mean_interval
 from benchmark.compare.verdict import judge, judge_pairs, needs_more_pairs
 from benchmark.report.parity import difference
 from benchmark.report.schema import Session
-from benchmark.report.sessions import ASSUMED, spread
+from benchmark.report.sessions import ASSUMED, between_session_sd
 
 RATE, SCATTER, MARGIN = 50.0, 0.03, 0.05
 COUNTS = (5, 6, 8, 10, 16)
@@ -151,7 +151,7 @@ def alarm(random: Random, known: int) -> bool:
     history = tuple(
         Session(code="", date="", images_per_second={"trainer": found.estimate}) for found in others
     )
-    ratio = (spread(history, "trainer") or ASSUMED).widen(after.over(before))
+    ratio = (between_session_sd(history, "trainer") or ASSUMED).widen(after.over(before))
     return judge(ratio, 0.05).regression
 
 

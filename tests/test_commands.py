@@ -27,7 +27,7 @@ RUN = {
     ".venv/bin/python -m benchmark export": (0,),
     ".venv/bin/python -m benchmark compare main . --max-regression 5%": (0,),
     ".venv/bin/python -m benchmark compare HEAD .": (0,),
-    ".venv/bin/python -m benchmark.report.documentation": (0,),
+    ".venv/bin/python -m benchmark.report.json_schema": (0,),
     ".venv/bin/python -m benchmark.report.readme": (0,),
     ".venv/bin/dvc metrics diff": (0,),
     ".venv/bin/python -m datamodule_conformance": (0,),

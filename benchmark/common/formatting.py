@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from benchmark.errors.user_error import visible
 
+CODE_OR_TAG = re.compile(r"(?<!\\)`[^`]*`|<")
+"""A code span, whose first backtick is not escaped, or the beginning of a tag."""
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; what a cell holds may be Markdown."""
@@ -13,8 +16,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text on one line, in which no HTML begins."""
-    return visible(" ".join(text.splitlines())).replace("<", "&lt;")
+    """Text on one line, in which no HTML begins. In Markdown's code spans nothing is escaped."""
+    line = visible(" ".join(text.splitlines()))
+    return CODE_OR_TAG.sub(lambda match: "&lt;" if match[0] == "<" else match[0], line)
 
 
 def literal(text: str) -> str:

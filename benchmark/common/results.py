@@ -159,5 +159,6 @@ def complaint(error: ValidationError) -> str:
     """The first thing that is wrong with a file, on one line."""
     detail = error.errors()[0]
     place = ".".join(str(part) for part in detail["loc"])
-    message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = f"{message[0].lower()}{message[1:]}"
     return " ".join(f"{place}: {message}".removeprefix(": ").split())

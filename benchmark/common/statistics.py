@@ -29,6 +29,12 @@ class Interval:
     degrees: float | None = None
     """Degrees of freedom of Student's distribution; null where another one was used."""
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.estimate <= self.high:
+            raise ValueError(f"{self.estimate} is not between {self.low} and {self.high}")
+        if self.degrees is not None and self.degrees < 1:
+            raise ValueError(f"{self.degrees} degrees of freedom are fewer than 1")
+
     @property
     def relative_width(self) -> float:
         """The interval's width as a part of the estimate."""

@@ -9,7 +9,7 @@ from benchmark.common.statistics import Interval, mean_interval
 from benchmark.compare.verdict import ACCURACY, Verdict, judge
 from benchmark.report.parity import difference, input_differences
 from benchmark.report.schema import Record, TrainingRecord
-from benchmark.report.sessions import ASSUMED, Spread, spread
+from benchmark.report.sessions import ASSUMED, SessionSpread, between_session_sd
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
     )
 
 
-def _between_sessions(before: Record, after: Record, mode: str) -> tuple[Spread, str]:
+def _between_sessions(before: Record, after: Record, mode: str) -> tuple[SessionSpread, str]:
     """How much a rate varies between sessions, and how that is known.
 
     Of two machines, the one whose sessions vary more counts. Of two exports of one machine, the
@@ -92,12 +92,12 @@ def _between_sessions(before: Record, after: Record, mode: str) -> tuple[Spread,
     sessions = {}
     for record in sorted((after, before), key=lambda record: len(record.sessions)):
         sessions[record.machine] = record.sessions
-    spreads = [(spread(of_machine, mode), len(of_machine)) for of_machine in sessions.values()]
-    estimated = [(estimate, count) for estimate, count in spreads if estimate]
+    spreads = [between_session_sd(of_machine, mode) for of_machine in sessions.values()]
+    estimated = [spread for spread in spreads if spread]
     if len(estimated) < len(spreads):
         return ASSUMED, f"sessions are assumed to vary by {ASSUMED.deviation:.0%}"
-    largest, count = max(estimated, key=lambda pair: pair[0].deviation)
-    return largest, f"{count} sessions vary by {largest.deviation:.1%}"
+    largest = max(estimated, key=lambda spread: spread.deviation)
+    return largest, f"{largest.sessions} sessions vary by {largest.deviation:.1%}"
 
 
 def _accuracy(before: TrainingRecord, after: TrainingRecord, limit: float) -> Change:

@@ -1,10 +1,9 @@
-"""The report stage: what the other stages wrote, compared, as data, as Markdown and as a page."""
+"""The report stage: compare what the other stages wrote, as data, as Markdown and as a page."""
 
 from benchmark.common.files import write_csv, write_json, write_text
 from benchmark.common.parameters import (
     ModelParameters,
     Parameters,
-    ThroughputParameters,
     TrainParameters,
 )
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
@@ -27,63 +26,52 @@ def run(parameters: Parameters) -> None:
     """The stage: write comparison.json, the tables, report.md, report.html and the charts.
 
     Raises:
-        UserError: another stage has not run yet, an image is missing, or a file of another
-            machine's is no exported result.
+        UserError: another stage has not run yet, an image is missing, or a file in
+            reports/machines/ is not an exported result.
     """
-    own = [record.of_machine(name, parameters) for name in parameters.accelerators]
-    present = [each for each in own if isinstance(each, Record)]
-    controls = _controls(parameters)
-    others = record.read_others(present)
+    local = [record.of_machine(name, parameters) for name in parameters.accelerators]
+    present = [result for result in local if isinstance(result, Record)]
+    controls = {
+        str(name): training
+        for name in parameters.controls
+        if isinstance(training := record.read_training(ResultPaths(name).control), TrainingRecord)
+    }
+    exported = record.read_others(present)
     dataset = read_result(DATASET, DATASET_RESULT)
-    compared = comparison.build(own, others, controls, dataset, parameters.report)
-    said = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
-    shown = pictures.sheets(parameters.data, present[0]) if present else None
-    runs = charts.trainings(present, controls)
-    drawn = charts.draw(present, runs, compared, shown.recalls if shown else [])
-    view = sections.view(compared, said, shown)
+    compared = comparison.build(local, exported, controls, dataset, parameters.report)
+    lines = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
+    sheets = pictures.sheets(parameters.data, present[0]) if present else None
+    runs = charts.training_curves(present, controls)
+    drawings = charts.draw(present, runs, compared, sheets.recalls if sheets else [])
+    document = sections.document(compared, lines, sheets)
     write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
     write_json(REPORTS / "metrics.json", tables.metrics(compared))
-    write_csv(REPORTS / "results.csv", tables.HEADER, tables.rows(compared))
+    write_csv(REPORTS / "results.csv", tables.HEADER, tables.results(compared))
     write_csv(REPORTS / "losses.csv", tables.LOSS_HEADER, tables.losses(runs))
     write_csv(REPORTS / "accuracies.csv", tables.ACCURACY_HEADER, tables.accuracies(runs))
-    for name, chart in drawn.items():
-        write_text(REPORTS / f"{name}.svg", chart)
-    write_text(REPORTS / "report.md", markdown.render(view))
-    write_text(REPORTS / "report.html", page.render(view, drawn))
+    for name, drawing in drawings.items():
+        write_text(REPORTS / f"{name}.svg", drawing)
+    write_text(REPORTS / "report.md", markdown.render(document))
+    write_text(REPORTS / "report.html", page.render(document, drawings))
     terminal.show(compared, str(REPORTS / "report.html"))
 
 
-def _controls(parameters: Parameters) -> dict[str, TrainingRecord]:
-    """The controls on accelerators that are there."""
-    read = {
-        str(name): record.read_training(ResultPaths(name).control) for name in parameters.controls
-    }
-    return {name: found for name, found in read.items() if isinstance(found, TrainingRecord)}
-
-
 def facts(dataset: Dataset, weights: Weights, parameters: Parameters) -> list[str]:
-    """What ran, a line each."""
-    images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
-    measured = (
-        f"Throughput{_of_what(parameters.model)} is the geometric mean over "
-        f"{parameters.throughput.repeats} processes or more, {_kernels(parameters.throughput)}; "
-        "the accelerator is synchronised at both ends of every block of steps."
-    )
-    return [
-        _workload(parameters),
-        f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
-        *_weights(weights),
-        measured,
-    ]
-
-
-def _workload(parameters: Parameters) -> str:
+    """What ran: sentences with `code` between backticks."""
     data, model, train = parameters.data, parameters.model, parameters.train
-    return (
+    images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
+    network = " (of the complete network, not only of the trained head)"
+    kernels = "deterministic" if parameters.throughput.deterministic else "any"
+    return [
         f"ResNet50 from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
-        f"{train.max_epochs} epochs at most, seed {parameters.seed}."
-    )
+        f"{train.max_epochs} epochs at most, seed {parameters.seed}.",
+        f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
+        *_weights(weights),
+        f"Throughput{network if model.freeze_backbone else ''} is the geometric mean over at least "
+        f"{parameters.throughput.repeats} processes. All modes use {kernels} kernels unless their "
+        "name says otherwise. The accelerator is synchronised at both ends of every block.",
+    ]
 
 
 def _protocol(model: ModelParameters, train: TrainParameters) -> str:
@@ -98,19 +86,8 @@ def _protocol(model: ModelParameters, train: TrainParameters) -> str:
     return f"all layers trained, {rate}"
 
 
-def _of_what(model: ModelParameters) -> str:
-    if model.freeze_backbone:
-        return ", here that of the whole network and not of the head alone that was trained,"
-    return ""
-
-
-def _kernels(throughput: ThroughputParameters) -> str:
-    kinds = "deterministic kernels" if throughput.deterministic else "any kernels"
-    return f"all modes with {kinds} unless their name says otherwise"
-
-
 def _weights(weights: Weights) -> list[str]:
-    """The file that the weights came from, if they came from one, and what its card says."""
+    """The file of the weights and what its card says; empty for weights without a file."""
     if weights.sha256 is None:
         return []
     line = f"Weights `{weights.weights}`: file `{weights.sha256[:12]}`"

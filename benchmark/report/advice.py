@@ -1,92 +1,85 @@
-"""What a reader can do next, from what the comparison shows."""
+"""What a reader can do next, from the results of the comparison."""
 
 from collections.abc import Iterator
 
 from benchmark.common import numbers
-from benchmark.report.schema import Absent, Comparison, Entry
+from benchmark.report import wording
+from benchmark.report.comparison_schema import Comparison, Entry
+from benchmark.report.document import Prose
+from benchmark.report.schema import Absent
 from benchmark.report.sessions import LEAST
-from benchmark.report.view import Marked
-from benchmark.report.wording import here
-from benchmark.throughput.schema import SweepPoint
 
 RUN = "`.venv/bin/python -m benchmark"
 UNSETTLED = ("different", "no difference detected")
-SHARE = 0.1
-"""Part of a step from which it is worth an attempt to shorten it."""
-LITTLE = 0.2
-"""Utilisation below which a device may well wait for its host to tell it what to do."""
+INPUT_SHARE = 0.1
+"""Share of a step from which shortening the input is worth an attempt."""
+LOW_UTILISATION = 0.2
+"""Utilisation below which a device probably waits for its host."""
 
 
-def steps(comparison: Comparison) -> list[Marked]:
-    """A line for each step."""
-    return [Marked(line) for line in _lines(comparison)]
+def steps(comparison: Comparison) -> list[Prose]:
+    """A line for each possible step."""
+    return [Prose(line) for line in _lines(comparison)]
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    same: dict[str, list[str]] = {}
+    labels_by_line: dict[str, list[str]] = {}
     for entry in comparison.present:
-        for line in _entry(entry):
-            same.setdefault(line, []).append(entry.label)
-    yield from (f"{', '.join(labels)}: {line}" for line, labels in same.items())
+        for line in _about(entry):
+            labels_by_line.setdefault(line, []).append(entry.label)
+    yield from (f"{', '.join(labels)}: {line}" for line, labels in labels_by_line.items())
     absent = [entry.label for entry in comparison.accelerators if isinstance(entry, Absent)]
     if absent:
         yield (
             f"To add {' or '.join(absent)}: run `make repro` and {RUN} export` on a machine that "
-            "has it, and commit the file that this writes under `reports/machines/`."
+            "has it, and commit the new file under `reports/machines/`."
         )
-    if any(pair.kind in UNSETTLED for pair in here(comparison)):
+    if any(pair.kind in UNSETTLED for pair in comparison.local_pairs):
         yield (
-            "Accuracies differ by chance as well: name further `seeds`, and the report shows how "
-            "much those differ."
+            "Accuracies also differ by chance: add `seeds`, and the report shows how much they do."
         )
     if comparison.present:
-        yield f"After a change of the code: {RUN} duel HEAD` tells whether training got slower."
+        yield f"After a change of the code: {RUN} duel HEAD` shows whether training got slower."
 
 
-def _entry(entry: Entry) -> Iterator[str]:
-    found = entry.throughput
+def _about(entry: Entry) -> Iterator[str]:
+    throughput, training = entry.throughput, entry.training.result
     yield from _faster(entry)
-    if found.verdict.advice:
-        yield f"the speed is unstable: {found.verdict.advice}."
-    elif not found.interval_width.met:
+    if throughput.verdict.advice:
+        yield f"the speed is unstable: {throughput.verdict.advice}."
+    elif not throughput.interval_width.met:
         yield "for narrower intervals raise `throughput.budget_seconds`."
-    if found.sessions < LEAST:
+    if not entry.sessions:
         yield (
             f"measure in {LEAST} sessions and run {RUN} export` after each: the report then knows "
             "how much sessions differ."
         )
-    if entry.training.best_epoch == entry.training.epochs:
+    if training.best_epoch == training.epochs:
         yield "the last epoch was the best one: raise `train.max_epochs`."
 
 
 def _faster(entry: Entry) -> Iterator[str]:
-    """How more speed may be had."""
-    found = entry.throughput
-    measured = [point for point in found.sweep if point.ratio and point.devices == 1]
-    best = max(measured, key=_ratio, default=None)
-    if best and best.ratio and best.ratio.low > 1:
-        what = ", ".join(f"{name} {value}" for name, value in best.changes.items())
+    """Suggestions for a faster training."""
+    sweep = entry.throughput.sweep
+    shares = entry.throughput.trainer.step_shares
+    utilisation = entry.throughput.efficiency.utilisation
+    ratios = [(point.ratio, point) for point in sweep if point.ratio and point.devices == 1]
+    ratio, best = max(ratios, key=lambda r: r[0].estimate, default=(None, None))
+    if ratio and best and ratio.low > 1:
         yield (
-            f"`{what}` is {numbers.interval(best.ratio)} times as fast: train with it too. Its "
-            "accuracy may differ."
+            f"`{wording.changes(best)}` is {numbers.interval(ratio)} times as fast: train with it "
+            "too. Its accuracy may differ."
         )
-    elif found.step_shares and found.step_shares.input.estimate > SHARE:
+    elif shares and shares.input.estimate > INPUT_SHARE:
         yield "input takes much of a step: raise `data.num_workers`."
-    elif not found.sweep and (used := _hardly_used(entry)):
+    elif sweep:
+        return
+    elif (
+        entry.name not in ("cpu", "xla") and utilisation and utilisation.estimate < LOW_UTILISATION
+    ):
         yield (
-            f"{used:.1%} of its best rate is used; at so little a device often waits "
-            "for its host: list larger values in `throughput.sweep.batch_size`."
+            f"{utilisation.estimate:.1%} of its best rate is used, so it probably waits for its "
+            "host: list larger values in `throughput.sweep.batch_size`."
         )
-    elif not found.sweep:
+    else:
         yield "to look for faster settings, list some in `throughput.sweep`."
-
-
-def _hardly_used(entry: Entry) -> float | None:
-    """The utilisation of a device other than the host, if it is little."""
-    if entry.name in ("cpu", "xla") or not entry.utilisation:
-        return None
-    return entry.utilisation.estimate if entry.utilisation.estimate < LITTLE else None
-
-
-def _ratio(point: SweepPoint) -> float:
-    return point.ratio.estimate if point.ratio else 0.0

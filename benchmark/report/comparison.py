@@ -1,6 +1,6 @@
 """The records of several accelerators and machines, compared: reports/comparison.json.
 
-Every other form of the report is drawn from it. A ratio stands only between equal workloads.
+All other forms of the report are made from it. Only equal workloads have a ratio of speeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,43 +8,46 @@ from itertools import combinations, product
 
 from benchmark.common.parameters import ReportParameters
 from benchmark.data.schema import Dataset
-from benchmark.report import parity
-from benchmark.report.entries import absent_or_entry, entry, title
+from benchmark.report import entries, parity
+from benchmark.report.comparison_schema import Comparison, NamedParity
 from benchmark.report.headline import flags, summary
-from benchmark.report.schema import Absent, Comparison, Entry, Pair, Record, TrainingRecord
-
-Named = tuple[str, Record | Absent]
+from benchmark.report.schema import Absent, Record, TrainingRecord
 
 
 def build(
-    own: Sequence[Record | Absent],
-    others: Sequence[Record],
+    local: Sequence[Record | Absent],
+    exported: Sequence[Record],
     controls: Mapping[str, TrainingRecord],
     dataset: Dataset,
-    asked: ReportParameters,
+    parameters: ReportParameters,
 ) -> Comparison:
     """The comparison.
 
     Args:
-        own: of this machine, in the order of params.yaml; the first that is there is the
-            reference.
-        others: exported by other machines; the fastest will stand first.
-        controls: the same trainings from random weights, by accelerator.
-        dataset: this machine's.
-        asked: the accuracy to which time is counted, and the margin of equal accuracies.
+        local: this machine's records, in the order of params.yaml; the first that is not absent is
+            the reference.
+        exported: other machines' records; the comparison sorts them, the fastest first.
+        controls: trainings from random weights, by accelerator.
+        dataset: this machine's dataset.
+        parameters: the target accuracy and the margin of equal accuracies.
     """
-    target = asked.target_accuracy
-    others = sorted(others, key=lambda record: record.rate.estimate, reverse=True)
-    here = [(record.label, record) for record in own]
-    there = [(title(record.label, record.machine), record) for record in others]
-    every = [(name, record) for name, record in [*here, *there] if isinstance(record, Record)]
-    name, reference = every[0] if every else (None, None)
-    accelerators = [absent_or_entry(each, reference, controls, target) for each in own]
-    machines = [entry(each, reference or each, None, target) for each in others]
-    pairs = _pairs(here, there, asked.margin)
+    target = parameters.target_accuracy
+    exported = sorted(exported, key=lambda r: r.throughput.images_per_second.estimate, reverse=True)
+    near = {record.label: record for record in local}
+    far = {entries.title(record.label, record.machine): record for record in exported}
+    present = {n: record for n, record in (near | far).items() if isinstance(record, Record)}
+    name, reference = next(iter(present.items()), (None, None))
+    accelerators = [
+        record
+        if isinstance(record, Absent)
+        else entries.build(record, reference or record, controls.get(record.name), target)
+        for record in local
+    ]
+    machines = [entries.build(record, reference or record, None, target) for record in exported]
+    pairs = _pairs(near, far, parameters.margin)
     return Comparison(
         summary=summary(accelerators, pairs, machines),
-        flags=tuple(flags(named(accelerators, machines), reference)),
+        flags=tuple(flags(entries.by_name(accelerators, machines), name)),
         reference=name,
         target_accuracy=target,
         dataset=dataset,
@@ -54,30 +57,31 @@ def build(
     )
 
 
-def named(accelerators: Sequence[Entry | Absent], machines: Sequence[Entry]) -> dict[str, Entry]:
-    """The entries of what is there, by what they are called."""
-    here = {each.label: each for each in accelerators if isinstance(each, Entry)}
-    return here | {title(each.label, each.machine): each for each in machines}
+def _pairs(
+    near: Mapping[str, Record | Absent], far: Mapping[str, Record], margin: float
+) -> list[NamedParity]:
+    """The parity of each pair of this machine's accelerators, and of all pairs with other machines.
 
-
-def _pairs(here: Sequence[Named], there: Sequence[Named], margin: float) -> list[Pair]:
-    """Each pair of this machine's accelerators and, where both are there, of any machine's.
-
-    Equal models answer a test against a third alike, so tests are counted by models.
+    Two equal models answer every test equally, so the tests are counted by models.
     """
-    near, far = ([each for each in side if isinstance(each[1], Record)] for side in (here, there))
-    pairs = [*combinations(here, 2), *product(near, far), *combinations(far, 2)]
-    tests = _tests([(one, other) for (_, one), (_, other) in pairs])
+    records = {**near, **far}
+    present = [name for name, record in near.items() if isinstance(record, Record)]
+    names = [*combinations(near, 2), *product(present, far), *combinations(far, 2)]
+    tests = _count_tests([(records[one], records[other]) for one, other in names])
     return [
-        Pair(one=one, other=other, **parity.compare(first, second, margin, tests).model_dump())
-        for (one, first), (other, second) in pairs
+        NamedParity(
+            one=one,
+            other=other,
+            **dict(parity.compare(records[one], records[other], margin, tests)),
+        )
+        for one, other in names
     ]
 
 
-def _tests(pairs: Sequence[tuple[Record | Absent, Record | Absent]]) -> int:
-    """How many pairs of different models can be compared; 1 if none can."""
+def _count_tests(pairs: Sequence[tuple[Record | Absent, Record | Absent]]) -> int:
+    """The number of pairs of different models that can be compared; 1 if none can."""
     models = {
-        frozenset(each.training.result.digests.weights for each in (one, other))
+        frozenset(record.training.result.digests.weights for record in (one, other))
         for one, other in pairs
         if isinstance(one, Record)
         and isinstance(other, Record)

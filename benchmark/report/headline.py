@@ -1,132 +1,135 @@
-"""What a reader sees first: the comparison in one sentence, and what must be known before it."""
+"""What a reader sees first: the comparison in one sentence, and warnings to read before it."""
 
 from collections.abc import Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.statistics import Interval
-from benchmark.report.entries import software, title, trainings
-from benchmark.report.schema import Absent, Entry, Pair, Record
+from benchmark.report.comparison_schema import Entry, NamedParity
+from benchmark.report.entries import title, trainings
+from benchmark.report.schema import Absent
+from benchmark.report.sessions import widened_ratio
 
-SHOWN = 3
-"""Names in a line that is about many."""
+MOST_NAMES = 3
+"""Names in a line that is about many accelerators."""
 KINDS = {
     "equal within tolerance": "equal within tolerance at each step",
     "equal within margin": "accuracies equal within the margin",
     "no difference detected": "no difference of accuracies detected",
     "different": "accuracies different",
 }
-"""Kinds of parity of which the name alone says too little."""
+"""Longer words for kinds of parity whose names alone say too little."""
 NOTHING = "No accelerator of the list is on this machine, so nothing was measured."
 
 
 def summary(
-    accelerators: Sequence[Entry | Absent], pairs: Sequence[Pair], machines: Sequence[Entry]
+    accelerators: Sequence[Entry | Absent],
+    pairs: Sequence[NamedParity],
+    machines: Sequence[Entry],
 ) -> str:
-    """The comparison in a sentence, and the fastest of other machines in another one."""
+    """The comparison in a sentence, and the fastest of the other machines in a second one."""
     present = [entry for entry in accelerators if isinstance(entry, Entry)]
     if not present:
-        return NOTHING + _elsewhere(machines)
+        return NOTHING + _fastest_elsewhere(machines)
     absent = [entry.label for entry in accelerators if isinstance(entry, Absent)]
-    sentence = _alone(present[0]) if len(present) == 1 else _among(present, pairs)
+    sentence = _result(present[0]) if len(present) == 1 else _among(present, pairs)
     end = f"; {' and '.join(absent)} not measured." if absent else "."
-    return sentence + end + _elsewhere(machines)
+    return sentence + end + _fastest_elsewhere(machines)
 
 
-def flags(entries: Mapping[str, Entry], reference: Record | None) -> list[str]:
-    """What must be known before a speed is read, a line for each kind of doubt."""
-    kinds: dict[str, list[str]] = {}
+def flags(entries: Mapping[str, Entry], reference: str | None) -> list[str]:
+    """What must be known before a speed is read: a line for each kind of doubt."""
+    names_by_doubt: dict[str, list[str]] = {}
     for name, entry in entries.items():
-        assert reference
-        for kind, names in _doubts(name, entry, reference).items():
-            kinds.setdefault(kind, []).extend(names)
-    return [f"{kind}: {few(names)}." for kind, names in kinds.items()]
+        for doubt, names in _doubts(name, entry, entries[reference or name]).items():
+            names_by_doubt.setdefault(doubt, []).extend(names)
+    return [f"{doubt}: {few(names)}." for doubt, names in names_by_doubt.items()]
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of many; their entries say the rest."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    """The first MOST_NAMES names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _doubts(name: str, entry: Entry, reference: Record) -> dict[str, list[str]]:
-    """By what they are, the names of those that have them."""
+def _doubts(name: str, entry: Entry, reference: Entry) -> dict[str, list[str]]:
+    """The names of what is in doubt, by the kind of doubt."""
     doubts: dict[str, list[str]] = {}
-    if entry.throughput.not_compared:
-        doubts[f"No ratio of speeds ({entry.throughput.not_compared})"] = [name]
-    known = software(reference)
-    if others := [f"{n} {v}" for n, v in entry.software.items() if known.get(n) != v]:
-        doubts[f"Other software, {', '.join(others)}"] = [name]
-    if entry.code != reference.training.result.inputs.code:
+    if reason := entry.relative_speed.not_compared:
+        doubts[f"No ratio of speeds ({reason})"] = [name]
+    versions = reference.software
+    if other_versions := [f"{n} {v}" for n, v in entry.software.items() if versions.get(n) != v]:
+        doubts[f"Other software, {', '.join(other_versions)}"] = [name]
+    if entry.training.result.inputs.code != reference.training.result.inputs.code:
         doubts["Other training code"] = [name]
     if _within_chance(entry):
         doubts["No more accurate than a guess"] = [name]
     if not entry.throughput.verdict.stable:
         doubts["Unstable speed"] = [name]
-    if entry.control and (unlike := entry.control.alike.differences()):
-        doubts[f"A control of other {', '.join(unlike)}"] = [name]
-    parted = [n for n, run in trainings(name, entry).items() if not run.replay.bitwise]
-    return {**doubts, "Not reproduced": parted} if parted else doubts
+    if entry.control:
+        inputs = entry.control.equal_inputs.in_words()
+        if differences := [name for name, equal in inputs.items() if not equal]:
+            doubts[f"A control with other {', '.join(differences)}"] = [name]
+    runs = trainings(name, entry).items()
+    if different := [run_name for run_name, run in runs if not run.replay.bitwise]:
+        doubts["Not reproduced"] = different
+    return doubts
 
 
-def _elsewhere(machines: Sequence[Entry]) -> str:
-    """The fastest of those that may be compared, and how many there are; empty without any."""
-    alike = [entry for entry in machines if not entry.throughput.not_compared]
-    if not alike:
+def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
+    """The fastest entry that may be compared, and how many there are; empty without any."""
+    comparable = [entry for entry in machines if not entry.relative_speed.not_compared]
+    if not comparable:
         return ""
-    best = max(alike, key=_rate)
-    rate = numbers.estimate(best.rate)
+    best = max(comparable, key=_rate)
+    rate = numbers.estimate(best.throughput.images_per_second)
     where = f"{best.device}, {title(best.label, best.machine)}"
-    if len(alike) == 1:
+    if len(comparable) == 1:
         return f" On another machine {where}, trains {rate} images/s."
-    return f" The fastest of {len(alike)} on other machines, {where}, trains {rate} images/s."
+    return f" The fastest of {len(comparable)} on other machines, {where}, trains {rate} images/s."
 
 
-def _alone(entry: Entry, faster: str = "") -> str:
-    return (
-        f"{entry.label} trains {numbers.estimate(entry.rate)} images/s{faster} and reaches "
-        f"{entry.training.test_accuracy.estimate:.1%} test accuracy{_guessed(entry)}"
-        f"{_control(entry)}"
+def _result(entry: Entry, comparison: str = "") -> str:
+    """One accelerator's speed, `comparison` with others, and accuracy."""
+    training = entry.training
+    rate = numbers.estimate(entry.throughput.images_per_second)
+    sentence = (
+        f"{entry.label} trains {rate} images/s{comparison} and reaches "
+        f"{training.test_accuracy.estimate:.1%} test accuracy"
     )
-
-
-def _guessed(entry: Entry) -> str:
-    """That an accuracy may be chance; empty where it is not."""
-    if not _within_chance(entry):
-        return ""
-    return (
-        ", not detectably more than always naming the commonest class would "
-        f"({entry.training.commonest_class:.1%})"
-    )
+    if _within_chance(entry):
+        sentence += (
+            ", not detectably more than always predicting the most frequent class "
+            f"({training.commonest_class:.1%})"
+        )
+    if entry.control:
+        sentence += f" ({entry.control.test_accuracy.estimate:.1%} from random weights)"
+    return sentence
 
 
 def _within_chance(entry: Entry) -> bool:
     return entry.training.test_accuracy.low <= entry.training.commonest_class
 
 
-def _control(entry: Entry) -> str:
-    """What the control reached, if there is one."""
-    if not entry.control:
-        return ""
-    return f" ({entry.control.test_accuracy.estimate:.1%} from random weights)"
-
-
-def _among(present: Sequence[Entry], pairs: Sequence[Pair]) -> str:
-    """The fastest of those that may be compared with the reference, and how equal they are."""
-    first = present[0]
-    compared = [e for e in present[1:] if e.throughput.ratio_to_reference]
-    apart = [e.label for e in present[1:] if e not in compared]
+def _among(present: Sequence[Entry], pairs: Sequence[NamedParity]) -> str:
+    """The fastest entry that may be compared with the reference, and how equal all results are."""
+    reference = present[0]
+    compared = [entry for entry in present[1:] if entry.relative_speed.ratio]
     sentence = (
-        _lead(first, sorted(compared, key=_rate, reverse=True)) if compared else _alone(first)
+        _lead(reference, sorted(compared, key=_rate, reverse=True))
+        if compared
+        else _result(reference)
     )
-    if apart:
+    not_compared = [entry.label for entry in present[1:] if not entry.relative_speed.ratio]
+    if not_compared:
         sentence += (
-            f"; the speed of {' and '.join(apart)} cannot be compared with that of {first.label}"
+            f"; the speed of {' and '.join(not_compared)} cannot be compared with that of "
+            f"{reference.label}"
         )
     return f"{sentence}; results: {_kinds({entry.label for entry in present}, pairs)}"
 
 
-def _kinds(labels: set[str], pairs: Sequence[Pair]) -> str:
-    """How equal their results are: a kind if it is that of all, else who is meant by each."""
+def _kinds(labels: set[str], pairs: Sequence[NamedParity]) -> str:
+    """How equal the results are: one kind if all pairs share it, else each kind with its pairs."""
     kinds: dict[str, list[str]] = {}
     for pair in pairs:
         if labels >= {pair.one, pair.other}:
@@ -137,25 +140,33 @@ def _kinds(labels: set[str], pairs: Sequence[Pair]) -> str:
     return ", ".join(f"{kind} ({few(names)})" for kind, names in kinds.items())
 
 
-def _lead(reference: Entry, others: Sequence[Entry]) -> str:
-    """The faster of the reference and the best of the others, against the other one, and against
-    the second if that is a third one."""
-    best = others[0]
-    ratio = best.throughput.ratio_to_reference
+def _lead(reference: Entry, compared: Sequence[Entry]) -> str:
+    """The faster of the reference and the best of the other entries, against the slower of the
+    two, and against the second best if that is a third one."""
+    best = compared[0]
+    ratio = best.relative_speed.ratio
     assert ratio
     fast, slow = (best, reference) if ratio.estimate > 1 else (reference, best)
-    if not best.throughput.detectable:
-        return f"{_alone(fast)}, no difference to {slow.label} detected"
-    faster = _times(ratio if ratio.estimate > 1 else ratio.inverse, f"the rate of {slow.label}")
-    if fast is best and len(others) > 1 and _rate(others[1]) > _rate(reference):
-        faster += f" and {_times(best.rate.over(others[1].rate), f'that of {others[1].label}')}"
-    return _alone(fast, f", {faster},")
+    if not best.relative_speed.detectable:
+        return f"{_result(fast)}, no difference to {slow.label} detected"
+    times = _times(ratio if ratio.estimate > 1 else ratio.inverse, f"the rate of {slow.label}")
+    if fast is best and len(compared) > 1 and _rate(compared[1]) > _rate(reference):
+        second = compared[1]
+        ratio = widened_ratio(
+            (best.throughput.images_per_second, best.sessions),
+            (second.throughput.images_per_second, second.sessions),
+        )
+        if 1 in ratio:
+            times += f" and not detectably faster than {second.label}"
+        else:
+            times += f" and {_times(ratio, f'that of {second.label}')}"
+    return _result(fast, f", {times},")
 
 
-def _times(found: Interval, whose: str) -> str:
-    ends = numbers.interval(found).partition(" ")[2]
-    return f"{numbers.estimate(found)} times {whose} {ends}"
+def _times(ratio: Interval, whose: str) -> str:
+    ends = numbers.interval(ratio).partition(" ")[2]
+    return f"{numbers.estimate(ratio)} times {whose} {ends}"
 
 
 def _rate(entry: Entry) -> float:
-    return entry.rate.estimate
+    return entry.throughput.images_per_second.estimate

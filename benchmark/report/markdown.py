@@ -1,64 +1,59 @@
-"""The comparison as Markdown: reports/report.md, for a pull request or a terminal."""
+"""The report as Markdown: reports/report.md, for a pull request or a terminal."""
 
 from collections.abc import Iterator
 
 from benchmark.common.formatting import literal, plain, table
-from benchmark.report.view import (
-    Block,
-    Chart,
-    Code,
-    Lines,
-    Marked,
+from benchmark.report.document import (
+    BulletList,
+    ChartBlock,
+    CodeSpan,
+    Content,
+    DefinitionList,
+    Document,
     Paragraph,
-    Shares,
+    Prose,
+    ShareBars,
     Table,
-    Terms,
-    View,
 )
 from benchmark.report.wording import shares
 
 
-def render(view: View) -> str:
-    """The page, without pictures of test images.
-
-    Args:
-        view: as sections.view makes it.
-    """
-    parts = [f"# {view.title}", f"**{_line(view.verdict)}**"]
-    parts += [f"> {_line(flag)}" for flag in view.flags]
-    parts += [part for block in view.answer for part in _show(block)]
-    for section in view.sections:
+def render(document: Document) -> str:
+    """The report as Markdown, without pictures of test images."""
+    parts = [f"# {document.title}", f"**{_line(document.verdict)}**"]
+    parts += [f"> {_line(flag)}" for flag in document.flags]
+    parts += [part for content in document.answer for part in _render(content)]
+    for section in document.sections:
         parts.append(f"## {section.heading}")
-        parts += [part for block in section.blocks for part in _show(block)]
+        parts += [part for content in section.content for part in _render(content)]
     return "\n\n".join(parts) + "\n"
 
 
-def _show(block: Block) -> Iterator[str]:
-    match block:
+def _render(content: Content) -> Iterator[str]:
+    match content:
         case Paragraph(text):
             yield _line(text)
-        case Lines(lines):
-            yield "\n".join(f"- {f'{_line(n)}: ' if n else ''}{_line(line)}" for n, line in lines)
-        case Table():
-            header, *rows = ([_words(cell) for cell in row] for row in (block.header, *block.rows))
-            yield table(header, rows)
-            if block.caption:
-                yield _line(block.caption)
-        case Chart(name, caption):
+        case BulletList(items):
+            yield "\n".join(f"- {f'{_line(n)}: ' if n else ''}{_line(text)}" for n, text in items)
+        case Table(_, header, rows, caption):
+            yield table([*map(_escape, header)], [[*map(_escape, row)] for row in rows])
+            if caption:
+                yield _line(caption)
+        case ChartBlock(name, caption):
             yield f"![{_line(caption)}]({name}.svg)"
-        case Shares(steps):
-            yield "\n".join(f"- A training step of {_line(n)}: {shares(of)}." for n, of in steps)
-        case Terms(terms):
-            yield "\n".join(f"- **{term}**: {_line(meaning)}" for term, meaning in terms)
+        case ShareBars(steps):
+            yield "\n".join(f"- A training step of {_line(n)}: {shares(s)}." for n, s in steps)
+        case DefinitionList(definitions):
+            yield "\n".join(f"- **{term}**: {_line(meaning)}" for term, meaning in definitions)
 
 
-def _line(said: str) -> str:
-    """On one line, in which no HTML begins."""
-    return plain(_words(said))
+def _line(text: str) -> str:
+    """The text on one line, without HTML."""
+    return plain(_escape(text))
 
 
-def _words(said: str) -> str:
-    """Text that is no Markdown but where it is meant to be."""
-    if isinstance(said, Code) and "`" not in said:
-        return f"`{said}`"
-    return said if isinstance(said, Marked) else literal(said)
+def _escape(text: str) -> str:
+    """The text with its own Markdown, if any, and none of others."""
+    if isinstance(text, CodeSpan) and "`" not in text:
+        return f"`{text}`"
+    return text if isinstance(text, Prose) else literal(text)

@@ -1,6 +1,6 @@
-"""Whether two trainings have the same result, by the strongest claim that holds.
+"""Whether two trainings have the same result, by the strongest claim that is true.
 
-They are compared only where they were shown the same: equal digests of the data, the initial
+They are compared only where both had the same inputs: equal digests of the data, the initial
 weights, the order of samples and the pixels. Steps are counted from 1.
 """
 
@@ -12,7 +12,8 @@ from statistics import NormalDist
 
 from benchmark.common.formatting import p_value
 from benchmark.common.statistics import Interval
-from benchmark.report.schema import Absent, Kind, Parity, Record, TrainingRecord
+from benchmark.report.comparison_schema import Parity, ParityKind
+from benchmark.report.schema import Absent, Record, TrainingRecord
 
 TOLERANCE = 1e-3
 """Relative difference up to which the losses of a step are equal."""
@@ -24,36 +25,36 @@ LOSSES = f"training losses equal within {TOLERANCE:g}"
 
 @dataclass(frozen=True)
 class Difference:
-    """What share more of the test images one model finds than another."""
+    """The accuracy of one model less that of another, on the same test images."""
 
     share: Interval
-    """With an interval that excludes 0 where p is below the significance."""
+    """The difference; its interval excludes 0 where p is below the significance."""
     p: float
-    """Of equal accuracies."""
+    """p of the test that both accuracies are equal."""
     significance: float
-    """Below which p is a difference."""
+    """A difference is detected where p is below this threshold."""
     images: int
-    """In the test split."""
+    """Number of test images."""
 
     @property
-    def found(self) -> bool:
-        """Whether there is one."""
+    def detected(self) -> bool:
+        """Whether p is below the significance."""
         return self.p < self.significance
 
     @property
-    def shown(self) -> float:
-        """The least difference that so many images can show."""
+    def smallest_detectable(self) -> float:
+        """The smallest difference that the images can show: half the interval's width."""
         return (self.share.high - self.share.low) / 2
 
     def within(self, margin: float) -> bool:
-        """Whether it is smaller than `margin`, whichever way: two one-sided tests."""
+        """Whether it is smaller than `margin` in both directions: two one-sided tests."""
         return -margin < self.share.low and self.share.high < margin
 
     @property
     def change(self) -> str:
         """The difference in words."""
         ends = (self.share.estimate, self.share.low, self.share.high)
-        middle, low, high = (f"{100 * each:+.1f}" for each in ends)
+        middle, low, high = (f"{100 * end:+.1f}" for end in ends)
         usual = self.significance == SIGNIFICANCE
         level = "" if usual else f", a {100 * (1 - self.significance):.3g}% interval"
         return f"{middle} points ({low} to {high}{level})"
@@ -68,13 +69,17 @@ class Difference:
 
 
 def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: int = 1) -> Parity:
-    """Two records, whose answers are compared by one of `tests` tests, and are equal if their
-    accuracies differ by less than `margin`."""
-    for record in (one, other):
-        if isinstance(record, Absent):
-            return Parity(kind="unavailable", claim=f"not compared: {record.label} is unavailable")
-    assert isinstance(one, Record)
-    assert isinstance(other, Record)
+    """The parity of two records.
+
+    Args:
+        one: the first record.
+        other: the second record.
+        margin: accuracies that differ by less are equal.
+        tests: number of tests that share the significance.
+    """
+    if isinstance(one, Absent) or isinstance(other, Absent):
+        label = one.label if isinstance(one, Absent) else other.label
+        return Parity(kind="unavailable", claim=f"not compared: {label} is unavailable")
     differences = input_differences(one.training, other.training)
     if differences:
         return Parity(
@@ -84,11 +89,13 @@ def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: 
 
 
 def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
-    """What the two were not given alike; over the epochs that both ran, for early stopping may
-    end one of them sooner."""
+    """Names of the inputs in which the two trainings differ.
+
+    Sample orders are compared over the epochs that both ran: early stopping may end one sooner.
+    """
     inputs = one.result.inputs, other.result.inputs
     digests = one.result.digests, other.result.digests
-    shared = min(len(each.order_by_epoch) for each in digests) - 1
+    shared = min(len(digest.order_by_epoch) for digest in digests) - 1
     equal = {
         "datasets": tested(one) == tested(other),
         "parameters": inputs[0].parameters == inputs[1].parameters,
@@ -100,80 +107,84 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
 
 
 def tested(training: TrainingRecord) -> tuple[str, int]:
-    """The data, and on how many images of them: an edited record may contradict a digest."""
+    """The dataset's digest and the number of test images, which an edited record may contradict."""
     return training.result.inputs.dataset, len(training.correct)
 
 
 def difference(one: str, other: str, significance: float = SIGNIFICANCE) -> Difference:
-    """Of two models' answers to the same images, given as digits 0 and 1.
+    """The second accuracy less the first, from answers to the same images (digits 0 and 1).
 
-    The interval and p are of one statistic, so that they agree.
+    The interval and p belong to one statistic, so that they agree.
 
     Source: Agresti and Min, Statistics in Medicine 24 (2005): Wald's interval for matched pairs
-    after half an image more of each of the four kinds.
+    after half an image more in each of the four cells.
     """
     pairs = list(zip(one, other, strict=True))
-    lost, gained, asked = pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs)
-    middle = (gained - lost) / (asked + 2)
-    error = sqrt(gained + lost + 1 - (gained - lost) ** 2 / (asked + 2)) / (asked + 2)
+    lost, gained, images = pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs)
+    middle = (gained - lost) / (images + 2)
+    error = sqrt(gained + lost + 1 - (gained - lost) ** 2 / (images + 2)) / (images + 2)
     reach = NormalDist().inv_cdf(1 - significance / 2) * error
     p = 2 * NormalDist().cdf(-abs(middle) / error)
-    share = Interval((gained - lost) / asked, max(-1.0, middle - reach), min(1.0, middle + reach))
-    return Difference(share, p, significance, asked)
+    share = Interval((gained - lost) / images, max(-1.0, middle - reach), min(1.0, middle + reach))
+    return Difference(share, p, significance, images)
 
 
 def _compare(
     one: TrainingRecord, other: TrainingRecord, margin: float, significance: float
 ) -> Parity:
-    pairs = list(zip(one.losses, other.losses, strict=False))
-    different = next((step for step, pair in enumerate(pairs, start=1) if not _same(pair)), None)
-    through = len(list(takewhile(_close, pairs)))
-    if different is None and one.result.digests.weights == other.result.digests.weights:
+    losses = list(zip(one.losses, other.losses, strict=False))
+    first_different = next(
+        (step for step, pair in enumerate(losses, start=1) if not _equal_bits(pair)), None
+    )
+    through = len(list(takewhile(_close, losses)))
+    if first_different is None and one.result.digests.weights == other.result.digests.weights:
         return Parity(kind="bit-equal", claim="bit-equal", equal_through_step=through)
-    found = difference(one.correct, other.correct, significance)
-    kind, claim = _claim(through, {len(one.losses), len(other.losses)}, found, margin)
+    accuracy = difference(one.correct, other.correct, significance)
+    kind, claim = _claim(through, {len(one.losses), len(other.losses)}, accuracy, margin)
+    bits = "all losses are equal bit for bit"
+    if first_different:
+        bits = f"first different bit at step {first_different}"
     return Parity(
         kind=kind,
-        claim=claim + _where(different),
+        claim=f"{claim}; {bits}",
         equal_through_step=through,
-        first_different_step=different,
-        accuracy_difference=found.share,
-        p_value=found.p,
+        first_different_step=first_different,
+        accuracy_difference=accuracy.share,
+        p_value=accuracy.p,
     )
 
 
-def _claim(through: int, ends: set[int], found: Difference, margin: float) -> tuple[Kind, str]:
-    """In kind and in words; `ends` are the last steps of the two."""
-    losses = _losses(through, through in ends)
-    if found.found:
-        return "different", f"different: test accuracy {found}{losses}"
-    if ends == {through}:
+def _claim(
+    through: int, last_steps: set[int], accuracy: Difference, margin: float
+) -> tuple[ParityKind, str]:
+    """The strongest claim, as a kind and in words.
+
+    Args:
+        through: the step up to which losses are equal within the tolerance.
+        last_steps: the last steps of the two trainings.
+        accuracy: the difference of test accuracies.
+        margin: accuracies that differ by less are equal.
+    """
+    losses = ""
+    if through:
+        end = ", where one ends" if through in last_steps else ""
+        losses = f"; {LOSSES} up to step {through}{end}"
+    if accuracy.detected:
+        return "different", f"different: test accuracy {accuracy}{losses}"
+    if last_steps == {through}:
         return "equal within tolerance", f"{LOSSES} in all {through} steps"
-    if found.within(margin):
-        equal = f"equal within {100 * margin:g} points: test accuracy {found}"
+    if accuracy.within(margin):
+        equal = f"equal within {100 * margin:g} points: test accuracy {accuracy}"
         return "equal within margin", equal + losses
-    shown = f"{found.images} images can show {100 * found.shown:.1f} points or more"
-    none = f"no difference detected: {shown}; test accuracy {found}"
-    return "no difference detected", none + losses
+    points = f"{100 * accuracy.smallest_detectable:.1f} points or more"
+    claim = f"no difference detected: {accuracy.images} images can show {points}"
+    return "no difference detected", f"{claim}; test accuracy {accuracy}{losses}"
 
 
-def _losses(through: int, end: bool) -> str:
-    """How long they were equal, and whether that is as long as one of the trainings."""
-    if not through:
-        return ""
-    return f"; {LOSSES} up to step {through}{', where one ends' if end else ''}"
-
-
-def _where(different: int | None) -> str:
-    if different:
-        return f"; first different bit at step {different}"
-    return "; all losses are equal bit for bit"
-
-
-def _same(pair: Sequence[float]) -> bool:
-    one, other = pair
+def _equal_bits(losses: Sequence[float]) -> bool:
+    one, other = losses
     return one == other or (isnan(one) and isnan(other))
 
 
-def _close(pair: Sequence[float]) -> bool:
-    return _same(pair) or isclose(*pair, rel_tol=TOLERANCE)
+def _close(losses: Sequence[float]) -> bool:
+    return _equal_bits(losses) or isclose(*losses, rel_tol=TOLERANCE)

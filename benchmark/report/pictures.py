@@ -1,4 +1,4 @@
-"""Test images with what the network takes them for: small copies that a page can hold."""
+"""Small copies of test images with the network's predictions, for the page."""
 
 import base64
 import io
@@ -14,17 +14,18 @@ from benchmark.common.results import ResultPaths
 from benchmark.data.folder import decode
 from benchmark.errors.user_error import UserError
 from benchmark.report import record
+from benchmark.report.record import Recall
 from benchmark.report.schema import Record
 
-SHOWN, PAIRS = 24, 4
-"""Images on the contact sheet, and pairs of classes that are mistaken for each other."""
+IMAGES, PAIRS = 24, 4
+"""Images on the contact sheet, and pairs of confused classes."""
 SIDE = 112
 """Height and width of a copy, in pixels."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A test image and what it was taken for."""
+    """A test image with its label and prediction."""
 
     source: str
     """A data URL."""
@@ -34,68 +35,63 @@ class Picture:
 
     @property
     def right(self) -> bool:
-        """Whether its class was found."""
+        """Whether the prediction is correct."""
         return self.label == self.prediction
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one class that are taken for another, beside an image of that one."""
+    """Images of one class that are classified as another, next to an image of that class."""
 
     label: str
     prediction: str
     count: int
     images: int
-    """Of the class, in the test split."""
+    """Test images of the class `label`."""
     mistaken: Picture
     other: Picture
 
 
 @dataclass(frozen=True)
 class Sheets:
-    """What a page shows of the test split."""
+    """What the page shows of the test split."""
 
     label: str
-    """The accelerator that was trained on."""
+    """The accelerator of the training."""
     contact: list[Picture]
     confusions: list[Confusion]
-    recalls: list[tuple[str, int, int]]
-    """Every class, the one that fails most first: name, found, and images."""
+    recalls: list[Recall]
+    """Every class, that with the lowest recall first."""
 
 
 def sheets(data: DataParameters, trained: Record) -> Sheets:
-    """Of the training on an accelerator.
+    """The sheets of the training on an accelerator.
 
     Raises:
         UserError: an image of the test split is missing or unreadable.
     """
-    rows = record.rows(ResultPaths(trained.name).own.predictions)
-    root = Path(data.root) / "test"
-    spread = [rows[place * len(rows) // SHOWN] for place in range(min(SHOWN, len(rows)))]
+    predictions = record.rows(ResultPaths(trained.name).own.predictions)
+    root, count = Path(data.root) / "test", len(predictions)
+    spread = [predictions[place * count // IMAGES] for place in range(min(IMAGES, count))]
     contact = [_picture(root, row) for row in spread]
-    recalls = sorted(record.recalls(rows), key=_share)
-    return Sheets(trained.label, contact, _confusions(root, rows), recalls)
+    recalls = sorted(record.recalls(predictions), key=lambda recall: recall[1] / recall[2])
+    return Sheets(trained.label, contact, _confusions(root, predictions), recalls)
 
 
-def _share(found: tuple[str, int, int]) -> float:
-    _, right, images = found
-    return right / images
-
-
-def _confusions(root: Path, rows: Sequence[dict[str, str]]) -> list[Confusion]:
-    """The pairs mistaken most often, then by name."""
-    images = Counter(row["label"] for row in rows)
-    wrong = [row for row in rows if row["label"] != row["prediction"]]
+def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confusion]:
+    """The most frequent confusions; equally frequent ones by name."""
+    images = Counter(row["label"] for row in predictions)
+    wrong = [row for row in predictions if row["label"] != row["prediction"]]
     counts = Counter((row["label"], row["prediction"]) for row in wrong)
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
     return [
         Confusion(
-            label,
-            prediction,
-            count,
-            images[label],
-            _first(root, wrong, label, prediction),
-            _first(root, rows, prediction),
+            label=label,
+            prediction=prediction,
+            count=count,
+            images=images[label],
+            mistaken=_first(root, wrong, label, prediction),
+            other=_first(root, predictions, prediction),
         )
         for (label, prediction), count in most
     ]
@@ -104,7 +100,7 @@ def _confusions(root: Path, rows: Sequence[dict[str, str]]) -> list[Confusion]:
 def _first(
     root: Path, rows: Sequence[dict[str, str]], label: str, prediction: str | None = None
 ) -> Picture:
-    """The first image of a class, taken for `prediction` if that is given."""
+    """The first image of a class, with this prediction if one is given."""
     return next(
         _picture(root, row)
         for row in rows

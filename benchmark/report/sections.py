@@ -1,46 +1,46 @@
-"""What each section of the report says, in the order in which readers ask."""
+"""What each section of the report contains, in the order in which readers ask."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.numbers import duration
-from benchmark.report import advice, wording
+from benchmark.report import advice, rows, wording
 from benchmark.report.charts import bars
-from benchmark.report.entries import trainings
-from benchmark.report.pictures import Sheets
-from benchmark.report.schema import Absent, Comparison, Entry, TrainingEntry
-from benchmark.report.view import (
-    Block,
-    Chart,
-    Code,
-    Lines,
-    Marked,
+from benchmark.report.comparison_schema import Comparison, Entry, TrainingEntry
+from benchmark.report.document import (
+    BulletList,
+    ChartBlock,
+    CodeSpan,
+    Content,
+    DefinitionList,
+    Document,
+    ImageSheets,
     Paragraph,
-    Pictures,
+    Prose,
     Section,
-    Shares,
+    ShareBars,
     Table,
-    Terms,
-    View,
 )
+from benchmark.report.entries import trainings
+from benchmark.report.glossary import FIGURES, WORDS
+from benchmark.report.pictures import Sheets
+from benchmark.report.record import Recall
 from benchmark.report.wording import goal, share, to_target
 
-Recall = tuple[str, int, int]
-"""A class, how many of its test images were found, and how many there are."""
 TITLE = "Fine-tuning ResNet50, compared"
 WORST = 8
-"""Classes in the table of those that fail most."""
+"""Classes in the table of those with the lowest recall."""
 
 
-def view(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) -> View:
-    """The whole report.
+def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) -> Document:
+    """The complete report.
 
     Args:
-        comparison: as comparison.build makes it.
-        facts: lines about what ran, the most important first; `code` stands between backticks.
+        comparison: the records, compared.
+        facts: lines about what ran, the most important first; `code` is between backticks.
         sheets: pictures of the test split; None where nothing ran.
     """
-    asked: list[tuple[str, str, Callable[[Comparison], Iterable[Block]]]] = [
+    contents: list[tuple[str, str, Callable[[Comparison], Iterable[Content]]]] = [
         ("race", f"How soon does it reach {goal(comparison.target_accuracy)}?", _race),
         ("cost", "What does it cost?", _cost),
         ("sure", "How sure is the speed?", _sure),
@@ -51,353 +51,377 @@ def view(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) ->
         ("classes", "Which classes fail?", lambda _: _classes(sheets)),
         ("same", "Is it the same result, and can it be repeated?", _same),
         ("machines", "How do all machines compare?", _machines),
-        ("next", "What next?", lambda found: [Lines([("", each) for each in advice.steps(found)])]),
-        ("what", "What was compared?", lambda found: _what(found, facts)),
-        ("words", "Glossary", lambda found: [_words()] if found.present else []),
+        ("next", "What next?", lambda _: [BulletList([("", s) for s in advice.steps(comparison)])]),
+        ("what", "What was compared?", lambda _: [_what(comparison, facts)]),
+        ("words", "Glossary", _glossary),
     ]
-    sections = [Section(key, heading, [*say(comparison)]) for key, heading, say in asked]
-    return View(
+    sections = [Section(key, heading, [*content(comparison)]) for key, heading, content in contents]
+    return Document(
         title=TITLE,
         verdict=comparison.summary,
         flags=comparison.flags,
         answer=[*_answer(comparison, facts)],
-        sections=[section for section in sections if section.blocks],
+        sections=[section for section in sections if section.content],
     )
 
 
-def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
-    yield from (Paragraph(Marked(fact)) for fact in facts[:1])
+def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Content]:
+    yield from (Paragraph(Prose(fact)) for fact in facts[:1])
+    columns = ("accelerator", "device", "rate", "ratio", "accuracy", "target", "time")
     yield Table(
         "Accelerators",
-        (
-            "Accelerator", "Device", "Images/s", f"Relative to {comparison.reference or 'another'}",
-            "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
-            "Training time",
-        ),
-        [_line(entry) for entry in comparison.accelerators],
+        rows.header(comparison, columns),
+        [rows.cells(entry, columns) for entry in comparison.accelerators],
         caption="Images/s: training images per second, without validation, checkpoints and test. "
         "Brackets: 95% confidence intervals.",
-    )  # fmt: skip
-    if shown := bars(comparison):
+    )
+    if entries := bars(comparison):
         caption = "Training images per second, with 95% confidence intervals"
-        if len(shown) > 1:
+        if len(entries) > 1:
             caption += f"; in brackets: times the rate of {comparison.reference}"
-        rates = {n: entry.rate for n, entry in shown.items()}
-        said = (f"{name} {numbers.estimate(rate)}" for name, rate in rates.items())
-        yield Chart("throughput", f"{caption}.", f"Bars of images per second: {'; '.join(said)}.")
+        rates = {name: entry.throughput.images_per_second for name, entry in entries.items()}
+        words = "; ".join(f"{name} {numbers.estimate(rate)}" for name, rate in rates.items())
+        yield ChartBlock("throughput", f"{caption}.", f"Bars of images per second: {words}.")
 
 
-def _line(entry: Entry | Absent) -> list[str]:
-    if isinstance(entry, Absent):
-        return [entry.label, f"unavailable: {entry.reason}", *["-"] * 5]
-    return [
-        entry.label,
-        entry.device,
-        wording.speed(entry.throughput),
-        wording.against(entry.throughput),
-        share(entry.training.test_accuracy),
-        to_target(entry.training),
-        duration(entry.training.seconds),
-    ]
-
-
-def _race(comparison: Comparison) -> Iterator[Block]:
-    runs = _runs(comparison.present)
+def _race(comparison: Comparison) -> Iterator[Content]:
+    runs = _runs(comparison)
     if not runs:
         return
     target = goal(comparison.target_accuracy)
-    best = (f"{n} {run.val_accuracy:.1%} of {duration(run.seconds)}" for n, run in runs.items())
-    yield Chart(
+    best = (
+        f"{name} {run.result.val.accuracy:.1%} of {duration(run.seconds)}"
+        for name, run in runs.items()
+    )
+    yield ChartBlock(
         "accuracy",
         f"Validation accuracy after each epoch against the time of training. Dotted: {target}.",
         f"Validation accuracy against time; of the best epoch: {'; '.join(best)}.",
     )
     yield Table(
         "Time to the target",
-        ("Run", f"To {target} validation accuracy", "Whole training", "Epochs"),
-        [[n, to_target(r), duration(r.seconds), f"{r.epochs}"] for n, r in runs.items()],
-        caption=Marked(
+        ("Run", f"To {target} validation accuracy", "Complete training", "Epochs"),
+        [
+            [name, to_target(run), duration(run.seconds), f"{run.result.epochs}"]
+            for name, run in runs.items()
+        ],
+        caption=Prose(
             f"To {target}: to the end of the first epoch that reaches it "
             "(`report.target_accuracy`). Times begin with the first epoch, when the process has "
-            "started, and include validation and checkpoints; that of the whole training also "
-            "includes the test."
+            "started, and include validation and checkpoints. The time of the complete training "
+            "also includes the test."
         ),
     )
 
 
-def _cost(comparison: Comparison) -> Iterator[Block]:
+def _cost(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
     if not present:
         return
     priced = any(entry.cost for entry in present)
     if not priced:
-        yield Paragraph(Marked(wording.NO_PRICE))
+        yield Paragraph(Prose(wording.NO_PRICE))
     target = goal(comparison.target_accuracy)
     names = ("Price", "Per million images", "This training", f"To {target}") if priced else ()
-    rows = [
-        [e.label, *(wording.costs(e.cost) if priced else ()), wording.energy(e.energy)]
-        for e in present
+    cells = [
+        [
+            entry.label,
+            *(wording.costs(entry.cost) if priced else ()),
+            wording.energy(entry.throughput.efficiency.energy),
+        ]
+        for entry in present
     ]
     header = ("Accelerator", *names, "Energy per image")
-    yield Table("Cost", header, rows, caption=wording.COSTS if priced else "")
+    yield Table("Cost", header, cells, caption=wording.COSTS if priced else "")
 
 
-def _sure(comparison: Comparison) -> Iterator[Block]:
+def _sure(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
     if not present:
         return
-    yield Lines([(entry.label, wording.sureness(entry.throughput)) for entry in present])
-    yield Table(
-        "Speed",
-        (
-            "Accelerator",
-            "Images/s",
-            "Undisturbed images/s",
-            "Trainer / Trainer (noise floor)",
-            "Date",
-        ),
-        [_speed(entry) for entry in present],
-    )
+    yield BulletList([(entry.label, wording.sureness(entry)) for entry in present])
+    header = (
+        "Accelerator", "Images/s", "Undisturbed images/s", "Trainer / Trainer (noise floor)",
+        "Date",
+    )  # fmt: skip
+    cells = [
+        [
+            entry.label,
+            numbers.interval(entry.throughput.images_per_second),
+            numbers.interval(entry.throughput.trainer.undisturbed_images_per_second),
+            numbers.interval(entry.throughput.noise_floor),
+            entry.throughput.date,
+        ]
+        for entry in present
+    ]
+    yield Table("Speed", header, cells)
     yield Paragraph(wording.INTERVALS)
 
 
-def _speed(entry: Entry) -> list[str]:
-    found = entry.throughput
-    return [
-        entry.label,
-        numbers.interval(found.images_per_second),
-        numbers.interval(found.undisturbed_images_per_second),
-        numbers.interval(found.noise_floor),
-        found.date,
-    ]
-
-
-def _limits(comparison: Comparison) -> Iterator[Block]:
-    present = comparison.present
-    if not present:
+def _limits(comparison: Comparison) -> Iterator[Content]:
+    measured = {entry.label: entry.throughput for entry in comparison.present}
+    if not measured:
         return
-    shares = [(e.label, e.throughput.step_shares) for e in present if e.throughput.step_shares]
-    if shares:
-        yield Lines([(label, wording.limit(found)) for label, found in shares])
-        yield Shares(shares)
-    yield from _ratios(present)
+    shares = [(label, t.trainer.step_shares) for label, t in measured.items()]
+    known_shares = [(label, steps) for label, steps in shares if steps]
+    if known_shares:
+        yield BulletList([(label, wording.limit(steps)) for label, steps in known_shares])
+        yield ShareBars(known_shares)
+    all_ratios = [t.ratios for t in measured.values()]
+    ratios = [
+        [question, wording.RATIOS[name], *(wording.ratio(r.get(name)) for r in all_ratios)]
+        for name, question in wording.QUESTIONS.items()
+        if any(name in r for r in all_ratios)
+    ]
+    if ratios:
+        header = ("Question", "Ratio of images/s", *measured)
+        yield Table("Ratios of speeds", header, ratios, caption=wording.ALTERNATED, heads=2)
     yield Table(
         "Efficiency",
         (
             "Accelerator", "Utilisation", "Of the vendor's peak", "Peak memory",
             "Time to first step", "Lightning's overhead", "Decoding images/s",
         ),
-        [_efficiency(entry) for entry in present],
+        [
+            [
+                label,
+                share(t.efficiency.utilisation),
+                share(t.efficiency.vendor_utilisation),
+                wording.memory(t.efficiency.peak_memory),
+                wording.first_step(t),
+                wording.overhead(t.trainer.overhead),
+                wording.decoding(t.efficiency.decoding),
+            ]
+            for label, t in measured.items()
+        ],
         caption=wording.EFFICIENCY,
     )  # fmt: skip
-    known = {entry.label: entry.throughput.step_seconds for entry in present}
-    if any(known.values()):
-        said = (wording.steps(label, found) for label, found in known.items())
-        yield Chart(
+    steps = {label: t.trainer.step_seconds for label, t in measured.items()}
+    if any(steps.values()):
+        words = (_steps(label, percentiles) for label, percentiles in steps.items())
+        yield ChartBlock(
             "steps",
             "Times of single training steps: median, quartiles, 5th and 95th percentile.",
-            f"Times of single training steps: {'; '.join(said)}.",
+            f"Times of single training steps: {'; '.join(words)}.",
         )
 
 
-def _ratios(present: Sequence[Entry]) -> Iterator[Block]:
-    """A line for each ratio that some accelerator has, a column for each accelerator."""
-    measured = [entry.throughput.ratios for entry in present]
-    rows = [
-        [question, wording.RATIOS[name], *(wording.ratio(ratios.get(name)) for ratios in measured)]
-        for name, question in wording.QUESTIONS.items()
-        if any(name in ratios for ratios in measured)
+def _steps(label: str, percentiles: Mapping[str, float]) -> str:
+    """The times of single steps in words."""
+    if not percentiles:
+        return f"{label} not known"
+    middle, low, high = (duration(percentiles[name]) for name in ("p50", "p5", "p95"))
+    return f"{label} {middle}, nine of ten from {low} to {high}"
+
+
+def _peers(comparison: Comparison) -> Iterator[Content]:
+    cells = [
+        [
+            entry.label,
+            name,
+            ", ".join(f"{package} {version}" for package, version in peer.versions.items()) or "-",
+            peer.reason or wording.ratio(entry.throughput.ratios.get(f"trainer_over_{name}")),
+        ]
+        for entry in comparison.present
+        for name, peer in entry.throughput.peers.items()
     ]
-    if rows:
-        header = ("Question", "Ratio of images/s", *(entry.label for entry in present))
-        yield Table("Ratios of speeds", header, rows, caption=wording.TURNS, heads=2)
-
-
-def _efficiency(entry: Entry) -> list[str]:
-    found = entry.throughput
-    return [
-        entry.label,
-        share(entry.utilisation),
-        share(entry.vendor_utilisation),
-        wording.memory(entry.peak_memory),
-        wording.first_step(found),
-        wording.milliseconds(found.overhead),
-        wording.decoding(found.decoding),
-    ]
-
-
-def _peers(comparison: Comparison) -> Iterator[Block]:
-    rows = [row for entry in comparison.present for row in wording.peers(entry)]
-    if rows:
+    if cells:
         header = ("Accelerator", "Peer", "Versions", "Trainer / peer, images/s")
-        yield Table("Peers", header, rows, caption=wording.OTHERS, heads=2)
+        yield Table("Peers", header, cells, caption=wording.PEERS_CAPTION, heads=2)
 
 
-def _settings(comparison: Comparison) -> Iterator[Block]:
-    rows = [*wording.swept(comparison.present)]
-    if not rows:
+def _settings(comparison: Comparison) -> Iterator[Content]:
+    points = [(entry, point) for entry in comparison.present for point in entry.throughput.sweep]
+    if not points:
         return
-    devices = [p.devices for entry in comparison.present for p in entry.throughput.sweep]
+    devices = [point.devices for _, point in points]
     if min(devices) == 1:
-        yield Chart(
+        yield ChartBlock(
             "sweep",
             "Training images per second against the batch size. A cross: out of memory.",
             "Training images per second against the batch size, as in the table below.",
         )
     if max(devices) > 1:
-        yield Chart(
+        yield ChartBlock(
             "scaling",
-            "Training images per second of all devices together, against their number. Dotted: so "
-            "many times the run's own rate. A cross: out of memory.",
+            "Training images per second of all devices together, against their number. Dotted: "
+            "this number times the rate of the run's own settings. A cross: out of memory.",
             "Training images per second against the number of devices, as in the table below.",
         )
+    cells = [
+        [entry.label, wording.changes(point), *wording.outcome(point, entry.name)]
+        for entry, point in points
+    ]
     yield Table(
         "Settings",
         ("Accelerator", "Settings", "Images/s", "Relative to the run's own settings"),
-        rows,
-        caption="Each setting and the run's own took turns, block by block.",
+        cells,
+        caption="Each setting alternated with the run's own settings, block by block.",
         heads=2,
     )
 
 
-def _accuracy(comparison: Comparison) -> Iterator[Block]:
+def _accuracy(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
     if not present:
         return
+    training = present[0].training
     yield Table(
         "Accuracy",
         ("Run", "Test accuracy", "Mean over classes", "Top-5", "Best epoch"),
-        [_scores(name, run) for name, run in _runs(present).items()],
-        caption=wording.commonest(present[0].training),
+        [
+            [
+                name,
+                share(run.test_accuracy),
+                f"{run.balanced_accuracy:.1%}",
+                f"{run.result.test.top5:.1%}",
+                f"{run.result.best_epoch} of {run.result.epochs}",
+            ]
+            for name, run in _runs(comparison).items()
+        ],
+        caption="Accuracy is that of the epoch with the lowest validation loss, on "
+        f"{training.test_images:,} test images. Always predicting the most frequent class gives "
+        f"{training.commonest_class:.1%}.",
     )
-    if said := [line for entry in present for line in wording.gains(entry)]:
-        yield Lines(said)
-    if said := [(e.label, wording.seeds(e.seeds, comparison)) for e in present if e.seeds]:
-        yield Lines(said)
+    if gains := [(entry.label, gain) for entry in present if (gain := _gain(entry))]:
+        yield BulletList(gains)
+    target = goal(comparison.target_accuracy)
+    if seeds := [(entry.label, words) for entry in present if (words := _seeds(entry, target))]:
+        yield BulletList(seeds)
     courses = (wording.course(entry.label, entry.training) for entry in present)
-    yield Chart(
+    yield ChartBlock(
         "loss",
         "Training loss by step. Thin: raw. Thick: smoothed."
-        + (f" Below: how far each is from {present[0].label}." if len(present) > 1 else ""),
+        + (f" Below: difference of each to {present[0].label}." if len(present) > 1 else ""),
         f"Training loss by step: {'; '.join(courses)}.",
     )
 
 
-def _scores(name: str, run: TrainingEntry) -> list[str]:
-    return [
-        name,
-        share(run.test_accuracy),
-        f"{run.balanced_accuracy:.1%}",
-        f"{run.test_top5:.1%}",
-        f"{run.best_epoch} of {run.epochs}",
-    ]
+def _gain(entry: Entry) -> str:
+    """The gain of the trained weights over the control; empty without a control."""
+    if not entry.control:
+        return ""
+    gain = entry.training.test_accuracy.estimate - entry.control.test_accuracy.estimate
+    inputs = ", ".join(
+        f"{name} {'equal' if equal else 'different'}"
+        for name, equal in entry.control.equal_inputs.in_words().items()
+    )
+    return f"{100 * gain:+.1f} points against its control ({inputs})."
 
 
-def _classes(sheets: Sheets | None) -> Iterator[Block]:
+def _seeds(entry: Entry, target: str) -> str:
+    """The accuracy over all seeds; empty with one seed."""
+    if not entry.seeds:
+        return ""
+    count = len(entry.seeds.runs)
+    return (
+        f"over {count} seeds, mean test accuracy {share(entry.seeds.mean)}, all on the same test "
+        f"images, standard deviation {100 * entry.seeds.std:.1f} points; {entry.seeds.reached} of "
+        f"{count} runs reached {target}."
+    )
+
+
+def _classes(sheets: Sheets | None) -> Iterator[Content]:
     if not sheets or not sheets.recalls:
         return
-    (worst, *_), (best, *_) = sheets.recalls[:1], sheets.recalls[-1:]
-    yield Chart(
+    worst, best = sheets.recalls[0], sheets.recalls[-1]
+    first, last = (f"{right} of {images} ({name})" for name, right, images in (worst, best))
+    yield ChartBlock(
         "classes",
-        f"Recall of each class on {sheets.label}: the part of its test images whose class was "
-        "found.",
-        f"Recall of each class, from {wording.recall(*worst)} to {wording.recall(*best)}.",
+        f"Recall of each class on {sheets.label}: the share of its test images that were "
+        "classified correctly.",
+        f"Recall of each class, from {first} to {last}.",
     )
     failing = [recall for recall in sheets.recalls if recall[1] < recall[2]]
     if failing:
-        shown = _lowest(failing)
+        lowest = _lowest(failing)
         yield Table(
             "Classes",
-            ("Class", "Found", "Recall"),
-            [[n, f"{right} of {of}", f"{right / of:.0%}"] for n, right, of in shown],
-            caption=f"The {len(shown)} classes of lowest recall on {sheets.label}, of "
-            f"{len(failing)} with a mistake. Few images of a class tell little about it.",
+            ("Class", "Correct", "Recall"),
+            [[n, f"{right} of {images}", f"{right / images:.0%}"] for n, right, images in lowest],
+            caption=f"The {len(lowest)} classes of lowest recall on {sheets.label}, of "
+            f"{len(failing)} with a mistake. The recall of a class with few images says little.",
         )
-    yield Pictures(sheets)
+    yield ImageSheets(sheets)
 
 
 def _lowest(failing: Sequence[Recall]) -> Sequence[Recall]:
-    """At most WORST, if that tears no equal ones apart."""
+    """At most WORST classes, without splitting ties if possible."""
     if len(failing) <= WORST:
         return failing
-    _, right, of = failing[WORST]
-    return [recall for recall in failing if recall[1] / recall[2] < right / of] or failing[:WORST]
+    _, right, images = failing[WORST]
+    return [r for r in failing if r[1] / r[2] < right / images] or failing[:WORST]
 
 
-def _same(comparison: Comparison) -> Iterator[Block]:
-    present, pairs = comparison.present, wording.here(comparison)
-    if not present:
+def _same(comparison: Comparison) -> Iterator[Content]:
+    pairs = comparison.local_pairs
+    if not comparison.present:
         return
-    yield Lines(
-        [(n, f"{wording.replayed(run)}.") for n, run in _runs(present).items()]
+    yield BulletList(
+        [(name, f"{wording.replayed(run)}.") for name, run in _runs(comparison).items()]
         + [(f"{pair.one} and {pair.other}", f"{pair.claim}.") for pair in pairs]
     )
     if pairs:
         yield Paragraph(wording.PAIRS)
+    digests = [(entry.label, entry.training.result.digests) for entry in comparison.present]
     yield Table(
         "Digests",
         ("Accelerator", "Initial weights", "Sample order", "First pixels", "Final weights"),
-        [_digests(entry) for entry in present],
+        [
+            [label, *(CodeSpan(x[:12]) for x in (d.initial_weights, d.order, d.pixels, d.weights))]
+            for label, d in digests
+        ],
         caption=wording.DIGESTS,
     )
 
 
-def _digests(entry: Entry) -> list[str]:
-    found = entry.digests
-    digests = (found.initial_weights, found.order, found.pixels, found.weights)
-    return [entry.label, *(Code(digest[:12]) for digest in digests)]
-
-
-def _machines(comparison: Comparison) -> Iterator[Block]:
+def _machines(comparison: Comparison) -> Iterator[Content]:
     """All accelerators of all machines, the fastest first."""
     if not comparison.machines:
         return
-    results = [*("-" for _ in comparison.present), *wording.results(comparison)]
-    entries = [*comparison.present, *comparison.machines]
-    fastest = sorted(
-        zip(entries, results, strict=True),
-        key=lambda found: found[0].rate.estimate,
-        reverse=True,
-    )
-    header = (
-        "Device", "Accelerator", "Machine", "Images/s", f"Relative to {comparison.reference}",
-        "Test accuracy", f"To {goal(comparison.target_accuracy)} validation accuracy",
-        "Per million images", "Result",
-    )  # fmt: skip
-    rows = [_machine(entry, entry in comparison.present, said) for entry, said in fastest]
-    yield Table("Machines", header, rows, caption=wording.MACHINES, heads=2)
-    if said := wording.elsewhere(comparison):
-        yield Paragraph(said)
-
-
-def _machine(entry: Entry, here: bool, result: str) -> list[str]:
-    return [
-        entry.device,
-        entry.label,
-        "this one" if here else Code(entry.machine),
-        wording.speed(entry.throughput),
-        wording.against(entry.throughput),
-        share(entry.training.test_accuracy),
-        to_target(entry.training),
-        wording.costs(entry.cost)[1],
-        result,
+    local = [(entry, "this one", "-") for entry in comparison.present]
+    results = wording.results(comparison)
+    exported = [
+        (entry, CodeSpan(entry.machine), result)
+        for entry, result in zip(comparison.machines, results, strict=True)
     ]
+    entries = sorted(
+        [*local, *exported], key=lambda e: e[0].throughput.images_per_second.estimate, reverse=True
+    )
+    names, figures = ("device", "accelerator"), ("rate", "ratio", "accuracy", "target", "cost")
+    yield Table(
+        "Machines",
+        [*rows.header(comparison, names), "Machine", *rows.header(comparison, figures), "Result"],
+        [
+            [*rows.cells(entry, names), machine, *rows.cells(entry, figures), result]
+            for entry, machine, result in entries
+        ],
+        caption=wording.MACHINES,
+        heads=2,
+    )
+    if counts := wording.other_pairs(comparison):
+        yield Paragraph(counts)
 
 
-def _what(comparison: Comparison, facts: Sequence[str]) -> Iterator[Block]:
-    lines: list[tuple[str, str]] = [("", Marked(fact)) for fact in facts]
-    for entry in comparison.present:
-        lines.append(("", wording.runtime(entry.label, entry.throughput.runtime)))
+def _what(comparison: Comparison, facts: Sequence[str]) -> Content:
+    lines: list[str] = [Prose(fact) for fact in facts]
+    lines += [wording.runtime(e.label, e.throughput.runtime) for e in comparison.present]
     for entry in comparison.present[:1]:
         versions = ", ".join(f"{name} {version}" for name, version in entry.software.items())
-        lines.append(("", f"Software: {versions}."))
-    yield Lines(lines)
+        lines.append(f"Software: {versions}.")
+    return BulletList([("", line) for line in lines])
 
 
-def _words() -> Block:
-    return Terms([(term, Marked(meaning)) for term, meaning in wording.TERMS])
+def _glossary(comparison: Comparison) -> Iterator[Content]:
+    if comparison.present:
+        terms = ((word[0].upper() + word[1:], Prose(meaning)) for word, meaning in FIGURES + WORDS)
+        yield DefinitionList([*terms])
 
 
-def _runs(present: Sequence[Entry]) -> dict[str, TrainingEntry]:
-    """Everything that was trained, by name."""
-    return {n: run for entry in present for n, run in trainings(entry.label, entry).items()}
+def _runs(comparison: Comparison) -> dict[str, TrainingEntry]:
+    """Every training on this machine, by name."""
+    return {
+        name: run
+        for entry in comparison.present
+        for name, run in trainings(entry.label, entry).items()
+    }

@@ -1,9 +1,14 @@
-"""What changes between measuring sessions: the same code on the same machine is not as fast today
-as it was yesterday, and no interval of one session knows it."""
+"""How much rates differ between measuring sessions.
 
+The same code on the same machine is not as fast today as it was yesterday. No interval of one
+session covers that difference.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
-from statistics import stdev
+from statistics import fmean
 
 from scipy.special import stdtrit
 
@@ -11,60 +16,88 @@ from benchmark.common.statistics import CONFIDENCE, Interval
 from benchmark.report.schema import Record, Session
 
 LEAST = 3
-"""Sessions from which a spread is estimated."""
+"""Sessions of equal code from which a standard deviation is estimated."""
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How rates scatter between sessions."""
+class SessionSpread:
+    """How rates of the same code differ between sessions."""
 
     deviation: float
-    """Standard deviation of their logarithms."""
+    """Standard deviation of the rates' logarithms between sessions of equal code."""
     degrees: float
     """Degrees of freedom of that estimate."""
+    sessions: int
+    """Number of sessions that it was estimated from."""
 
     def widen(self, ratio: Interval) -> Interval:
-        """A ratio of two sessions' rates, with what changes between sessions in its interval."""
+        """The ratio of two sessions' rates, with the difference between sessions in its interval.
+
+        Args:
+            ratio: the ratio, with an interval that covers the differences within the sessions.
+        """
         reach = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.deviation * 2**0.5
-        own = log(ratio.high / ratio.low) / 2
-        factor = exp(max(reach, own))
+        factor = exp(max(reach, log(ratio.high / ratio.low) / 2))
         return Interval(ratio.estimate, ratio.estimate / factor, ratio.estimate * factor)
 
 
-ASSUMED = Spread(0.08, inf)
-"""Until LEAST sessions are known. A mode whose code had not changed came to rates with a standard
-deviation of 7.8 % on three days of one shared machine."""
+ASSUMED = SessionSpread(0.08, inf, 0)
+"""The spread while too few sessions are recorded. Rates of unchanged code had a standard deviation
+of 7.8 % over three days on one shared machine."""
 
 
-def spread(sessions: tuple[Session, ...], mode: str) -> Spread | None:
-    """Of a mode's rates; None if too few are known."""
-    rates = [s.images_per_second[mode] for s in sessions if mode in s.images_per_second]
-    if len(rates) < LEAST:
+def between_session_sd(sessions: Sequence[Session], mode: str) -> SessionSpread | None:
+    """How a mode's rate differs between sessions; None if too few have equal code.
+
+    The standard deviation is pooled over the groups of equal code: how fast the code became from
+    one group to another does not count.
+    """
+    rates = defaultdict(list)
+    for session in sessions:
+        if mode in session.images_per_second:
+            rates[session.code].append(log(session.images_per_second[mode]))
+    groups = [group for group in rates.values() if len(group) > 1]
+    count = sum(map(len, groups))
+    degrees = count - len(groups)
+    if degrees < LEAST - 1:
         return None
-    return Spread(stdev(map(log, rates)), len(rates) - 1)
+    squares = sum((rate - fmean(group)) ** 2 for group in groups for rate in group)
+    return SessionSpread((squares / degrees) ** 0.5, degrees, count)
 
 
-def session(record: Record) -> Session:
-    """What is kept of a record's measurement."""
+def widened_ratio(
+    one: tuple[Interval, SessionSpread | None], other: tuple[Interval, SessionSpread | None]
+) -> Interval:
+    """The first rate over the second. The larger spread of sessions widens the interval, where
+    both spreads are known."""
+    ratio = one[0].over(other[0])
+    if one[1] is None or other[1] is None:
+        return ratio
+    return max(one[1], other[1], key=lambda spread: spread.deviation).widen(ratio)
+
+
+def continue_sessions(record: Record, exported: Record | None) -> Record:
+    """The record with its own session and those of the machine's earlier export.
+
+    Args:
+        record: the machine's results now.
+        exported: its earlier export; its sessions are dropped if hardware, software or workload
+            (other than the code) have changed since.
+    """
     modes = record.throughput.modes
-    return Session(
+    session = Session(
         code=record.throughput.workload.code,
         date=record.throughput.date,
         images_per_second={name: mode.images_per_second.estimate for name, mode in modes.items()},
     )
+    earlier = exported.sessions if exported and _measured_alike(record, exported) else ()
+    sessions = earlier if session in earlier else (*earlier, session)
+    return record.model_copy(update={"sessions": sessions})
 
 
-def continued(record: Record, before: Record | None) -> Record:
-    """A record with the sessions of the machine's export `before`, if they are of the same
-    hardware, software and workload, and its own."""
-    kept = before.sessions if before and _alike(record, before) else ()
-    own = session(record)
-    return record.model_copy(update={"sessions": kept if own in kept else (*kept, own)})
+def _measured_alike(one: Record, other: Record) -> bool:
+    def key(record: Record) -> tuple[object, ...]:
+        workload = record.throughput.workload.model_dump(exclude={"code"})
+        return record.environment, workload, record.throughput.dataset
 
-
-def _alike(one: Record, other: Record) -> bool:
-    works = [
-        (each.throughput.workload.model_dump(exclude={"code"}), each.throughput.dataset)
-        for each in (one, other)
-    ]
-    return one.environment == other.environment and works[0] == works[1]
+    return key(one) == key(other)

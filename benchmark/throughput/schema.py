@@ -330,6 +330,11 @@ class Throughput(ResultModel):
     processes: tuple[Measurement, ...] = ()
     """What each process measured; not part of an export."""
 
+    @property
+    def images_per_second(self) -> Interval:
+        """Training images per second of the Trainer."""
+        return self.modes["trainer"].images_per_second
+
     def exported(self) -> "Throughput":
         """The same without the single processes."""
         return self.model_copy(update={"processes": ()})

@@ -29,6 +29,8 @@ def test_nothing_in_it_is_markup_and_names_stay_readable(text: str, shown: str) 
         ("<b>", "&lt;b>"),
         ("\x1b[31mred", r"\x1b[31mred"),
         ("فراشة الملك", "فراشة الملك"),
+        ("`data/<label>` <b>", "`data/<label>` &lt;b>"),
+        (literal("`<b>` `"), r"\`&lt;b>\` \`"),
     ],
 )
 def test_a_line_is_one_and_begins_no_html(text: str, shown: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.report import page, sections
-from benchmark.report.charts import draw, trainings
+from benchmark.report.charts import draw, training_curves
 from benchmark.report.schema import Record
 from tests.report.golden import CASES, FACTS, compared
 from tests.support.made_records import write_results
@@ -177,6 +177,6 @@ def drawn(name: str) -> str:
     own, _, controls, sheets = CASES[name]()
     present = [each for each in own if isinstance(each, Record)]
     found = compared(name)
-    runs = trainings(present, controls)
+    runs = training_curves(present, controls)
     charts = draw(present, runs, found, sheets.recalls if sheets else [])
-    return page.render(sections.view(found, FACTS, sheets), charts)
+    return page.render(sections.document(found, FACTS, sheets), charts)

@@ -54,11 +54,11 @@ def test_each_accelerator_has_its_own_sweep_and_lost_memory_is_marked() -> None:
     assert drawing.count("M -3 3 \nL 3 -3 \nM -3 -3 \nL 3 3") == 1
 
 
-@pytest.mark.parametrize("count", [3, charts.NAMED, charts.NAMED + 1])
+@pytest.mark.parametrize("count", [3, charts.MOST_CLASS_NAMES, charts.MOST_CLASS_NAMES + 1])
 def test_classes_are_named_where_there_is_room(count: int) -> None:
     drawing = charts.classes([(f"class {k}", k, count) for k in range(count)])
     named = [text for text in texts(drawing) if text.startswith("class")]
-    assert len(named) == (count if count <= charts.NAMED else 0)
+    assert len(named) == (count if count <= charts.MOST_CLASS_NAMES else 0)
 
 
 @pytest.mark.parametrize("medians", [(4e-4, 0.02, 30.0), (0.5,), (0.02, 0.021)])

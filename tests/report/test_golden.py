@@ -1,14 +1,18 @@
-"""Every form of the report, of results that never change."""
+"""Markdown and page of results that never change: their wording is pinned here and nowhere else."""
 
 import html.parser
+import json
 import re
 
 import pytest
+from pydantic import TypeAdapter
 
-from benchmark.report import wording
-from benchmark.report.documentation import documentation
+from benchmark.common.formatting import table
+from benchmark.report.comparison_schema import Comparison
+from benchmark.report.glossary import FIGURES, WORDS
+from benchmark.report.json_schema import PATH, json_schema
 from tests import REPOSITORY
-from tests.report.golden import CASES, FOLDER, NAMES, forms
+from tests.report.golden import CASES, FOLDER, NAMES, compared, forms
 
 ALL = [(name, suffix) for name in CASES for suffix in ("md", "html")]
 
@@ -19,16 +23,20 @@ def test_the_form_is_what_it_was(name: str, suffix: str) -> None:
     assert forms(name)[suffix] == (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
 
 
-def test_there_is_no_form_of_a_case_that_has_gone() -> None:
-    found = {path.name for path in FOLDER.iterdir() if path.suffix in (".md", ".html")}
-    assert found == {f"{name}.{suffix}" for name, suffix in ALL}
+def test_every_golden_file_belongs_to_a_case() -> None:
+    files = {path.name for path in FOLDER.iterdir() if path.suffix in (".json", ".md", ".html")}
+    assert files == {f"{name}.{suffix}" for name, suffix in ALL}
 
 
-def test_each_term_of_the_glossary_is_used() -> None:
-    """Somewhere: not every report has a control, or says what a target is."""
+def test_each_figure_of_the_glossary_is_in_a_report() -> None:
     pages = [(FOLDER / f"{name}.md").read_text(encoding="utf-8") for name in CASES]
-    said = "".join(page.partition("## Glossary")[0] for page in pages).lower()
-    assert [term for term, _ in wording.TERMS if term.lower() not in said] == []
+    text = "".join(page.partition("## Glossary")[0] for page in pages).lower()
+    assert [word for word, _ in FIGURES if word.lower() not in text] == []
+
+
+def test_the_architecture_defines_the_words_as_the_report_does() -> None:
+    text = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    assert table(("Word", "Meaning"), WORDS) in text.partition("## Words")[2]
 
 
 class Reader(html.parser.HTMLParser):
@@ -51,7 +59,7 @@ class Reader(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_names_are_text_whatever_they_hold() -> None:
+def test_names_are_text_whatever_they_contain() -> None:
     page = Reader(forms("one")["html"])
     assert not {"script", "b", "i"} & page.tags
     for name in NAMES:
@@ -60,21 +68,23 @@ def test_names_are_text_whatever_they_hold() -> None:
     assert "<b>many</b>" in "".join(page.texts)
 
 
-def test_markdown_cells_hold_no_markup_of_their_own() -> None:
-    text = forms("one")["md"]
-    assert "<i>" not in text
-    assert r"&lt;i>CPU\|&lt;/i>" in text
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_a_page_asks_nobody_for_anything(name: str) -> None:
+def test_a_page_loads_nothing(name: str) -> None:
     text = forms(name)["html"]
     assert all(address.startswith(("data:", "#")) for address in Reader(text).addresses)
     assert not re.search(r"@import|url\((?!#)", text)
 
 
-def test_every_key_is_explained() -> None:
-    """If it changed: python -m benchmark.report.documentation prints the tables."""
-    text = (REPOSITORY / "docs/comparison.md").read_text(encoding="utf-8")
-    assert text.endswith(f"\n{documentation()}\n")
-    assert "|  |" not in documentation()
+def test_the_json_schema_is_current_and_says_something_of_every_key_of_the_report() -> None:
+    """If it changed: python -m benchmark.report.json_schema."""
+    assert (REPOSITORY / PATH).read_text(encoding="utf-8") == json_schema()
+    definitions = json.loads(json_schema())["$defs"]
+    for model in ("Entry", "TrainingEntry", "NamedParity", "RelativeSpeed", "Cost", "SeedsEntry"):
+        assert all("description" in key for key in definitions[model]["properties"].values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_comparison_can_be_read_back(name: str) -> None:
+    """A program that reads comparison.json needs no other file."""
+    content = json.dumps(compared(name).model_dump(mode="json"), allow_nan=False)
+    assert TypeAdapter(Comparison).validate_json(content) == compared(name)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from benchmark.common.statistics import Interval
 from benchmark.report import parity
+from benchmark.report.comparison_schema import Parity
 from benchmark.report.parity import Difference, difference, input_differences
-from benchmark.report.schema import Absent, Parity, Record
+from benchmark.report.schema import Absent, Record
 from tests.support.made_records import absent, record, training
 
 MARGIN = 0.05
@@ -137,7 +138,7 @@ def test_the_interval_and_p_agree(answers: list[str], tests: int) -> None:
     """Whatever the answers, and of however many tests it is one."""
     one, other = ("".join(pair[k] for pair in answers) for k in (0, 1))
     found = difference(one, other, 0.05 / tests)
-    assert found.found == (0 not in found.share)
+    assert found.detected == (0 not in found.share)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.support.made_records import (
     write_training,
 )
 
-ASKED = ReportParameters(
+PARAMETERS = ReportParameters(
     target_accuracy=0.6, margin=0.05, price_per_hour={"cpu": 36.0}, currency="EUR"
 )
 
@@ -36,7 +36,7 @@ def test_the_metrics_are_flat_and_few(pages) -> None:
     write_results("cpu")
     write_results("xla", label="xla:cpu", rate=40.0, accuracies=(0.1, 0.2, 0.3))
     write_absent("gpu")
-    pages("cpu", "gpu", "xla", report=ASKED)
+    pages("cpu", "gpu", "xla", report=PARAMETERS)
     metrics, _ = written()
     assert metrics.keys() == {"cpu", "xla"}
     assert [*metrics["cpu"]][:3] == ["images_per_second", "test_accuracy", "seconds_to_target"]
@@ -59,7 +59,7 @@ def test_results_have_a_line_for_each_accelerator_and_machine(pages) -> None:
         "m2": {"workload": {"code": "x"}, "rate": 9.0},
     }.items():
         write_exported(MACHINES / machine / "cpu.json", record(machine=machine, **options))
-    pages("cpu", "xla", report=ASKED)
+    pages("cpu", "xla", report=PARAMETERS)
     _, rows = written()
     assert tuple(rows[0]) == HEADER
     assert [(row["machine"], row["accelerator"]) for row in rows] == [
@@ -90,6 +90,22 @@ def test_every_step_and_epoch_of_every_run_is_in_the_plots(pages) -> None:
     accuracies = read("accuracies.csv")
     assert [row["epoch"] for row in accuracies] == ["1", "2", "3"] * 2
     assert [row["val_accuracy"] for row in accuracies] == ["0.3", "0.7", "0.8", "0.1", "0.1", "0.2"]
+
+
+def test_the_first_different_step_of_a_claim_is_a_row_of_the_table(pages) -> None:
+    """Claims, steps.csv, losses.csv and the chart count steps from 1."""
+    local = write_results("cpu").training.losses
+    other = tuple(loss * (1 if step < 7 else 1.1) for step, loss in enumerate(local, start=1))
+    write_results("xla", label="xla:cpu", weights="v", losses=other)
+    pages("cpu", "xla")
+    [pair] = json.loads(Path("reports/comparison.json").read_text())["parity"]
+    assert pair["claim"].endswith("first different bit at step 7")
+    for table in ("losses.csv", "train/cpu/own.steps.csv"):
+        steps = [int(row["step"]) for row in read(table)]
+        assert steps[:12] == list(range(1, 13))
+    by_run = {(row["run"], row["step"]): row["train_loss"] for row in read("losses.csv")}
+    equal = [by_run["cpu", f"{k}"] == by_run["xla:cpu", f"{k}"] for k in range(1, 13)]
+    assert equal.index(False) + 1 == pair["first_different_step"] == 7
 
 
 @pytest.mark.parametrize("device", ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x"])

@@ -19,7 +19,7 @@ def test_the_verdict_comes_first_and_the_page_last() -> None:
     lines = shown("machines").splitlines()
     assert lines[0].startswith("cpu trains 50 images/s")
     assert lines[1:6] == [*compared("machines").flags]
-    assert lines[-1] == "The whole report: reports/report.html"
+    assert lines[-1] == "The complete report: reports/report.html"
     assert any("50 (45 to 55), unstable" in line and "the reference" in line for line in lines)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from benchmark.common.parameters import ReportParameters
 from benchmark.report import comparison, markdown, page, sections
+from benchmark.report.comparison_schema import Comparison
 from benchmark.report.pictures import Confusion, Picture, Sheets
-from benchmark.report.schema import Absent, Comparison, Record, TrainingRecord
+from benchmark.report.schema import Absent, Record, TrainingRecord
 from benchmark.throughput.schema import IntervalWidth, NotMeasured, PeerStatus, SweepPoint
 from tests.support.made_records import DATASET, DISTURBED, absent, around, record, training
 
@@ -108,8 +109,8 @@ def compared(name: str) -> Comparison:
 def forms(name: str) -> dict[str, str]:
     """The Markdown and the page of a case, by suffix. The page's charts are empty: matplotlib's
     releases draw them differently."""
-    view = sections.view(compared(name), FACTS, CASES[name]()[-1])
+    document = sections.document(compared(name), FACTS, CASES[name]()[-1])
     return {
-        "md": markdown.render(view),
-        "html": page.render(view, dict.fromkeys(CHARTS, EMPTY_CHART)),
+        "md": markdown.render(document),
+        "html": page.render(document, dict.fromkeys(CHARTS, EMPTY_CHART)),
     }

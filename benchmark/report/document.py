@@ -1,0 +1,109 @@
+"""The report as sections of sentences, tables and charts: the same for Markdown and the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmark.report.pictures import Sheets
+from benchmark.throughput.schema import StepShares
+
+
+class CodeSpan(str):
+    """A text that is code."""
+
+    __slots__ = ()
+
+
+class Prose(str):
+    """The project's own text, with code between backticks. Any other text is shown literally."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A few sentences."""
+
+    kind: ClassVar = "paragraph"
+    text: str
+
+
+@dataclass(frozen=True)
+class BulletList:
+    """Sentences, each with the name of its subject; the name may be empty."""
+
+    kind: ClassVar = "bullets"
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells."""
+
+    kind: ClassVar = "table"
+    name: str
+    """Its accessible name."""
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    heads: int = 1
+    """Number of leading cells that name a row."""
+
+
+@dataclass(frozen=True)
+class ChartBlock:
+    """A chart of charts.py, by its name there."""
+
+    kind: ClassVar = "chart"
+    name: str
+    caption: str
+    alternative: str
+    """What it shows, for a screen reader."""
+
+
+@dataclass(frozen=True)
+class ShareBars:
+    """A bar for each accelerator, divided by where the time of a step goes."""
+
+    kind: ClassVar = "shares"
+    steps: Sequence[tuple[str, StepShares]]
+
+
+@dataclass(frozen=True)
+class DefinitionList:
+    """Terms with their meanings."""
+
+    kind: ClassVar = "definitions"
+    definitions: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ImageSheets:
+    """Images of the test split; Markdown leaves them out."""
+
+    kind: ClassVar = "images"
+    sheets: Sheets
+
+
+Content = Paragraph | BulletList | Table | ChartBlock | ShareBars | DefinitionList | ImageSheets
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with its content."""
+
+    id: str
+    heading: str
+    content: Sequence[Content]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The complete report."""
+
+    title: str
+    verdict: str
+    flags: Sequence[str]
+    answer: Sequence[Content]
+    """The content before the first heading."""
+    sections: Sequence[Section]

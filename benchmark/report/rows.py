@@ -1,0 +1,46 @@
+"""An accelerator as a row of a table, in words: the same for every table of every form."""
+
+from collections.abc import Sequence
+
+from benchmark.common.numbers import duration
+from benchmark.report import wording
+from benchmark.report.comparison_schema import Comparison, Entry
+from benchmark.report.schema import Absent
+
+HEADINGS = {
+    "accelerator": "Accelerator",
+    "device": "Device",
+    "rate": "Images/s",
+    "ratio": "Relative to {reference}",
+    "accuracy": "Test accuracy",
+    "control": "From random weights",
+    "target": "To {target} validation accuracy",
+    "time": "Training time",
+    "cost": "Per million images",
+}
+
+
+def header(comparison: Comparison, columns: Sequence[str]) -> list[str]:
+    """The headings of columns of HEADINGS."""
+    reference = comparison.reference or "another"
+    target = wording.goal(comparison.target_accuracy)
+    return [HEADINGS[name].format(reference=reference, target=target) for name in columns]
+
+
+def cells(entry: Entry | Absent, columns: Sequence[str]) -> list[str]:
+    """The cells of columns of HEADINGS. An absent accelerator has its reason in the second."""
+    if isinstance(entry, Absent):
+        return [entry.label, f"unavailable: {entry.reason}", *["-"] * (len(columns) - 2)]
+    training, control = entry.training, entry.control
+    words = {
+        "accelerator": entry.label,
+        "device": entry.device,
+        "rate": wording.rate(entry.throughput),
+        "ratio": wording.relative_speed(entry.relative_speed),
+        "accuracy": wording.share(training.test_accuracy),
+        "control": wording.share(control.test_accuracy) if control else "-",
+        "target": wording.to_target(training),
+        "time": f"{duration(training.seconds)}, {training.result.epochs} epochs",
+        "cost": wording.costs(entry.cost)[1],
+    }
+    return [words[name] for name in columns]

@@ -16,7 +16,7 @@ from benchmark.common.sockets import make_room_for_sockets
 from benchmark.errors.user_error import UserError
 from benchmark.machine.lock import lock_file, opened
 from benchmark.machine.variables import offer_huge_pages
-from tests.support.forked_python import share
+from tests.support.forked_python import start_server
 
 # The same examples on each run, and no clock: the machine may be busy. New ones, and many, for
 # `pytest --hypothesis-profile=soak -m fuzz`: pytest loads the profile that is asked for after this.
@@ -92,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(use_own_settings(Path(directory), measures))
     if hands_out(config):
         if sys.platform == "linux":
-            config.add_cleanup(share().communicate)
+            config.add_cleanup(start_server().communicate)
     else:
         config.pluginmanager.import_plugin("tests.support.fixtures")
         if not measures:

@@ -1,50 +1,47 @@
-"""Stands in for `python` in tests that start processes: forked from one that has loaded torch and
-Lightning, which would take each of them seconds.
+"""A stand-in for `python` that is forked from a process which has loaded torch and Lightning.
 
-`python()` is the path of a program that takes `-m MODULE`, `-c PROGRAM` or the path of a script,
-and arguments, as Python does. Standard streams, environment, directory, process group and exit
-status are those of whoever starts it; SIGINT and SIGTERM reach the forked process, and it ends with
-what was started. Where texts are to be hashed otherwise, it is Python itself. `sys.executable` is
-for tests of Python's own start, of children and of what else belongs to one process alone.
+Loading them takes seconds. `python()` is the path of a program that takes `-m MODULE`, `-c PROGRAM`
+or a script, and arguments, as Python does. The forked process has the standard streams,
+environment, directory, process group and exit status of the program; SIGINT and SIGTERM reach it,
+and it is killed with the program. With another PYTHONHASHSEED the program is Python itself. Tests
+of Python's own start or of the number of processes use `sys.executable`.
 """
 
 import atexit
 import gc
-import importlib
 import json
+import multiprocessing
 import os
 import runpy
-import selectors
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 
-SHARED = "FORKED_PYTHON"
-"""The variable that holds the path of a stand-in which others may use."""
-LOADED = ("torch", "torchvision", "pytorch_lightning", "scipy.stats", "dvc.cli")
-"""None of this project's: a process may bring its own."""
-LOADING_SECONDS = 120
-"""Most that loading these takes."""
+VARIABLE = "FORKED_PYTHON"
+"""Environment variable with the stand-in's path. Child processes use the same stand-in."""
+FOLDER, MODULE = Path(__file__).parent, Path(__file__).stem
+PRELOADED = ["torch", "torchvision", "pytorch_lightning", "scipy.stats", "dvc.cli", MODULE]
+"""Not the project's modules: a test may run another version of them."""
 CLIENT = """
 import json, os, signal, socket, sys
 
 server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 server.connect(sys.argv[1])
 task = {
-    "arguments": sys.argv[2:], "environment": dict(os.environ), "directory": os.getcwd(),
-    "group": os.getpgid(0), "session": os.getsid(0),
+    "client": os.getpid(), "arguments": sys.argv[2:], "environment": dict(os.environ),
+    "directory": os.getcwd(), "group": os.getpgid(0), "session": os.getsid(0),
 }
 socket.send_fds(server, [json.dumps(task).encode()], [0, 1, 2])
 pid = int(server.recv(32))
@@ -59,122 +56,96 @@ os._exit(status)
 
 
 def python() -> str:
-    """The path of the stand-in; Python itself where processes cannot be forked so."""
-    return str(server()[0]) if sys.platform == "linux" else sys.executable
+    """The path of the stand-in; Python itself on systems other than Linux."""
+    if sys.platform != "linux":
+        return sys.executable
+    if VARIABLE not in os.environ:
+        start_server()
+    return os.environ[VARIABLE]
 
 
 def forked() -> list[psutil.Process]:
-    """What runs in place of those that this process has started by `python()`."""
-    return psutil.Process(server()[2]).children()
+    """The processes forked for the programs that this process has started by `python()`."""
+    folder = Path(python()).parent
+    numbers = [folder / str(child.pid) for child in psutil.Process().children(recursive=True)]
+    return [psutil.Process(int(number.read_text())) for number in numbers if number.exists()]
 
 
-@cache
-def server() -> "tuple[Path, subprocess.Popen[bytes], int]":
-    """The stand-in, what was started for it, and the number of the process that forks."""
-    path, process = start_server(shared() or sys.executable)
-    assert process.stdout
-    ready, number = process.stdout.readline().split()
-    assert ready == b"ready"
-    return path, process, int(number)
+@cache  # which keeps the server alive
+def start_server() -> "subprocess.Popen[bytes]":
+    """Start to load what is preloaded, for this process and its children.
 
-
-def share() -> "subprocess.Popen[bytes]":
-    """Begin to load torch once for all processes that this one starts, each of which forks a server
-    of its own; they wait for it where they need it."""
-    path, process = start_server(sys.executable, {"OMP_NUM_THREADS": "1"})
-    os.environ[SHARED] = str(path)
+    Returns:
+        The server, which ends with its standard input, so with this process.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="python-"))
+    address, server_python = str(folder / "socket"), shlex.quote(sys.executable)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen(64)
+    program = f"import {MODULE}; {MODULE}.serve({str(folder)!r}, {listener.fileno()})"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program], process_group=0, pass_fds=[listener.fileno()],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(FOLDER), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    listener.close()
+    (folder / "client.py").write_text(CLIENT)
+    seed = shlex.quote(os.environ.get("PYTHONHASHSEED", ""))
+    client = shlex.join(["-I", "-S", str(folder / "client.py"), address])
+    (folder / "python").write_text(
+        f'#!/bin/sh\n[ "$PYTHONHASHSEED" = {seed} ] || exec {server_python} "$@"\n'
+        f'exec {server_python} {client} "$@"\n'
+    )
+    (folder / "python").chmod(0o755)
+    os.environ[VARIABLE] = str(folder / "python")
     return process
 
 
-def shared() -> str | None:
-    """The stand-in that was shared with this process, once it is ready."""
-    path, end = os.environ.get(SHARED), time.monotonic() + LOADING_SECONDS
-    while path and not os.access(path, os.X_OK):
-        assert time.monotonic() < end, "the shared server has failed, see above"
-        time.sleep(0.05)
-    return path
-
-
-def start_server(
-    own: str, settings: Mapping[str, str] | None = None
-) -> "tuple[Path, subprocess.Popen[bytes]]":
-    """Where its stand-in will be. It ends with its standard input: with this process."""
-    folder = Path(tempfile.mkdtemp(prefix="python-"))
-    variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen(
-        [own, "-P", __file__, str(folder), sys.executable], env=variables | (settings or {}),
-        process_group=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    return folder / "python", process
-
-
-def serve(folder: Path, itself: str) -> dict[str, Any]:
-    """Fork a process for each client; returns in these, with what they are to do."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(folder / "socket"))
-    listener.listen(64)
-    events = selectors.DefaultSelector()
-    events.register(listener, selectors.EVENT_READ)
-    events.register(0, selectors.EVENT_READ)
-    write_client(folder, itself)
-    print("ready", os.getpid(), flush=True)
+def serve(folder: str, number: int) -> None:
+    """Fork a process for each client of the listening socket `number`, until the standard input
+    ends."""
+    sys.path.remove(str(FOLDER))
+    listener = socket.socket(fileno=number)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    running: dict[Any, tuple[socket.socket, ForkServerProcess]] = {}
     while True:
-        for key, _ in events.select():
-            if key.fileobj == 0:
+        for ready in wait([listener, 0, *running]):
+            if ready == 0:
                 os._exit(0)
-            if key.fileobj is listener:
-                if task := accept(listener.accept()[0], events):
-                    return task
-            elif key.fd in events.get_map():  # not the other end of one that has just ended
-                end(key, events)
+            elif ready is listener:
+                client = listener.accept()[0]
+                content, streams, _, _ = socket.recv_fds(client, 1 << 20, 3)
+                task = json.loads(content)
+                process = context.Process(
+                    target=run, args=(task, [DupFd(s) for s in streams], f"{folder}/python")
+                )
+                process.start()
+                for stream in streams:
+                    os.close(stream)
+                Path(folder, str(task["client"])).write_text(str(process.pid))
+                client.send(str(process.pid).encode())
+                running[client] = running[process.sentinel] = client, process
+            elif ready in running:  # not the other end of one that has just ended
+                client, process = running[ready]
+                if ready is client:
+                    process.kill()
+                process.join()
+                with suppress(BrokenPipeError):
+                    client.send(str(process.exitcode).encode())
+                del running[client], running[process.sentinel]
+                client.close()
 
 
-def write_client(folder: Path, itself: str) -> None:
-    (folder / "client.py").write_text(CLIENT)
-    itself = shlex.quote(itself)
-    words = ["-I", "-S", str(folder / "client.py"), str(folder / "socket")]
-    seed = shlex.quote(os.environ.get("PYTHONHASHSEED", ""))
-    (folder / "python").write_text(
-        f'#!/bin/sh\n[ "$PYTHONHASHSEED" = {seed} ] || exec {itself} "$@"\n'
-        f'exec {itself} {shlex.join(words)} "$@"\n'
-    )
-    (folder / "python").chmod(0o755)
-
-
-def accept(client: socket.socket, events: selectors.BaseSelector) -> dict[str, Any] | None:
-    """Fork the process that `client` asks for; in that process, what it is to do."""
-    content, streams, _, _ = socket.recv_fds(client, 1 << 20, 3)
-    task: dict[str, Any] = json.loads(content)
-    if pid := os.fork():
-        for stream in streams:
-            os.close(stream)
-        client.send(str(pid).encode())
-        watched = os.pidfd_open(pid)
-        events.register(watched, selectors.EVENT_READ, (pid, watched, client))
-        events.register(client, selectors.EVENT_READ, (pid, watched, client))
-        return None
+def run(task: dict[str, Any], streams: list[Any], executable: str) -> None:
+    """In the forked process: do as `python` would with the program's arguments."""
+    gc.freeze()  # a collection would copy every page of the modules
     for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    return task
-
-
-def end(key: selectors.SelectorKey, events: selectors.BaseSelector) -> None:
-    """A process has ended, or its client: then it ends with it."""
-    pid, watched, client = key.data
-    if key.fileobj is client:
-        os.kill(pid, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with suppress(BrokenPipeError):
-        client.send(str(status).encode())
-    for one in (watched, client):
-        events.unregister(one)
-    os.close(watched)
-    client.close()
-
-
-def run(task: dict[str, Any], own: str) -> None:
-    """In the forked process: as `python` would, with `own` as its path."""
+        received = stream.detach()
+        os.dup2(received, number)
+        os.close(received)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  multiprocessing has closed it
     if task["session"] == os.getsid(0):
         os.setpgid(0, task["group"])
     else:
@@ -182,19 +153,30 @@ def run(task: dict[str, Any], own: str) -> None:
     os.chdir(task["directory"])
     os.environ.clear()
     os.environ.update(task["environment"])
-    tempfile.tempdir = None  # to be found anew
+    tempfile.tempdir = None  # it depends on the environment
+    multiprocessing.set_start_method(None, force=True)  # not the one that made this process
     take_over_rank()
-    sys.executable = own
-    start(task["arguments"])
+    offer_xla(False)
+    sys.executable = executable
+    try:
+        run_arguments(task["arguments"])
+    except SystemExit:
+        raise
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
 
 
-def start(arguments: list[str]) -> None:
-    """What Python's command line says."""
+def run_arguments(arguments: list[str]) -> None:
+    """Run what Python's command line names."""
     safe_path = arguments[0] == "-P"
     option, *sys.argv = arguments[safe_path:]
-    places = {"-m": os.getcwd(), "-c": ""}
-    own = [] if safe_path else [places.get(option, str(Path(option).parent))]
-    sys.path[:0] = [*own, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    first = {"-m": os.getcwd(), "-c": ""}.get(option, str(Path(option).parent))
+    python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [*([] if safe_path else [first]), *filter(None, python_path)]
     if option == "-m":
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     elif option == "-c":
@@ -206,7 +188,7 @@ def start(arguments: list[str]) -> None:
 
 
 def take_over_rank() -> None:
-    """Lightning has read it from the environment when it was imported."""
+    """Let Lightning read the rank again: it read it from the environment when it was imported."""
     from lightning_fabric.utilities.rank_zero import _get_rank
     from pytorch_lightning.utilities import rank_zero_only
 
@@ -214,35 +196,8 @@ def take_over_rank() -> None:
 
 
 def offer_xla(available: bool) -> None:
-    """Whether Lightning finds torch_xla: it would import it, seconds, in each process that makes a
-    Trainer, to look for a TPU."""
+    """Set whether Lightning finds torch_xla. It would import it, which takes seconds, in each
+    process that makes a Trainer."""
     from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
 
     _XLA_AVAILABLE.available = available
-
-
-def leave(error: BaseException | None) -> NoReturn:
-    """As Python does, but for clearing away each module that was loaded: that takes a second."""
-    if error and not isinstance(error, SystemExit):
-        sys.excepthook(type(error), error, error.__traceback__)
-    status = error.code if isinstance(error, SystemExit) else int(error is not None)
-    if isinstance(status, str):
-        print(status, file=sys.stderr)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(1 if isinstance(status, str) else status or 0)
-
-
-if __name__ == "__main__":
-    for module in LOADED:
-        importlib.import_module(module)
-    offer_xla(False)
-    gc.freeze()  # a collection in a forked process would copy every page
-    place = Path(sys.argv[1])
-    task = serve(place, sys.argv[2])
-    try:
-        run(task, str(place / "python"))
-    except BaseException as error:
-        leave(error)
-    leave(None)

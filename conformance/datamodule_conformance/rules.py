@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from datamodule_conformance.causes import RuleTest, root_cause
 from datamodule_conformance.messages import describe_error
-from datamodule_conformance.observations import NotJudged, Observations
+from datamodule_conformance.observations import NotJudged, Observations, repeatable_fit
 from datamodule_conformance.results import Outcome, RuleResult
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
@@ -27,7 +27,7 @@ class Rule:
     fix: str
     test: RuleTest
     """Raises any exception if the rule is broken, and NotJudged if it can't be judged."""
-    requires: RuleTest | None = None
+    requires: RuleTest | None
     """Raises NotJudged if the observations do not allow to judge the rule."""
 
     @property
@@ -64,8 +64,13 @@ def expect(condition: bool, seen: str) -> None:
         raise Broken(seen)
 
 
-def rule(why: str, fix: str, requires: RuleTest | None = None) -> Callable[[RuleTest], RuleTest]:
-    """Decorator that attaches a Rule to its test, as the attribute `rule`."""
+def rule(
+    why: str, fix: str, requires: RuleTest | None = repeatable_fit
+) -> Callable[[RuleTest], RuleTest]:
+    """Decorator that attaches a Rule to its test, as the attribute `rule`.
+
+    By default, the rule requires a fit that can be repeated.
+    """
 
     def decorate(test: RuleTest) -> RuleTest:
         name = test.__name__.removeprefix("test_").replace("_", " ")

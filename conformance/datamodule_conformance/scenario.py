@@ -147,8 +147,8 @@ class _ScenarioRun:
     def fit(self, **options: Any) -> None:
         generators.set_states(self.states)  # as in a new process, whatever ran before
         self.trainer.fit(self.probe, datamodule=self.data, **options)
-        self.loaders |= {"fit": self.trainer.train_dataloader}
-        self.loaders |= {"validate": self.trainer.val_dataloaders}
+        self.loaders["fit"] = self.trainer.train_dataloader
+        self.loaders["validate"] = self.trainer.val_dataloaders
 
     def refit(self) -> None:
         self.trainer = self._trainer()
@@ -174,15 +174,15 @@ class _ScenarioRun:
 
     def validate(self) -> None:
         self.trainer.validate(self.probe, datamodule=self.data, verbose=False)
-        self.loaders |= {"validate": self.trainer.val_dataloaders}
+        self.loaders["validate"] = self.trainer.val_dataloaders
 
     def test(self) -> None:
         self.trainer.test(self.probe, datamodule=self.data, verbose=False)
-        self.loaders |= {"test": self.trainer.test_dataloaders}
+        self.loaders["test"] = self.trainer.test_dataloaders
 
     def predict(self) -> None:
         self.trainer.predict(self.probe, datamodule=self.data)
-        self.loaders |= {"predict": self.trainer.predict_dataloaders}
+        self.loaders["predict"] = self.trainer.predict_dataloaders
 
     def _make_watched(self) -> LightningDataModule:
         """A new DataModule whose hooks are logged and whose loaders are changed as requested."""

@@ -44,6 +44,7 @@ def _expect_default_batches(observations: Observations, scenario: str, **changes
 @rule(
     why="A result that cannot be reproduced proves nothing.",
     fix=f"{ORDER} {AUGMENTATION}",
+    requires=None,
 )
 def test_the_same_seed_gives_the_same_batches(observations: Observations) -> None:
     if observations.obstacle in (NO_FIT, FIT_FAILS, PREPARE_FAILS):
@@ -58,7 +59,6 @@ def test_the_same_seed_gives_the_same_batches(observations: Observations) -> Non
     why="Each process hashes strings differently, and a file system lists files in any order: "
     "labels taken from a set() or from os.listdir() change.",
     fix="Use sorted(...) for names and paths.",
-    requires=repeatable_fit,
 )
 def test_a_fresh_process_sees_the_same(observations: Observations) -> None:
     """In a process with other string hashes and reversed directory listings."""
@@ -71,7 +71,6 @@ def test_a_fresh_process_sees_the_same(observations: Observations) -> None:
     why="Runs with several seeds measure the uncertainty of a result; they underestimate it if "
     "the data ignore the seed.",
     fix="Take a seed in __init__ and use it for the order and the augmentation.",
-    requires=repeatable_fit,
 )
 def test_another_seed_gives_another_order(observations: Observations) -> None:
     epochs = observations.default_fit.train
@@ -85,7 +84,6 @@ def test_another_seed_gives_another_order(observations: Observations) -> None:
     why="With one order for all epochs, each batch always contains the same samples, and the "
     "model learns worse.",
     fix=f"{ORDER} Lightning calls set_epoch only on the sampler of the loader that it got.",
-    requires=repeatable_fit,
 )
 def test_each_epoch_has_its_own_order(observations: Observations) -> None:
     """Compares the labels if augmentation makes the samples differ."""
@@ -106,7 +104,6 @@ def test_each_epoch_has_its_own_order(observations: Observations) -> None:
     why="Augmentation that repeats in each epoch is less augmentation; worker processes that "
     "start each epoch with the same seed cause it unnoticed.",
     fix=f"{AUGMENTATION} If no augmentation is intended: --datamodule-unaugmented.",
-    requires=repeatable_fit,
 )
 def test_augmentation_differs_between_epochs(observations: Observations) -> None:
     first, second = map(set, sample_digests(observations.default_fit.train))
@@ -122,7 +119,6 @@ def test_augmentation_differs_between_epochs(observations: Observations) -> None
 @rule(
     why="If reading a sample changes it, epochs, workers and runs get different data.",
     fix=f"Return a copy; change nothing in place, keep no count. {AUGMENTATION}",
-    requires=repeatable_fit,
 )
 def test_reading_a_sample_changes_nothing(observations: Observations) -> None:
     reads = observations.default_fit.repeated_reads
@@ -135,7 +131,6 @@ def test_reading_a_sample_changes_nothing(observations: Observations) -> None:
     why="Otherwise a metric changes from epoch to epoch with an unchanged model, and "
     "predictions can't be matched with their files.",
     fix="Use no shuffle and no random transforms in the loaders of evaluation.",
-    requires=repeatable_fit,
 )
 def test_evaluation_repeats(observations: Observations) -> None:
     """Compares the validations of a fit, and the order of each stage alone and after a fit."""
@@ -169,7 +164,6 @@ def test_workers_change_nothing(observations: Observations) -> None:
 @rule(
     why="Runs that validate more or less often would not be comparable.",
     fix=f"{ORDER} {AUGMENTATION}",
-    requires=repeatable_fit,
 )
 def test_validation_changes_nothing(observations: Observations) -> None:
     _require_validation(observations)
@@ -180,7 +174,6 @@ def test_validation_changes_nothing(observations: Observations) -> None:
 @rule(
     why="The sanity check only looks for errors and must not change the result.",
     fix="Keep no count of batches or epochs in the dataset.",
-    requires=repeatable_fit,
 )
 def test_the_sanity_check_changes_nothing(observations: Observations) -> None:
     _require_validation(observations)
@@ -191,7 +184,6 @@ def test_the_sanity_check_changes_nothing(observations: Observations) -> None:
 @rule(
     why="Otherwise a model with dropout and a model without it train on different batches.",
     fix=f"{ORDER} {AUGMENTATION}",
-    requires=repeatable_fit,
 )
 def test_draws_of_the_model_change_nothing(observations: Observations) -> None:
     scenario = "with a model that draws random numbers and without"
@@ -201,7 +193,6 @@ def test_draws_of_the_model_change_nothing(observations: Observations) -> None:
 @rule(
     why="Draws of the data from the global generators change the model's dropout.",
     fix=AUGMENTATION,
-    requires=repeatable_fit,
 )
 def test_loading_leaves_the_global_generators_alone(observations: Observations) -> None:
     epochs = observations.default_fit.train
@@ -217,7 +208,6 @@ def test_loading_leaves_the_global_generators_alone(observations: Observations) 
 @rule(
     why="A preempted run must end like an uninterrupted one, and not train on epoch 0 again.",
     fix=f"{ORDER} Save the state of a generator in state_dict.",
-    requires=repeatable_fit,
 )
 def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
     """In three new processes with the same seed, as users resume."""
@@ -234,7 +224,6 @@ def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
     "from an epoch on one.",
     fix="Leave sampling to Lightning's DistributedSampler, or split by trainer.global_rank and "
     "trainer.world_size.",
-    requires=repeatable_fit,
 )
 def test_two_ranks_share_an_epoch(observations: Observations) -> None:
     default_fit = observations.default_fit

@@ -18,7 +18,6 @@ from datamodule_conformance.observations import (
     NotJudged,
     Observations,
     difference,
-    repeatable_fit,
     running_fit,
     sample_counts,
     sample_digests,
@@ -31,6 +30,7 @@ from datamodule_conformance.scenario import LOADERS, make_trainer
 @rule(
     why="Lightning calls setup(stage=...) and teardown(stage=...) by keyword.",
     fix="def setup(self, stage: str | None = None), and the same for teardown.",
+    requires=None,
 )
 def test_setup_and_teardown_take_the_stage(observations: Observations) -> None:
     data = observations.make()
@@ -45,6 +45,7 @@ def test_setup_and_teardown_take_the_stage(observations: Observations) -> None:
 @rule(
     why="Nothing else can be judged, and nobody can train with it.",
     fix="Run trainer.fit(model, datamodule=...) and follow the traceback.",
+    requires=None,
 )
 def test_a_plain_fit_runs(observations: Observations) -> None:
     if observations.obstacle == NO_FIT:
@@ -57,6 +58,7 @@ def test_a_plain_fit_runs(observations: Observations) -> None:
     why="Lightning calls prepare_data before each fit, validate, test and predict, also on a "
     "machine that has the data already.",
     fix="Look for the finished data first; write to a temporary name and rename it.",
+    requires=None,
 )
 def test_prepare_data_can_run_again(observations: Observations) -> None:
     if observations.obstacle in (NO_FIT, FIT_FAILS):
@@ -73,7 +75,6 @@ def test_prepare_data_can_run_again(observations: Observations) -> None:
     why="Only one process of a machine runs prepare_data, all run setup: on every other rank, an "
     "attribute set in prepare_data is missing or has its default value.",
     fix="Write to disk in prepare_data, read it in setup, and set attributes there.",
-    requires=repeatable_fit,
 )
 def test_setup_needs_nothing_that_prepare_data_left_on_the_object(
     observations: Observations,
@@ -122,7 +123,6 @@ def test_setup_prepares_only_what_its_stage_needs(observations: Observations) ->
     why="setup runs again for validate, test and predict: a split drawn again moves training "
     "samples into the test.",
     fix="random_split(..., generator=torch.Generator().manual_seed(seed)), or fixed indices.",
-    requires=repeatable_fit,
 )
 def test_each_setup_makes_the_same_split(observations: Observations) -> None:
     passes = observations.all_stages.passes
@@ -179,7 +179,6 @@ def test_hooks_leave_the_global_generators_alone(observations: Observations) -> 
 @rule(
     why="Trainer(reload_dataloaders_every_n_epochs=1) and a second stage call a loader hook again.",
     fix="Make datasets and splits in setup; let the loader hooks only wrap them.",
-    requires=repeatable_fit,
 )
 def test_loaders_can_be_asked_for_again(observations: Observations) -> None:
     """Tried also with iter(loader) that draws nothing: Lightning makes one iterator more."""
@@ -192,7 +191,6 @@ def test_loaders_can_be_asked_for_again(observations: Observations) -> None:
     why="Notebooks and sweeps fit several models with one object; the second model would be "
     "compared on other data.",
     fix="Create counters and generators in setup, not in __init__.",
-    requires=repeatable_fit,
 )
 def test_a_second_fit_sees_what_the_first_saw(observations: Observations) -> None:
     epochs = observations.observe(stages=("fit", "refit")).train
@@ -205,7 +203,6 @@ def test_a_second_fit_sees_what_the_first_saw(observations: Observations) -> Non
     why="Lightning calls on_exception after an error, and not teardown: files that teardown "
     "would close stay open and break the next fit.",
     fix="Let setup rely on nothing from before; clean up in on_exception too.",
-    requires=repeatable_fit,
 )
 def test_it_works_again_after_an_error(observations: Observations) -> None:
     run = observations.observe(stages=("fail", "fit"))
@@ -218,6 +215,7 @@ def test_it_works_again_after_an_error(observations: Observations) -> None:
 @rule(
     why="Strategies that spawn processes (TPUs, notebooks, ddp_spawn) pickle it.",
     fix="Open files and connections in setup, not in __init__; no lambdas as attributes.",
+    requires=None,
 )
 def test_it_can_be_pickled(observations: Observations) -> None:
     pickle.loads(pickle.dumps(observations.make()))

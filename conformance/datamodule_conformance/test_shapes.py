@@ -10,7 +10,6 @@ from datamodule_conformance.observations import (
     NotJudged,
     Observations,
     batch_layout,
-    repeatable_fit,
     running_fit,
     sample_counts,
     sample_digests,
@@ -27,7 +26,6 @@ MAX_SCALED = 20.0
     why="Changing shapes and dtypes recompile on a TPU, promote to another precision, or fail "
     "in the first validation after hours.",
     fix="End the training and evaluation transforms with the same size and dtype.",
-    requires=repeatable_fit,
 )
 def test_every_batch_has_the_same_layout(observations: Observations) -> None:
     """Evaluation may lack a tensor, such as labels or the batch of a second training loader."""
@@ -135,7 +133,6 @@ def test_evaluation_sees_every_sample(observations: Observations) -> None:
     why="The metric of a sample that was used in training, or to choose a model, says nothing "
     "about new samples.",
     fix="Split once, by fixed indices or with a seeded generator, and never in a loader hook.",
-    requires=repeatable_fit,
 )
 def test_splits_are_disjoint(observations: Observations) -> None:
     """Random training samples are not compared: augmentation hides which sample it is."""

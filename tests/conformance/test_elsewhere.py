@@ -170,9 +170,9 @@ def test_other_sessions_get_only_options() -> None:
     hooks = {name for name in vars(plugin) if name.startswith("pytest_")}
     assert hooks == {"pytest_addoption", "pytest_cmdline_main"}
     program = f"import sys, pytest; before = {{*sys.modules}}; import {plugin.__name__}"
-    own = "print(*{name.partition('.')[0] for name in {*sys.modules} - before})"
+    imported = "print(*{name.partition('.')[0] for name in {*sys.modules} - before})"
     done = subprocess.run(
-        [sys.executable, "-c", f"{program}; {own}"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", f"{program}; {imported}"], capture_output=True, text=True, timeout=60
     )
     assert set(done.stdout.split()) <= {"datamodule_conformance"} | sys.stdlib_module_names, done
 

@@ -1,4 +1,4 @@
-"""DataModules that each break the contract in one way that people do."""
+"""DataModules that break the contract, each by one common mistake."""
 
 import os
 import time
@@ -97,7 +97,7 @@ class SplitDrawnWithTheLoader(PicturesModule):
 
 
 class _Rebuilding:
-    """Not a loader but something that makes one at each access."""
+    """Makes a new loader for each pass."""
 
     def __init__(self, module: PicturesModule) -> None:
         self.module = module
@@ -116,7 +116,7 @@ class LoaderRebuiltAtEachAccess(PicturesModule):
 
 class _Counting(EpochSampler):
     def set_epoch(self, epoch: int) -> None:
-        """Counts by itself instead."""
+        """Ignore the epoch: __iter__ counts."""
 
     def __iter__(self) -> Iterator[SampleKey]:
         self.epoch += 1
@@ -124,22 +124,22 @@ class _Counting(EpochSampler):
 
 
 class CountsEpochsByItself(PicturesModule):
-    """For as long as the object lives."""
+    """Counts epochs as long as the object lives."""
 
     def __init__(self, folder: str, seed: int = 0) -> None:
         super().__init__(folder, seed)
-        self.kept: EpochSampler | None = None
+        self.counting: EpochSampler | None = None
 
     def sampler(self, split: str) -> EpochSampler:
         if split != "train":
             return super().sampler(split)
         options = {"rank": 0, "ranks": 1, "seed": self.seed, "shuffle": True}
-        self.kept = self.kept or _Counting(self.splits[split], **options)
-        return self.kept
+        self.counting = self.counting or _Counting(self.splits[split], **options)
+        return self.counting
 
 
 class LeftOpenByAnError(PicturesModule):
-    """teardown takes back what setup did; on_exception forgets to."""
+    """teardown undoes what setup did, and on_exception does not."""
 
     drift = 0
 
@@ -165,28 +165,22 @@ class PathInState(PicturesModule):
         return {"file": self.file}
 
 
-class _FromASet(Pictures):
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
-        epoch, index = key
-        names = [f"{number}.png" for number in range(len(self))]
-        return super().__getitem__((epoch, names.index(list(set(names))[index])))
-
-
 class FilesFromASet(PicturesModule):
     """The order of its files depends on how this process hashes strings."""
 
-    dataset = _FromASet
-
-
-class _AsListed(Pictures):
-    names: list[str]
-
-    def label(self, index: int) -> int:
-        return self.names.index("abc"[super().label(index)])
+    class dataset(Pictures):
+        def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+            epoch, index = key
+            names = [f"{number}.png" for number in range(len(self))]
+            return super().__getitem__((epoch, names.index(list(set(names))[index])))
 
 
 class ClassesAsListed(PicturesModule):
-    dataset = _AsListed
+    class dataset(Pictures):
+        names: list[str]
+
+        def label(self, index: int) -> int:
+            return self.names.index("abc"[super().label(index)])
 
     def prepare_data(self) -> None:
         super().prepare_data()
@@ -207,14 +201,11 @@ class EveryRankTheWhole(PicturesModule):
         )
 
 
-class _Uneven(Pictures):
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(key)
-        return pixels if self.seed is not None else pixels[:, 1:, 1:], label
-
-
 class OtherSizeInEvaluation(PicturesModule):
-    dataset = _Uneven
+    class dataset(Pictures):
+        def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+            pixels, label = super().__getitem__(key)
+            return pixels if self.seed is not None else pixels[:, 1:, 1:], label
 
 
 def _loses_a_label(samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
@@ -249,40 +240,31 @@ class BatchesOfAnySize(PicturesModule):
         return DataLoader(self.splits["train"], batch_sampler=_Bins(self.sampler("train")))
 
 
-class _Raw(Pictures):
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(key)
-        return pixels * 255, label
-
-
 class RawPixels(PicturesModule):
-    dataset = _Raw
-
-
-class _Blank(Pictures):
-    """Normalised by its own deviation, which is 0 where an image is blank."""
-
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
-        pixels, label = super().__getitem__(key)
-        pixels = torch.ones(3, 8, 8) if key[1] == 0 and self.seed is not None else pixels
-        return (pixels - pixels.mean()) / pixels.std(), label
+    class dataset(Pictures):
+        def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+            pixels, label = super().__getitem__(key)
+            return pixels * 255, label
 
 
 class DividedByZero(PicturesModule):
-    dataset = _Blank
+    class dataset(Pictures):
+        """Normalises by the standard deviation of the image, which is 0 for a blank one."""
 
-
-class _FromOne(Pictures):
-    def label(self, index: int) -> int:
-        return super().label(index) + 1
+        def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+            pixels, label = super().__getitem__(key)
+            pixels = torch.ones(3, 8, 8) if key[1] == 0 and self.seed is not None else pixels
+            return (pixels - pixels.mean()) / pixels.std(), label
 
 
 class LabelsFromOne(PicturesModule):
-    dataset = _FromOne
+    class dataset(Pictures):
+        def label(self, index: int) -> int:
+            return super().label(index) + 1
 
 
 class DropLastLosesAClass(PicturesModule):
-    """9 samples, class by class, in batches of 5: the last class is never shown."""
+    """9 samples, sorted by class, in batches of 5: the last class is dropped."""
 
     def val_dataloader(self) -> Any:
         return DataLoader(self.splits["val"], 5, sampler=self.sampler("val"), drop_last=True)
@@ -301,13 +283,10 @@ class SampledWithReplacement(PicturesModule):
         return kind(self.splits[split], **options)
 
 
-class _ByTheClock(Pictures):
-    def noise(self, epoch: int, index: int) -> Any:
-        return np.random.default_rng(time.perf_counter_ns()).random(dtype=np.float32)
-
-
 class SeededByTheClock(PicturesModule):
-    dataset = _ByTheClock
+    class dataset(Pictures):
+        def noise(self, epoch: int, index: int) -> Any:
+            return np.random.default_rng(time.perf_counter_ns()).random(dtype=np.float32)
 
 
 class SeedForgotten(PicturesModule):
@@ -315,13 +294,10 @@ class SeedForgotten(PicturesModule):
         super().__init__(folder)
 
 
-class _SameEachEpoch(Pictures):
-    def noise(self, epoch: int, index: int) -> Any:
-        return super().noise(0, index)
-
-
 class SameAugmentationEachEpoch(PicturesModule):
-    dataset = _SameEachEpoch
+    class dataset(Pictures):
+        def noise(self, epoch: int, index: int) -> Any:
+            return super().noise(0, index)
 
 
 class ValidationShuffles(PicturesModule):
@@ -331,7 +307,7 @@ class ValidationShuffles(PicturesModule):
 
 
 class _Listed(Dataset[Any]):
-    """By whole number, as most datasets are."""
+    """The index is an integer, as in most datasets."""
 
     def __init__(self, pictures: Pictures, keys: list[SampleKey]) -> None:
         self.pictures = pictures
@@ -354,7 +330,7 @@ class GlobalGeneratorInTheDataset(PicturesModule):
 
 
 class ShuffledWithWorkerAugmentation(PicturesModule):
-    """What most people write: shuffle=True, and a transform that draws random numbers."""
+    """The most common code: shuffle=True, and a transform that draws random numbers."""
 
     dataset = _Global
 
@@ -363,16 +339,13 @@ class ShuffledWithWorkerAugmentation(PicturesModule):
         return DataLoader(_Listed(self.splits["train"], keys), 4, shuffle=True)
 
 
-class _Worn(Pictures):
-    """Each access makes the sample a little darker, in the process that reads it."""
-
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
-        self.pixels[key[1]] //= 2
-        return super().__getitem__(key)
-
-
 class ChangedByReading(PicturesModule):
-    dataset = _Worn
+    class dataset(Pictures):
+        """Each access makes the sample darker, in the process that reads it."""
+
+        def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+            self.pixels[key[1]] //= 2
+            return super().__getitem__(key)
 
 
 class ValidationMovesTheOrder(PicturesModule):
@@ -384,7 +357,7 @@ class ValidationMovesTheOrder(PicturesModule):
 
 
 class SplitGeneratorRunsOn(PicturesModule):
-    """Its own generator, but made once and for all setups."""
+    """Its generator is made once for all setups."""
 
     def __init__(self, folder: str, seed: int = 0) -> None:
         super().__init__(folder, seed)
@@ -403,26 +376,20 @@ class SeedsInTheConstructor(PicturesModule):
         torch.manual_seed(42)
 
 
-class _Seeding(Pictures):
-    """Seeds the model's generator for a draw of its own."""
-
-    def noise(self, epoch: int, index: int) -> Any:
-        np.random.seed(1000 * epoch + index + 1_000_000 * (self.seed or 0))
-        return np.float32(np.random.random())
-
-
 class SeedsTheGlobalGenerator(PicturesModule):
-    dataset = _Seeding
+    class dataset(Pictures):
+        """Seeds the global generator before each draw."""
 
-
-class _ByWorker(Pictures):
-    def noise(self, epoch: int, index: int) -> Any:
-        worker = get_worker_info()
-        return super().noise(epoch, index) + np.float32(worker.id if worker else 0)
+        def noise(self, epoch: int, index: int) -> Any:
+            np.random.seed(1000 * epoch + index + 1_000_000 * (self.seed or 0))
+            return np.float32(np.random.random())
 
 
 class AugmentedByWorker(PicturesModule):
-    dataset = _ByWorker
+    class dataset(Pictures):
+        def noise(self, epoch: int, index: int) -> Any:
+            worker = get_worker_info()
+            return super().noise(epoch, index) + np.float32(worker.id if worker else 0)
 
 
 class _CountedPictures(Pictures):
@@ -447,27 +414,25 @@ class ValidationIsCounted(PicturesModule):
 
 
 class SeedsInTheOrderOfAsking(PicturesModule):
-    """The loader that is asked for first has the first seed."""
+    """Seeds its loaders in the order in which Lightning asks for them."""
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
-        self.asked: list[str] = []
+        self.order: list[str] = []
 
     def loader(self, split: str, **options: Any) -> DataLoader[Any]:
-        if split not in self.asked:
-            self.asked.append(split)
-        self.splits[split].seed = self.seed + self.asked.index(split) if split == "train" else None
+        if split not in self.order:
+            self.order.append(split)
+        self.splits[split].seed = self.seed + self.order.index(split) if split == "train" else None
         return super().loader(split, **options)
-
-
-class _WithoutTheLast(Pictures):
-    def label(self, index: int) -> int:
-        return super().label(index) if self.seed is not None else 0
 
 
 class TestLacksAClass(PicturesModule):
     __test__ = False
-    dataset = _WithoutTheLast
+
+    class dataset(Pictures):
+        def label(self, index: int) -> int:
+            return super().label(index) if self.seed is not None else 0
 
 
 class TestOverlapsValidation(PicturesModule):
@@ -493,7 +458,7 @@ class NeverShuffledNorLabelled(PicturesModule):
 
 
 class GeneratorNotInTheState(PicturesModule):
-    """shuffle=True with a generator of its own, which a resumed run starts anew."""
+    """shuffle=True with its own generator, which a resumed run seeds again."""
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
@@ -508,6 +473,6 @@ class GeneratorNotInTheState(PicturesModule):
 
 
 class CountsAndDraws(CountsEpochsByItself):
-    """Two causes: each is a finding, and neither hides what follows from the other."""
+    """Two causes, which are two findings."""
 
     dataset = _Global

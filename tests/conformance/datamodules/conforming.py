@@ -1,4 +1,4 @@
-"""DataModules that keep the contract in three other styles."""
+"""DataModules that keep the contract, in three other styles."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,7 +95,7 @@ class Item(NamedTuple):
 
 
 class Epochs(Sampler[tuple[int, int]]):
-    """A sampler of one's own; Lightning tells it the epoch because it has set_epoch."""
+    """Lightning calls set_epoch on any sampler that has it."""
 
     def __init__(self, length: int, seed: int) -> None:
         self.length = length
@@ -114,7 +114,7 @@ class Epochs(Sampler[tuple[int, int]]):
 
 
 def in_memory(seed: int = 0) -> LightningDataModule:
-    """No prepare_data and no predict; samples are made whole in collate_fn."""
+    """No prepare_data and no predict; collate_fn makes the samples."""
     pixels = torch.rand(15, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
     class InMemory(LightningDataModule):
@@ -157,7 +157,7 @@ class _Tickets(Dataset[Any]):
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):
-    """A stream of whole batches; worker k of w yields every w-th, so that the order stays."""
+    """A stream of batches; worker k of w yields every w-th one, which keeps the order."""
 
     def __init__(self, module: "Stream", split: int, length: int) -> None:
         self.module = module

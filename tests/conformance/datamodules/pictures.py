@@ -1,4 +1,4 @@
-"""A small DataModule that keeps every rule; the broken ones change one thing of it."""
+"""A small DataModule that keeps every rule, and from which the broken ones derive."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SIZES = {"train": 15, "val": 9, "test": 9}
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Noise, and in training a little more of it."""
+    """Noise; training adds a random brightness."""
 
     def __init__(self, pixels: np.ndarray[Any, Any], seed: int | None) -> None:
         self.pixels = pixels

@@ -163,7 +163,8 @@ def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
 def _labels(batch: Any) -> Tensor | None:
     labels = None
     if isinstance(batch, (tuple, list)):
-        if len(batch) > 1 and _same_length(*batch[:2]) and not _are_lengths(*batch[:2]):
+        lengths = {len(tensor) for tensor in digests.tensors(batch[:2]) if tensor.ndim}
+        if len(batch) > 1 and len(lengths) <= 1 and not _are_lengths(*batch[:2]):
             labels = batch[1]
     elif isinstance(batch, Mapping):
         labels = next((batch[name] for name in LABELS if name in batch), None)
@@ -172,11 +173,6 @@ def _labels(batch: Any) -> Tensor | None:
     if isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point():
         return None if bool((labels == UNLABELLED).all()) else labels.detach().cpu().clone()
     return None
-
-
-def _same_length(first: Any, second: Any) -> bool:
-    lengths = [len(tensor) for tensor in digests.tensors([first, second]) if tensor.ndim]
-    return len(set(lengths)) <= 1
 
 
 def _are_lengths(tokens: Any, numbers: Any) -> bool:

@@ -57,7 +57,6 @@ BROKEN: dict[str, set[str]] = {
     "SeedForgotten": {"another seed gives another order"},
     "SameAugmentationEachEpoch": {"augmentation differs between epochs"},
     "ValidationShuffles": {"evaluation repeats"},
-    "GlobalGeneratorInTheDataset": {DRAWS},
     "ShuffledWithWorkerAugmentation": {DRAWS},
     "ChangedByReading": {"reading a sample changes nothing"},
     "ValidationMovesTheOrder": {RELOAD},
@@ -78,7 +77,7 @@ BROKEN: dict[str, set[str]] = {
 }
 """By name of a DataModule: all rules that it breaks, without those that follow from them."""
 RESUME_FOLLOWS = {
-    "GlobalGeneratorInTheDataset", "ShuffledWithWorkerAugmentation", "PathInState",
+    "ShuffledWithWorkerAugmentation", "PathInState",
     "ChangedByReading", "ValidationIsCounted",
 }  # fmt: skip
 """DataModules that can't resume because of the rule that they break."""

@@ -325,10 +325,6 @@ class _Global(Pictures):
         return np.float32(np.random.random())
 
 
-class GlobalGeneratorInTheDataset(PicturesModule):
-    dataset = _Global
-
-
 class ShuffledWithWorkerAugmentation(PicturesModule):
     """The most common code: shuffle=True, and a transform that draws random numbers."""
 

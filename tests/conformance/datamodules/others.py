@@ -39,7 +39,7 @@ class Seeded(LightningDataModule):
         self.seed = seed
 
 
-# Sequences, graphs and molecules
+# Sequences, graphs and pieces
 
 
 class Sentences(Dataset[Any]):
@@ -98,18 +98,6 @@ class SentencesModule(_WithPrediction):
 
     def _validation(self) -> Any:
         return DataLoader(self.parts["val"], batch_size=4, collate_fn=self.collate)
-
-
-def with_lengths(samples: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    batch = padded(samples)
-    lengths = torch.tensor([len(sample["tokens"]) for sample in samples])
-    return batch["tokens"], lengths, batch["label"]
-
-
-class SentencesWithLengths(SentencesModule):
-    """The second element of a batch contains lengths, not labels."""
-
-    collate = staticmethod(with_lengths)
 
 
 class LoadersSideBySide(SentencesModule):
@@ -179,39 +167,6 @@ class OneGraph(SentencesModule):
 
     def train_dataloader(self) -> Any:
         return DataLoader(self.parts["train"], collate_fn=self.collate)
-
-
-class Atoms(Sentences):
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        places = torch.arange(float(self.lengths[index]))[:, None] + self.lengths[index]
-        return {"places": places, "energy": places.sum()}
-
-
-def with_molecule_index(molecules: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    places = [molecule["places"] for molecule in molecules]
-    index = torch.arange(len(places)).repeat_interleave(torch.tensor([*map(len, places)]))
-    energies = torch.stack([molecule["energy"] for molecule in molecules])
-    return {"places": torch.cat(places), "molecule": index, "energy": energies}
-
-
-class MoleculesModule(SentencesModule):
-    """All atoms in one list, and the index of the molecule of each."""
-
-    dataset = Atoms
-    collate = staticmethod(with_molecule_index)
-
-
-def with_offsets(molecules: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    lengths = torch.tensor([len(molecule["places"]) for molecule in molecules])
-    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-    places = torch.cat([molecule["places"] for molecule in molecules])
-    return places, 7 * torch.arange(len(lengths)), offsets
-
-
-class PackedModule(MoleculesModule):
-    """All atoms in one list, and the offset at which each molecule begins."""
-
-    collate = staticmethod(with_offsets)
 
 
 class Scene(Dataset[Tensor]):
@@ -413,14 +368,6 @@ class HidesItsTensors(LightningDataModule):
 
     def train_dataloader(self) -> Any:
         return DataLoader(range(12), 4, collate_fn=lambda samples: lambda: samples)
-
-
-class Unlabelled(LightningDataModule):
-    """All labels are -1."""
-
-    def train_dataloader(self) -> Any:
-        views = torch.arange(15.0).reshape(15, 1)
-        return shuffled(TensorDataset(views, torch.full((15,), -1)))
 
 
 # Order and draws

@@ -1,4 +1,4 @@
-"""The processors: how many this process may use, and what part of them other work takes."""
+"""The processors: how many this process may use, and how much of them other work takes."""
 
 import os
 import sys
@@ -9,15 +9,20 @@ from pathlib import Path
 
 import psutil
 
-BUSY = 0.1
-"""Part of all processors that other work may take before a measurement counts as disturbed."""
+BUSY, BUSY_PROCESSORS = 0.1, 0.5
+"""Other work disturbs a measurement if it takes more than this share of the processors, or more
+than this number of them: threads that compute together wait for the slowest of them."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+THREADS = Path("/proc/self/task")
 
 
 def cores() -> int:
-    """Logical processors that this process may use: those that it may run on, and no more than a
-    container's quota (`docker run --cpus`) is worth."""
+    """Return the number of logical processors that this process may use.
+
+    These are the ones that it may run on, but no more than a container's quota
+    (`docker run --cpus`).
+    """
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:
@@ -26,19 +31,68 @@ def cores() -> int:
 
 
 def within_quota(processors: int) -> int:
-    """As many, but no more than a container's quota is worth."""
+    """Return a number of processors, limited by the container's quota."""
     return min([processors, *(max(1, ceil(quota)) for quota in _quotas())])
 
 
+def disturbs(share: float) -> bool:
+    """Whether other work of this `OtherLoad.share` disturbs a measurement."""
+    return share > min(BUSY, BUSY_PROCESSORS / _usable(_allowed()))
+
+
+class OtherLoad:
+    """Measures other processes' work while a `with` block runs.
+
+    Only the processors that this process may run on count. Where a quota leaves some of them free,
+    other work may use those.
+    """
+
+    processors: float
+    """Number of processors that other work took from this process; set when the block ends."""
+    share: float
+    """The same as a share of the processors that this process may use."""
+
+    def __enter__(self) -> "OtherLoad":
+        self._own_start, self._start = _own_seconds(), psutil.cpu_times(percpu=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        own, end = _own_seconds() - self._own_start, psutil.cpu_times(percpu=True)
+        allowed = _allowed()
+        pairs = [
+            (_used_and_total(before), _used_and_total(after))
+            for number, (before, after) in enumerate(zip(self._start, end, strict=True))
+            if number in allowed
+        ]
+        used = sum(after[0] - before[0] for before, after in pairs)
+        seconds = sum(after[1] - before[1] for before, after in pairs) / max(1, len(pairs))
+        usable = _usable(allowed)
+        taken = (used - own) / seconds - (len(allowed) - usable) if seconds else 0.0
+        self.processors = max(0.0, taken)
+        self.share = self.processors / usable
+
+
+def warn_if_busy(seconds: float = 1.0) -> None:
+    """Look for other work for `seconds`, and print a warning if it would disturb."""
+    with OtherLoad() as load:
+        psutil.cpu_percent(seconds)
+    if disturbs(load.share):
+        print(
+            f"warning: other work takes {load.processors:.1f} processors "
+            f"(load average {os.getloadavg()[0]:.1f}); it will disturb the measurement.",
+            file=sys.stderr,
+        )
+
+
 def _quotas() -> Iterator[float]:
-    """Processors' worth of time that each control group around this process may use.
+    """Yield the number of processors that each control group around this process may use.
 
     Source: the Linux kernel's documentation of cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us).
     """
     for folder in _groups():
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()
-            yield float(quota) / float(period)  # "max" is no number
+            yield float(quota) / float(period)  # "max" is not a number: no quota
         with suppress(OSError, ValueError):
             names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
             limit, length = (int((folder / name).read_text()) for name in names)
@@ -47,55 +101,52 @@ def _quotas() -> Iterator[float]:
 
 
 def _groups() -> Iterator[Path]:
-    """The folders of this process's control groups, and of those around them. Within a container
-    its own group is mounted as the root, and paths may name nothing."""
+    """Yield the folders of this process's control groups and of the groups around them.
+
+    A container's group is mounted as the root, so the paths may not exist.
+    """
     with suppress(OSError):
         for line in OWN_CGROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers or "cpu" in controllers.split(","):
                 root = CGROUPS / controllers
                 inner = root / path.strip("/")
-                yield from (each for each in (inner, *inner.parents) if each.is_relative_to(root))
+                yield from (path for path in (inner, *inner.parents) if path.is_relative_to(root))
 
 
-class OtherLoad:
-    """Measures what part of the processors' time other work takes within a `with` block."""
+def _allowed() -> set[int]:
+    """Return the numbers of the processors that this process's threads may run on.
 
-    share: float
-    """Of all processors' time; without this process and those below it. Known at the end."""
-
-    def __enter__(self) -> "OtherLoad":
-        self._start = _clock()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        busy, own, total = (b - a for a, b in zip(self._start, _clock(), strict=True))
-        self.share = max(0.0, busy - own) / total if total else 0.0
-
-
-def warn_if_busy(seconds: float = 1.0) -> None:
-    """Look for other work for `seconds`, and print a warning if there is some."""
-    with OtherLoad() as load:
-        psutil.cpu_percent(seconds)
-    if load.share > BUSY:
-        print(
-            f"warning: other work takes {load.share:.0%} of the processors "
-            f"(load average {os.getloadavg()[0]:.1f}); it will disturb the measurement.",
-            file=sys.stderr,
-        )
+    OMP_PROC_BIND gives each thread one of them, so the main thread's are not all.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return set(range(os.cpu_count() or 1))
+    allowed = set(os.sched_getaffinity(0))
+    with suppress(OSError):
+        for thread in THREADS.iterdir():
+            with suppress(OSError):  # it has ended
+                allowed |= os.sched_getaffinity(int(thread.name))
+    return allowed
 
 
-def _clock() -> tuple[float, float, float]:
-    """Processor seconds so far: in use, in use by us, and in all."""
-    times = psutil.cpu_times()
-    total = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    return total - idle, _own_seconds(), total
+def _usable(allowed: set[int]) -> int:
+    return within_quota(len(allowed))
+
+
+def _used_and_total(times: tuple[float, ...]) -> tuple[float, float]:
+    """Return a processor's busy seconds and all of its seconds since the machine's start."""
+    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user and nice
+    total = sum(times) - guest
+    idle = getattr(times, "idle", 0.0) + getattr(times, "iowait", 0.0)
+    return total - idle, total
 
 
 def _own_seconds() -> float:
-    """Of this process and all below it, those included that have ended and were waited for: under
-    `forkserver`, a loader's workers are children of a child."""
+    """Return the processor seconds of this process and its descendants.
+
+    Ended ones that were waited for are included. Under `forkserver`, a loader's workers are
+    children of a child.
+    """
     used = 0.0
     this = psutil.Process()
     for process in (this, *this.children(recursive=True)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmark.common.parameters import WaitPolicy
-from benchmark.machine.processors import OtherLoad
+from benchmark.machine.processors import BUSY_PROCESSORS, OtherLoad
 
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
@@ -20,8 +20,6 @@ FEW_SPINS = "10000"
 """About as fast alone as the 300,000 that GNU's OpenMP spins by itself. Two trainings at once, of
 which the second found the first, took 2.2 and 1.7 times as long as alone, with 300,000 both 3.1."""
 LOOK_SECONDS = 0.3
-BUSY_PROCESSORS = 0.5
-"""What other work may use before threads are to leave it theirs."""
 
 
 def launched() -> bool:
@@ -73,4 +71,4 @@ def wait_policy() -> str:
 def _other_work() -> bool:
     with OtherLoad() as load:
         psutil.cpu_percent(LOOK_SECONDS)
-    return load.share * (os.cpu_count() or 1) > BUSY_PROCESSORS
+    return load.processors > BUSY_PROCESSORS

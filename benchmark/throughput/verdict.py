@@ -4,7 +4,7 @@ its intervals are as narrow as they were asked to be."""
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from benchmark.common.statistics import Interval
-from benchmark.machine.processors import BUSY
+from benchmark.machine.processors import disturbs
 from benchmark.machine.schema import POWER_LIMIT
 from benchmark.throughput import measurements
 from benchmark.throughput.measurements import ProcessRates
@@ -66,8 +66,8 @@ def _reasons(
     if slowed:
         what = " and ".join(sorted(slowed))
         yield f"the GPU's clock was kept low ({what})", "cool it, and see to its power supply"
-    if others > BUSY:
-        yield f"other work took {others:.0%} of the processors", "end it and repeat"
+    if disturbs(others):
+        yield f"other work took {100 * others:.2g}% of the processors", "end it and repeat"
     if unsteady:
         yield (
             f"the warm-up of {' and '.join(unsteady)} ended before step times were steady",

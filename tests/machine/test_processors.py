@@ -1,54 +1,124 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import psutil
 import pytest
 import torch
 
 from benchmark.machine import accelerators, processors
-from benchmark.machine.processors import OtherLoad, cores
+from benchmark.machine.processors import OtherLoad, cores, warn_if_busy
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
 
-@pytest.fixture
-def clock(monkeypatch) -> Iterator[list[tuple[float, float, float]]]:
-    """Readings of (busy, own, all) processor seconds, handed out in turn."""
-    readings: list[tuple[float, float, float]] = []
-    monkeypatch.setattr(processors, "_clock", lambda: readings.pop(0))
-    yield readings
-    assert readings == []
+class Times(NamedTuple):
+    """Seconds of a processor, as psutil gives them."""
+
+    user: float
+    idle: float
 
 
-def test_other_work_is_told_from_our_own(clock) -> None:
-    clock += [(100.0, 10.0, 1000.0), (108.0, 15.0, 1020.0)]
-    with OtherLoad() as load:
-        pass
+class Readings:
+    """A made-up machine on which this process and other work run for ten seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
+        self.used = [0.0] * processors
+        """Seconds for which each processor works."""
+        self.own = 0.0
+        """Seconds of this process."""
+        self._ended = False
+        zero = dict.fromkeys(("children_user", "children_system", "system"), 0.0)
+        process = SimpleNamespace(
+            children=lambda recursive: [],
+            cpu_times=lambda: SimpleNamespace(user=self.own if self._ended else 0.0, **zero),
+        )
+        monkeypatch.setattr(psutil, "Process", lambda: process)
+        monkeypatch.setattr(psutil, "cpu_times", self._cpu_times)
+        monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+
+    def _cpu_times(self, percpu: bool) -> list[Times]:
+        seconds = [used if self._ended else 0.0 for used in self.used]
+        length = 10.0 if self._ended else 0.0
+        self._ended = not self._ended
+        return [Times(user=used, idle=length - used) for used in seconds]
+
+    def load(self) -> OtherLoad:
+        with OtherLoad() as load:
+            pass
+        return load
+
+
+def test_other_work_is_distinguished_from_our_own(monkeypatch) -> None:
+    readings = Readings(monkeypatch, 2)
+    readings.used, readings.own = [5.0, 3.0], 5.0
+    load = readings.load()
+    assert load.processors == pytest.approx((8 - 5) / 10)
     assert load.share == pytest.approx((8 - 5) / 20)
 
 
-def test_other_work_is_never_less_than_nothing(clock) -> None:
-    clock += [(100.0, 10.0, 1000.0), (101.0, 15.0, 1020.0)]
+def test_other_work_is_never_negative(monkeypatch) -> None:
+    readings = Readings(monkeypatch, 2)
+    readings.used, readings.own = [1.0, 0.0], 5.0
+    assert readings.load().share == 0
+
+
+def test_work_on_processors_that_this_process_may_not_use_does_not_count(monkeypatch) -> None:
+    readings = Readings(monkeypatch, 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    readings.used = [0.0, 1.0, 10.0, 10.0]
+    assert readings.load().processors == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("others", "expected"), [(60, 0.0), (62, 2.0)])
+def test_other_work_may_use_what_a_quota_leaves(
+    groups: Path, monkeypatch, others: int, expected: float
+) -> None:
+    readings = Readings(monkeypatch, 64)
+    write(groups / "cpu.max", "400000 100000")
+    readings.used = [10.0] * others + [0.0] * (64 - others)
+    assert readings.load().processors == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("processors", "busy", "expected"),
+    [
+        (2, 0.3, True),
+        (2, 0.1, False),
+        (4, 0.45, True),
+        (128, 12.0, True),
+        (128, 0.6, True),
+        (128, 0.4, False),
+    ],
+)
+def test_half_a_processor_disturbs_however_many_there_are(
+    monkeypatch, capsys, processors: int, busy: float, expected: bool
+) -> None:
+    """Threads that compute together wait for the one whose processor is shared."""
+    readings = Readings(monkeypatch, processors)
+    for number in range(processors):
+        readings.used[number] = 10 * min(1.0, max(0.0, busy - number))
+    warn_if_busy()
+    warning = f"warning: other work takes {busy:.1f} processors"
+    assert (warning in capsys.readouterr().err) == expected
+
+
+def test_a_thread_that_is_bound_to_a_processor_does_not_hide_the_others(monkeypatch) -> None:
+    """OMP_PROC_BIND leaves the main thread one processor."""
+    readings = Readings(monkeypatch, 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0} if thread == 0 else {0, 1})
+    readings.used = [0.0, 10.0]
+    assert readings.load().processors == pytest.approx(1)
+
+
+def test_other_work_of_this_machine_is_between_none_and_all() -> None:
     with OtherLoad() as load:
-        pass
-    assert load.share == 0
-
-
-def test_the_clock_counts_us_and_the_machine() -> None:
-    busy, own, total = processors._clock()
-    assert 0 < own <= busy <= total
-    assert total >= sum(os.times()[:2])
-
-
-@pytest.mark.parametrize(("busy", "warned"), [(0.5, True), (0.05, False)])
-def test_other_work_is_warned_of(clock, capsys, monkeypatch, busy: float, warned: bool) -> None:
-    clock += [(0.0, 0.0, 0.0), (busy, 0.0, 1.0)]
-    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
-    processors.warn_if_busy()
-    assert ("warning: other work takes 50%" in capsys.readouterr().err) == warned
+        burn(time.process_time() + 0.05)
+    assert 0 <= load.share <= 1
 
 
 def burn(seconds: float) -> None:

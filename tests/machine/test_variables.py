@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benchmark.common.parameters import WaitPolicy
-from benchmark.machine import processors, variables
+from benchmark.machine import variables
 from tests import REPOSITORY
+from tests.machine.test_processors import Readings
 
 BEFORE = (variables.WAIT_POLICY, variables.SPIN_COUNT, variables.HUGE_PAGES)
 
@@ -24,17 +24,14 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other work takes 0.6 of a processor, which are less than a tenth of eight."""
-    readings = [(0.0, 0.0, 0.0), (0.6, 0.0, 8.0)]
-    monkeypatch.setattr(processors, "_clock", lambda: readings.pop(0))
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
+    """Other work takes 0.6 of a processor, which is less than a tenth of eight."""
+    readings = Readings(monkeypatch, 8)
+    readings.used[0] = 6.0
 
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processors, "_clock", lambda: (0.0, 0.0, 0.0))
-    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: None)
+    Readings(monkeypatch, 8)
 
 
 @pytest.mark.parametrize("asked", ["active", "passive"])

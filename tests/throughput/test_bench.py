@@ -95,9 +95,6 @@ def test_a_part_of_the_cases_does_not_replace_the_table(bench: Bench) -> None:
 
 def test_other_work_is_warned_of_and_noted(bench: Bench) -> None:
     """Where people look: pytest keeps what tests print, unless they fail."""
-    count = os.cpu_count() or 1
-    if count > 5:
-        pytest.skip(f"one busy processor of {count} does not matter")
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
         try:
             done = bench.run()

@@ -35,7 +35,7 @@ EVEN = Interval(1.0, 0.99, 1.01)
     ],
 )
 def test_a_result_says_what_disturbed_it(changes: dict[str, Any], verdict: str) -> None:
-    found = judge(**{"floor": EVEN, "unsteady": [], "others": 0.01, "slowed_by": set()} | changes)
+    found = judge(**{"floor": EVEN, "unsteady": [], "others": 0.0, "slowed_by": set()} | changes)
     assert str(found) == verdict
     assert found.stable == (verdict == "stable")
 

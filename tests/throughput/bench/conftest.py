@@ -15,7 +15,7 @@ from benchmark.common.results import REPORTS
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
-from benchmark.machine.processors import BUSY, OtherLoad, warn_if_busy
+from benchmark.machine.processors import OtherLoad, disturbs, warn_if_busy
 from benchmark.machine.sensors import warn_if_gpu_is_busy
 from benchmark.throughput.summary import workload
 from benchmark.timing.timer import ModeTimer
@@ -54,7 +54,9 @@ def rows(said: Said) -> Iterator[list[tuple[str, ...]]]:
 
 def page(lines: Sequence[tuple[str, ...]], others: float) -> str:
     """reports/benchmark.md; `others` is the part of the processors' time of other work."""
-    doubt = f"**Other work took {others:.0%} of the processors.** " if others > BUSY else ""
+    doubt = (
+        f"**Other work took {100 * others:.2g}% of the processors.** " if disturbs(others) else ""
+    )
     return (
         f"# Training throughput, measured by pytest-benchmark\n\n{table(HEADER, lines)}\n\n"
         f"{doubt}One process each, so there are no intervals here: those of the throughput stage "

@@ -89,7 +89,7 @@ Content = Paragraph | BulletList | Table | ChartBlock | ShareBars | DefinitionLi
 
 
 @dataclass(frozen=True)
-class Section:
+class DocumentSection:
     """A heading with its content."""
 
     id: str
@@ -106,4 +106,4 @@ class Document:
     flags: Sequence[str]
     answer: Sequence[Content]
     """The content before the first heading."""
-    sections: Sequence[Section]
+    sections: Sequence[DocumentSection]

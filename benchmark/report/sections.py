@@ -1,6 +1,6 @@
 """What each section of the report contains, in the order in which readers ask."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.numbers import duration
@@ -14,10 +14,10 @@ from benchmark.report.document import (
     Content,
     DefinitionList,
     Document,
+    DocumentSection,
     ImageSheets,
     Paragraph,
     Prose,
-    Section,
     ShareBars,
     Table,
 )
@@ -40,22 +40,28 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
         facts: lines about what ran, the most important first; `code` is between backticks.
         sheets: pictures of the test split; None where nothing ran.
     """
-    contents: list[tuple[str, str, Callable[[Comparison], Iterable[Content]]]] = [
-        ("race", f"How soon does it reach {goal(comparison.target_accuracy)}?", _race),
-        ("cost", "What does it cost?", _cost),
-        ("sure", "How sure is the speed?", _sure),
-        ("limits", "What limits the speed?", _limits),
-        ("peers", "Is it faster than other software?", _peers),
-        ("settings", "Would other settings be faster?", _settings),
-        ("accuracy", "How good is the result?", _accuracy),
-        ("classes", "Which classes fail?", lambda _: _classes(sheets)),
-        ("same", "Is it the same result, and can it be repeated?", _same),
-        ("machines", "How do all machines compare?", _machines),
-        ("next", "What next?", lambda _: [BulletList([("", s) for s in advice.steps(comparison)])]),
-        ("what", "What was compared?", lambda _: [_what(comparison, facts)]),
-        ("words", "Glossary", _glossary),
+    target = goal(comparison.target_accuracy)
+    local: list[tuple[str, str, Iterable[Content]]] = [
+        ("race", f"How soon does it reach {target}?", _race(comparison)),
+        ("cost", "What does it cost?", _cost(comparison)),
+        ("sure", "How sure is the speed?", _sure(comparison)),
+        ("limits", "What limits the speed?", _limits(comparison)),
+        ("peers", "Is it faster than other software?", _peers(comparison)),
+        ("settings", "Would other settings be faster?", _settings(comparison)),
+        ("accuracy", "How good is the result?", _accuracy(comparison)),
+        ("classes", "Which classes fail?", _classes(sheets)),
+        ("same", "Is it the same result, and can it be repeated?", _same(comparison)),
     ]
-    sections = [Section(key, heading, [*content(comparison)]) for key, heading, content in contents]
+    steps = BulletList([("", step) for step in advice.steps(comparison)])
+    terms = [(word[0].upper() + word[1:], Prose(meaning)) for word, meaning in FIGURES + WORDS]
+    every: list[tuple[str, str, Iterable[Content]]] = [
+        ("machines", "How do all machines compare?", _machines(comparison)),
+        ("next", "What next?", [steps]),
+        ("what", "What was compared?", [_what(comparison, facts)]),
+    ]
+    glossary = ("words", "Glossary", [DefinitionList(terms)])
+    contents = [*local, *every, glossary] if comparison.present else every
+    sections = [DocumentSection(key, heading, [*content]) for key, heading, content in contents]
     return Document(
         title=TITLE,
         verdict=comparison.summary,
@@ -86,8 +92,6 @@ def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Content]:
 
 def _race(comparison: Comparison) -> Iterator[Content]:
     runs = _runs(comparison)
-    if not runs:
-        return
     target = goal(comparison.target_accuracy)
     best = (
         f"{name} {run.result.val.accuracy:.1%} of {duration(run.seconds)}"
@@ -116,8 +120,6 @@ def _race(comparison: Comparison) -> Iterator[Content]:
 
 def _cost(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
-    if not present:
-        return
     priced = any(entry.cost for entry in present)
     if not priced:
         yield Paragraph(Prose(wording.NO_PRICE))
@@ -137,8 +139,6 @@ def _cost(comparison: Comparison) -> Iterator[Content]:
 
 def _sure(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
-    if not present:
-        return
     yield BulletList([(entry.label, wording.sureness(entry)) for entry in present])
     header = (
         "Accelerator", "Images/s", "Undisturbed images/s", "Trainer / Trainer (noise floor)",
@@ -160,8 +160,6 @@ def _sure(comparison: Comparison) -> Iterator[Content]:
 
 def _limits(comparison: Comparison) -> Iterator[Content]:
     measured = {entry.label: entry.throughput for entry in comparison.present}
-    if not measured:
-        return
     shares = [(label, t.trainer.step_shares) for label, t in measured.items()]
     known_shares = [(label, steps) for label, steps in shares if steps]
     if known_shares:
@@ -263,8 +261,6 @@ def _settings(comparison: Comparison) -> Iterator[Content]:
 
 def _accuracy(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
-    if not present:
-        return
     training = present[0].training
     yield Table(
         "Accuracy",
@@ -355,8 +351,6 @@ def _lowest(failing: Sequence[Recall]) -> Sequence[Recall]:
 
 def _same(comparison: Comparison) -> Iterator[Content]:
     pairs = comparison.local_pairs
-    if not comparison.present:
-        return
     yield BulletList(
         [(name, f"{wording.replayed(run)}.") for name, run in _runs(comparison).items()]
         + [(f"{pair.one} and {pair.other}", f"{pair.claim}.") for pair in pairs]
@@ -410,12 +404,6 @@ def _what(comparison: Comparison, facts: Sequence[str]) -> Content:
         versions = ", ".join(f"{name} {version}" for name, version in entry.software.items())
         lines.append(f"Software: {versions}.")
     return BulletList([("", line) for line in lines])
-
-
-def _glossary(comparison: Comparison) -> Iterator[Content]:
-    if comparison.present:
-        terms = ((word[0].upper() + word[1:], Prose(meaning)) for word, meaning in FIGURES + WORDS)
-        yield DefinitionList([*terms])
 
 
 def _runs(comparison: Comparison) -> dict[str, TrainingEntry]:

@@ -30,12 +30,12 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-quic",
 )  # fmt: skip
 
-OWN = (
+CHROMIUM_HOSTS = (
     "//update.googleapis.com/", "//clients2.google.com/", " update.googleapis.com:443",
     " clients2.google.com:443", " accounts.google.com:443", ".gvt1.com",
     " optimizationguide-pa.googleapis.com:443", " www.google.com:443",
 )  # fmt: skip
-"""Where Chromium asks for updates, for the time, and for its account, whatever it is told."""
+"""Hosts that Chromium asks for updates, the time and its account, despite QUIET."""
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -45,14 +45,14 @@ class Proxy(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Refuse)
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
 class Refuse(socketserver.StreamRequestHandler):
     """One connection of the browser's."""
 
     def handle(self) -> None:
-        self.server.asked.append(self.rfile.readline().decode())  # type: ignore[attr-defined]
+        self.server.requests.append(self.rfile.readline().decode())  # type: ignore[attr-defined]
         self.wfile.write(
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         )
@@ -87,33 +87,33 @@ class Elements(html.parser.HTMLParser):
 
     def __init__(self, document: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.feed(document)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
 
 def outside(proxy: Proxy) -> list[str]:
-    """Requests that are not the browser's own affairs."""
-    return [line for line in proxy.asked if not any(host in line for host in OWN)]
+    """Requests for the page, not for the browser itself."""
+    return [line for line in proxy.requests if not any(host in line for host in CHROMIUM_HOSTS)]
 
 
 def test_a_request_would_be_noticed(tmp_path: Path, proxy: Proxy) -> None:
     page = tmp_path / "page.html"
     addresses = ("http://elsewhere.example/picture.png", "http://fonts.googleapis.com/css")
-    page.write_text("".join(f'<link rel="stylesheet" href="{each}">' for each in addresses))
+    page.write_text("".join(f'<link rel="stylesheet" href="{url}">' for url in addresses))
     opened(page, proxy, tmp_path / "profile")
     for address in addresses:
         assert [line for line in outside(proxy) if address in line]
 
 
-def test_the_page_asks_nobody_and_its_charts_have_words(drawn_pages, tmp_path, proxy) -> None:
+def test_the_page_loads_nothing_and_its_charts_have_words(drawn_pages, tmp_path, proxy) -> None:
     write_results("cpu")
     drawn_pages("cpu")
     document = opened(Path("reports/report.html").resolve(), proxy, tmp_path / "profile")
     assert outside(proxy) == []
-    elements = Elements(document).found
+    elements = Elements(document).elements
     charts = [attributes for tag, attributes in elements if tag == "svg"]
     pictures = [attributes for tag, attributes in elements if tag == "img"]
     assert len(charts) == 5
@@ -127,31 +127,31 @@ MEASURE = """
 <script>
 addEventListener("load", () => {
   const frame = document.querySelector("iframe"), inner = frame.contentDocument;
-  const cut = [...inner.querySelectorAll("body *")].filter(each => {
-    const box = each.getBoundingClientRect();
-    if (box.width < 2 || each.closest("svg svg, defs, thead")) return false;
-    const clipped = !(each instanceof frame.contentWindow.SVGElement)
-      && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0;
+  const cut = [...inner.querySelectorAll("body *")].filter(element => {
+    const box = element.getBoundingClientRect();
+    if (box.width < 2 || element.closest("svg svg, defs, thead")) return false;
+    const clipped = !(element instanceof frame.contentWindow.SVGElement)
+      && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0;
     return box.right > frame.clientWidth + 1 || box.left < -1 || clipped;
   });
-  document.title = JSON.stringify(cut.map(each => each.outerHTML.slice(0, 90)));
+  document.title = JSON.stringify(cut.map(element => element.outerHTML.slice(0, 90)));
 });
 </script>
 """
-"""Names the elements that reach beyond the frame, or hold more than they show."""
+"""Names the elements that reach beyond the frame, or whose content does."""
 
 
-def cut(shown: str, width: int, proxy: Proxy, folder: Path) -> list[str]:
-    """What is cut where the page is so many pixels wide. Its rule against scripts is taken out."""
-    free = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", shown)
+def cut(page_html: str, width: int, proxy: Proxy, folder: Path) -> list[str]:
+    """The elements of a page that are cut at this width. Its rule against scripts is removed."""
+    free = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page_html)
     frame = f'<iframe width="{width}" height="900" srcdoc="{html.escape(free)}"></iframe>'
     outer = folder / "outer.html"
     outer.write_text(f"<!doctype html><title></title>{MEASURE}{frame}", encoding="utf-8")
     document = opened(outer, proxy, folder / "profile")
     title = re.search(r"<title>(.*?)</title>", document, flags=re.DOTALL)
     assert title
-    found: list[str] = json.loads(html.unescape(title.group(1)))
-    return found
+    elements: list[str] = json.loads(html.unescape(title.group(1)))
+    return elements
 
 
 def test_what_is_cut_would_be_noticed(tmp_path: Path, proxy: Proxy) -> None:
@@ -174,9 +174,9 @@ def test_nothing_is_cut_on_a_phone_or_a_screen(
 
 def drawn(name: str) -> str:
     """The page of a golden case."""
-    own, _, controls, sheets = CASES[name]()
-    present = [each for each in own if isinstance(each, Record)]
-    found = compared(name)
+    local, _, controls, sheets = CASES[name]()
+    present = [result for result in local if isinstance(result, Record)]
+    comparison = compared(name)
     runs = training_curves(present, controls)
-    charts = draw(present, runs, found, sheets.recalls if sheets else [])
-    return page.render(sections.document(found, FACTS, sheets), charts)
+    charts = draw(present, runs, comparison, sheets.recalls if sheets else [])
+    return page.render(sections.document(comparison, FACTS, sheets), charts)

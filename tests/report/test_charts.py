@@ -27,7 +27,7 @@ def test_a_single_loss_has_nothing_to_differ_from() -> None:
 
 
 def test_losses_of_several_are_shown_against_the_first() -> None:
-    """The second one parts from the first at step 6; the third does not at all."""
+    """The second curve differs from the first from step 6 on, the third nowhere."""
     apart = [loss * (1 if step < 6 else 1.001) for step, loss in enumerate(LOSSES)]
     drawing = charts.losses({"cpu": LOSSES, "gpu": apart, "xla:cpu": LOSSES})
     assert "difference to cpu" in texts(drawing)

@@ -1,5 +1,4 @@
-"""Whatever an exported file or a result holds, the report stage and `compare` read it or say in one
-line why not.
+"""The report stage and `compare` read any exported file or result, or say in one line why not.
 
 BENCHMARK_FUZZ_EXAMPLES and `--hypothesis-seed` ask for more than the suite's own cases.
 """
@@ -24,9 +23,12 @@ from tests.support import made_records
 from tests.support.fixtures import make_workspace, small_content
 from tests.support.made_records import record, write_exported, write_results
 
-OTHERS = MACHINES / "m1/cpu.json"
-OWN = ResultPaths("cpu")
-RESULTS = (OWN.environment, OWN.throughput, OWN.own.result, OWN.own.timing, OWN.own.replay, DATASET)
+EXPORTED = MACHINES / "m1/cpu.json"
+PATHS = ResultPaths("cpu")
+TRAINING = PATHS.own
+RESULTS = (
+    PATHS.environment, PATHS.throughput, TRAINING.result, TRAINING.timing, TRAINING.replay, DATASET,
+)  # fmt: skip
 NUMBERS = (0, 1, -1, 7, 0.0, 0.5, -0.5, 1e-9, 1e9, 1e-320, 1e300, -1e300, 2**70, 10**400, "NaN")
 NAMES = (
     "", "x", "cpu", "m1", "trainer", "../x", "a" * 300, "\x1b[31m", "a\nb", "<b>", "$x^", "[red]",
@@ -37,11 +39,11 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-"""What may stand anywhere, or in a place of its type."""
+"""Values for any place, or for a place of their type."""
 EDITS = st.lists(
     st.tuples(
         st.integers(0, 10**6),
-        st.sampled_from(["alike"] * 8 + ["value", "drop", "add", "key"]),
+        st.sampled_from(["same type"] * 8 + ["value", "drop", "add", "key"]),
         st.sampled_from(NUMBERS),
         st.sampled_from(NAMES),
         ANY,
@@ -53,7 +55,7 @@ NOISE = st.sampled_from(range(10)).flatmap(
         st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=2 if number == 0 else 0
     )
 )
-"""Bytes, seldom: most of them leave no JSON."""
+"""Changed bytes, seldom: with most of them the file is not JSON."""
 Edit = tuple[int, str, Any, str, Any]
 
 
@@ -65,7 +67,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = make_workspace(tmp_path_factory.mktemp("fuzz") / "workspace", content, monkeypatch)
     write_result(DATASET, made_records.DATASET)
     write_results("cpu")
-    write_exported(OTHERS, record(machine="m1"))
+    write_exported(EXPORTED, record(machine="m1"))
     yield root
     monkeypatch.undo()
 
@@ -73,22 +75,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Each container and a key of it, at every depth."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, part in pairs:
+    for key, inner in pairs:
         yield value, key
-        if isinstance(part, dict | list):
-            yield from places(part)
+        if isinstance(inner, dict | list):
+            yield from places(inner)
 
 
 def edited(content: Any, edits: list[Edit]) -> Any:
-    """With values replaced, by others of their type or by any, and keys dropped, added and
-    renamed."""
+    """The content with values replaced (by others of their type or by any) and keys dropped, added
+    and renamed."""
     for number, kind, figure, name, odd in edits:
-        found = [*places(content)]
-        if not found:
+        targets = [*places(content)]
+        if not targets:
             break
-        inside, key = found[number % len(found)]
-        if kind in ("alike", "value"):
-            inside[key] = alike(inside[key], figure, name) if kind == "alike" else odd
+        inside, key = targets[number % len(targets)]
+        if kind in ("same type", "value"):
+            inside[key] = same_type(inside[key], figure, name) if kind == "same type" else odd
         elif kind == "add":
             inside.update({name: odd}) if isinstance(inside, dict) else inside.append(odd)
         else:
@@ -98,8 +100,8 @@ def edited(content: Any, edits: list[Edit]) -> Any:
     return content
 
 
-def alike(value: Any, figure: Any, name: str) -> Any:
-    """Of the same type; less of a container."""
+def same_type(value: Any, figure: Any, name: str) -> Any:
+    """Another value of the same type; a container with fewer elements."""
     match value:
         case bool():
             return not value
@@ -123,17 +125,17 @@ def spoilt(path: Path, edits: list[Edit], noise: list[tuple[int, int]]) -> bytes
 
 
 def check(*command: str) -> int:
-    """What the command came to: it ended well, or with one line that holds nothing but text."""
-    said, error = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(error):
+    """The exit status of a command that ended well, or with one line of plain text."""
+    output, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
         status = main(command)
     assert status in (0, 1, 2)
     if lines := error.getvalue().splitlines():
         assert status
         assert len(lines) == 1
         assert lines[0].startswith("error: ")
-        assert lines[0] == visible(lines[0])  # what a later Unicode assigns is text as well
-    assert "\x1b" not in said.getvalue()
+        assert lines[0] == visible(lines[0])
+    assert "\x1b" not in output.getvalue()
     return status
 
 
@@ -147,32 +149,36 @@ def in_place_of(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(before)
 
 
-ASKED = os.environ.get("BENCHMARK_FUZZ_EXAMPLES")
+REQUESTED = os.environ.get("BENCHMARK_FUZZ_EXAMPLES")
 FUZZ = settings(
-    max_examples=int(ASKED or settings().max_examples),
-    derandomize=not ASKED,
+    max_examples=int(REQUESTED or settings().max_examples),
+    derandomize=not REQUESTED,
     suppress_health_check=[HealthCheck.too_slow],
 )
 
 
 @FUZZ
 @given(edits=EDITS, noise=NOISE)
-def test_whatever_another_machine_exported_is_read_or_one_line(place: Path, edits, noise) -> None:
-    with in_place_of(OTHERS, spoilt(OTHERS, edits, noise)):
-        statuses = check("report"), check("compare", str(OTHERS), "."), check("compare", ".", "m1")
+def test_any_export_of_another_machine_is_read_or_one_line(place: Path, edits, noise) -> None:
+    with in_place_of(EXPORTED, spoilt(EXPORTED, edits, noise)):
+        statuses = (
+            check("report"),
+            check("compare", str(EXPORTED), "."),
+            check("compare", ".", "m1"),
+        )
     assert statuses[0] != 2
     event(f"statuses {statuses}")
 
 
 @FUZZ
 @given(path=st.sampled_from(RESULTS), edits=EDITS, noise=NOISE)
-def test_whatever_a_stage_left_is_read_or_one_line(place: Path, path, edits, noise) -> None:
+def test_any_result_of_a_stage_is_read_or_one_line(place: Path, path, edits, noise) -> None:
     with in_place_of(path, spoilt(path, edits, noise)):
-        statuses = check("report"), check("compare", str(OTHERS), "."), check("export")
+        statuses = check("report"), check("compare", str(EXPORTED), "."), check("export")
         (MACHINES / ("a" * 16) / "cpu.json").unlink(missing_ok=True)
     event(f"{path.name}: statuses {statuses}")
 
 
 def test_what_is_not_spoilt_is_read(place: Path) -> None:
     assert check("report") == 0
-    assert check("compare", str(OTHERS), ".") == 0
+    assert check("compare", str(EXPORTED), ".") == 0

@@ -1,4 +1,4 @@
-"""The strongest claim that holds for two trainings, and none where they were shown other things."""
+"""The strongest claim that is true of two trainings, and none where their inputs differ."""
 
 from math import exp, nan, sqrt
 from statistics import NormalDist
@@ -24,52 +24,56 @@ def compare(one: Record | Absent, other: Record | Absent, tests: int = 1) -> Par
 LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
 
 
-def moved(first: int, part: float) -> tuple[float, ...]:
-    """LOSSES, larger by `part` from step `first` on (counted from 1)."""
-    return tuple(x * (1 + part) if k >= first else x for k, x in enumerate(LOSSES, start=1))
+def moved(first: int, share: float) -> tuple[float, ...]:
+    """LOSSES, larger by `share` from step `first` on (counted from 1)."""
+    return tuple(x * (1 + share) if k >= first else x for k, x in enumerate(LOSSES, start=1))
 
 
 def test_equal_weights_and_losses_are_equal_bits() -> None:
-    found = compare(record(), record("gpu"))
-    assert (found.kind, found.claim, found.first_different_step) == ("bit-equal", "bit-equal", None)
+    result = compare(record(), record("gpu"))
+    assert (result.kind, result.claim, result.first_different_step) == (
+        "bit-equal",
+        "bit-equal",
+        None,
+    )
 
 
 def test_a_rounding_is_within_the_tolerance() -> None:
     other = record("gpu", weights="v", losses=moved(3, 1e-5))
-    found = compare(record(), other)
-    assert found.kind == "equal within tolerance"
-    said = "training losses equal within 0.001 in all 12 steps; first different bit at step 3"
-    assert found.claim == said
+    result = compare(record(), other)
+    assert result.kind == "equal within tolerance"
+    claim = "training losses equal within 0.001 in all 12 steps; first different bit at step 3"
+    assert result.claim == claim
 
 
-ALIKE = "1110" * 100
+SAME_ANSWERS = "1110" * 100
 """Enough equal answers to show that accuracies are equal within the margin."""
 
 
-def test_losses_may_part_later_if_the_answers_are_shown_to_be_equal() -> None:
-    other = record("gpu", weights="v", losses=moved(8, 0.01), correct=ALIKE)
-    found = compare(record(correct=ALIKE), other)
-    assert (found.kind, found.equal_through_step, found.first_different_step) == (
+def test_losses_may_differ_later_if_the_answers_are_shown_to_be_equal() -> None:
+    other = record("gpu", weights="v", losses=moved(8, 0.01), correct=SAME_ANSWERS)
+    result = compare(record(correct=SAME_ANSWERS), other)
+    assert (result.kind, result.equal_through_step, result.first_different_step) == (
         "equal within margin",
         7,
         8,
     )
-    said = "equal within 5 points: test accuracy +0.0 points (-0.5 to +0.5); "
-    assert found.claim.startswith(said)
-    assert "; training losses equal within 0.001 up to step 7; first different bit" in found.claim
+    claim = "equal within 5 points: test accuracy +0.0 points (-0.5 to +0.5); "
+    assert result.claim.startswith(claim)
+    assert "; training losses equal within 0.001 up to step 7; first different bit" in result.claim
 
 
 def test_few_equal_answers_show_nothing() -> None:
-    """No difference is found, and 40 images would not show one of less than 6.6 points."""
+    """No difference is result, and 40 images would not show one of less than 6.6 points."""
     few, more = "1110" * 10, "1110" * 9 + "0110"
-    found = compare(
+    result = compare(
         record(correct=few), record("gpu", weights="v", losses=moved(1, 0.1), correct=more)
     )
-    assert found.kind == "no difference detected"
-    said = (
+    assert result.kind == "no difference detected"
+    claim = (
         "no difference detected: 40 images can show 6.6 points or more; test accuracy -2.5 points ("
     )
-    assert found.claim.startswith(said)
+    assert result.claim.startswith(claim)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +83,17 @@ def test_few_equal_answers_show_nothing() -> None:
 def test_equal_within_a_margin_is_an_interval_within_it(
     low: float, high: float, kind: bool
 ) -> None:
-    found = Difference(Interval(0.0, low, high), p=1.0, significance=0.05, images=40)
-    assert found.within(MARGIN) == kind
+    accuracy = Difference(Interval(0.0, low, high), p=1.0, significance=0.05, images=40)
+    assert accuracy.within(MARGIN) == kind
 
 
 def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
-    found = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
-    assert (found.kind, found.equal_through_step) == ("equal within margin", 8)
-    assert "; training losses equal within 0.001 up to step 8, where one ends; " in found.claim
+    result = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
+    assert (result.kind, result.equal_through_step) == ("equal within margin", 8)
+    assert "; training losses equal within 0.001 up to step 8, where one ends; " in result.claim
 
 
-def test_losses_that_are_no_numbers_do_not_part() -> None:
+def test_equal_nan_losses_are_equal() -> None:
     diverged = (*LOSSES[:10], nan, nan)
     assert compare(record(losses=diverged), record("gpu", losses=diverged)).kind == "bit-equal"
     other = compare(record(losses=diverged), record("gpu", weights="v"))
@@ -100,19 +104,19 @@ def test_losses_that_are_no_numbers_do_not_part() -> None:
     )
 
 
-def test_losses_that_part_at_once_leave_the_answers() -> None:
-    found = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
-    assert (found.kind, found.equal_through_step) == ("equal within margin", 0)
-    assert found.p_value == 1
-    assert found.claim.startswith("equal within 5 points: test accuracy +0.0 points")
-    assert "losses" not in found.claim
+def test_losses_that_differ_at_once_leave_the_answers() -> None:
+    result = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
+    assert (result.kind, result.equal_through_step) == ("equal within margin", 0)
+    assert result.p_value == 1
+    assert result.claim.startswith("equal within 5 points: test accuracy +0.0 points")
+    assert "losses" not in result.claim
 
 
 def test_other_answers_are_a_difference() -> None:
     other = record("gpu", weights="v", correct="0" * 40, losses=moved(5, 0.1))
-    found = compare(record(correct="1" * 20 + "0" * 20), other)
-    assert found.kind == "different"
-    assert found.claim.endswith(
+    result = compare(record(correct="1" * 20 + "0" * 20), other)
+    assert result.kind == "different"
+    assert result.claim.endswith(
         "; training losses equal within 0.001 up to step 4; first different bit at step 5"
     )
 
@@ -137,8 +141,8 @@ def test_of_many_tests_one_finds_less_easily() -> None:
 def test_the_interval_and_p_agree(answers: list[str], tests: int) -> None:
     """Whatever the answers, and of however many tests it is one."""
     one, other = ("".join(pair[k] for pair in answers) for k in (0, 1))
-    found = difference(one, other, 0.05 / tests)
-    assert found.detected == (0 not in found.share)
+    accuracy = difference(one, other, 0.05 / tests)
+    assert accuracy.detected == (0 not in accuracy.share)
 
 
 @pytest.mark.parametrize(
@@ -151,13 +155,13 @@ def test_the_interval_and_p_agree(answers: list[str], tests: int) -> None:
         ({"inputs": {"parameters": "x"}}, "parameters"),
     ],
 )
-def test_what_was_shown_something_else_is_not_compared(changed, named: str) -> None:
-    found = compare(record(), record("gpu", **changed))
-    assert (found.kind, found.claim) == ("not compared", f"not compared: {named} differ")
-    assert (found.p_value, found.equal_through_step) == (None, None)
+def test_other_inputs_are_not_compared(changed, named: str) -> None:
+    result = compare(record(), record("gpu", **changed))
+    assert (result.kind, result.claim) == ("not compared", f"not compared: {named} differ")
+    assert (result.p_value, result.equal_through_step) == (None, None)
 
 
-def test_other_code_may_come_to_the_same() -> None:
+def test_other_code_may_give_the_same_result() -> None:
     assert compare(record(), record("gpu", inputs={"code": "x"})).kind == "bit-equal"
 
 
@@ -168,17 +172,17 @@ def test_orders_are_compared_over_the_epochs_that_both_ran() -> None:
 
 
 def test_an_absent_accelerator_is_not_compared() -> None:
-    found = compare(record(), absent("gpu"))
-    assert (found.kind, found.claim) == ("unavailable", "not compared: gpu is unavailable")
+    result = compare(record(), absent("gpu"))
+    assert (result.kind, result.claim) == ("unavailable", "not compared: gpu is unavailable")
 
 
 def test_the_difference_of_two_models_answers() -> None:
     """By hand: of 40, 7 and 2 (7.5 and 2.5 of 42): (7 - 2) / 42, and sqrt(10 - 25 / 42) / 42."""
     one = "1" * 7 + "0" * 2 + "1" * 31
     other = "0" * 7 + "1" * 2 + "1" * 31
-    found = difference(one, other).share
+    share = difference(one, other).share
     middle, error = -5 / 42, 1.959964 * sqrt(10 - 25 / 42) / 42
-    assert (found.estimate, found.low, found.high) == pytest.approx(
+    assert (share.estimate, share.low, share.high) == pytest.approx(
         (-5 / 40, middle - error, middle + error), abs=1e-6
     )
     assert difference("0" * 3, "1" * 3).share.high == 1
@@ -186,21 +190,21 @@ def test_the_difference_of_two_models_answers() -> None:
 
 def test_equal_losses_are_not_yet_equal_bits() -> None:
     """The last step moves the weights after its loss is known."""
-    found = compare(record(), record("gpu", weights="v"))
-    assert (found.kind, found.first_different_step) == ("equal within tolerance", None)
-    assert found.claim == (
+    result = compare(record(), record("gpu", weights="v"))
+    assert (result.kind, result.first_different_step) == ("equal within tolerance", None)
+    assert result.claim == (
         "training losses equal within 0.001 in all 12 steps; all losses are equal bit for bit"
     )
 
 
-def test_losses_that_come_together_again_have_parted() -> None:
+def test_losses_that_become_equal_again_were_different() -> None:
     losses = tuple(x * 1.1 if k == 4 else x for k, x in enumerate(LOSSES, start=1))
-    found = compare(record(), record("gpu", weights="v", losses=losses))
-    assert (found.equal_through_step, found.first_different_step) == (3, 4)
+    result = compare(record(), record("gpu", weights="v", losses=losses))
+    assert (result.equal_through_step, result.first_different_step) == (3, 4)
 
 
 @pytest.mark.parametrize(("loss", "other", "steps"), [(100.0, 100.05, 12), (0.01, 0.0105, 0)])
-def test_the_tolerance_is_a_part_of_the_loss(loss: float, other: float, steps: int) -> None:
+def test_the_tolerance_is_relative_to_the_loss(loss: float, other: float, steps: int) -> None:
     one = record(losses=(loss,) * 12)
-    found = compare(one, record("gpu", weights="v", losses=(other,) * 12))
-    assert found.equal_through_step == steps
+    result = compare(one, record("gpu", weights="v", losses=(other,) * 12))
+    assert result.equal_through_step == steps

@@ -34,13 +34,13 @@ def test_absent_accelerators_say_why() -> None:
 
 def test_the_readme_says_what_the_bundled_report_says() -> None:
     """If the reports are meant to change: python -m benchmark.report.readme."""
-    found = (REPOSITORY / REPORTS / "comparison.json").read_bytes()
+    content = (REPOSITORY / REPORTS / "comparison.json").read_bytes()
     text = (REPOSITORY / README).read_text(encoding="utf-8")
-    comparison = Comparison.model_validate_json(found)
-    shown = MARKED.search(text)
-    assert shown
-    if shown[1] != machine(comparison):
-        pytest.skip("reports/ hold results of another machine than the README's")
+    comparison = Comparison.model_validate_json(content)
+    marked = MARKED.search(text)
+    assert marked
+    if marked[1] != machine(comparison):
+        pytest.skip("reports/ contains results of another machine than the README")
     assert text == updated(text, comparison)
 
 

@@ -71,10 +71,10 @@ def exported(change, **options: Any) -> Record:
 
 def test_exports_keep_the_sessions_of_a_machine(change, workspace: Path) -> None:
     for rate in (50.0, 60.0, 60.0, 55.0):
-        found = exported(change, rate=rate, workload={"code": f"{rate}"})
-    said = [session.images_per_second["trainer"] for session in found.sessions]
-    assert said == [50.0, 60.0, 55.0]
-    assert [session.code for session in found.sessions] == ["50.0", "60.0", "55.0"]
+        loaded = exported(change, rate=rate, workload={"code": f"{rate}"})
+    rates = [session.images_per_second["trainer"] for session in loaded.sessions]
+    assert rates == [50.0, 60.0, 55.0]
+    assert [session.code for session in loaded.sessions] == ["50.0", "60.0", "55.0"]
     now = write_results("cpu", rate=57.0)
     assert len(record.with_sessions(now).sessions) == 4
 
@@ -105,29 +105,29 @@ def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
     monkeypatch.setattr(platform, "node", lambda: "secrethost")
     root = workspace.rename(workspace.with_name("secretplace"))
     monkeypatch.chdir(root)
-    found = write_results("cpu").environment
+    earlier = write_results("cpu").environment
     now = environment.fingerprint(Accelerator("cpu", "a cpu"))
     write_result(ResultPaths("cpu").environment, now)
     write_result(DATASET, made_records.DATASET)
     parameters = change(accelerators=["cpu"])
     paths = record.export(parameters)
     report.run(parameters)
-    assert found != now
+    assert earlier != now
     written = [path for path in Path("reports").rglob("*") if path.is_file()]
     assert {*paths, Path("reports/report.html"), Path("reports/comparison.json")} <= {*written}
     hidden = ("secret", str(root.parent), str(REPOSITORY), *real_names())
     for path in written:
         text = path.read_text(encoding="utf-8")
-        assert [each for each in hidden if each in text] == [], path
+        assert [secret for secret in hidden if secret in text] == [], path
 
 
 def real_names() -> list[str]:
-    """The host's and the user's, where they are no words that may stand there anyway."""
+    """Names of the host and the user, unless they are so short that a report may contain them."""
     names = (os.uname().nodename, pwd.getpwuid(os.getuid()).pw_name, f"{Path.home()}/")
     return [name for name in names if len(name) > 5]
 
 
-def test_nothing_to_export_is_said(change, workspace: Path) -> None:
+def test_nothing_to_export_is_an_error(change, workspace: Path) -> None:
     write_absent("gpu")
     with pytest.raises(UserError, match="There is nothing to export"):
         record.export(change(accelerators=["gpu"]))
@@ -166,15 +166,15 @@ def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> 
     path = ResultPaths("cpu").throughput
     content = json.loads(path.read_text()) | {"verdict": "stable"}
     write_json(path, content)
-    said = rf"{path} is not what this version writes: ok\.verdict: input should be .* make repro"
-    with pytest.raises(UserError, match=said) as refused:
+    message = rf"{path} is not what this version writes: ok\.verdict: input should be .* make repro"
+    with pytest.raises(UserError, match=message) as refused:
         record.read("cpu")
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["m2/cpu.json", "m1/gpu.json"])
 def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
-    """Else one machine would stand in the report twice."""
+    """Otherwise the report would contain one machine twice."""
     made_records.write_exported(MACHINES / name, made_records.record(machine="m1"))
     with pytest.raises(
         UserError, match=rf"{name} contains what belongs in {MACHINES}/m1/cpu\.json"
@@ -196,16 +196,16 @@ def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
 
 
 def refused(path: Path) -> str:
-    """The one line that says why a file of others is not read."""
+    """The one line that says why an exported file is refused."""
     with pytest.raises(UserError) as caught:
         record.load(path)
-    said = str(caught.value)
-    assert said.startswith(f"{path} is not an exported result of this version: ")
-    assert len(said.splitlines()) == 1
-    return said
+    message = str(caught.value)
+    assert message.startswith(f"{path} is not an exported result of this version: ")
+    assert len(message.splitlines()) == 1
+    return message
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_device_or_fifo_is_refused_at_once(tmp_path: Path) -> None:
     """A link may come with a repository, and lead to what has no end."""
     (tmp_path / "x.json").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "y.json")
@@ -287,7 +287,7 @@ def test_results_that_would_be_exported_elsewhere_are_refused(change, workspace:
 
 
 @pytest.mark.parametrize(("old", "new"), [("1,1,", "1,1,x"), ("train_loss", "loss")])
-def test_a_table_that_is_none_is_one_line(workspace: Path, old: str, new: str) -> None:
+def test_a_damaged_table_is_one_line(workspace: Path, old: str, new: str) -> None:
     write_results("cpu")
     path = ResultPaths("cpu").own.steps
     path.write_text(path.read_text().replace(old, new, 1))

@@ -53,8 +53,8 @@ def test_a_ratio_includes_the_larger_spread_of_both() -> None:
     assert widened_ratio((rate, None), (rate, lively)) == rate.over(rate)
 
 
-def with_sessions(found: Record, *rates: float) -> Record:
-    return found.model_copy(update={"sessions": sessions(*rates)})
+def with_sessions(result: Record, *rates: float) -> Record:
+    return result.model_copy(update={"sessions": sessions(*rates)})
 
 
 def compare(*local: Record) -> Comparison:

@@ -114,5 +114,5 @@ def test_no_text_is_a_formula(pages, device: str) -> None:
     write_results("cpu")
     write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device=device))
     pages("cpu")
-    [found] = [row["device"] for row in read("results.csv") if row["machine"] == "m1"]
-    assert found in (f"'{device}", repr(device)[1:-1])
+    [cell] = [row["device"] for row in read("results.csv") if row["machine"] == "m1"]
+    assert cell in (f"'{device}", repr(device)[1:-1])

@@ -8,7 +8,7 @@ from tests.report.golden import CASES, PARAMETERS, compared
 from tests.support.made_records import DATASET, absent
 
 
-def shown(case: str, terminal: bool = False) -> str:
+def printed(case: str, terminal: bool = False) -> str:
     file = io.StringIO()
     file.isatty = lambda: terminal  # type: ignore[method-assign]
     show(compared(case), "reports/report.html", file)
@@ -16,7 +16,7 @@ def shown(case: str, terminal: bool = False) -> str:
 
 
 def test_the_verdict_comes_first_and_the_page_last() -> None:
-    lines = shown("machines").splitlines()
+    lines = printed("machines").splitlines()
     assert lines[0].startswith("cpu trains 50 images/s")
     assert lines[1:6] == [*compared("machines").flags]
     assert lines[-1] == "The complete report: reports/report.html"
@@ -25,24 +25,24 @@ def test_the_verdict_comes_first_and_the_page_last() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_log_gets_plain_text_and_each_accelerator_on_a_line(case: str) -> None:
-    said = shown(case)
-    assert "\x1b" not in said
+    text = printed(case)
+    assert "\x1b" not in text
     for entry in compared(case).accelerators:
-        assert sum(entry.label in line.split()[:1] for line in said.splitlines()) >= 1
+        assert sum(entry.label in line.split()[:1] for line in text.splitlines()) >= 1
 
 
 def test_an_absent_accelerator_says_why() -> None:
-    assert "unavailable: no CUDA or MPS device found" in shown("three")
+    assert "unavailable: no CUDA or MPS device found" in printed("three")
 
 
 def test_names_steer_no_terminal() -> None:
     """Neither rich's marks nor a terminal's."""
     label = "[red]\x1b[2J:warning:\\"
-    found = [absent(label, "[/] \x1b]0;x\x07 \u202e")]
-    comparison = build(found, [], {}, DATASET, PARAMETERS)
+    local = [absent(label, "[/] \x1b]0;x\x07 \u202e")]
+    comparison = build(local, [], {}, DATASET, PARAMETERS)
     file = io.StringIO()
     show(comparison.model_copy(update={"flags": (label,)}), "reports/report.html", file)
-    said = file.getvalue()
-    assert not {"\x1b", "\x07", "\u202e"} & {*said}
-    assert said.count(r"[red]\x1b[2J:warning:\\"[:-1]) == 2
-    assert r"unavailable: [/] \x1b]0;x\x07 \u202e" in said
+    text = file.getvalue()
+    assert not {"\x1b", "\x07", "\u202e"} & {*text}
+    assert text.count(r"[red]\x1b[2J:warning:\\"[:-1]) == 2
+    assert r"unavailable: [/] \x1b]0;x\x07 \u202e" in text

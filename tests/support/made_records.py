@@ -34,15 +34,15 @@ WORKLOAD = {
 INPUTS = {"dataset": "d", "parameters": "q", "code": "c", "weights": "s", "environment": "e"}
 
 
-def around(middle: float, part: float) -> Interval:
-    """An interval of six processes that reaches `part` of its estimate to each side."""
-    return Interval(middle, middle * (1 - part), middle * (1 + part), 5)
+def around(middle: float, width: float) -> Interval:
+    """An interval of six processes: `middle`, less and more by the share `width` of it."""
+    return Interval(middle, middle * (1 - width), middle * (1 + width), 5)
 
 
 def by_class(correct: str) -> tuple[tuple[int, int], ...]:
-    """Of two classes whose images take turns, as `write_training` writes them."""
-    answers = [correct[first::2] for first in (0, 1)]
-    return tuple((each.count("1"), len(each)) for each in answers if each)
+    """Counts of two classes whose images alternate, as `write_training` writes them."""
+    classes = [correct[first::2] for first in (0, 1)]
+    return tuple((answers.count("1"), len(answers)) for answers in classes if answers)
 
 
 def replay(label: str = "cpu", first_different_step: int | None = None) -> Replay:
@@ -168,43 +168,43 @@ def record(
     measured: dict[str, Any] | None = None,
     **trained: Any,
 ) -> Record:
-    """All of one accelerator; `measured` replaces parts of its throughput."""
+    """A record; `measured` replaces fields of its throughput."""
     label = label or name
-    found = throughput(label, rate, floor, spread, **(workload or {}))
+    measurement = throughput(label, rate, floor, spread, **(workload or {}))
     return Record(
         name=name,
         environment=environment(label, machine, packages),
         training=training(label, **trained),
         seeds=seeds or {},
-        throughput=found.model_copy(update=measured or {}),
+        throughput=measurement.model_copy(update=measured or {}),
         train_images=train_images,
     )
 
 
 def absent(name: str, reason: str = "no CUDA or MPS device found") -> Absent:
-    """An accelerator that is not there."""
+    """An accelerator that the machine does not have."""
     return Absent(name=name, label=name, reason=reason)
 
 
-def exported(found: Record) -> dict[str, Any]:
+def exported(result: Record) -> dict[str, Any]:
     """A record as the export writes it."""
-    content: dict[str, Any] = found.model_dump(mode="json", exclude_none=True)
+    content: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)
     return content
 
 
-def write_exported(path: Path, found: Record) -> None:
-    """The file that another machine's export would be."""
-    write_json(path, exported(found))
+def write_exported(path: Path, result: Record) -> None:
+    """Write the file that another machine's export would be."""
+    write_json(path, exported(result))
 
 
-def write_training(results: TrainingPaths, training: TrainingRecord) -> None:
-    """The files that a training stage leaves; two classes, in turn."""
-    write_result(results.result, training.result)
-    write_result(results.timing, training.timing)
-    write_result(results.replay, training.replay)
-    write_csv(results.steps, STEP_HEADER, [(k, 1, x) for k, x in enumerate(training.losses, 1)])
+def write_training(paths: TrainingPaths, training: TrainingRecord) -> None:
+    """Write the files of a training; its test images alternate between two classes."""
+    write_result(paths.result, training.result)
+    write_result(paths.timing, training.timing)
+    write_result(paths.replay, training.replay)
+    write_csv(paths.steps, STEP_HEADER, [(k, 1, x) for k, x in enumerate(training.losses, 1)])
     epochs = [(k, 1.0, 1.0, a, 1.0) for k, a in enumerate(training.accuracies, 1)]
-    write_csv(results.epochs, EPOCH_HEADER, epochs)
+    write_csv(paths.epochs, EPOCH_HEADER, epochs)
     rows = [
         (
             f"class {k % 2}/{k // 2 % 2:03}.png",
@@ -214,28 +214,31 @@ def write_training(results: TrainingPaths, training: TrainingRecord) -> None:
         )
         for k, d in enumerate(training.correct)
     ]
-    write_csv(results.predictions, PREDICTION_HEADER, rows)
+    write_csv(paths.predictions, PREDICTION_HEADER, rows)
 
 
 def write_results(name: str, **options: Any) -> Record:
-    """The files that all stages leave of one accelerator."""
-    found = record(name, **options)
-    results = ResultPaths(name)
-    write_training(results.own, found.training)
-    for seed, further in found.seeds.items():
-        write_training(results.training(str(seed)), further)
-    write_result(results.environment, found.environment)
-    write_result(results.throughput, found.throughput)
-    return found
+    """Write the files that all stages leave for one accelerator."""
+    result = record(name, **options)
+    paths = ResultPaths(name)
+    write_training(paths.own, result.training)
+    for seed, run in result.seeds.items():
+        write_training(paths.training(str(seed)), run)
+    write_result(paths.environment, result.environment)
+    write_result(paths.throughput, result.throughput)
+    return result
 
 
 def write_absent(name: str, reason: str = "no CUDA or MPS device found") -> None:
-    """The files that all stages leave of an absent accelerator."""
-    results, result = ResultPaths(name), Unavailable(accelerator=name, reason=reason)
-    own = results.own
-    for path in (results.environment, results.throughput, own.result, own.timing, own.replay):
+    """Write the files that all stages leave for an absent accelerator."""
+    paths, result = ResultPaths(name), Unavailable(accelerator=name, reason=reason)
+    training = paths.own
+    stages = (paths.environment, paths.throughput)
+    for path in (*stages, training.result, training.timing, training.replay):
         write_result(path, result)
     for path, header in (
-        (own.steps, STEP_HEADER), (own.epochs, EPOCH_HEADER), (own.predictions, PREDICTION_HEADER)
-    ):  # fmt: skip
+        (training.steps, STEP_HEADER),
+        (training.epochs, EPOCH_HEADER),
+        (training.predictions, PREDICTION_HEADER),
+    ):
         write_csv(path, header, [])

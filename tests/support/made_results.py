@@ -41,10 +41,9 @@ def environment(label: str = "cpu") -> Environment:
 
 
 def measurement(blocks: dict[str, list[Block]], *, steps: int = 1, **facts: Any) -> Measurement:
-    """What a process measured: a list of blocks of each mode, one for each round.
+    """The measurement of one process, from a list of blocks of each mode, one for each round.
 
-    The Trainer's second block is as its first one, unless it is given. Facts take the place of
-    those that are made up.
+    The Trainer's second block equals its first one, unless it is given. `facts` replace fields.
     """
     modes = {AA: blocks["trainer"], **blocks}
     rounds = [dict(zip(modes, turn, strict=True)) for turn in zip(*modes.values(), strict=True)]
@@ -63,11 +62,11 @@ def measurement(blocks: dict[str, list[Block]], *, steps: int = 1, **facts: Any)
     return Measurement(**made_up | facts)
 
 
-def profile(**parts: Any) -> Profile:
-    """What is measured once."""
+def profile(**facts: Any) -> Profile:
+    """A profile: what one process measures for all; `facts` replace fields."""
     made_up = {
         "peak": Peak(flops_per_second=1e12, of="a product"),
         "overhead": Overhead(seconds_per_step=1e-4, seconds_per_epoch=1e-3),
         "decoding": interval([2000.0, 2100.0]),
     }
-    return Profile(**made_up | parts)
+    return Profile(**made_up | facts)

@@ -41,8 +41,8 @@ def one() -> Case:
     }
     ratios = {"trainer_over_timm": around(1.25, 0.01)}
     measured = {"peers": peers, "ratios": ratios}
-    own = record(device="<i>CPU|</i> [x](y)", seeds=seeds, measured=measured)
-    return [own], [], {"cpu": control}, _sheets()
+    local = record(device="<i>CPU|</i> [x](y)", seeds=seeds, measured=measured)
+    return [local], [], {"cpu": control}, _sheets()
 
 
 def three() -> Case:
@@ -69,22 +69,22 @@ def machines() -> Case:
     """Four machines: this one's measurement was disturbed; one rounds differently, one has another
     batch size, one learned nothing."""
     wide = IntervalWidth(widest="trainer_over_loop", width=0.07, target=0.03, seconds=240.0)
-    own = record(spread=0.1, first_different_step=4, measured={"verdict": DISTURBED})
-    trainer = own.throughput.trainer.model_copy(
+    local = record(spread=0.1, first_different_step=4, measured={"verdict": DISTURBED})
+    trainer = local.throughput.trainer.model_copy(
         update={"overhead": NotMeasured(status="refused", reason="the disk is full")}
     )
-    throughput = own.throughput.model_copy(update={"interval_width": wide, "trainer": trainer})
+    throughput = local.throughput.model_copy(update={"interval_width": wide, "trainer": trainer})
     rounded: dict[str, Any] = {
         "weights": "v",
         "losses": tuple(4 * exp(-step / 6.001) for step in range(12)),
     }
     lost: dict[str, Any] = {"weights": "u", "losses": (9.0,) * 12, "correct": "0" * 40}
-    others = [
+    exported = [
         record(machine="1" * 16, rate=70, **rounded),
         record("gpu", machine="2" * 16, rate=500, workload={"batch_size": 64}),
         record(machine="3" * 16, rate=51, packages={"torch": "2.8.0"}, **lost),
     ]
-    return [own.model_copy(update={"throughput": throughput})], others, {}, None
+    return [local.model_copy(update={"throughput": throughput})], exported, {}, None
 
 
 def _sheets() -> Sheets:
@@ -102,8 +102,8 @@ CASES: dict[str, Callable[[], Case]] = {"one": one, "three": three, "machines": 
 
 def compared(name: str) -> Comparison:
     """The comparison of a case."""
-    own, others, controls, _ = CASES[name]()
-    return comparison.build(own, others, controls, DATASET, PARAMETERS)
+    local, exported, controls, _ = CASES[name]()
+    return comparison.build(local, exported, controls, DATASET, PARAMETERS)
 
 
 def forms(name: str) -> dict[str, str]:

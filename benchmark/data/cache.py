@@ -1,9 +1,9 @@
 """The decode cache: every image of a dataset decoded once, as one memory-mapped uint8 array.
 
 All images share one shape, so that a batch is a gather of bytes. An image of another shape is
-stretched to it with antialiasing, and its true shape is kept beside it: crops are drawn in the
-true geometry (see crops.py). Where all images share a shape of at most ZOOM x image_size, as the
-bundled ones do, nothing is stretched; elsewhere the second resize softens the finest detail.
+resized to it with antialiasing, and its true shape is stored too: crops are drawn in the true
+geometry (see crops.py). Where all images share a shape of at most ZOOM x image_size, as the
+bundled ones do, nothing is resized; elsewhere the second resize softens the finest detail.
 """
 
 import hashlib
@@ -36,18 +36,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 CHUNK = 16
 CACHES = Path(".cache")
-"""Where they lie."""
+"""Folder of all caches."""
 DIGESTS = "digests.json"
-"""A file in each, of the sha256 of the others."""
+"""File in each cache with the sha256 of its other files."""
 KEPT = 2
-"""Caches of one dataset and size: two revisions of the code may take turns."""
+"""Caches kept of one dataset and size, because two revisions of the code may alternate."""
 ZOOM = 8
 """Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square is
-0.245 of its side (an area of 8 % at an aspect ratio of 3:4), so that at least two cached pixels
-make one that the model sees."""
+0.245 of its side (an area of 8 % at an aspect ratio of 3:4), so each output pixel covers at least
+two cached pixels."""
 
 
-class Images(Protocol):
+class ImageStore(Protocol):
     """All images of a dataset, split after split."""
 
     @property
@@ -57,12 +57,12 @@ class Images(Protocol):
 
     @property
     def height(self) -> int:
-        """Of every stored image, in pixels."""
+        """Height of every stored image in pixels."""
         ...
 
     @property
     def width(self) -> int:
-        """Of every stored image, in pixels."""
+        """Width of every stored image in pixels."""
         ...
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -71,7 +71,7 @@ class Images(Protocol):
 
 
 class CachedImages:
-    """Images from the cache. Pickles as a path, so that a worker maps them for itself."""
+    """Images from the cache. Pickles as a path, so that each worker maps the file itself."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -90,7 +90,7 @@ class CachedImages:
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """The same pixels without a cache: each image is decoded whenever it is asked for."""
+    """The same pixels without a cache: `take` decodes the files."""
 
     paths: tuple[Path, ...]
     shapes: NDArray[np.int32]
@@ -105,49 +105,47 @@ class DecodedImages:
 
 @dataclass(frozen=True)
 class DecodeCache:
-    """Where the decoded form of one dataset belongs, and whether it may exist."""
+    """The decoded form of one dataset, on disk unless it would exceed `limit_gib`."""
 
-    images: DatasetFiles
+    files: DatasetFiles
     image_size: int
     root: Path
     limit_gib: float
 
     @property
     def directory(self) -> Path:
-        """Named by what it is for and by everything that the content depends on, so a foreign
-        cache is never read."""
-        return self.root / f"{self._use()}-{self._key()}"
+        """The cache's folder. Everything that its content depends on is in the name."""
+        return self.root / f"{self._prefix()}-{self._key()}"
 
     def prepare(self) -> None:
-        """Build the cache unless it is there, as it was written. Safe to call again, and from
-        several processes."""
+        """Build the cache unless an intact one exists. Several processes may call this."""
         self.root.mkdir(parents=True, exist_ok=True)
         directory = self.directory
         with FileLock(f"{directory}.lock"):
-            for killed in self.root.glob(f".{directory.name}.*.tmp"):
-                shutil.rmtree(killed)
-            if directory.exists() and not _is_whole(directory):
-                print(f"{directory} is damaged: it is built anew.", flush=True)
+            for leftover in self.root.glob(f".{directory.name}.*.tmp"):  # of killed processes
+                shutil.rmtree(leftover)
+            if directory.exists() and not _is_intact(directory):
+                print(f"{directory} is damaged: building it again.", flush=True)
                 shutil.rmtree(directory)
             if not directory.exists():
                 self._build(directory)
                 self._remove_stale()
 
-    def open(self) -> Images:
-        """The prepared images: mapped, or decoded on demand where they exceed the limit."""
+    def open(self) -> ImageStore:
+        """The prepared images: memory-mapped, or decoded on demand above `limit_gib`."""
         directory = self.directory
-        assert directory.exists(), f"{directory}: prepare() has not run on this node"
+        assert directory.exists(), f"{directory}: call prepare() on this node first"
         if (directory / "pixels.npy").exists():
             return CachedImages(directory)
         shapes = _load_shapes(directory)
-        return DecodedImages(self.images.paths, shapes, *self._side(shapes))
+        return DecodedImages(self.files.paths, shapes, *self._stored_shape(shapes))
 
     def _build(self, directory: Path) -> None:
-        paths = self.images.paths
+        paths = self.files.paths
         with new_directory(directory) as temporary, ThreadPoolExecutor(processors.cores()) as pool:
             shapes = np.array(list(_map(pool, folder.shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
-            height, width = self._side(shapes)
+            height, width = self._stored_shape(shapes)
             size = len(paths) * height * width * 3
             if size <= self.limit_gib * 2**30:
                 _check_space(self.root, size)
@@ -155,38 +153,38 @@ class DecodeCache:
             write_json(temporary / DIGESTS, _digests(temporary))
 
     def _remove_stale(self) -> None:
-        """Those of the same use that are older than the KEPT latest: a file's change leaves one
-        that is never read again."""
-        with FileLock(self.root / f"{self._use()}.lock"):
-            caches = [path for path in self.root.glob(f"{self._use()}-*") if path.is_dir()]
+        """Remove caches of the same dataset and parameters except for the KEPT latest: after a
+        file has changed, an old one is never read again."""
+        with FileLock(self.root / f"{self._prefix()}.lock"):
+            caches = [path for path in self.root.glob(f"{self._prefix()}-*") if path.is_dir()]
             caches.sort(key=lambda path: path.stat().st_mtime, reverse=True)
             for stale in caches[KEPT:]:
                 shutil.rmtree(stale, ignore_errors=True)
 
-    def _side(self, shapes: NDArray[np.int32]) -> tuple[int, int]:
+    def _stored_shape(self, shapes: NDArray[np.int32]) -> tuple[int, int]:
         height, width = np.minimum(shapes.max(axis=0), ZOOM * self.image_size)
         return int(height), int(width)
 
-    def _use(self) -> str:
-        """The dataset by its place, and the parameters that count."""
-        place = self.images.root.resolve()
-        return of_text("decode cache", str(place), str(self.image_size), str(self.limit_gib))[:12]
+    def _prefix(self) -> str:
+        """Digest of the dataset's location and of the parameters."""
+        root = self.files.root.resolve()
+        return of_text("decode cache", str(root), str(self.image_size), str(self.limit_gib))[:12]
 
     def _key(self) -> str:
-        """Content stands in by size and change time, which no copy or archive can carry over."""
+        """Digest of code, decoders and files: of each its name, size and times, not its bytes."""
         decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
         facts = [code.digest("benchmark.data.cache"), *decoder]
         digest = hashlib.sha256(repr(facts).encode())
-        for path in self.images.paths:
+        for path in self.files.paths:
             status = path.stat()
-            name = path.relative_to(self.images.root).as_posix()
+            name = path.relative_to(self.files.root).as_posix()
             times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
             digest.update(f"{name}\0{status.st_size}\0{times}\n".encode())
         return digest.hexdigest()[:32]
 
 
-def _is_whole(directory: Path) -> bool:
-    """Whether a cache is as it was written: a disk may lose or change what it was given."""
+def _is_intact(directory: Path) -> bool:
+    """Whether a cache's files still have the digests with which they were written."""
     try:
         return read_json(directory / DIGESTS) == _digests(directory)
     except (OSError, ValueError):
@@ -198,13 +196,13 @@ def _digests(directory: Path) -> dict[str, str]:
 
 
 def _check_space(directory: Path, size: int) -> None:
-    """Before hours of decoding end in a full disk."""
+    """Raise before hours of decoding end in a full disk."""
     free = shutil.disk_usage(directory).free
     if size > free:
         raise UserError(
             f"The decode cache needs {size / 2**30:.3g} GiB and {directory} has "
             f"{free / 2**30:.3g} GiB left.",
-            "Make room, or lower data.cache_gib below the first figure to do without.",
+            "Make room, or set data.cache_gib below that to decode each batch instead.",
         )
 
 
@@ -215,7 +213,7 @@ def _decode_all(
     start = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).offset
 
     def fill(position: int) -> None:
-        """By pwrite: a memory map would fault at every page of its first writing."""
+        """Write with pwrite: a memory map would cause a page fault at each new page."""
         image = folder.pixels(paths[position], height, width)
         written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
         if written < image.nbytes:
@@ -226,17 +224,17 @@ def _decode_all(
     with target.open("r+b") as file:
         done = _map(pool, fill, range(len(paths)))
         for _ in track(done, "Decoding images", len(paths), console=console, disable=silent):
-            pass  # the pool works; this moves the bar, and raises what a worker raised
+            pass  # moves the progress bar, and raises what a thread raised
         os.fsync(file.fileno())
 
 
 def _map(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """As pool.map, but CHUNK items a task: a task for each would cost a quarter of the time."""
+    """pool.map with CHUNK items per task: one task per item takes a quarter longer."""
 
-    def several(start: int) -> list[R]:
+    def work_on_chunk(start: int) -> list[R]:
         return [work(item) for item in items[start : start + CHUNK]]
 
-    return chain.from_iterable(pool.map(several, range(0, len(items), CHUNK)))
+    return chain.from_iterable(pool.map(work_on_chunk, range(0, len(items), CHUNK)))
 
 
 def _load_shapes(directory: Path) -> NDArray[np.int32]:

@@ -1,6 +1,6 @@
-"""Which part of an image a sample shows: torchvision's rules, drawn for a whole batch at once.
+"""The crop window of each sample: torchvision's rules, drawn for a complete batch at once.
 
-A window says, for each axis of the stored image, what to show and what may be read:
+A window gives, for each axis of the stored image, what to resample and what may be read:
 int32 (n, 2, 4) = (y, x) x (start, length, low, high), in units of 1/65536 stored pixel. Whole
 numbers, so that no precision setting can round them and their digest is the same everywhere.
 `start` and `length` are resampled to the output's side; the antialiasing filter reads pixels
@@ -37,10 +37,10 @@ def training_windows(
     Args:
         shapes: true height and width of each image, (n, 2).
         stored: height and width in which the images are stored.
-        seed: the run's.
-        epochs: the epoch in which each sample is asked for, (n,).
+        seed: seed of the training.
+        epochs: the epoch of each sample, (n,).
         indices: each sample's index in its split, (n,).
-        area: least and greatest part of the image that is shown.
+        area: smallest and largest fraction of an image's area that a window covers.
 
     Returns:
         Windows int32 (n, 2, 4) and flips bool (n,).
@@ -60,44 +60,44 @@ def evaluation_windows(
     offset = np.rint((resized - image_size) / 2)
     scale = sides / resized
     boxes = np.concatenate([offset * scale, image_size * scale], axis=1)
-    whole = np.concatenate([np.zeros_like(sides), sides], axis=1).astype(np.float64)
-    return _windows(boxes, whole, shapes, stored)
+    readable = np.concatenate([np.zeros_like(sides), sides], axis=1).astype(np.float64)
+    return _windows(boxes, readable, shapes, stored)
 
 
 def _random_boxes(
     sides: NDArray[np.float64], draws: NDArray[np.float64], area: tuple[float, float]
 ) -> Boxes:
-    """torchvision's RandomResizedCrop.get_params, its attempts drawn side by side."""
-    part = area[0] + draws[:, 2 : 2 + ATTEMPTS] * (area[1] - area[0])
-    target = sides.prod(axis=1, keepdims=True) * part
+    """torchvision's RandomResizedCrop.get_params, with all attempts drawn at once."""
+    fraction = area[0] + draws[:, 2 : 2 + ATTEMPTS] * (area[1] - area[0])
+    target = sides.prod(axis=1, keepdims=True) * fraction
     low, high = np.log(ASPECT)
     aspect = np.exp(low + draws[:, 2 + ATTEMPTS :] * (high - low))
     heights, widths = np.rint(np.sqrt(target / aspect)), np.rint(np.sqrt(target * aspect))
     fits = (heights > 0) & (heights <= sides[:, :1]) & (widths > 0) & (widths <= sides[:, 1:])
     first = fits.argmax(axis=1)[:, None]
-    drawn = np.concatenate([np.take_along_axis(a, first, 1) for a in (heights, widths)], axis=1)
-    corner = np.floor(draws[:, :2] * (sides - drawn + 1))
-    boxes = np.concatenate([corner, drawn], axis=1)
+    size = np.concatenate([np.take_along_axis(a, first, 1) for a in (heights, widths)], axis=1)
+    corner = np.floor(draws[:, :2] * (sides - size + 1))
+    boxes = np.concatenate([corner, size], axis=1)
     return np.where(fits.any(axis=1)[:, None], boxes, _central_boxes(sides))
 
 
 def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
     """The fallback for images too long for any attempt: the largest central crop allowed."""
     height, width = sides[:, 0], sides[:, 1]
-    shown = np.stack(
+    size = np.stack(
         [
             np.minimum(height, np.rint(width / ASPECT[0])),
             np.minimum(width, np.rint(height * ASPECT[1])),
         ],
         axis=1,
     )
-    return np.concatenate([np.floor((sides - shown) / 2), shown], axis=1)
+    return np.concatenate([np.floor((sides - size) / 2), size], axis=1)
 
 
 def _windows(
     boxes: Boxes, readable: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Boxes in true pixels as windows in stored pixels, the readable part in whole pixels."""
+    """Convert boxes in true pixels to windows in stored pixels; round `readable` outwards."""
     zoom = np.array(stored) / shapes
     low = np.floor(readable[:, :2] * zoom)
     high = np.ceil((readable[:, :2] + readable[:, 2:]) * zoom)

@@ -1,7 +1,7 @@
-"""The images as Lightning sees them.
+"""The images as a LightningDataModule.
 
-The host gathers bytes and the accelerator makes floats: a loader's batch is uint8 pixels with
-the windows to show, and crop, flip and normalisation run on the device for the whole batch.
+A loader's batch is uint8 pixels with crop windows. Crop, flip and normalisation run on the device,
+for the complete batch.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from benchmark.data import crops
-from benchmark.data.cache import CACHES, DecodeCache, Images
+from benchmark.data.cache import CACHES, DecodeCache, ImageStore
 from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
@@ -26,7 +26,7 @@ from benchmark.distributed.process_group import gather_round_robin
 from benchmark.errors.loader_errors import end, fault, notice_deaths
 
 LOADER_TIMEOUT = 600.0
-"""Seconds after which a batch of loader processes that hang is an error, not a longer wait."""
+"""Seconds without a batch after which a loader process counts as hanging."""
 STAGE_SPLITS = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -37,7 +37,7 @@ STAGE_SPLITS = {
 
 
 class Batch(NamedTuple):
-    """What a loader yields: n samples as bytes, all on the host."""
+    """A loader's batch of n samples, on the host."""
 
     images: Tensor
     """uint8 (n, height, width, 3)."""
@@ -51,8 +51,8 @@ class Batch(NamedTuple):
     """int64 (n, 2): epoch and index within the split."""
 
 
-class View(Protocol):
-    """Which part of each sample is shown: windows int32 (n, 2, 4) and flips bool (n,)."""
+class SampleView(Protocol):
+    """Draws the crop of each sample: windows int32 (n, 2, 4) and flips bool (n,)."""
 
     def __call__(
         self, *, shapes: NDArray[np.int32], epochs: NDArray[np.int64], indices: NDArray[np.int64]
@@ -60,16 +60,17 @@ class View(Protocol):
 
 
 class SplitDataset(Dataset[Batch]):
-    """The samples of one split; `keys` in, a whole batch out."""
+    """The samples of one split; `__getitems__` makes a batch of keys."""
 
-    def __init__(self, images: Images, offset: int, labels: Sequence[int], view: View) -> None:
+    def __init__(
+        self, images: ImageStore, offset: int, labels: Sequence[int], view: SampleView
+    ) -> None:
         self._images = images
         self._offset = offset
         self._labels = np.asarray(labels, dtype=np.int64)
         self._view = view
-        self.begun: Tensor | None = None
-        """int64 (loader processes,), in shared memory: the first sample of the batch at which each
-        of them is."""
+        self.worker_positions: Tensor | None = None
+        """int64 (loader processes,) in shared memory: the first index of each one's batch."""
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -77,8 +78,8 @@ class SplitDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[SampleKey]) -> Batch:
         """Gather the samples of `keys`. DataLoader calls this once per batch."""
         epochs, indices = np.array(keys, dtype=np.int64).T
-        if (worker := get_worker_info()) and self.begun is not None:
-            self.begun[worker.id] = int(indices[0])
+        if (worker := get_worker_info()) and self.worker_positions is not None:
+            self.worker_positions[worker.id] = int(indices[0])
         positions = indices + self._offset
         shapes = self._images.shapes[positions]
         windows, flips = self._view(shapes=shapes, epochs=epochs, indices=indices)
@@ -117,7 +118,7 @@ class ImageDataModule(LightningDataModule):
     """Any dataset of <root>/{train,val,test}/<class>/<image>, seeded and cached.
 
     After `on_after_batch_transfer` a batch is (float32 (n, 3, image_size, image_size), int64
-    (n,)): normalised images and labels. Training shows RandomResizedCrop and a horizontal flip,
+    (n,)): normalised images and labels. Training uses RandomResizedCrop and a horizontal flip,
     evaluation Resize + CenterCrop. Prediction runs over the test split.
 
     Args:
@@ -125,8 +126,8 @@ class ImageDataModule(LightningDataModule):
         image_size: height and width of what the model sees, in pixels.
         batch_size: samples per batch and process.
         num_workers: loader processes; 0 loads in the calling process.
-        seed: of sample order and augmentation.
-        cache_dir: where decode caches live; they may be deleted at any time.
+        seed: seed of sample order and augmentation.
+        cache_dir: folder of decode caches; it may be deleted at any time.
         cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
         digests: whether `digest_log` records the order and the first pixels of training batches.
             It costs a little in each step, and decides nothing.
@@ -162,7 +163,7 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names by label, known without `setup`."""
+        """The class names by label; this needs no `setup`."""
         if self._folder is None:
             self._folder = scan(self.root)
         return self._folder.classes
@@ -180,14 +181,13 @@ class ImageDataModule(LightningDataModule):
         self._folder = scanned = scan(self.root)
         images = self._cache(scanned).open()
         if stage == "fit":
-            # A resumed run loads the log's state after this.
-            self.digest_log = DigestLog()
+            self.digest_log = DigestLog()  # Lightning loads a checkpoint's state after this
         for split in STAGE_SPLITS[stage]:
             offset, labels = scanned.offset(split), scanned.splits[split].labels
             self._samples[split] = SplitDataset(images, offset, labels, self._view(split, images))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the epoch's order; every sample once.
+        """Batches of every sample once, in the epoch's order.
 
         The sampler gets the epoch here, because worker processes draw the first batches before
         Lightning calls `set_epoch`.
@@ -213,69 +213,65 @@ class ImageDataModule(LightningDataModule):
         return self._loader("test")
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Note the order of training samples while it is on the host."""
-        if self.digests and self._training():
-            self.digest_log.record_order(
-                int(batch.keys[0, 0]), gather_round_robin(batch.keys[:, 1])
-            )
+        """Record the order of training samples while it is on the host."""
+        if self._digesting():
+            indices = gather_round_robin(batch.keys[:, 1])
+            self.digest_log.record_order(int(batch.keys[0, 0]), indices)
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: crop, flip, resize and normalise."""
-        if self.digests and self._training() and self.digest_log.wants_pixels:
-            shown = batch.images, batch.labels, batch.windows, batch.flips
-            self.digest_log.record_pixels(*map(gather_round_robin, shown))
+        if self._digesting() and self.digest_log.wants_pixels:
+            tensors = batch.images, batch.labels, batch.windows, batch.flips
+            self.digest_log.record_pixels(*map(gather_round_robin, tensors))
         images = resample(batch.images, batch.windows, batch.flips, self.image_size)
         return normalise(images), batch.labels
 
     def teardown(self, stage: str | None = None) -> None:
-        """Let go of the mapped images."""
+        """Release the memory map."""
         self._samples.clear()
         self._loaders.clear()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Let go of the mapped images: Lightning calls no teardown after an error.
+        """Release the memory map, because Lightning calls no teardown after an error.
 
         Raises:
-            UserError: names the loader process that is to blame, if one is.
+            UserError: a loader process died or hangs; the message names it.
         """
         self._samples.clear()
         loaders, self._loaders = self._loaders, {}
-        found = [
-            fault(exception, loader, partial(self._place, split, loader))
+        worker_errors = [
+            fault(exception, loader, partial(self._batch_of_worker, split, loader))
             for split, loader in loaders.items()
         ]
-        for error in filter(None, found):
+        for error in filter(None, worker_errors):
             for loader in loaders.values():
                 end(loader)
             raise error from exception
 
-    def _place(self, split: str, loader: DataLoader[Any], number: int) -> str:
-        """Where a loader process is, in words."""
-        begun = getattr(loader.dataset, "begun", None)
-        if begun is None or self._folder is None:
+    def _batch_of_worker(self, split: str, loader: DataLoader[Any], number: int) -> str:
+        """Name the first image of the batch that loader process `number` loads."""
+        positions = getattr(loader.dataset, "worker_positions", None)
+        if positions is None or self._folder is None:
             return ""
-        path = self._folder.splits[split].paths[int(begun[number])]
+        path = self._folder.splits[split].paths[int(positions[number])]
         return f"; its batch begins with {path}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The digest log alone: the order of samples needs no state."""
+        """The digest log; the order of samples needs no state of the DataModule."""
         return {"digest_log": self.digest_log.state_dict()} if self.digests else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the digest log of a checkpoint."""
         self.digest_log.load_state_dict(state_dict["digest_log"])
 
-    def _training(self) -> bool:
-        return self.trainer is not None and bool(self.trainer.training)
+    def _digesting(self) -> bool:
+        return self.digests and self.trainer is not None and bool(self.trainer.training)
 
-    def _on_cuda(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+    def _cache(self, files: DatasetFiles) -> DecodeCache:
+        return DecodeCache(files, self.image_size, self.cache_dir, self.cache_gib)
 
-    def _cache(self, images: DatasetFiles) -> DecodeCache:
-        return DecodeCache(images, self.image_size, self.cache_dir, self.cache_gib)
-
-    def _view(self, split: str, images: Images) -> View:
+    def _view(self, split: str, images: ImageStore) -> SampleView:
         stored = images.height, images.width
         if split == "train":
             return partial(
@@ -287,16 +283,17 @@ class ImageDataModule(LightningDataModule):
         self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
     ) -> DataLoader[Any]:
         notice_deaths()
-        samples = self._samples[split]
+        samples, trainer = self._samples[split], self.trainer
         if isinstance(samples, SplitDataset) and self.num_workers:
-            samples.begun = torch.zeros(self.num_workers, dtype=torch.int64).share_memory_()
+            positions = torch.zeros(self.num_workers, dtype=torch.int64)
+            samples.worker_positions = positions.share_memory_()
         self._loaders[split] = loader = kind(
             samples,
             batch_size=self.batch_size,
             sampler=self._sampler(samples, shuffle=split == "train"),
             num_workers=self.num_workers,
-            collate_fn=as_is,
-            pin_memory=self._on_cuda(),
+            collate_fn=identity,
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
@@ -317,11 +314,11 @@ def _evaluation_view(
     stored: tuple[int, int],
     image_size: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """The same in every epoch, and never flipped."""
+    """Return the same windows in every epoch, and no flips."""
     windows = crops.evaluation_windows(shapes, stored, image_size)
     return windows, np.zeros(len(indices), dtype=np.bool_)
 
 
-def as_is(batch: Any) -> Any:
-    """The dataset hands over whole batches: there is nothing to collate."""
+def identity(batch: Any) -> Any:
+    """Collate nothing: the dataset returns complete batches."""
     return batch

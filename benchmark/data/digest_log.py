@@ -1,4 +1,4 @@
-"""What the model was shown, as digests: the evidence that accelerators saw the same samples."""
+"""Digests of order and pixels: evidence that accelerators trained on the same samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,27 +12,28 @@ PIXEL_BATCHES = 8
 
 
 class DigestLog:
-    """Digest chains over training batches. Plain strings, so a checkpoint can carry them."""
+    """Digest chains over training batches, as plain strings for checkpoints."""
 
     def __init__(self) -> None:
         self.order: dict[int, str] = {}
-        """The chain over every index so far, as it stood at the end of each epoch."""
+        """The chain over all indices until the end of each epoch, by epoch."""
         self.pixels = ""
         """The chain over the first batches' bytes, labels, windows and flips."""
         self.pixel_batches = 0
+        """Number of batches in `pixels`."""
 
     @property
     def wants_pixels(self) -> bool:
-        """Whether the first batches are still being digested."""
+        """Whether fewer than PIXEL_BATCHES batches are in `pixels`."""
         return self.pixel_batches < PIXEL_BATCHES
 
     def record_order(self, epoch: int, indices: Tensor) -> None:
-        """Note a batch's indices before it leaves the host."""
+        """Add a batch's indices, int64 (n,) on the host, to the chain of its epoch."""
         previous = next(reversed(self.order.values()), "")
         self.order[epoch] = chain(previous, [epoch, indices])
 
     def record_pixels(self, *tensors: Tensor) -> None:
-        """Note the bytes of a batch as they arrived on the device."""
+        """Add a batch's tensors, as they arrived on the device, to the chain."""
         self.pixels = chain(self.pixels, tensors)
         self.pixel_batches += 1
 

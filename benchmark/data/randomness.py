@@ -1,15 +1,15 @@
 """Random numbers as a pure function of (seed, stream, epoch, sample index).
 
-Nobody holds a generator, so nobody can draw from it out of turn: the numbers do not depend on
-how many workers or processes ask for them, in which order, or after which interruption. They
-are whole-number arithmetic up to the last division, hence the same bits on every machine.
+There is no shared generator state: the numbers do not depend on the number of workers or
+processes, on the order of calls, or on interruptions. They are integer arithmetic up to the last
+division, so every machine computes the same bits.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 ORDER, AUGMENTATION = 1, 2
-"""Streams: what the numbers are for, so that two uses never share them."""
+"""Streams: one per use, so that two uses never share numbers."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -17,16 +17,16 @@ from benchmark.data.crops import UNIT
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels in [0, 1], per RGB channel: what torchvision's weights were trained on."""
+"""Mean and deviation of ImageNet pixels in [0, 1] per RGB channel, as torchvision uses them."""
 BLOCKS = 4
-"""More of them multiply fewer zeros, in smaller products; on a CPU, 4 are the fastest."""
-TOGETHER = 8
-"""Images that a CPU shows at a time: their floats stay in its cache. Those of a whole batch take
-a fifth longer at 224 px, and now and then, where the system must find the memory first, 20 ms."""
+"""More blocks multiply fewer zeros, in smaller products; 4 are the fastest on a CPU."""
+CPU_CHUNK = 8
+"""Images that a CPU resamples at a time, so that their floats stay in its cache. A complete batch
+at once takes a fifth longer at 224 px, and sometimes 20 ms more to allocate memory."""
 
 
 def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Show each image through its window.
+    """Crop each image to its window, flip it and resize it.
 
     Args:
         images: uint8 (n, height, width, 3).
@@ -40,12 +40,12 @@ def resample(images: Tensor, windows: Tensor, flips: Tensor, size: int) -> Tenso
     down = interpolation(windows[:, 0], images.shape[1], size)
     across = interpolation(windows[:, 1], images.shape[2], size)
     if images.device.type != "cpu":
-        return _show(images, flips, *down, *across)
-    parts = (each.split(TOGETHER) for each in (images, flips, *down, *across))
-    return torch.cat([_show(*part) for part in zip(*parts, strict=True)])
+        return _resample(images, flips, *down, *across)
+    chunks = (tensor.split(CPU_CHUNK) for tensor in (images, flips, *down, *across))
+    return torch.cat([_resample(*chunk) for chunk in zip(*chunks, strict=True)])
 
 
-def _show(
+def _resample(
     images: Tensor,
     flips: Tensor,
     rows: Tensor,
@@ -53,38 +53,38 @@ def _show(
     columns: Tensor,
     column_weights: Tensor,
 ) -> Tensor:
-    """The same, of all at once, by the interpolation of their rows and columns."""
+    """Interpolate rows, then columns, and flip where `flips` is True."""
     count, height, width, channels = images.shape
-    shown = _along(images.reshape(count, height, width * channels), rows, row_weights)
-    turned = shown.reshape(count, -1, width, channels).transpose(1, 2)
-    shown = _along(turned.reshape(count, width, -1), columns, column_weights)
-    shown = shown.reshape(count, shown.shape[1], -1, channels)  # x, y
-    shown = torch.where(flips[:, None, None, None], shown.flip(1), shown)
-    return shown.permute(0, 3, 2, 1).contiguous()
+    output = _interpolate(images.reshape(count, height, width * channels), rows, row_weights)
+    transposed = output.reshape(count, -1, width, channels).transpose(1, 2)
+    output = _interpolate(transposed.reshape(count, width, -1), columns, column_weights)
+    output = output.reshape(count, output.shape[1], -1, channels)  # x, y
+    output = torch.where(flips[:, None, None, None], output.flip(1), output)
+    return output.permute(0, 3, 2, 1).contiguous()
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Pixels of 0 to 255, (n, 3, h, w), less ImageNet's mean, over its standard deviation.
+    """Subtract ImageNet's mean from pixels of 0 to 255, (n, 3, h, w), and divide by its deviation.
 
-    In their place: fresh memory for each batch costs a CPU more than the arithmetic.
+    In place: new memory for each batch costs a CPU more than the arithmetic.
     """
     mean, std = _statistics(images.device)
     return images.sub_(mean).div_(std)
 
 
 def interpolation(axis: Tensor, source: int, target: int) -> tuple[Tensor, Tensor]:
-    """Triangle-filter weights of one axis, as Pillow's BILINEAR and torchvision's antialias.
+    """Triangle-filter weights of one axis, as in Pillow's BILINEAR and torchvision's antialias.
 
     The triangle is as wide as an output pixel covers input pixels, and at least 1.
 
     Args:
         axis: int32 (n, 4) = start, length, low, high in 1/65536 input pixel.
-        source: number of input pixels, no less than any length.
+        source: number of input pixels, at least any length.
         target: number of output pixels.
 
     Returns:
-        Input pixels int64 (n, blocks, span): what each block of output pixels reads; and
-        weights float32 (n, blocks, target / blocks, span), whose rows sum to 1.
+        Indices int64 (n, blocks, span) of the input pixels that each block of output pixels
+        reads; and weights float32 (n, blocks, target / blocks, span), whose rows sum to 1.
     """
     start, length, low, high = (axis.to(torch.float32) / UNIT)[:, :, None, None].unbind(1)
     scale = length / target
@@ -99,24 +99,24 @@ def interpolation(axis: Tensor, source: int, target: int) -> tuple[Tensor, Tenso
     return pixels[:, :, 0].long(), weights / weights.sum(dim=3, keepdim=True)
 
 
-def _along(images: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Images (n, source, values) shown along their first axis: float32 (n, target, values)."""
+def _interpolate(images: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Interpolate images (n, source, values) along `source`: float32 (n, target, values)."""
     count, source, values = images.shape
-    places = pixels + source * torch.arange(count, device=images.device)[:, None, None]
-    read = images.reshape(count * source, values).index_select(0, places.flatten())
-    blocks = read.to(torch.float32).reshape(-1, pixels.shape[2], values)
+    rows = pixels + source * torch.arange(count, device=images.device)[:, None, None]
+    inputs = images.reshape(count * source, values).index_select(0, rows.flatten())
+    blocks = inputs.to(torch.float32).reshape(-1, pixels.shape[2], values)
     return torch.bmm(weights.flatten(0, 1), blocks).reshape(count, -1, values)
 
 
 def _span(source: int, target: int, blocks: int) -> int:
-    """Input pixels that a block may read at most, when the whole input is shown."""
+    """Largest number of input pixels that a block reads, when the window is the complete image."""
     scale = source / target
     return min(source, math.ceil((target // blocks - 1) * scale + 2 * max(scale, 1)) + 1)
 
 
 @cache
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """MEAN and STD for pixels of 0 to 255. Kept: a copy to a GPU in each step would wait for it."""
+    """MEAN and STD for pixels of 0 to 255, cached: a copy in each step would make a GPU wait."""
     with torch.inference_mode(False):
         mean, std = (torch.tensor(values, device=device) for values in (MEAN, STD))
         return mean.mul(255)[:, None, None], std.mul(255)[:, None, None]

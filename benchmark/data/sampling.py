@@ -9,16 +9,16 @@ from torch.utils.data import Dataset, DistributedSampler
 from benchmark.data.randomness import permutation
 
 SampleKey: TypeAlias = tuple[int, int]
-"""(epoch, index) of a sample: a worker that outlives epochs learns from it which one it is in."""
+"""(epoch, index) of a sample: it gives persistent workers the epoch."""
 
 
 class EpochSampler(DistributedSampler[SampleKey]):
-    """Deals keys round-robin to the ranks, so that n ranks see at step k, together, what one
-    process with an n-fold batch sees at step k.
+    """Deals keys round-robin to the ranks: at each step n ranks together get the samples that one
+    process with an n-fold batch gets.
 
-    It is a DistributedSampler because Lightning leaves those in place and tells them the epoch.
-    Where the samples do not divide by the ranks, the first ones are dealt once more in training,
-    whose ranks take equally many steps; in evaluation (`shuffle=False`) each is dealt once.
+    It is a DistributedSampler because Lightning keeps those, and calls their `set_epoch`. In
+    training, all ranks get equally many samples: some of the first are dealt twice if necessary.
+    In evaluation (`shuffle=False`) each sample is dealt once.
     """
 
     def __init__(
@@ -32,17 +32,14 @@ class EpochSampler(DistributedSampler[SampleKey]):
             self.num_samples = len(range(rank, self._length, ranks))
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = self._order()
+        order = np.arange(self._length)
+        if self.shuffle:
+            order = permutation(self.seed, self.epoch, self._length)
         dealt = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
         start, self._start = self._start, 0
         return ((self.epoch, int(index)) for index in dealt[start:])
 
     def resume(self, epoch: int, samples: int) -> None:
-        """Begin the next iteration in `epoch`, after the first `samples` of this rank."""
+        """Start the next iteration in `epoch`, after the first `samples` of this rank."""
         self.set_epoch(epoch)
         self._start = samples
-
-    def _order(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        if self.shuffle:
-            return permutation(self.seed, self.epoch, self._length)
-        return np.arange(self._length)

@@ -10,14 +10,14 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.data.cache import Images
+from benchmark.data.cache import ImageStore
 from benchmark.data.datamodule import (
     LOADER_TIMEOUT,
     STAGE_SPLITS,
     Batch,
     ImageDataModule,
-    View,
-    as_is,
+    SampleView,
+    identity,
 )
 from benchmark.data.digest_log import PIXEL_BATCHES
 from benchmark.data.resampling import normalise, resample
@@ -84,7 +84,7 @@ class FeatureDataModule(ImageDataModule):
         """Nothing is left to do."""
         return batch.features, batch.labels
 
-    def _view(self, split: str, images: Images) -> View:
+    def _view(self, split: str, images: ImageStore) -> SampleView:
         return super()._view("test", images)
 
     def _model(self) -> FineTuner:
@@ -102,7 +102,7 @@ class FeatureDataModule(ImageDataModule):
             batch_size=self.batch_size,
             sampler=self._sampler(samples, shuffle=False),
             num_workers=self.num_workers,
-            collate_fn=as_is,
+            collate_fn=identity,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())

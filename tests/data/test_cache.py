@@ -25,7 +25,7 @@ def test_cached_pixels_are_the_decoded_images(images: Path) -> None:
     assert isinstance(opened, CachedImages)
     pixels = opened.take(np.arange(27))
     assert pixels.dtype == np.uint8
-    for stored, path in zip(pixels, store.images.paths, strict=True):
+    for stored, path in zip(pixels, store.files.paths, strict=True):
         np.testing.assert_array_equal(stored, np.asarray(decode(path)))
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_cache_is_built_anew_and_said_so(images: Path, capsys) -> None
         for spoilt in (content[:half], flipped, None):
             path.unlink() if spoilt is None else path.write_bytes(spoilt)
             store.prepare()
-            assert capsys.readouterr().out == f"{store.directory} is damaged: it is built anew.\n"
+            assert capsys.readouterr().out == f"{store.directory} is damaged: building it again.\n"
             found = {path.name: path.read_bytes() for path in store.directory.iterdir()}
             assert found == whole
 

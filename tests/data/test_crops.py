@@ -160,7 +160,7 @@ def test_cutting_the_matrices_into_blocks_cuts_off_no_weight(h: int, w: int, siz
 
 
 def test_a_batch_of_any_size_shows_each_image_as_alone() -> None:
-    count = 2 * resampling.TOGETHER + 3
+    count = 2 * resampling.CPU_CHUNK + 3
     windows, flips = (torch.from_numpy(part) for part in training((40, 50), count))
     images = torch.from_numpy(
         np.random.default_rng(1).integers(0, 256, (count, 40, 50, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What the dataset stage writes."""
+"""Models of the files that the dataset stage writes."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from pydantic import TypeAdapter
 from benchmark.common.results import ResultModel
 
 
-class Dataset(ResultModel):
-    """The pinned images."""
+class PinnedImages(ResultModel):
+    """The dataset as DVC pins it."""
 
     md5: str
-    """Of the pin."""
+    """DVC's digest of the directory, as in its .dvc file."""
     nfiles: int
     """Files in the dataset."""
     size: int
@@ -23,15 +23,15 @@ class Dataset(ResultModel):
 
 
 class Weights(ResultModel):
-    """The weights that training starts from."""
+    """The weights from which training starts."""
 
     weights: str
-    """As `model.weights` names them."""
+    """The value of `model.weights`."""
     sha256: str | None = None
-    """Of their file, if they come from one."""
+    """sha256 of their file; None if they have none."""
     card: dict[str, Any] | None = None
-    """How the bundled source weights were made."""
+    """Card of the bundled source weights; None for other weights."""
 
 
-DATASET_RESULT = TypeAdapter(Dataset)
+DATASET_RESULT = TypeAdapter(PinnedImages)
 WEIGHTS_RESULT = TypeAdapter(Weights)

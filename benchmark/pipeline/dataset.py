@@ -14,7 +14,7 @@ from benchmark.common.files import read_json, sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
 from benchmark.common.results import DATASET, WEIGHTS, write_result
 from benchmark.data.folder import DatasetFiles, scan
-from benchmark.data.schema import Dataset, Weights
+from benchmark.data.schema import PinnedImages, Weights
 from benchmark.errors.user_error import UserError
 
 
@@ -122,9 +122,9 @@ def _error(output: str) -> str:
     return said.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
 
 
-def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> Dataset:
+def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> PinnedImages:
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
-    return Dataset(**pinned, classes=len(images.classes), images=sizes)
+    return PinnedImages(**pinned, classes=len(images.classes), images=sizes)
 
 
 def _weights(model: ModelParameters) -> Weights:

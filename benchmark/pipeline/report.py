@@ -7,7 +7,7 @@ from benchmark.common.parameters import (
     TrainParameters,
 )
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
-from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, Dataset, Weights
+from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, PinnedImages, Weights
 from benchmark.report import (
     charts,
     comparison,
@@ -56,7 +56,7 @@ def run(parameters: Parameters) -> None:
     terminal.show(compared, str(REPORTS / "report.html"))
 
 
-def facts(dataset: Dataset, weights: Weights, parameters: Parameters) -> list[str]:
+def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> list[str]:
     """What ran: sentences with `code` between backticks."""
     data, model, train = parameters.data, parameters.model, parameters.train
     images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 
 from benchmark.common.parameters import ReportParameters
-from benchmark.data.schema import Dataset
+from benchmark.data.schema import PinnedImages
 from benchmark.report import entries, parity
 from benchmark.report.comparison_schema import Comparison, NamedParity
 from benchmark.report.headline import flags, summary
@@ -18,7 +18,7 @@ def build(
     local: Sequence[Record | Absent],
     exported: Sequence[Record],
     controls: Mapping[str, TrainingRecord],
-    dataset: Dataset,
+    dataset: PinnedImages,
     parameters: ReportParameters,
 ) -> Comparison:
     """The comparison.

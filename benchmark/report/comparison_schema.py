@@ -6,7 +6,7 @@ from pydantic import Field
 
 from benchmark.common.results import ResultModel
 from benchmark.common.statistics import Interval
-from benchmark.data.schema import Dataset
+from benchmark.data.schema import PinnedImages
 from benchmark.report.schema import Absent, Price
 from benchmark.report.sessions import SessionSpread
 from benchmark.throughput.schema import Throughput
@@ -196,7 +196,7 @@ class Comparison(ResultModel):
     """The accelerator that all are compared with: the first that has results."""
     target_accuracy: float
     """Validation accuracy to which time and images are counted."""
-    dataset: Dataset
+    dataset: PinnedImages
     """This machine's dataset."""
     accelerators: tuple[AnyEntry, ...]
     """This machine's accelerators, in the order of params.yaml."""

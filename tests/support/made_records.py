@@ -15,14 +15,14 @@ from benchmark.common.results import (
     write_result,
 )
 from benchmark.common.statistics import Interval
-from benchmark.data.schema import Dataset
+from benchmark.data.schema import PinnedImages
 from benchmark.machine.schema import Environment
 from benchmark.report.schema import Absent, Record, TrainingRecord
 from benchmark.throughput.schema import MeasurementVerdict, Throughput
 from benchmark.training.schema import Replay, Timing, Training
 
 IMAGES = {"train": 1000, "val": 250, "test": 40}
-DATASET = Dataset(md5="ab" * 16 + ".dir", nfiles=1290, size=10**6, classes=3, images=IMAGES)
+DATASET = PinnedImages(md5="ab" * 16 + ".dir", nfiles=1290, size=10**6, classes=3, images=IMAGES)
 DISTURBED = MeasurementVerdict(
     stable=False, reason="other work took 40% of the processors", advice="end it and repeat"
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmark.common.statistics import interval
-from benchmark.data.schema import Dataset, Weights
+from benchmark.data.schema import PinnedImages, Weights
 from benchmark.machine.schema import Environment
 from benchmark.throughput.schema import (
     Block,
@@ -17,7 +17,7 @@ from benchmark.throughput.schema import (
 )
 from benchmark.timing.schema import AA
 
-DATASET = Dataset(
+DATASET = PinnedImages(
     md5="0123.dir", nfiles=27, size=27_000, classes=3, images={"train": 15, "val": 6, "test": 6}
 )
 WEIGHTS = Weights(weights="random")

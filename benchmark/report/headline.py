@@ -141,8 +141,11 @@ def _kinds(labels: set[str], pairs: Sequence[NamedParity]) -> str:
 
 
 def _lead(reference: Entry, compared: Sequence[Entry]) -> str:
-    """The faster of the reference and the best of the other entries, against the slower of the
-    two, and against the second best if that is a third one."""
+    """The faster of the reference and the best other entry, against the slower of the two.
+
+    If the best entry is faster than a second one that is faster than the reference, also against
+    that one.
+    """
     best = compared[0]
     ratio = best.relative_speed.ratio
     assert ratio

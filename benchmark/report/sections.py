@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.common import numbers
 from benchmark.common.numbers import duration
+from benchmark.common.statistics import Interval
 from benchmark.report import advice, rows, wording
 from benchmark.report.charts import bars
 from benchmark.report.comparison_schema import Comparison, Entry, TrainingEntry
@@ -129,7 +130,7 @@ def _cost(comparison: Comparison) -> Iterator[Content]:
         [
             entry.label,
             *(wording.costs(entry.cost) if priced else ()),
-            wording.energy(entry.throughput.efficiency.energy),
+            wording.energy_per_image(entry.throughput.efficiency.energy),
         ]
         for entry in present
     ]
@@ -160,52 +161,51 @@ def _sure(comparison: Comparison) -> Iterator[Content]:
 
 def _limits(comparison: Comparison) -> Iterator[Content]:
     measured = {entry.label: entry.throughput for entry in comparison.present}
-    shares = [(label, t.trainer.step_shares) for label, t in measured.items()]
-    known_shares = [(label, steps) for label, steps in shares if steps]
-    if known_shares:
-        yield BulletList([(label, wording.limit(steps)) for label, steps in known_shares])
-        yield ShareBars(known_shares)
-    all_ratios = [t.ratios for t in measured.values()]
-    ratios = [
-        [question, wording.RATIOS[name], *(wording.ratio(r.get(name)) for r in all_ratios)]
-        for name, question in wording.QUESTIONS.items()
-        if any(name in r for r in all_ratios)
-    ]
-    if ratios:
-        header = ("Question", "Ratio of images/s", *measured)
-        yield Table("Ratios of speeds", header, ratios, caption=wording.ALTERNATED, heads=2)
-    yield Table(
-        "Efficiency",
-        (
-            "Accelerator", "Utilisation", "Of the vendor's peak", "Peak memory",
-            "Time to first step", "Lightning's overhead", "Decoding images/s",
-        ),
-        [
-            [
-                label,
-                share(t.efficiency.utilisation),
-                share(t.efficiency.vendor_utilisation),
-                wording.memory(t.efficiency.peak_memory),
-                wording.first_step(t),
-                wording.overhead(t.trainer.overhead),
-                wording.decoding(t.efficiency.decoding),
-            ]
-            for label, t in measured.items()
-        ],
-        caption=wording.EFFICIENCY,
+    trainers = {label: throughput.trainer for label, throughput in measured.items()}
+    shares = [(label, times.step_shares) for label, times in trainers.items() if times.step_shares]
+    if shares:
+        yield BulletList([(label, wording.limit(steps)) for label, steps in shares])
+        yield ShareBars(shares)
+    yield from _ratios({label: throughput.ratios for label, throughput in measured.items()})
+    header = (
+        "Accelerator", "Utilisation", "Of the vendor's peak", "Peak memory", "Time to first step",
+        "Lightning's overhead", "Decoding images/s",
     )  # fmt: skip
-    steps = {label: t.trainer.step_seconds for label, t in measured.items()}
-    if any(steps.values()):
-        words = (_steps(label, percentiles) for label, percentiles in steps.items())
+    cells = [
+        [
+            label,
+            share(throughput.efficiency.utilisation),
+            share(throughput.efficiency.vendor_utilisation),
+            wording.peak_memory(throughput.efficiency.peak_memory),
+            wording.first_step(throughput),
+            wording.lightning_overhead(throughput.trainer.overhead),
+            wording.decoding(throughput.efficiency.decoding),
+        ]
+        for label, throughput in measured.items()
+    ]
+    yield Table("Efficiency", header, cells, caption=wording.EFFICIENCY)
+    if any(times.step_seconds for times in trainers.values()):
+        steps = (_step_times(label, times.step_seconds) for label, times in trainers.items())
         yield ChartBlock(
             "steps",
             "Times of single training steps: median, quartiles, 5th and 95th percentile.",
-            f"Times of single training steps: {'; '.join(words)}.",
+            f"Times of single training steps: {'; '.join(steps)}.",
         )
 
 
-def _steps(label: str, percentiles: Mapping[str, float]) -> str:
-    """The times of single steps in words."""
+def _ratios(measured: Mapping[str, Mapping[str, Interval]]) -> Iterator[Content]:
+    """A row for each ratio that an accelerator has, with a column for each accelerator."""
+    cells = [
+        [question, wording.RATIOS[name], *(wording.ratio(r.get(name)) for r in measured.values())]
+        for name, question in wording.QUESTIONS.items()
+        if any(name in ratios for ratios in measured.values())
+    ]
+    if cells:
+        header = ("Question", "Ratio of images/s", *measured)
+        yield Table("Ratios of speeds", header, cells, caption=wording.ALTERNATED, heads=2)
+
+
+def _step_times(label: str, percentiles: Mapping[str, float]) -> str:
     if not percentiles:
         return f"{label} not known"
     middle, low, high = (duration(percentiles[name]) for name in ("p50", "p5", "p95"))
@@ -312,8 +312,8 @@ def _seeds(entry: Entry, target: str) -> str:
     count = len(entry.seeds.runs)
     return (
         f"over {count} seeds, mean test accuracy {share(entry.seeds.mean)}, all on the same test "
-        f"images, standard deviation {100 * entry.seeds.std:.1f} points; {entry.seeds.reached} of "
-        f"{count} runs reached {target}."
+        f"images. The standard deviation is {100 * entry.seeds.std:.1f} points. "
+        f"{entry.seeds.reached} of {count} runs reached {target}."
     )
 
 
@@ -399,7 +399,7 @@ def _machines(comparison: Comparison) -> Iterator[Content]:
 
 def _what(comparison: Comparison, facts: Sequence[str]) -> Content:
     lines: list[str] = [Prose(fact) for fact in facts]
-    lines += [wording.runtime(e.label, e.throughput.runtime) for e in comparison.present]
+    lines += [wording.process_settings(e.label, e.throughput.runtime) for e in comparison.present]
     for entry in comparison.present[:1]:
         versions = ", ".join(f"{name} {version}" for name, version in entry.software.items())
         lines.append(f"Software: {versions}.")

@@ -169,7 +169,7 @@ def step_share(interval: Interval, name: str) -> str:
     return f"{PARTS[name]} {share(interval)}"
 
 
-def overhead(overhead: Overhead | NotMeasured) -> str:
+def lightning_overhead(overhead: Overhead | NotMeasured) -> str:
     """What Lightning adds to a step and to a change of epochs."""
     if isinstance(overhead, NotMeasured):
         return f"unavailable: {overhead.reason}"
@@ -192,7 +192,7 @@ def decoding(rate: Interval | NotMeasured) -> str:
     return numbers.interval(rate)
 
 
-def runtime(label: str, runtime: Runtime) -> str:
+def process_settings(label: str, runtime: Runtime) -> str:
     """The settings of an accelerator's measuring processes."""
     spin = f"spin {runtime.wait_policy} times, then sleep (GOMP_SPINCOUNT)"
     pages = "huge pages" if runtime.huge_pages else "pages of ordinary size"
@@ -218,14 +218,14 @@ def to_target(training: TrainingEntry) -> str:
     return f"{duration(training.to_target.seconds)}, {training.to_target.images:,} images"
 
 
-def memory(memory: Memory) -> str:
+def peak_memory(memory: Memory) -> str:
     """Peak memory of the host and of the device, or why the latter is not known."""
     size = memory.device_bytes
     device = f"unavailable: {memory.device_reason}" if size is None else numbers.size(size)
     return f"host {numbers.size(memory.host_bytes)}, device {device}"
 
 
-def energy(energy: Energy) -> str:
+def energy_per_image(energy: Energy) -> str:
     """Energy of one image, or why it is not known."""
     if energy.joules_per_image is None:
         return f"unavailable: {energy.reason}"
@@ -253,13 +253,13 @@ def changes(point: SweepPoint) -> str:
 def outcome(point: SweepPoint, accelerator: str) -> tuple[str, str]:
     """A point's rate, and its ratio to the run's own settings; or why there is none.
 
-    The ratio of several devices is also given as a share of their number, unless they share a CPU.
+    Several devices that do not share a CPU have a scaling efficiency: the ratio over their number.
     """
     if point.images_per_second is None:
         return f"{point.status}: {point.reason}", "-"
     words = ratio(point.ratio) if point.ratio else str(point.reason)
     if point.devices > 1 and point.ratio and accelerator != "cpu":
-        words += f"; {point.ratio.estimate / point.devices:.0%} of {point.devices} times one"
+        words += f"; scaling efficiency {point.ratio.estimate / point.devices:.0%}"
     return numbers.interval(point.images_per_second), words
 
 

@@ -548,11 +548,11 @@ def test_several_devices_have_a_chart_of_their_own(drawn_pages) -> None:
     assert "sweep-" not in html()
 
 
-def test_a_rate_of_devices_is_a_share_of_their_number_unless_they_share_a_processor() -> None:
+def test_devices_have_a_scaling_efficiency_unless_they_share_a_processor() -> None:
     point = measured_point(90.0, devices=2, batch_size=32)
     ratios = {name: wording.outcome(point, name)[1] for name in ("gpu", "cpu")}
     assert ratios == {
-        "gpu": "1.800 (1.782 to 1.818); 90% of 2 times one",
+        "gpu": "1.800 (1.782 to 1.818); scaling efficiency 90%",
         "cpu": "1.800 (1.782 to 1.818)",
     }
 

@@ -25,10 +25,10 @@ from benchmark.machine import accelerators
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import precision
 from benchmark.training.callbacks import XLAGraphs
-from benchmark.training.checkpoint_dir import scratch
+from benchmark.training.checkpoint_dir import checkpoint_dir
 from benchmark.training.fit import silence_lightning
 from benchmark.training.history import EpochPrinter, History
-from benchmark.training.model import FineTuner, check_batches
+from benchmark.training.model import FineTuner, check_batch_norm
 from benchmark.training.trainer_arguments import trainer_arguments
 from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
@@ -81,7 +81,7 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
     """Train, and write weights/source.safetensors and its card.
 
     Raises:
-        UserError: the accelerator is absent or lacks the precision, or as `check_batches`.
+        UserError: the accelerator is absent or lacks the precision, or as `check_batch_norm`.
     """
     if not accelerator.available:
         raise UserError(
@@ -89,11 +89,11 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
         )
     precision.check(accelerator.name, recipe.precision)
     images = recipe.species * recipe.images_per_species
-    check_batches(images, recipe.batch_size, min(recipe.image_sizes))
+    check_batch_norm(images, recipe.batch_size, min(recipe.image_sizes))
     accelerators.prepare(accelerator.name)
     silence_lightning()
     name = f"pretrain-{accelerator.name}"
-    with scratch(name, _key(recipe), SOURCE_WEIGHTS) as directory:
+    with checkpoint_dir(name, _key(recipe), SOURCE_WEIGHTS) as directory:
         pl.seed_everything(recipe.seed, verbose=False)
         data, model, history = _data(recipe), SourceLearner(recipe), History()
         trainer = _trainer(accelerator, recipe, history, directory)
@@ -104,7 +104,7 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
 
 
 def _key(recipe: Recipe) -> str:
-    """Names the scratch directory: a run resumes only what began from the same inputs."""
+    """The name of the checkpoint directory: a run resumes only what had the same inputs."""
     place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
     return digests.of_json([recipe.model_dump(), code.digest(__name__), place])[:32]
 

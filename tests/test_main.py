@@ -42,7 +42,7 @@ def edit(**changes: object) -> None:
             "modes.1 = 'x': ",
         ),
         (["throughput", "cpu"], {"throughput": {"modes": ["loop"]}}, "lacks trainer, with which"),
-        (["throughput", "cpu"], {"data": {"batch_size": 99}}, "is more than the 15 images"),
+        (["throughput", "cpu"], {"data": {"batch_size": 99}}, "there are 15 training images"),
         (["train", "cpu", "--training", "control"], {}, "reports/train/cpu/own.json is not here."),
         (["replay", "cpu"], {}, "reports/train/cpu/own.json is not here."),
         (["replay", "cpu", "--training", "control"], {}, "train/cpu/control.json is not here."),

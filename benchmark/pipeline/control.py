@@ -1,23 +1,35 @@
-"""The control: the same seed, sample order and number of steps from random weights.
+"""The control stage: train from random weights, with the same seed, sample order and steps.
 
-It trains every layer on augmented images. Where the training stage does so too, what the control
-lacks in accuracy is what the weights brought.
+It trains every layer on augmented images. If the training stage does so too, the difference in
+accuracy is the effect of the weights.
 """
 
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import ResultPaths
 from benchmark.machine.accelerators import Accelerator
-from benchmark.pipeline.train import from_scratch, read_training, train_and_write
+from benchmark.pipeline.train import read_training, train_and_write
 from benchmark.training.inputs import take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: train every layer for as many epochs as the own training did.
+    """Run the stage on an available accelerator, after the training stage.
 
     Raises:
-        UserError: as the training stage; or that one was without the accelerator.
+        UserError: as the training stage, or that stage has not run here.
     """
-    results = ResultPaths(accelerator.name)
-    alike = from_scratch(parameters, read_training(results.own).epochs)
-    inputs = take_fingerprints(accelerator.name, alike, "control")
-    train_and_write(accelerator, alike, inputs, results.control)
+    parameters = control_parameters(accelerator.name, parameters)
+    inputs = take_fingerprints(accelerator.name, parameters, "control")
+    train_and_write(accelerator, parameters, inputs, ResultPaths(accelerator.name).control)
+
+
+def control_parameters(name: str, parameters: Parameters) -> Parameters:
+    """Change `parameters` to random weights, all layers trained, and the own training's epochs.
+
+    Raises:
+        UserError: the training stage has not run on the accelerator `name`.
+    """
+    epochs = read_training(ResultPaths(name).own).epochs
+    model = parameters.model.model_copy(update={"weights": "random", "freeze_backbone": False})
+    schedule = {"max_epochs": epochs, "patience": epochs, "unfreeze_epoch": 0}
+    train = parameters.train.model_copy(update=schedule)
+    return parameters.model_copy(update={"model": model, "train": train})

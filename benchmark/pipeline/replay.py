@@ -1,108 +1,82 @@
-"""The replay stage: a training's first steps once more, in a process that knows nothing of it.
+"""The replay stage: repeat a training's first steps in a fresh process and compare them.
 
-Equal weights after them, bit for bit, are evidence that the results are reproducible.
+Losses and weights that are equal bit for bit show that the results can be reproduced.
 """
 
 import csv
-from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import CONTROL, OWN, ResultPaths, write_result
+from benchmark.common.results import CONTROL, OWN, ResultPaths, TrainingPaths, write_result
 from benchmark.distributed import process_group
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
-from benchmark.pipeline.train import exact, from_scratch, read_training
-from benchmark.training import checkpoint_dir
+from benchmark.pipeline.control import control_parameters
+from benchmark.pipeline.train import exact, read_training
 from benchmark.training.callbacks import StopAfterSteps
+from benchmark.training.checkpoint_dir import remove_finished
 from benchmark.training.fit import Fit
 from benchmark.training.inputs import take_fingerprints
-from benchmark.training.schema import Replay, Training
+from benchmark.training.schema import Replay
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
-    """The stage: repeat the first steps of `training` on an accelerator that is here.
+    """Run the stage: repeat the first steps of `training` on an available accelerator.
 
     Raises:
-        UserError: as that training's stage; or that one was without the accelerator, or began
-            from something else.
+        UserError: as that training's stage, or the training has not run here with these inputs.
     """
     results = ResultPaths(accelerator.name).training(training)
-    before, parameters = read_training(results), _parameters(accelerator.name, parameters, training)
-    stage = "control" if training == CONTROL else "train"
-    if before.inputs != take_fingerprints(accelerator.name, parameters, stage):
+    recorded = read_training(results)
+    if training == CONTROL:
+        stage, parameters = "control", control_parameters(accelerator.name, parameters)
+    else:
+        stage, parameters = "train", parameters.of_training(training)
+    if recorded.inputs != take_fingerprints(accelerator.name, parameters, stage):
         raise UserError(
             f"{results.result} is of other code, data or parameters.", "Repeat it: make repro."
         )
-    steps = before.digests.first_steps.steps
+    first_steps = recorded.digests.first_steps
     title = f"{accelerator.label}{results.kind} replay"
-    alone = process_group.one_per_node(measuring_lock())
-    with process_group.process_group(accelerator.name, parameters.trainer.processes), alone:
-        if process_group.get_rank() == 0:  # it alone keeps checkpoints
-            checkpoint_dir.forget(results.checkpoint_dir)
-        repeated = Fit(accelerator, parameters, None, StopAfterSteps(steps), title=title)
-        repeated.fit()
-    if repeated.trainer.is_global_zero:
-        found = compare(before, _losses(results.steps, steps), _tensors(results.tensors), repeated)
-        write_result(results.replay, found)
-        print(f"{title}: {found}", flush=True)
+    with (
+        process_group.process_group(accelerator.name, parameters.trainer.processes),
+        process_group.one_per_node(measuring_lock()),
+    ):
+        if process_group.get_rank() == 0:  # only rank 0 has checkpoints
+            remove_finished(results.checkpoint_dir)
+        stop = StopAfterSteps(first_steps.steps)
+        fit = Fit(accelerator, parameters, None, stop, title=title)
+        fit.fit()
+    if fit.trainer.is_global_zero:
+        step, name = _first_difference(results, first_steps.steps, fit) or (None, None)
+        if step is None and fit.first_steps.weights != first_steps.weights:
+            step, name = first_steps.steps, "weights"
+        replay = Replay(
+            accelerator=recorded.accelerator,
+            steps=first_steps.steps,
+            bitwise=step is None,
+            first_different_step=step,
+            first_different=name,
+        )
+        write_result(results.replay, replay)
+        print(f"{title}: {replay}", flush=True)
 
 
-def compare(
-    training: Training, losses: list[str], tensors: Mapping[str, list[str]], repeated: Fit
-) -> Replay:
-    """The stage's result: the first step that differs, if one does, and what differs there.
+def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int, str] | None:
+    """The first step whose loss or tensors differ from the recorded ones, and what differs.
 
-    Args:
-        training: the training stage's result.
-        losses: of its first steps, as its table has them.
-        tensors: by name, digests after each of these steps, as its table has them.
-        repeated: the run that repeated these.
+    A step computes its loss before it changes the weights.
     """
-    found = [exact(row)[-1] for row in repeated.history.steps]
-    different = _first_difference(losses, found, tensors, repeated.first_steps.tensors)
-    if not different and repeated.first_steps.weights != training.digests.first_steps.weights:
-        different = len(losses), "weights"
-    step, what = different or (None, None)
-    return Replay(
-        accelerator=training.accelerator,
-        steps=len(losses),
-        bitwise=different is None,
-        first_different_step=step,
-        first_different=what,
-    )
-
-
-def _first_difference(
-    losses: list[str],
-    found: list[str],
-    tensors: Mapping[str, list[str]],
-    repeated: Mapping[str, list[str]],
-) -> tuple[int, str] | None:
-    """A step's loss is there before its weights."""
-    for step, (one, other) in enumerate(zip(losses, found, strict=True)):
-        if one != other:
-            return step + 1, "loss"
-        for name, digests in repeated.items():
-            if digests[step : step + 1] != tensors.get(name, [])[step : step + 1]:
-                return step + 1, name
+    with results.steps.open(newline="") as file:
+        losses = [row["train_loss"] for row in islice(csv.DictReader(file), steps)]
+    with results.tensors.open(newline="") as file:
+        tensors = {name: digests for name, *digests in islice(csv.reader(file), 1, None)}
+    repeated = [exact(row)[-1] for row in fit.history.steps]
+    for index, (loss, repeated_loss) in enumerate(zip(losses, repeated, strict=True)):
+        if loss != repeated_loss:
+            return index + 1, "loss"
+        for name, digests in fit.first_steps.tensors.items():
+            if digests[index : index + 1] != tensors.get(name, [])[index : index + 1]:
+                return index + 1, name
     return None
-
-
-def _parameters(name: str, parameters: Parameters, training: str) -> Parameters:
-    """What the training was run with."""
-    if training == CONTROL:
-        return from_scratch(parameters, read_training(ResultPaths(name).own).epochs)
-    return parameters.of_training(training)
-
-
-def _tensors(path: Path) -> dict[str, list[str]]:
-    with path.open(newline="") as file:
-        return {name: digests for name, *digests in islice(csv.reader(file), 1, None)}
-
-
-def _losses(path: Path, steps: int) -> list[str]:
-    with path.open(newline="") as file:
-        return [row["train_loss"] for row in islice(csv.DictReader(file), steps)]

@@ -14,7 +14,6 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
 from benchmark.common.results import ResultPaths, write_result
 from benchmark.common.temporary import room_for
-from benchmark.data.datamodule import ImageDataModule
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
@@ -25,6 +24,7 @@ from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import IntervalWidth, Measurement, ProcessIndex
 from benchmark.throughput.summary import RawMeasurements, summarise
 from benchmark.timing.timer import steps_per_epoch
+from benchmark.training.fit import data_module
 from benchmark.training.inputs import check, take_fingerprints
 
 
@@ -43,7 +43,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     with room_for(path), measuring_lock():
         warn_if_busy()
         warn_if_gpu_is_busy(accelerator.name)
-        data = ImageDataModule(**parameters.data.model_dump())
+        data = data_module(parameters)
         data.prepare_data()
         seed = secrets.randbelow(2**32)
         start = time.perf_counter()

@@ -12,19 +12,18 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.common.parameters import ONE_DEVICE, PEERS, Parameters, TrainerParameters
-from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.datamodule import Batch
 from benchmark.data.folder import scan
 from benchmark.distributed import process_group
 from benchmark.errors.training_errors import first_line
-from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline, peers
 from benchmark.timing.loader_workers import LoaderWorkers
 from benchmark.timing.modes import Compute, LoaderOnly, Loop, Mode, Nondeterministic, TrainingStep
 from benchmark.timing.schema import Block, PeerStatus
 from benchmark.timing.trainer import PausableFit, bare_trainer
-from benchmark.training.fit import fine_tuner, norm_layer, silence_lightning
-from benchmark.training.model import check_batches
+from benchmark.training.fit import data_module, fine_tuner, norm_layer, silence_lightning
+from benchmark.training.inputs import check_batches
 
 LEAST_SECONDS = {"cuda": 2.0}
 """Of the Trainer's warm-up, by kind of device: a GPU's clock and heat take their time."""
@@ -197,9 +196,7 @@ class ModeTimer:
     def _start_fit(self) -> PausableFit:
         parameters = self.parameters
         self._epoch = steps_per_epoch(parameters, self._trainer.processes)
-        self.data = ImageDataModule(
-            **parameters.data.model_dump(), seed=parameters.seed, digests=False
-        )
+        self.data = data_module(parameters, digests=False)
         self.module = fine_tuner(
             parameters, len(self.data.classes), norm_layer(self.accelerator, self._trainer)
         )
@@ -260,23 +257,14 @@ class ModeTimer:
 
 
 def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:
-    """Whole batches in an epoch, one for each device.
+    """Return the number of steps in an epoch of full batches, one batch for each device.
 
     Raises:
-        UserError: there is none, or as `check_batches`.
+        UserError: as `check_batches`.
     """
-    data, samples = parameters.data, len(scan(Path(parameters.data.root)).splits["train"].labels)
-    if samples < data.batch_size * devices:
-        of_each = f" of each of {devices} devices" if devices > 1 else ""
-        raise UserError(
-            f"data.batch_size = {data.batch_size}{of_each} is more than the {samples} images of "
-            "the training split.",
-            "Lower it.",
-        )
-    steps = samples // (data.batch_size * devices)
-    if not parameters.model.freeze_backbone:
-        check_batches(steps * data.batch_size, data.batch_size, data.image_size)
-    return steps
+    images = len(scan(Path(parameters.data.root)).splits["train"].labels)
+    check_batches(parameters, images, devices, drop_last=True)
+    return images // (parameters.data.batch_size * devices)
 
 
 def _as_it_is(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,4 @@
-"""Adam's implementations in torch: which one runs.
-
-All give the same bits each time, and each other ones.
-"""
+"""torch's three implementations of Adam: they give different bits, and each repeats its own."""
 
 from typing import Any
 
@@ -11,42 +8,41 @@ from torch import Tensor
 from benchmark.common.parameters import AdamName
 
 FUSED = ("cpu", "cuda", "mps")
-"""Kinds of device that have one kernel for all of Adam, as a rule the fastest by torch's
-documentation; measured on a CPU alone."""
+"""Device types that have a fused kernel. By torch's documentation it is the fastest as a rule; that
+was measured on a CPU alone."""
 
 
-def implementation(asked: AdamName, kind: str) -> str:
-    """`asked`, or for `auto` the fastest that devices of this kind have."""
-    if asked != "auto":
-        return asked
-    return "fused" if kind in FUSED else "for-loop"
+def implementation(name: AdamName, device_type: str) -> str:
+    """Return `name`, where `auto` becomes the fastest implementation for the device type."""
+    if name != "auto":
+        return name
+    return "fused" if device_type in FUSED else "for-loop"
 
 
-def options(asked: AdamName, kind: str) -> dict[str, Any]:
-    """What torch's Adam takes for it; without them torch would choose."""
-    name = implementation(asked, kind)
-    return {"fused": name == "fused", "foreach": name == "foreach"}
+def options(name: AdamName, device_type: str) -> dict[str, Any]:
+    """Keyword arguments that make torch's Adam use this implementation, not its own choice."""
+    chosen = implementation(name, device_type)
+    return {"fused": chosen == "fused", "foreach": chosen == "foreach"}
 
 
 class Adam(torch.optim.Adam):
-    """torch's, to the same bits.
+    """torch's Adam with the same bits, without a copy of each channels_last gradient.
 
-    Its fused kernel of CPUs works on memory, whatever order the dimensions have in it. Of each
-    gradient that is channels_last it first makes a copy in the other order, which it does not
-    use: it is given views that need none.
+    The fused CPU kernel works on memory in any order of dimensions. It copies each channels_last
+    gradient to the default order and does not use the copy. Contiguous views avoid that.
     """
 
     def _init_group(self, group: dict[str, Any], *tensors: list[Tensor]) -> Any:
-        found = super()._init_group(group, *tensors)
-        if group["fused"] and all(each.device.type == "cpu" for each in tensors[0]):
-            for each in tensors[:4]:  # parameters, gradients, and both averages
-                each[:] = map(_in_order_of_memory, each)
-            shapes = [[tensor.shape for tensor in each] for each in tensors[:2]]
+        has_complex = super()._init_group(group, *tensors)
+        if group["fused"] and all(parameter.device.type == "cpu" for parameter in tensors[0]):
+            for same_kind in tensors[:4]:  # parameters, gradients, and both moments
+                same_kind[:] = map(_contiguous_view, same_kind)
+            shapes = [[tensor.shape for tensor in same_kind] for same_kind in tensors[:2]]
             assert shapes[0] == shapes[1], "a gradient has the memory format of its parameter"
-        return found
+        return has_complex
 
 
-def _in_order_of_memory(tensor: Tensor) -> Tensor:
-    """A view of it that is contiguous, if it is channels_last."""
+def _contiguous_view(tensor: Tensor) -> Tensor:
+    """A contiguous view of a channels_last tensor; any other tensor as it is."""
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return tensor.permute(0, 2, 3, 1) if last else tensor

@@ -1,8 +1,8 @@
-"""ResNet50's backbone in the content of a file: at which entry its weights are, behind which
-prefix, and beside what.
+"""Find ResNet50's backbone in the content of a file of weights, and load it.
 
-docs/weights.md says what is found. Whatever is missing is refused and not made up, but for batch
-norm's counters of batches, which older files lack.
+The search covers every entry, at any depth, and every prefix of the tensors' names. Anything that
+is missing is refused, except batch norm's counters of batches, which older files lack.
+docs/weights.md describes what is read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,105 +16,99 @@ from benchmark.common import digests
 from benchmark.errors.user_error import UserError
 
 COUNTER = "num_batches_tracked"
-"""Batch norm with a fixed momentum, as ResNet50's, does not use it."""
+"""Batch norm's counter, which a fixed momentum, as ResNet50 has it, does not use."""
 REMEDY = "docs/weights.md says which files are read."
 
 
 class Candidate(NamedTuple):
-    """Tensors of a file, some of which have names of the backbone's."""
+    """Tensors of one entry of a file that may be a backbone, behind one prefix."""
 
     entry: str
-    """Keys that lead to them, joined by dots; "" at the top."""
+    """Keys that lead to the tensors, joined by dots; empty for the top."""
     prefix: str
-    """Of the names, up to the backbone's own."""
+    """Text before the backbone's own names."""
     state: dict[str, Tensor]
-    """Those of the backbone, by its own names."""
-    others: dict[str, str]
-    """Names of all the others, with the module that each belongs to."""
+    """Tensors with a name of the backbone's, by that name."""
+    unused: dict[str, str]
+    """Module of each other tensor of the entry, by the tensor's complete name."""
 
     @property
     def place(self) -> str:
-        """Where it is, in words; "" for names of their own at the top."""
+        """Entry and prefix in words; empty for unprefixed names at the top."""
         parts = {"entry": self.entry, "prefix": self.prefix}
         return ", ".join(f"{name} {value!r}" for name, value in parts.items() if value)
 
 
 def load(network: ResNet, content: Any, source: str) -> str:
-    """Give `network`, all but its last module, the weights that `content` holds.
+    """Give `network`, except its last module, the weights that `content` contains.
 
     Args:
         network: float32 on the CPU.
-        content: as checkpoint.py reads it.
-        source: what it was read from, for whoever reads an error.
+        content: a file's content, as weights_file.py reads it.
+        source: name of the file, for errors.
 
     Returns:
-        What was found and used, in words; "" if the content is the backbone and nothing else.
+        Which weights were used, in words; empty if the content is the backbone and nothing else.
 
     Raises:
-        UserError: it holds no such backbone or several, or numbers that are not finite.
+        UserError: it contains no such backbone, or several, or numbers that are not finite.
     """
     *modules, _ = (name for name, _ in network.named_children())
     expected = {n: v for n, v in network.state_dict().items() if n.split(".")[0] in modules}
-    found = _choose(list(_candidates(content, expected)), modules, expected, source)
-    _require_finite(found, source)
-    counters = (n for n in expected if n.endswith(COUNTER) and n not in found.state)
-    zeros = {name: torch.zeros_like(expected[name]) for name in counters}
-    network.load_state_dict(found.state | zeros, strict=False)
-    return _words(found, bool(zeros))
-
-
-def _require_finite(found: Candidate, source: str) -> None:
-    for name, value in found.state.items():
+    chosen = _choose(list(_candidates(content, expected)), modules, expected, source)
+    for name, value in chosen.state.items():
         if not value.to(torch.float32).isfinite().all():
             raise UserError(
-                f"{source}: {found.prefix}{name} holds numbers that are not finite in 32 bits.",
+                f"{source}: {chosen.prefix}{name} has numbers that are not finite in 32 bits.",
                 "Name weights of a training that did not diverge.",
             )
-
-
-def _words(found: Candidate, counted_anew: bool) -> str:
-    left_out = ", ".join(sorted(set(found.others.values())))
-    parts = [
-        found.place,
+    counters = [n for n in expected if n.endswith(COUNTER) and n not in chosen.state]
+    zeros = {name: torch.zeros_like(expected[name]) for name in counters}
+    network.load_state_dict(chosen.state | zeros, strict=False)
+    left_out = ", ".join(sorted(set(chosen.unused.values())))
+    words = [
+        chosen.place,
         left_out and f"left out: {left_out}",
-        f"set to 0: {COUNTER}" if counted_anew else "",
+        f"set to 0: {COUNTER}" if counters else "",
     ]
-    return "; ".join(part for part in parts if part)
+    return "; ".join(filter(None, words))
 
 
 def _choose(
     candidates: list[Candidate], modules: list[str], expected: Mapping[str, Tensor], source: str
 ) -> Candidate:
-    """The one that fits, or the first of several that are equal."""
+    """The candidate that is a backbone, or the first of several equal ones."""
     faults = [_faults(candidate, modules, expected) for candidate in candidates]
-    fitting = [one for one, found in zip(candidates, faults, strict=True) if not found]
+    fitting = [pair[0] for pair in zip(candidates, faults, strict=True) if not pair[1]]
     if not fitting:
         raise _refusal(candidates, faults, source)
-    if len(fitting) > 1 and len({digests.of_state(each.state) for each in fitting}) > 1:
-        places = ", and at ".join(each.place or "the top" for each in fitting)
+    if len(fitting) > 1 and len({digests.of_state(one.state) for one in fitting}) > 1:
+        places = ", and at ".join(candidate.place or "the top" for candidate in fitting)
         raise UserError(
-            f"{source} holds different weights of ResNet50 at {places}.",
+            f"{source} contains different weights of ResNet50 at {places}.",
             "Write those that you mean to a file of their own.",
         )
     return fitting[0]
 
 
 def _refusal(candidates: list[Candidate], faults: list[list[str]], source: str) -> UserError:
-    """What is wrong with the candidate that has most of the backbone."""
+    """The error about the candidate that has most of the backbone."""
     if not candidates:
         return UserError(f"{source}: no tensor of it has a name of ResNet50's.", REMEDY)
-    pairs = zip(candidates, faults, strict=True)
-    closest, found = max(pairs, key=lambda pair: len(pair[0].state))
+    closest, reasons = max(
+        zip(candidates, faults, strict=True), key=lambda pair: len(pair[0].state)
+    )
     place = closest.place and f" (looked at {closest.place})"
-    more = f", and {len(found) - 1} more such faults" if found[1:] else ""
-    return UserError(f"{source} does not hold ResNet50's weights{place}: {found[0]}{more}.", REMEDY)
+    more = f", and {len(reasons) - 1} more such faults" if reasons[1:] else ""
+    return UserError(
+        f"{source} does not contain ResNet50's weights{place}: {reasons[0]}{more}.", REMEDY
+    )
 
 
 def _candidates(
     content: Any, expected: Mapping[str, Tensor], entry: str = ""
 ) -> Iterator[Candidate]:
-    """In `content` and in whatever mapping it holds: one for each prefix behind which there are
-    names of the backbone's."""
+    """Each prefix of the backbone's names, in `content` and in every mapping that it contains."""
     if not isinstance(content, Mapping):
         return
     tensors = {n: v for n, v in content.items() if isinstance(n, str) and isinstance(v, Tensor)}
@@ -122,46 +116,43 @@ def _candidates(
     for prefix in dict.fromkeys(start for start, name in starts if name[len(start) :] in expected):
         state = {n: tensors[prefix + n] for n in expected if prefix + n in tensors}
         used = {prefix + name for name in state}
-        others = {name: _module(name, prefix) for name in tensors if name not in used}
-        yield Candidate(entry, prefix, state, others)
+        unused = {n: n.removeprefix(prefix).split(".")[0] for n in tensors if n not in used}
+        yield Candidate(entry, prefix, state, unused)
     for name, value in content.items():
         yield from _candidates(value, expected, f"{entry}.{name}" if entry else str(name))
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """Of "a.b.c": nothing, "a." and "a.b."."""
+    """The empty prefix, and each that ends with a dot: "", "a." and "a.b." for "a.b.c"."""
     yield from (name[:end] for end in range(len(name)) if end == 0 or name[end - 1] == ".")
 
 
-def _module(name: str, prefix: str) -> str:
-    """That a tensor belongs to, as far as it tells one beside the backbone from one within it."""
-    return name.removeprefix(prefix).split(".")[0]
-
-
 def _faults(candidate: Candidate, modules: list[str], expected: Mapping[str, Tensor]) -> list[str]:
-    """Why it is not the backbone, a few words for each name."""
+    """Reasons why the candidate is not the backbone, a few words for each tensor."""
     state, start = candidate.state, candidate.prefix
     missing = [n for n in expected if n not in state and not n.endswith(COUNTER)]
-    unlike = {name: _unlike(value, expected[name]) for name, value in state.items()}
+    mismatches = {name: _mismatch(value, expected[name]) for name, value in state.items()}
     inside = [
         name
-        for name, module in candidate.others.items()
+        for name, module in candidate.unused.items()
         if module in modules and name.startswith(start)
     ]
     return [
         *(f"{start}{name} is missing" for name in missing),
-        *(f"{start}{name} {how}" for name, how in unlike.items() if how),
+        *(f"{start}{name} {mismatch}" for name, mismatch in mismatches.items() if mismatch),
         *(f"{name} is unknown" for name in inside),
     ]
 
 
-def _unlike(value: Tensor, expected: Tensor) -> str:
-    """How a tensor is none for the place of `expected`; "" if it is one. Any float will do, and
-    for a counter any number."""
+def _mismatch(value: Tensor, expected: Tensor) -> str:
+    """Why `value` cannot replace `expected`; empty if it can.
+
+    Any float dtype fits a float tensor, and any number fits a counter.
+    """
     if value.is_meta or value.layout != torch.strided or value.is_quantized:
-        return "holds no numbers of its own"
-    alike = value.is_floating_point() or not expected.is_floating_point()
-    if value.shape == expected.shape and alike:
+        return "contains no plain numbers"
+    fits = value.is_floating_point() or not expected.is_floating_point()
+    if value.shape == expected.shape and fits:
         return ""
     shapes = tuple(value.shape), tuple(expected.shape)
     return f"has shape {shapes[0]} and type {value.dtype}, not {shapes[1]} and {expected.dtype}"

@@ -1,4 +1,4 @@
-"""Where a training lies until it is done: checkpoints that are whole, or are not read."""
+"""The directory of a training's checkpoints, and checkpoint files that detect damage."""
 
 import hashlib
 import io
@@ -18,51 +18,55 @@ from benchmark.common.files import write_bytes, write_text
 from benchmark.distributed.process_group import broadcast, get_rank
 from benchmark.errors.user_error import UserError
 
-SCRATCH = Path(".checkpoints")
+CHECKPOINTS = Path(".checkpoints")
 DONE = "done"
-"""A file beside the checkpoints of a training that is: the MD5 of its result, as DVC has it."""
+"""File next to the checkpoints of a finished training: the MD5 of its result, as in dvc.lock."""
 SEAL = hashlib.sha256().digest_size
-"""Bytes of the digest that each checkpoint begins with."""
+"""Bytes of the digest at the start of each checkpoint."""
 
 
 @contextmanager
-def scratch(name: str, key: str, result: Path) -> Iterator[Path]:
-    """A directory that outlives an interruption, for one process at a time; gone on success. Where
-    DVC runs the training, it is kept until DVC has recorded the result: DVC removes one that it
-    does not know of, and the training would be lost.
+def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
+    """Lock and yield a training's checkpoint directory, which outlives an interruption.
+
+    It is removed when the block succeeds. If DVC runs the training, it stays until DVC has recorded
+    the result: DVC removes unrecorded results, and the training would be lost.
 
     Args:
-        name: of the training.
-        key: of what it begins from.
-        result: its file; written when the block ends.
+        name: name of the training.
+        key: digest of its inputs; directories with other keys are removed.
+        result: file that the training has written when the block ends.
+
+    Raises:
+        UserError: another process has the directory.
     """
-    home = SCRATCH / name
-    home.mkdir(parents=True, exist_ok=True)
+    parent = CHECKPOINTS / name
+    parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(home / "lock", timeout=0):
-            for stale in home.iterdir():
-                if stale.is_dir() and (stale.name != key or _is_recorded(stale)):
-                    shutil.rmtree(stale)
-            (home / key).mkdir(exist_ok=True)
-            yield home / key
+        with FileLock(parent / "lock", timeout=0):
+            for existing in parent.iterdir():
+                if existing.is_dir() and (existing.name != key or _is_recorded(existing)):
+                    shutil.rmtree(existing)
+            (parent / key).mkdir(exist_ok=True)
+            yield parent / key
             if "DVC_ROOT" in os.environ:  # DVC sets it for its stages
-                write_text(home / key / DONE, _md5(result))
+                write_text(parent / key / DONE, _md5(result))
             else:
-                shutil.rmtree(home / key)
+                shutil.rmtree(parent / key)
     except Timeout:
         raise UserError(
             f"Another process is training on {name} here.", "Wait for it, or end it."
         ) from None
 
 
-def forget(name: str) -> None:
-    """Remove what is left of a training that is recorded: another stage builds on it."""
-    for done in (SCRATCH / name).glob(f"*/{DONE}"):
+def remove_finished(name: str) -> None:
+    """Remove the checkpoints of a finished training, when a later stage shows that DVC knows it."""
+    for done in (CHECKPOINTS / name).glob(f"*/{DONE}"):
         shutil.rmtree(done.parent)
 
 
 def _is_recorded(directory: Path) -> bool:
-    """Whether its training is done, and DVC's lock file holds the digest of the result."""
+    """Whether the training is finished and DVC's lock file contains the digest of its result."""
     done, lock = directory / DONE, Path("dvc.lock")
     return done.exists() and lock.exists() and done.read_text() in lock.read_text("utf-8")
 
@@ -72,16 +76,17 @@ def _md5(path: Path) -> str:
 
 
 class SealedCheckpoints(_WrappingCheckpointIO):
-    """Lightning's checkpoints, each behind the sha256 of its content.
+    """Lightning's checkpoints, each after the sha256 of its content.
 
-    A disk may have lost what was written before a power cut, and torch reads most of what is
-    changed without a word. (It wraps none: Lightning's XLA strategy takes a wrapper or its own.)
+    After a power cut a disk may have lost parts of a file, and torch reads most altered files
+    without an error. The base class is a wrapper, although nothing is wrapped: Lightning's XLA
+    strategy accepts a wrapper or its own plugin only.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a file that is whole or not there."""
+        """Write a file atomically."""
         buffer = io.BytesIO()
         torch.save(move_data_to_device(checkpoint, torch.device("cpu")), buffer)
         write_bytes(Path(path), hashlib.sha256(buffer.getbuffer()).digest(), buffer.getbuffer())
@@ -89,30 +94,31 @@ class SealedCheckpoints(_WrappingCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The content of a whole file, on the CPU; nothing but tensors and plain values. The first
-        rank reads it: other machines may have none.
+        """Return a file's tensors and plain values, on the CPU.
+
+        Rank 0 reads the file and sends it to the others, whose machines may not have it.
 
         Raises:
-            UserError: it is damaged, or holds what could run code.
+            UserError: it is damaged, or contains what could run code.
         """
         content = broadcast(Path(path).read_bytes() if get_rank() == 0 else b"")
         try:
             unsealed = io.BytesIO(_unsealed(content))
-            found: dict[str, Any] = torch.load(unsealed, map_location="cpu", weights_only=True)
+            checkpoint: dict[str, Any] = torch.load(unsealed, map_location="cpu", weights_only=True)
         except Exception:  # torch has many kinds
             raise UserError(
                 f"{path} is damaged, or was not written by this training.",
-                f"Remove {Path(path).parent} and train anew.",
+                f"Remove {Path(path).parent} and start over.",
             ) from None
-        return found
+        return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove the file."""
         Path(path).unlink(missing_ok=True)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is as it was written."""
+def is_undamaged(path: Path) -> bool:
+    """Whether a checkpoint's content has the digest at its start."""
     try:
         return bool(_unsealed(path.read_bytes()))
     except ValueError:

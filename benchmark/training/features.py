@@ -1,4 +1,4 @@
-"""A frozen backbone's features in place of the images: computed once, then read by every epoch."""
+"""A DataModule of a frozen backbone's features, which are computed once for all epochs."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ from benchmark.training.model import FineTuner
 
 
 class FeatureBatch(NamedTuple):
-    """What a loader yields: n samples, on the host."""
+    """A loader's batch of n samples, on the host."""
 
     features: Tensor
     """float32 (n, 2048)."""
@@ -49,46 +49,46 @@ class FeatureDataset(Dataset[FeatureBatch]):
 
     def __getitems__(self, keys: list[SampleKey]) -> FeatureBatch:
         """Pick the samples of `keys`. DataLoader calls this once per batch."""
-        numbers = torch.tensor(keys)
-        indices = numbers[:, 1]
-        return FeatureBatch(self._features[indices], self._labels[indices], numbers)
+        key_rows = torch.tensor(keys)
+        indices = key_rows[:, 1]
+        return FeatureBatch(self._features[indices], self._labels[indices], key_rows)
 
 
 class FeatureDataModule(ImageDataModule):
-    """An ImageDataModule whose samples are what the Trainer's FineTuner makes of them.
+    """An ImageDataModule whose samples are features, computed by the Trainer's FineTuner.
 
-    `setup` computes the features, each image's once and un-augmented, on the Trainer's device
-    and in its precision; several devices share the images. After `on_after_batch_transfer` a batch
-    is (float32 (n, 2048), int64 (n,)). The order of training samples is that of the images.
+    `setup` computes each un-augmented image's features once, on the Trainer's device and in its
+    precision; ranks share the images. After `on_after_batch_transfer` a batch is (float32
+    (n, 2048), int64 (n,)). The order of training samples is that of the images.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.seconds = 0.0
-        """Wall time that the features took."""
+    seconds = 0.0
+    """Wall time that the computation of features took in this process."""
 
     def setup(self, stage: str | None = None) -> None:
-        """In every process: compute the features of the splits that `stage` needs."""
+        """Compute the features of the splits that `stage` needs, in every process."""
         super().setup(stage)
         start, model = time.perf_counter(), self._model()
         model.eval()
         for split in STAGE_SPLITS[stage]:
-            shown = self._recorded(split) if split == "train" else self._batches(split)
-            batches = [self._compute(model, batch) for batch in shown]
-            parts = (torch.cat(found) for found in zip(*batches, strict=True))
-            self._samples[split] = FeatureDataset(*map(gather_round_robin, parts))
+            loader = self._recorded(split) if split == "train" else self._batches(split)
+            batches = [self._compute(model, batch) for batch in loader]
+            features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+            self._samples[split] = FeatureDataset(
+                gather_round_robin(features), gather_round_robin(labels)
+            )
         model.train()
         self.seconds += time.perf_counter() - start
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Nothing is left to do."""
+        """Return features and labels."""
         return batch.features, batch.labels
 
     def _view(self, split: str, images: ImageStore) -> SampleView:
         return super()._view("test", images)
 
     def _model(self) -> FineTuner:
-        """On its device and in its precision, which Lightning sees to only after `setup`."""
+        """The FineTuner on its device and in its precision. Lightning moves it after `setup`."""
         assert self.trainer is not None
         strategy, model = self.trainer.strategy, self.trainer.lightning_module
         assert isinstance(model, FineTuner)
@@ -108,25 +108,24 @@ class FeatureDataModule(ImageDataModule):
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
 
     def _recorded(self, split: str) -> Iterator[Batch]:
-        """The same, and at the end the digest of what was shown first, by all ranks together."""
+        """Yield the batches; after the last, record the digest of all ranks' first ones."""
         first: list[tuple[Tensor, ...]] = []
         for batch in self._batches(split):
             if len(first) < PIXEL_BATCHES:
                 first.append((batch.images, batch.labels, batch.windows, batch.flips))
             yield batch
         rows = [gather_round_robin(torch.cat(parts)) for parts in zip(*first, strict=True)]
-        for shown in zip(
-            *(part.split(self.batch_size * get_world_size()) for part in rows), strict=True
-        ):
+        step_size = self.batch_size * get_world_size()
+        for step in zip(*(part.split(step_size) for part in rows), strict=True):
             if self.digests and self.digest_log.wants_pixels:
-                self.digest_log.record_pixels(*shown)
+                self.digest_log.record_pixels(*step)
 
     @torch.no_grad()
     def _compute(self, model: FineTuner, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Features and labels of a batch, on the host."""
+        """Compute the features of a batch; return them and the labels on the host."""
         assert self.trainer is not None
         strategy = self.trainer.strategy
         images, _, windows, flips, _ = (part.to(strategy.root_device) for part in batch)
-        shown = normalise(resample(images, windows, flips, self.image_size))
+        inputs = normalise(resample(images, windows, flips, self.image_size))
         with strategy.precision_plugin.forward_context():
-            return model.features(shown).float().cpu(), batch.labels
+            return model.features(inputs).float().cpu(), batch.labels

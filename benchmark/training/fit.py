@@ -1,11 +1,11 @@
-"""One seeded, resumable Lightning fit, and a test of its best epoch."""
+"""One seeded, resumable Lightning fit and the test of its best epoch."""
 
 import logging
 import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -26,7 +26,7 @@ from benchmark.training.callbacks import (
     ResumableEarlyStopping,
     XLAGraphs,
 )
-from benchmark.training.checkpoint_dir import SealedCheckpoints, is_whole
+from benchmark.training.checkpoint_dir import SealedCheckpoints, is_undamaged
 from benchmark.training.features import FeatureDataModule
 from benchmark.training.history import (
     DIVERGED,
@@ -41,30 +41,39 @@ from benchmark.training.trainer_arguments import trainer_arguments
 
 
 class Fit:
-    """One fit, and a test of its best epoch, on an accelerator that is here; without a directory
-    for checkpoints the fit alone."""
+    """One fit on an available accelerator, and the test of its best epoch.
+
+    Args:
+        checkpoint_dir: directory of the checkpoints; None for a fit without a test.
+        extras: callbacks to add.
+        title: first words of each printed line; the accelerator's label if empty.
+    """
 
     best: ModelCheckpoint
-    """Of the epoch with the lowest validation loss."""
+    """Callback that keeps the weights of the epoch with the lowest validation loss."""
     last: Path
-    """The checkpoint of the last whole epoch."""
+    """Checkpoint of the last complete epoch."""
+    test: Mapping[str, float]
+    """Loss and metrics on the test split, from `fit_and_test`."""
+    test_seconds: float
+    """Wall time of the test."""
 
     def __init__(
         self,
         accelerator: Accelerator,
         parameters: Parameters,
-        scratch: Path | None,
+        checkpoint_dir: Path | None,
         *extras: Callback,
         title: str = "",
         logger: LoggerName = "none",
     ) -> None:
         silence_lightning()
-        # For what draws from torch's global generator; neither ResNet50 nor the DataModule does.
+        # For code that draws from torch's global generator: the network and the data do not.
         pl.seed_everything(parameters.seed, verbose=False)
         self.accelerator = accelerator
         self.title = title or accelerator.label
         self.parameters = parameters
-        self.data = data_module(parameters)
+        self.data = data_module(parameters, features=parameters.model.freeze_backbone)
         self.model = fine_tuner(
             parameters, len(self.data.classes), norm_layer(accelerator.name, parameters.trainer)
         )
@@ -73,68 +82,65 @@ class Fit:
         self.history, self.first_steps = History(), FirstStepsDigest(accelerator.name)
         self.predictions = Predictions()
         self.epoch_timer = EpochTimer(accelerator.name, self.first_steps)
-        self._sealed = SealedCheckpoints()
+        self._checkpoint_io = SealedCheckpoints()
         self._logger = loggers.logger(logger, self.title)
-        checkpoints = self._checkpoints(scratch) if scratch else []
+        checkpoints = self._checkpoints(checkpoint_dir) if checkpoint_dir else []
         self.trainer = self._trainer(checkpoints, extras)
 
     def fit_and_test(self) -> "Fit":
-        """Fit, from the last whole epoch if the run was interrupted, then test.
+        """Fit, from the last complete epoch if the run was interrupted, then test.
 
         Raises:
-            UserError: a loss is no finite number, or as `fit`.
+            UserError: a loss is not a finite number, or as `fit`.
         """
         if self.model.origin:
-            self._say(self.model.origin)
+            self._print(self.model.origin)
         self.fit(str(self.last) if self._resumes() else None)
         if isinstance(self.data, FeatureDataModule):
             self.features_seconds = self.data.seconds
         self._restore_best()
-        start = time.perf_counter()
-        with explain_training_errors(
-            self.title, self.parameters.data.batch_size, lambda: "in the test"
-        ):
+        start, batch_size = time.perf_counter(), self.parameters.data.batch_size
+        with explain_training_errors(self.title, batch_size, lambda: "in the test"):
             self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
         self.test_seconds = time.perf_counter() - start
         self._require_finite(self.test["test/loss"], "test")
         return self
 
     def fit(self, checkpoint: str | None = None) -> None:
-        """Fit without a test, from a checkpoint where there is one.
+        """Fit without a test, from a checkpoint if one is given.
 
         Raises:
             UserError: as `explain_training_errors`.
         """
-        with explain_training_errors(self.title, self.parameters.data.batch_size, self._place):
+        with explain_training_errors(self.title, self.parameters.data.batch_size, self._position):
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
         if process_group.get_world_size() > 1:
             learned = dict(self.model.network.named_parameters())
             weights = process_group.all_gather(digests.of_state(learned))
-            assert len(set(weights)) == 1, "ranks have come to different weights"
+            assert len(set(weights)) == 1, "ranks have different weights"
 
-    def _place(self) -> str:
+    def _position(self) -> str:
         return f"in epoch {self.trainer.current_epoch + 1}, after {self.trainer.global_step} steps"
 
     def _resumes(self) -> bool:
-        """Whether there is an interrupted run to continue; said, and so is what is damaged. The
-        first rank's file counts: it has written it."""
-        kept = list(self.last.parent.glob("*.ckpt"))
-        if damaged := [path.name for path in kept if not is_whole(path)]:
-            self._say(f"{' and '.join(damaged)} damaged, training anew")
-        elif self.last in kept:
-            self._say("resuming after an interruption")
-        return process_group.broadcast(self.last in kept and not damaged)
+        """Whether to resume an interrupted run, by the files of rank 0, which writes them."""
+        existing = list(self.last.parent.glob("*.ckpt"))
+        damaged = [path.name for path in existing if not is_undamaged(path)]
+        if damaged:
+            self._print(f"corrupt checkpoint {' and '.join(damaged)}: starting over")
+        elif self.last in existing:
+            self._print("resuming after an interruption")
+        return process_group.broadcast(self.last in existing and not damaged)
 
-    def _say(self, words: str) -> None:
-        """Once for all ranks."""
+    def _print(self, message: str) -> None:
         if self.trainer.is_global_zero:
-            print(f"{self.title}: {words}", flush=True)
+            print(f"{self.title}: {message}", flush=True)
 
     def _restore_best(self) -> None:
-        """The weights alone: test(ckpt_path=...) would take the recordings back too."""
+        """Load the best weights. test(ckpt_path=...) would restore the callbacks' records too."""
         score = self.best.best_model_score
         self._require_finite(math.inf if score is None else score.item(), "validation")
-        checkpoint = self._sealed.load_checkpoint(self.best.best_model_path)
+        checkpoint = self._checkpoint_io.load_checkpoint(self.best.best_model_path)
         self.model.load_state_dict(checkpoint["state_dict"])
 
     def _require_finite(self, loss: float, split: str) -> None:
@@ -143,17 +149,28 @@ class Fit:
 
     def _trainer(self, checkpoints: Sequence[Callback], extras: Sequence[Callback]) -> pl.Trainer:
         train, terminal = self.parameters.train, sys.stderr.isatty()
-        recording = [self.history, self.first_steps, self.predictions, self.epoch_timer]
-        stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
-        callbacks = [*recording, stopping, *checkpoints, *self._extras(terminal), *extras]
+        callbacks: list[Callback] = [
+            self.history, self.first_steps, self.predictions, self.epoch_timer,
+            ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch), *checkpoints,
+        ]  # fmt: skip
+        if self._logger:
+            callbacks.append(loggers.EpochLogger(self.history))
+        if not terminal:
+            callbacks.append(EpochPrinter(self.title, self.history))
+        if train.unfreeze_epoch:
+            callbacks.append(
+                ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
+            )
+        if self.accelerator.name in ("tpu", "xla"):
+            callbacks.append(XLAGraphs(self.accelerator.name))
         arguments = trainer_arguments(
             self.accelerator.name, train.precision, self.parameters.trainer
         )
         return pl.Trainer(
-            **arguments | {"plugins": [*arguments["plugins"], self._sealed]},
+            **arguments | {"plugins": [*arguments["plugins"], self._checkpoint_io]},
             max_epochs=train.max_epochs,
             deterministic=True,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *extras],
             logger=self._logger or False,
             enable_checkpointing=bool(checkpoints),
             num_sanity_val_steps=0,
@@ -161,38 +178,32 @@ class Fit:
             enable_progress_bar=terminal,
         )
 
-    def _checkpoints(self, scratch: Path) -> list[Callback]:
+    def _checkpoints(self, directory: Path) -> list[Callback]:
         self.best = ModelCheckpoint(
-            scratch, "best", monitor="val/loss", save_on_train_epoch_end=True,
+            directory, "best", monitor="val/loss", save_on_train_epoch_end=True,
             save_weights_only=True, enable_version_counter=False,
         )  # fmt: skip
-        self.last = scratch / "last.ckpt"
+        self.last = directory / "last.ckpt"
         last = ModelCheckpoint(
-            self.last.parent, self.last.stem, save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )  # fmt: skip
+            directory, self.last.stem, save_on_train_epoch_end=True, enable_version_counter=False
+        )
         return [self.best, last]
 
-    def _extras(self, terminal: bool) -> list[Callback]:
-        extras: list[Callback] = []
-        if self._logger:
-            extras.append(loggers.EpochLogger(self.history))
-        if not terminal:
-            extras.append(EpochPrinter(self.title, self.history))
-        train = self.parameters.train
-        if train.unfreeze_epoch:
-            extras.append(
-                ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
-            )
-        if self.accelerator.name in ("tpu", "xla"):
-            extras.append(XLAGraphs(self.accelerator.name))
-        return extras
 
+def data_module(
+    parameters: Parameters, *, features: bool = False, digests: bool = True
+) -> ImageDataModule:
+    """The DataModule that `parameters` describe.
 
-def data_module(parameters: Parameters) -> ImageDataModule:
-    """The DataModule that `parameters` describe."""
-    kind = FeatureDataModule if parameters.model.freeze_backbone else ImageDataModule
-    return kind(**parameters.data.model_dump(), seed=parameters.seed)
+    Args:
+        features: whether its samples are features of a frozen backbone.
+        digests: whether it records digests of what the model is shown.
+    """
+    kind, data = FeatureDataModule if features else ImageDataModule, parameters.data
+    return kind(
+        data.root, data.image_size, data.batch_size, data.num_workers, parameters.seed,
+        cache_gib=data.cache_gib, digests=digests,
+    )  # fmt: skip
 
 
 def fine_tuner(
@@ -213,10 +224,10 @@ def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNor
 
 
 def silence_lightning() -> None:
-    """Silence what Lightning says to everybody: nothing of it is about this suite's runs."""
+    """Silence Lightning's general advice, which does not concern these runs."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
-    warnings.filterwarnings("ignore", "GPU available but not used")  # the CPU's turn
+    warnings.filterwarnings("ignore", "GPU available but not used")  # the run is on the CPU
     warnings.filterwarnings("ignore", ".*LeafSpec.. is deprecated", FutureWarning)  # torch 2.11
     warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a frozen backbone is
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")

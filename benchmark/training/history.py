@@ -1,5 +1,4 @@
-"""What a training run leaves behind besides its weights: losses, metrics, predictions and wall
-times."""
+"""Callbacks that record a training: losses, metrics, digests, predictions and wall times."""
 
 import time
 from math import isfinite
@@ -15,27 +14,29 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise
 
 FIRST_STEPS = 10
-SHORT = 16
-"""Hex digits that tell a tensor from any other that it might have been."""
+DIGITS = 16
+"""Hexadecimal digits kept of each tensor's digest."""
 DIVERGED = "Lower train.learning_rate, or choose a finer train.precision."
-"""What to do about a loss that is no finite number."""
+"""Remedy for a loss that is not a finite number."""
 
 
 class History(Callback):
-    """Losses of every step and metrics of every epoch; both survive a resume.
+    """Records the loss of every step and the metrics of every epoch; both survive a resume.
 
     Losses stay on the device until their epoch ends, so that no step waits for the host.
     """
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int, float]] = []
+        """Step and epoch, both from 1, and training loss."""
         self.epochs: list[tuple[int, float, float, float, float]] = []
+        """Epoch, from 1, training loss, validation loss, accuracy and top-5 accuracy."""
         self._pending: list[Tensor] = []
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Keep the step's loss where it is."""
+        """Keep the step's loss on its device."""
         self._pending.append(outputs["loss"].detach())
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -45,8 +46,8 @@ class History(Callback):
             UserError: a loss is not a finite number.
         """
         epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
-        found = torch.stack(self._pending).float()
-        losses = trainer.strategy.reduce(found, reduce_op="mean").cpu().tolist()
+        on_device = torch.stack(self._pending).float()
+        losses = trainer.strategy.reduce(on_device, reduce_op="mean").cpu().tolist()
         self._pending.clear()
         for step, loss in enumerate(losses, start=len(self.steps) + 1):
             if not isfinite(loss):
@@ -56,54 +57,58 @@ class History(Callback):
         self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything recorded up to the end of an epoch."""
+        """The records up to the end of an epoch."""
         return {"steps": list(self.steps), "epochs": list(self.epochs)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue a recording."""
+        """Continue an interrupted run's records."""
         self.steps, self.epochs = list(state_dict["steps"]), list(state_dict["epochs"])
 
 
 class FirstStepsDigest(Callback):
-    """Digests of the network after each of the first FIRST_STEPS steps; survives a resume. A
-    replay in another process must come to the same, or can say where it did not."""
+    """Records digests of the network after each of the first FIRST_STEPS steps.
+
+    A replay in another process must reproduce them, or can name the first tensor that differs.
+    They survive a resume.
+    """
 
     def __init__(self, accelerator: str) -> None:
         self.steps = 0
+        """Number of the last step whose weights were digested as one."""
         self.weights = ""
-        """Of the whole network after the last of them."""
+        """sha256 of all the network's tensors after that step."""
         self.tensors: dict[str, list[str]] = {}
-        """By name, the first SHORT digits of a tensor's digest after each of them."""
+        """First DIGITS digits of each tensor's digest, one for each step, by the tensor's name."""
         self.seconds = 0.0
-        """What all this took in this process: no part of a training's time."""
+        """Time spent on digests in this process; it is subtracted from the training's time."""
         self._accelerator = accelerator
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """After one of the first steps: fetch the weights and digest each."""
+        """Digest every tensor after one of the first steps."""
         if trainer.global_step > FIRST_STEPS:
             return
         synchronise(self._accelerator)
         start = time.perf_counter()
         state = self._state(module)
         for name, value in state.items():
-            self.tensors.setdefault(name, []).append(of_state({name: value})[:SHORT])
+            self.tensors.setdefault(name, []).append(of_state({name: value})[:DIGITS])
         if trainer.global_step == FIRST_STEPS:
             self.steps, self.weights = FIRST_STEPS, of_state(state)
         self.seconds += time.perf_counter() - start
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """If the fit was shorter: digest where it ended."""
+        """Digest the last weights of a fit of fewer than FIRST_STEPS steps."""
         if trainer.global_step < FIRST_STEPS:
             start = time.perf_counter()
             self.steps, self.weights = trainer.global_step, of_state(self._state(module))
             self.seconds += time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:
-        """What was noted."""
+        """The digests so far."""
         return {"steps": self.steps, "weights": self.weights, "tensors": self.tensors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep what an interrupted run had noted."""
+        """Continue an interrupted run's digests."""
         self.steps, self.weights = state_dict["steps"], state_dict["weights"]
         self.tensors = state_dict["tensors"]
 
@@ -114,44 +119,47 @@ class FirstStepsDigest(Callback):
 
 
 class Predictions(Callback):
-    """The class that each test sample is taken for, and how probable it is said to be."""
+    """Records the predicted class of each test sample, and its probability."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, float]] = []
+        """Label and probability of each test sample, in the order of the files."""
         self._pending: list[Tensor] = []
 
     def on_test_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Keep the logits where they are."""
+        """Keep the logits on their device."""
         self._pending.append(outputs)
 
     def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Fetch them."""
+        """Fetch the logits of all ranks."""
         logits = gather_round_robin(torch.cat(self._pending)).cpu()
-        found = logits.softmax(dim=1).max(dim=1)
+        best = logits.softmax(dim=1).max(dim=1)
         self._pending.clear()
-        self.rows = list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+        self.rows = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
 
 class EpochTimer(Callback):
-    """Wall time of every epoch in seconds, its validation and its checkpoints included but not the
-    digests of `evidence`; survives a resume, but for the time of the checkpoint that was resumed
-    from."""
+    """Records the wall time of every epoch in seconds, with its validation and checkpoints.
 
-    def __init__(self, accelerator: str, evidence: FirstStepsDigest) -> None:
+    The time that `digests` takes is left out. The times survive a resume, without that of writing
+    the checkpoint that the run resumed from.
+    """
+
+    def __init__(self, accelerator: str, digests: FirstStepsDigest) -> None:
         self.seconds: list[float] = []
-        self._evidence = evidence
+        self._digests = digests
         self._accelerator = accelerator
         self._start: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """End the epoch before, whose checkpoints are written, and start the clock."""
+        """End the previous epoch, whose checkpoints are written, and start the clock."""
         self._include_checkpoints()
         self._start = self._now()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Note what a checkpoint can hold: the epoch without it."""
+        """Record the epoch without its checkpoints, which can contain no later time."""
         assert self._start is not None
         self.seconds.append(self._now() - self._start)
 
@@ -160,7 +168,7 @@ class EpochTimer(Callback):
         self._include_checkpoints()
 
     def _include_checkpoints(self) -> None:
-        """Checkpoints are written after every other callback's end of the epoch."""
+        """Replace the last time. Lightning writes checkpoints after every other callback's hook."""
         if self._start is not None:
             self.seconds[-1] = self._now() - self._start
 
@@ -169,26 +177,29 @@ class EpochTimer(Callback):
         return {"seconds": list(self.seconds)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the times of a checkpoint."""
+        """Continue an interrupted run's times."""
         self.seconds = list(state_dict["seconds"])
 
     def _now(self) -> float:
         synchronise(self._accelerator)
-        return time.perf_counter() - self._evidence.seconds
+        return time.perf_counter() - self._digests.seconds
 
 
 class EpochPrinter(Callback):
-    """One plain line per epoch, for output that is not a terminal."""
+    """Prints one plain line for each epoch, for output that is not a terminal.
+
+    It must come after `history` in the Trainer's list of callbacks.
+    """
 
     def __init__(self, label: str, history: History) -> None:
         self._label = label
-        self._recorder = history
+        self._history = history
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Print the epoch that `history`, which stands before this callback, has noted."""
+        """Print the epoch that `history` has just recorded."""
         if not trainer.is_global_zero:
             return
-        epoch, train_loss, loss, accuracy, _ = self._recorder.epochs[-1]
+        epoch, train_loss, loss, accuracy, _ = self._history.epochs[-1]
         print(
             f"{self._label} epoch {epoch}/{trainer.max_epochs}: train loss {train_loss:.3f}, "
             f"val loss {loss:.3f}, val accuracy {accuracy:.1%}",

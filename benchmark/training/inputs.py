@@ -1,4 +1,4 @@
-"""What a training begins from: checked before it starts, and digested into its result."""
+"""The inputs of a training: checks before it starts, and digests for its result."""
 
 from math import ceil
 from pathlib import Path
@@ -11,12 +11,12 @@ from benchmark.data.schema import DATASET_RESULT
 from benchmark.errors.user_error import UserError
 from benchmark.machine.schema import ENVIRONMENT
 from benchmark.training import precision, weights
-from benchmark.training.model import check_batches
+from benchmark.training.model import check_batch_norm
 from benchmark.training.schema import Fingerprints
 
 
 def check(name: str, train: TrainParameters) -> None:
-    """Refuse what the accelerator `name` does not have.
+    """Refuse parameters that the accelerator `name` does not support.
 
     Raises:
         UserError: it lacks the precision, or the implementation of Adam.
@@ -30,20 +30,15 @@ def check(name: str, train: TrainParameters) -> None:
 
 
 def check_splits(parameters: Parameters) -> None:
-    """Refuse splits that give a device too little.
+    """Refuse splits with too few images.
 
     Raises:
-        UserError: as `check_samples` and `check_batches`, or an evaluation has fewer images than
-            there are devices.
+        UserError: as `check_batches`, or an evaluation has fewer images than there are devices.
     """
     data, devices = parameters.data, parameters.trainer.processes
-    together = devices if parameters.trainer.sync_batchnorm else 1
     splits = scan(Path(data.root)).splits
-    images = len(splits["train"].labels)
-    check_samples(images, data.batch_size, devices)
-    if not parameters.model.freeze_backbone:
-        of_each = ceil(images / devices)
-        check_batches(of_each * together, data.batch_size * together, data.image_size)
+    synchronised = parameters.trainer.sync_batchnorm
+    check_batches(parameters, len(splits["train"].labels), devices, synchronised=synchronised)
     for split in ("val", "test"):
         if len(splits[split].labels) < devices:
             raise UserError(
@@ -52,24 +47,45 @@ def check_splits(parameters: Parameters) -> None:
             )
 
 
-def check_samples(samples: int, batch_size: int, devices: int = 1) -> None:
-    """Refuse what would train with smaller batches than it was asked to.
+def check_batches(
+    parameters: Parameters,
+    images: int,
+    devices: int = 1,
+    *,
+    synchronised: bool = False,
+    drop_last: bool = False,
+) -> None:
+    """Refuse batches that would be smaller than asked for, or that batch norm cannot train on.
+
+    Args:
+        images: number of training images.
+        devices: number of devices, each of which takes `data.batch_size` images per step.
+        synchronised: whether batch norm is over the images of all devices.
+        drop_last: whether an epoch has full batches only.
 
     Raises:
-        UserError: there are fewer training samples than the devices' batches hold.
+        UserError: there are fewer images than one step takes, or as `check_batch_norm`.
     """
-    if samples < batch_size * devices:
-        of_each = f" on each of {devices} devices" if devices > 1 else ""
+    batch_size = parameters.data.batch_size
+    if images < batch_size * devices:
+        per_device = f" on each of {devices} devices" if devices > 1 else ""
         raise UserError(
-            f"data.batch_size = {batch_size}{of_each}: there are {samples} training images.",
+            f"data.batch_size = {batch_size}{per_device}: there are {images} training images.",
             "Lower it.",
         )
+    if not parameters.model.freeze_backbone:
+        steps = images // (batch_size * devices)
+        share = steps * batch_size if drop_last else ceil(images / devices)
+        together = devices if synchronised else 1
+        check_batch_norm(share * together, batch_size * together, parameters.data.image_size)
 
 
 def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerprints:
-    """Digest the inputs of a `stage` on `name`; the stages before it must have run. Weights count
-    by their content: the name of their file changes nothing. Batches count as what all devices see
-    together at a step."""
+    """Digest the inputs of a `stage` on the accelerator `name`, after the stages before it.
+
+    Weights count by their content, not by the name of their file. The batch size counts as the
+    samples of all devices in a step.
+    """
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     del relevant["model"]["weights"], relevant["train"]["logger"]
     if parameters.trainer.processes > 1 and not parameters.trainer.sync_batchnorm:

@@ -1,4 +1,4 @@
-"""Lightning's own loggers, for whoever watches a training with other tools."""
+"""Lightning's own loggers, to watch a training with other tools."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,46 +16,47 @@ LOGS = Path("logs")
 
 
 def logger(kind: LoggerName, title: str) -> Logger | None:
-    """The logger of a training that is called `title`, which writes to a folder of its own; None
-    for "none".
+    """Make the logger of a training, which writes to a folder named after `title`.
+
+    Returns:
+        None for the kind "none".
 
     Raises:
-        UserError: its package is not installed.
+        UserError: the logger's package is not installed.
     """
+    folder = LOGS / title.replace(" ", "-").replace(":", "-")
     if kind == "none":
         return None
-    if kind != "csv" and find_spec(kind) is None:
+    if kind == "csv":
+        return CSVLogger(folder, name="", version="")
+    if find_spec(kind) is None:
         raise UserError(
             f"train.logger: {kind} needs the package of that name, which is not installed.",
             f"Install it: uv pip install --python .venv {kind}.",
         )
-    return _make(kind, LOGS / title.replace(" ", "-").replace(":", "-"))
-
-
-def _make(kind: LoggerName, folder: Path) -> Logger:
-    if kind == "csv":
-        return CSVLogger(folder, name="", version="")
     if kind == "tensorboard":
         return TensorBoardLogger(folder, name="", version="")
     dvclive = import_module("dvclive.lightning")
-    found: Logger = dvclive.DVCLiveLogger(dir=str(folder), save_dvc_exp=False, dvcyaml=None)
-    return found
+    live: Logger = dvclive.DVCLiveLogger(dir=str(folder), save_dvc_exp=False, dvcyaml=None)
+    return live
 
 
 class EpochLogger(Callback):
-    """Hands each epoch's losses and metrics to the Trainer's logger: once an epoch, when they are
-    on the host anyway."""
+    """Sends each epoch's losses and metrics to the Trainer's logger, when they are on the host.
+
+    It must come after `history` in the Trainer's list of callbacks.
+    """
 
     def __init__(self, history: History) -> None:
         self._history = history
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """`history`, which stands before this callback, has noted the epoch."""
+        """Log the epoch that `history` has just recorded."""
         assert trainer.logger
         epoch, train_loss, loss, accuracy, top5 = self._history.epochs[-1]
-        figures = {
+        metrics = {
             "train/loss": train_loss, "val/loss": loss, "val/accuracy": accuracy, "val/top5": top5,
         }  # fmt: skip
-        trainer.logger.log_metrics(figures, step=epoch)
+        trainer.logger.log_metrics(metrics, step=epoch)
         trainer.logger.save()

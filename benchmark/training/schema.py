@@ -1,4 +1,4 @@
-"""What the training and replay stages write."""
+"""The results that the training and replay stages write."""
 
 from typing import Annotated, Literal
 
@@ -8,12 +8,12 @@ from benchmark.common.results import ResultModel, Unavailable
 
 
 class Metrics(ResultModel):
-    """Of the best epoch on one split."""
+    """Metrics of the best epoch on one split."""
 
     loss: float
     """Mean cross-entropy."""
     accuracy: float
-    """Share of images whose class is found."""
+    """Share of images whose class is the most probable one."""
     top5: float
     """Share of images whose class is among the five most probable."""
 
@@ -22,19 +22,19 @@ class Fingerprints(ResultModel):
     """Digests of what a training depends on, taken when it starts."""
 
     parameters: str
-    """Of the parameters that change its results."""
+    """Digest of the parameters that change its results."""
     code: str
-    """Of the code that it runs."""
+    """Digest of the code that it runs."""
     dataset: str
     """md5 of the dataset's pin."""
     weights: str
     """sha256 of the file of weights, or the name of weights without a file."""
     environment: str
-    """Of the environment stage's result."""
+    """Digest of the environment stage's result."""
 
 
 class FirstSteps(ResultModel):
-    """What a replay must reproduce."""
+    """The digest that a replay must reproduce."""
 
     steps: int
     """Number of steps."""
@@ -43,24 +43,24 @@ class FirstSteps(ResultModel):
 
 
 class Digests(ResultModel):
-    """sha256 of the weights and of what the model was shown."""
+    """sha256 of the weights and of the model's inputs."""
 
     weights: str
-    """Of the best epoch's weights."""
+    """Digest of the best epoch's weights."""
     initial_weights: str
-    """Of the weights before the first step."""
+    """Digest of the weights before the first step."""
     order: str
-    """Of the order of samples over all epochs."""
+    """Digest of the order of samples over all epochs."""
     pixels: str
-    """Of the first batches' bytes, labels, windows and flips."""
+    """Digest of the first batches' bytes, labels, windows and flips."""
     first_steps: FirstSteps
-    """Of the weights after the first steps."""
+    """Digest of the weights after the first steps."""
     order_by_epoch: tuple[str, ...]
-    """Of the order of samples up to the end of each epoch."""
+    """Digests of the order of samples up to the end of each epoch."""
 
 
 class Training(ResultModel):
-    """One training: the same bytes whenever it is repeated on the same machine."""
+    """One training; a repetition on the same machine writes the same bytes."""
 
     status: Literal["ok"] = "ok"
     """As opposed to `unavailable`."""
@@ -69,9 +69,9 @@ class Training(ResultModel):
     device: str
     """What the accelerator calls itself."""
     test: Metrics
-    """On the test split."""
+    """Metrics on the test split."""
     val: Metrics
-    """On the validation split."""
+    """Metrics on the validation split."""
     epochs: int
     """Number of epochs that were trained."""
     best_epoch: int = Field(ge=1)
@@ -81,9 +81,9 @@ class Training(ResultModel):
     classes: int
     """Number of classes."""
     digests: Digests
-    """Of the weights and of what was shown."""
+    """Digests of the weights and of the model's inputs."""
     inputs: Fingerprints
-    """What it depends on."""
+    """Digests of what it depends on."""
 
 
 class Timing(ResultModel):
@@ -94,13 +94,13 @@ class Timing(ResultModel):
     accelerator: str
     """The accelerator as reports call it."""
     total_seconds: float
-    """All that is below together."""
+    """Sum of the times below."""
     features_seconds: float
-    """Computing a frozen backbone's features; 0 without."""
+    """Time of computing a frozen backbone's features; 0 without them."""
     epoch_seconds: tuple[float, ...]
-    """Each epoch, its validation and its checkpoints included."""
+    """Time of each epoch, with its validation and checkpoints."""
     test_seconds: float
-    """The test of the best epoch."""
+    """Time of the best epoch's test."""
 
 
 class Replay(ResultModel):
@@ -115,15 +115,15 @@ class Replay(ResultModel):
     bitwise: bool
     """Whether losses and weights are equal bit for bit."""
     first_different_step: int | None = None
-    """The first step, from 1, whose loss or weights differ; null if none does."""
+    """First step, from 1, whose loss or weights differ; null if none does."""
     first_different: str | None = None
-    """What differs there first: `loss`, or the first of the tensors in the network's order."""
+    """What differs first in that step: `loss`, or a tensor, in the network's order."""
 
     def __str__(self) -> str:
         if self.bitwise:
             return f"{self.steps} steps, equal bit for bit"
-        what = f" ({self.first_different})" if self.first_different else ""
-        return f"first difference at step {self.first_different_step} of {self.steps}{what}"
+        name = f" ({self.first_different})" if self.first_different else ""
+        return f"first difference at step {self.first_different_step} of {self.steps}{name}"
 
 
 TRAINING: TypeAdapter[Training | Unavailable] = TypeAdapter(

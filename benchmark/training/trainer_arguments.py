@@ -1,6 +1,5 @@
-"""How Lightning's Trainer is told to use an accelerator, and how many of its devices."""
+"""The arguments that make Lightning's Trainer use an accelerator, and how many of its devices."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -8,54 +7,43 @@ import torch
 
 from benchmark.common.parameters import ONE_DEVICE, TrainerParameters
 from benchmark.distributed.process_group import cluster_environment
-from benchmark.training.precision_plugins import TF32, XLAMixed
+from benchmark.training.precision import plugin
 
 
 def trainer_arguments(
     name: str, precision: str, trainer: TrainerParameters = ONE_DEVICE
 ) -> dict[str, Any]:
-    """What a Lightning Trainer needs to run on devices of this kind, a process each.
+    """Return a Trainer's arguments for devices of the accelerator `name`, one process each.
 
-    With one device, a launcher's variables (SLURM, torchrun, LSF, MPI) may count more, because the
-    job has more: Lightning would look for the others.
+    For one device they hide a launcher's variables (SLURM, torchrun, LSF, MPI), by which Lightning
+    would wait for the job's other processes.
     """
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-    several = trainer.processes > 1
-    device = _xla_cpu() if name == "xla" else name
-    precisions = [*_precision_plugin(name, precision)]
-    arguments = {
-        "accelerator": device,
+    parallel = trainer.processes > 1
+    precision_plugin = plugin(name, precision)
+    arguments: dict[str, Any] = {
+        "accelerator": _xla_cpu() if name == "xla" else name,
         "devices": trainer.devices,
-        "plugins": [
-            cluster_environment() if several else LightningEnvironment(),
-            *precisions,
-        ],
+        "plugins": [cluster_environment() if parallel else LightningEnvironment()],
     }
-    if not precisions:
+    # Lightning refuses its own name of a precision together with a plugin for one.
+    if precision_plugin:
+        arguments["plugins"].append(precision_plugin)
+    else:
         arguments["precision"] = precision
-    return arguments | (_several_devices(name, trainer) if several else {})
-
-
-def _several_devices(name: str, trainer: TrainerParameters) -> dict[str, Any]:
-    return {
-        "num_nodes": trainer.num_nodes,
-        "strategy": "ddp",
-        # On a CPU the network has a batch norm of ours.
-        "sync_batchnorm": trainer.sync_batchnorm and name == "gpu",
-    }
-
-
-def _precision_plugin(name: str, precision: str) -> Iterator[Any]:
-    """Lightning's own words for a precision and a plugin for it exclude each other."""
-    if precision == "tf32":
-        yield TF32()
-    elif name in ("tpu", "xla") and precision == "bf16-mixed":
-        yield XLAMixed()
+    if parallel:
+        arguments |= {
+            "num_nodes": trainer.num_nodes,
+            "strategy": "ddp",
+            # On a CPU the network itself has a synchronised batch norm.
+            "sync_batchnorm": trainer.sync_batchnorm and name == "gpu",
+        }
+    return arguments
 
 
 def _xla_cpu() -> Any:
-    """Lightning's XLA accelerator, accepting the one CPU device that XLA offers here."""
+    """Lightning's XLA accelerator, made to accept XLA's one CPU device."""
     from pytorch_lightning.accelerators import XLAAccelerator
 
     class XLACPUAccelerator(XLAAccelerator):

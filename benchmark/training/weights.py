@@ -1,6 +1,6 @@
-"""Where a network's weights come from: the pinned source weights, a local file or torchvision.
+"""A network's weights: the pinned source weights, a local file or torchvision's download.
 
-Nothing is unpickled, nothing replaced by random weights, and every download's hash is checked.
+Missing weights are an error, never replaced by random ones. Every download's hash is checked.
 """
 
 import sys
@@ -13,35 +13,32 @@ from torchvision.models import ResNet, ResNet50_Weights
 from benchmark.common.files import sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
 from benchmark.errors.user_error import UserError
-from benchmark.training import backbone, checkpoint
+from benchmark.training import backbone, weights_file
 
 
 def load(network: ResNet, model: ModelParameters) -> str:
     """Give `network` the backbone that `model.weights` names, unless it is random.
 
     Returns:
-        What was found and used, in words; "" for random.
+        Which weights were used, in words; empty for random ones.
 
     Raises:
-        UserError: it is not here, damaged, or no ResNet50.
+        UserError: they are missing, damaged, or not those of a ResNet50.
     """
     if model.weights == "random":
         return ""
     path = model.weights_file
-    if path:
-        content, kind = checkpoint.read(_existing(path))
-    else:
-        content, kind = _download(), "torchvision"
+    content, kind = weights_file.read(_existing(path)) if path else (_download(), "torchvision")
     source = path or model.weights
     used = backbone.load(network, content, f"model.weights: {source}")
     return "; ".join(filter(None, [f"weights of {source} ({kind})", used]))
 
 
 def fingerprint(model: ModelParameters) -> str:
-    """The sha256 of the file that `model.weights` names, or that name where there is no file.
+    """Return the sha256 of the file that `model.weights` names, or that name if it is not a file.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file does not exist.
     """
     path = model.weights_file
     return sha256(_existing(path)) if path else model.weights
@@ -57,11 +54,11 @@ def _existing(path: Path) -> Path:
 
 
 def _download() -> dict[str, Any]:
-    """torchvision's weights, from torch's hub cache or the network, hash checked in both cases."""
+    """torchvision's weights from torch's hub cache or the network, with a checked hash."""
     weights = ResNet50_Weights.IMAGENET1K_V2
     cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
     if cached.exists():
-        _check_hash(cached)  # torch.hub checks what it downloads and trusts what it finds
+        _check_hash(cached)  # torch.hub checks downloads, but not its cache
     options = {"map_location": "cpu", "weights_only": True, "progress": sys.stderr.isatty()}
     try:
         return dict(weights.get_state_dict(check_hash=True, **options))
@@ -73,7 +70,7 @@ def _download() -> dict[str, Any]:
 
 
 def _check_hash(path: Path) -> None:
-    """A file of torch's hub bears the first digits of its sha256: name-0123abcd.pth."""
+    """Compare a file's sha256 with the digits in torch.hub's name for it: name-0123abcd.pth."""
     digest = sha256(path)
     if not digest.startswith(path.stem.rsplit("-", 1)[1]):
         raise UserError(

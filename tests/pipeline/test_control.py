@@ -1,5 +1,6 @@
 """The control: what a training from random weights differs in, and what it must not."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,15 +8,14 @@ import pytest
 from safetensors.torch import save_file
 
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import ResultPaths, Unavailable, write_result
+from benchmark.common.results import Unavailable, write_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import control, train
-from tests.pipeline.test_train import training
+from tests.support.trainings import CPU, read_training
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = ResultPaths("cpu")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_it_differs_in_its_weights_alone(
     control.run(find("cpu"), parameters)
     assert capsys.readouterr().out.startswith("cpu control epoch 1/3: ")
     assert CPU.own.result.read_bytes() == before
-    trained, controlled = training(CPU.own), training(CPU.control)
+    trained, controlled = read_training(CPU.own), read_training(CPU.control)
     assert controlled.steps == trained.steps
     assert controlled.digests.order == trained.digests.order
     assert controlled.digests.pixels == trained.digests.pixels
@@ -46,7 +46,7 @@ def test_it_differs_in_its_weights_alone(
 def test_from_random_weights_it_is_the_training_itself(change, workspace: Path) -> None:
     train.run(find("cpu"), change())
     control.run(find("cpu"), change())
-    trained, controlled = training(CPU.own), training(CPU.control)
+    trained, controlled = read_training(CPU.own), read_training(CPU.control)
     assert controlled.digests == trained.digests
     assert controlled.test == trained.test
 
@@ -54,25 +54,27 @@ def test_from_random_weights_it_is_the_training_itself(change, workspace: Path) 
 def test_it_takes_as_many_epochs_as_the_training_did(change, workspace: Path) -> None:
     """However early that one stopped, and however long the control does not improve."""
     train.run(find("cpu"), change())
-    write_result(CPU.own.result, training(CPU.own).model_copy(update={"epochs": 5}))
+    write_result(CPU.own.result, read_training(CPU.own).model_copy(update={"epochs": 5}))
     control.run(find("cpu"), change(train={"patience": 1, "learning_rate": 10}))
-    assert training(CPU.control).epochs == 5
+    assert read_training(CPU.control).epochs == 5
 
 
 @pytest.mark.parametrize(
     "changed",
     [{"model": {"freeze_backbone": True}}, {"train": {"unfreeze_epoch": 1}}],
 )
-def test_all_of_its_layers_train_from_the_start(change, changed) -> None:
-    alike = control.from_scratch(change(**changed), 4)
-    assert not alike.model.freeze_backbone
-    assert alike.train.unfreeze_epoch == 0
-    assert alike.model.weights == "random"
+def test_all_of_its_layers_train_from_the_start(change, workspace: Path, changed) -> None:
+    train.run(find("cpu"), change(**changed))
+    control.run(find("cpu"), change(**changed))
+    with CPU.control.tensors.open(newline="") as file:
+        digests = {name: steps for name, *steps in csv.reader(file)}
+    assert digests["conv1.weight"][0] != digests["conv1.weight"][1]
+    assert digests["bn1.weight"][0] != digests["bn1.weight"][1]
 
 
 def test_without_the_training_there_is_nothing_to_control(change, workspace: Path) -> None:
     with pytest.raises(UserError, match=r"reports/train/cpu/own\.json is not here"):
         control.run(find("cpu"), change())
     write_result(CPU.own.result, Unavailable(accelerator="cpu", reason="gone"))
-    with pytest.raises(UserError, match=r"train/cpu/own\.json is of an absent acc"):
+    with pytest.raises(UserError, match=r"train/cpu/own\.json was recorded when the acc"):
         control.run(find("cpu"), change())

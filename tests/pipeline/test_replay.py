@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 from safetensors.torch import save_file
 
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import (
     CONTROL,
-    ResultPaths,
     TrainingPaths,
     Unavailable,
     read_result,
@@ -19,13 +19,11 @@ from benchmark.common.results import (
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import control, replay, train
-from benchmark.training.model import FineTuner
 from benchmark.training.schema import REPLAY, Replay
-from tests.pipeline.test_train import training
+from tests.support.trainings import CPU, CountSteps, add_callback, read_training
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = ResultPaths("cpu")
 
 
 def replayed(parameters: Parameters) -> Replay:
@@ -40,7 +38,7 @@ def read_replay(results: TrainingPaths) -> Replay:
 
 
 def reports() -> dict[Path, bytes]:
-    """All files of trainings."""
+    """The content of every training's files."""
     return {path: path.read_bytes() for path in Path("reports/train").rglob("*.*")}
 
 
@@ -69,7 +67,7 @@ def test_a_training_can_be_repeated(
 def test_each_further_training_is_repeated_as_it_was(
     change, workspace: Path, results: TrainingPaths, other: TrainingPaths
 ) -> None:
-    """Its own losses are those that count, and no other training's."""
+    """It is compared with its own losses, not with those of another training."""
     save_file(tuner(3, seed=1).network.state_dict(), "learned.safetensors")
     parameters = change(seeds=[8], model={"weights": "learned.safetensors"})
     train.run(find("cpu"), parameters)
@@ -90,7 +88,7 @@ def test_a_control_of_other_inputs_is_not_repeated(change, workspace: Path) -> N
         replay.run(find("cpu"), change(train={"learning_rate": 0.1}), CONTROL)
 
 
-def test_a_shorter_training_is_repeated_whole(change, workspace: Path) -> None:
+def test_a_shorter_training_is_repeated_completely(change, workspace: Path) -> None:
     parameters = change(train={"max_epochs": 1})
     train.run(find("cpu"), parameters)
     assert replayed(parameters).steps == 4
@@ -98,23 +96,19 @@ def test_a_shorter_training_is_repeated_whole(change, workspace: Path) -> None:
 
 def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> None:
     train.run(find("cpu"), parameters)
-    steps: list[int] = []
-    step = FineTuner.training_step
-    monkeypatch.setattr(FineTuner, "training_step", lambda *all: steps.append(1) or step(*all))
+    count = CountSteps()
+    add_callback(monkeypatch, count)
     replayed(parameters)
-    assert len(steps) == 10
+    assert count.steps == 10
 
 
 def test_a_replay_writes_no_checkpoint(parameters: Parameters, monkeypatch) -> None:
-    """Of ResNet50 each has 269 MB, and the temporary directory is often memory."""
+    """One of ResNet50 has 269 MB, and a temporary directory is often in memory."""
     train.run(find("cpu"), parameters)
-    written: list[Path] = []
-    monkeypatch.setattr(
-        "pytorch_lightning.Trainer.save_checkpoint",
-        lambda trainer, path, *_: written.append(Path(path).write_bytes(b"") or Path(path)),
-    )
-    replay.run(find("cpu"), parameters)
-    assert written == []
+    saved: list[Any] = []
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", lambda *arguments: saved.append(arguments))
+    replayed(parameters)
+    assert saved == []
 
 
 def test_a_loss_that_differs_is_where_the_two_differ(parameters: Parameters) -> None:
@@ -129,7 +123,7 @@ def test_a_loss_that_differs_is_where_the_two_differ(parameters: Parameters) -> 
 
 
 def test_the_first_tensor_that_differs_is_named(parameters: Parameters) -> None:
-    """After the third step the head, and after the second a layer that stands before another."""
+    """The head differs after the third step, and two other tensors after the second."""
     train.run(find("cpu"), parameters)
     rows = [line.split(",") for line in CPU.own.tensors.read_text().splitlines()]
     assert rows[0] == ["tensor", *map(str, range(1, 11))]
@@ -148,12 +142,12 @@ def test_a_tensor_that_the_training_did_not_note_differs(parameters: Parameters)
     assert replayed(parameters).first_different == "fc.bias"
 
 
-def test_other_weights_after_equal_losses_are_no_repetition(parameters: Parameters) -> None:
+def test_other_weights_after_equal_losses_differ(parameters: Parameters) -> None:
     train.run(find("cpu"), parameters)
-    trained = training(CPU.own)
+    trained = read_training(CPU.own)
     first = trained.digests.first_steps.model_copy(update={"weights": "0" * 64})
-    others = trained.digests.model_copy(update={"first_steps": first})
-    write_result(CPU.own.result, trained.model_copy(update={"digests": others}))
+    changed = trained.digests.model_copy(update={"first_steps": first})
+    write_result(CPU.own.result, trained.model_copy(update={"digests": changed}))
     result = replayed(parameters)
     assert (result.bitwise, result.first_different_step) == (False, 10)
     assert result.first_different == "weights"
@@ -169,5 +163,5 @@ def test_a_training_of_other_inputs_is_not_repeated(change: Callable[..., Parame
 
 def test_an_accelerator_that_has_come_since_needs_a_training(parameters: Parameters) -> None:
     write_result(CPU.own.result, Unavailable(accelerator="cpu", reason="gone"))
-    with pytest.raises(UserError, match=r"train/cpu/own\.json is of an absent acc"):
+    with pytest.raises(UserError, match=r"train/cpu/own\.json was recorded when the acc"):
         replay.run(find("cpu"), parameters)

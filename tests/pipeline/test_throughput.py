@@ -197,7 +197,7 @@ def test_joules_are_those_of_an_image(change, workspace, planned) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"batch_size": 16}}, "data.batch_size = 16 is more than the 15 images"),
+        ({"data": {"batch_size": 16}}, "data.batch_size = 16: there are 15 training images"),
         ({"train": {"precision": "16-mixed"}}, "there is no 16-mixed on cpu"),
     ],
 )

@@ -1,8 +1,6 @@
-"""The training stage, with a small network in ResNet50's place where that changes nothing."""
+"""The training stage, with a small network in ResNet50's place."""
 
 import csv
-import errno
-import hashlib
 import os
 import shutil
 import subprocess
@@ -15,47 +13,37 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file
 
 from benchmark.common import digests
 from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
-from benchmark.common.results import ResultPaths, TrainingPaths, read_result
+from benchmark.common.results import read_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
-from benchmark.pipeline import replay, train
+from benchmark.pipeline import train
 from benchmark.training import fit
-from benchmark.training.checkpoint_dir import SealedCheckpoints
 from benchmark.training.fit import Fit
+from benchmark.training.inputs import take_fingerprints
 from benchmark.training.model import FineTuner
-from benchmark.training.schema import TIMING, TRAINING, FirstSteps, Timing, Training
+from benchmark.training.schema import TIMING, FirstSteps, Timing, Training
 from tests import REPOSITORY
 from tests.support.fixtures import LAUNCHERS, launch, make_workspace
+from tests.support.trainings import CPU, Ruin, add_callback, read_training, trained
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CPU = ResultPaths("cpu")
-SCRATCH = Path(".checkpoints/cpu.own")
-SAVE = SealedCheckpoints.save_checkpoint
 DIGESTS = ("weights", "initial_weights", "order", "pixels")
-
-
-def trained(parameters: Parameters) -> Training:
-    train.run(find("cpu"), parameters)
-    return training(CPU.own)
-
-
-def training(results: TrainingPaths) -> Training:
-    """What was written; it is no other kind of result."""
-    written = read_result(results.result, TRAINING)
-    assert isinstance(written, Training)
-    return written
 
 
 def timing() -> Timing:
     written = read_result(CPU.own.timing, TIMING)
     assert isinstance(written, Timing)
     return written
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def without_inputs(result: Training) -> dict[str, Any]:
@@ -67,25 +55,24 @@ def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> 
     assert result.status == "ok"
     assert result.accelerator == "cpu"
     assert result.classes == 3
-    found = result.digests
-    assert result.epochs == len(found.order_by_epoch) == 3
+    assert result.epochs == len(result.digests.order_by_epoch) == 3
     assert result.steps == 3 * 4
     for metrics in (result.test, result.val):
         assert 0 <= metrics.accuracy <= metrics.top5 <= 1
-    assert all(len(getattr(found, name)) == 64 for name in DIGESTS)
-    assert found.weights != found.initial_weights
-    assert found.order == found.order_by_epoch[-1]
+    assert all(len(getattr(result.digests, name)) == 64 for name in DIGESTS)
+    assert result.digests.weights != result.digests.initial_weights
+    assert result.digests.order == result.digests.order_by_epoch[-1]
 
 
 def test_the_weights_that_it_starts_from_are_printed_once(change, workspace, capsys) -> None:
-    """Random ones are not from anywhere."""
+    """Random ones come from no file."""
     network = fit.fine_tuner(change(), 9).network
     torch.save({"state_dict": network.state_dict()}, "w.ckpt")
     capsys.readouterr()
     trained(change(model={"weights": "w.ckpt"}, train={"max_epochs": 1}))
-    first, *others = capsys.readouterr().out.splitlines()
+    first, *rest = capsys.readouterr().out.splitlines()
     assert first == "cpu: weights of w.ckpt (torch's zip format); entry 'state_dict'; left out: fc"
-    assert [line.startswith("cpu epoch 1/1: ") for line in others] == [True]
+    assert [line.startswith("cpu epoch 1/1: ") for line in rest] == [True]
     trained(change(train={"max_epochs": 1}))
     assert "weights" not in capsys.readouterr().out
 
@@ -98,10 +85,7 @@ def test_only_deterministic_algorithms_are_used(parameters: Parameters) -> None:
 
 def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Parameters) -> None:
     result = trained(parameters)
-    with CPU.own.steps.open(newline="") as file:
-        steps = list(csv.DictReader(file))
-    with CPU.own.epochs.open(newline="") as file:
-        epochs = list(csv.DictReader(file))
+    steps, epochs = read_table(CPU.own.steps), read_table(CPU.own.epochs)
     assert [int(row["step"]) for row in steps] == list(range(1, 13))
     assert [int(row["epoch"]) for row in epochs] == [1, 2, 3]
     for row in epochs:
@@ -112,11 +96,10 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
     assert result.val.loss == pytest.approx(float(best["val_loss"]), abs=1e-6)
 
 
-def test_what_each_test_image_was_taken_for_is_written(parameters: Parameters) -> None:
-    """As the weights say that were kept, in the order of the files."""
+def test_predictions_of_the_test_images_are_written(parameters: Parameters) -> None:
+    """In the order of the files, by the weights that were kept."""
     result = trained(parameters)
-    with CPU.own.predictions.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(CPU.own.predictions)
     assert [row["image"] for row in rows] == [
         f"class {label}/{number:03}.png" for label in range(3) for number in range(2)
     ]
@@ -128,18 +111,18 @@ def test_what_each_test_image_was_taken_for_is_written(parameters: Parameters) -
     data = fit.data_module(parameters)
     data.setup("test")
     with torch.no_grad():
-        found = [
+        probabilities = [
             model.predict_step(data.on_after_batch_transfer(batch, 0), 0)
             for batch in data.test_dataloader()
         ]
-    probability, label = torch.cat(found).max(dim=1)
+    probability, label = torch.cat(probabilities).max(dim=1)
     assert [row["prediction"] for row in rows] == [f"class {n}" for n in label.tolist()]
     written = torch.tensor([float(row["probability"]) for row in rows])
     torch.testing.assert_close(written, probability, atol=1e-5, rtol=0)
 
 
-class After(pl.Callback):
-    """Notes the network's digest after a number of steps."""
+class DigestAfter(pl.Callback):
+    """Records the network's digest after a number of steps."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -152,7 +135,7 @@ class After(pl.Callback):
 
 @pytest.mark.parametrize(("epochs", "steps"), [(3, 10), (2, 8)])
 def test_the_first_steps_leave_a_digest(change, workspace, monkeypatch, epochs, steps) -> None:
-    after = After(steps)
+    after = DigestAfter(steps)
     add_callback(monkeypatch, after)
     log_instead(monkeypatch, "validation_step", "val", lambda module: -module.current_epoch)
     result = trained(change(train={"max_epochs": epochs}))
@@ -178,8 +161,7 @@ def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) ->
     data.setup("fit")
     model = fit.fine_tuner(parameters, 3).train()
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    with CPU.own.steps.open(newline="") as file:
-        first = float(next(csv.DictReader(file))["train_loss"])
+    first = float(read_table(CPU.own.steps)[0]["train_loss"])
     assert first == pytest.approx(model.training_step(batch, 0).item(), rel=1e-5)
 
 
@@ -192,27 +174,11 @@ def test_the_model_directory_holds_the_weights_that_were_digested(parameters: Pa
     assert mode & 0o777 == (CPU.own.model / "status.json").stat().st_mode & 0o777
 
 
-class Ruin(pl.Callback):
-    """From an epoch on, makes steps so large that nothing learned remains."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            trainer.optimizers[0].param_groups[0]["lr"] = 10.0
-
-
-def add_callback(monkeypatch: pytest.MonkeyPatch, callback: pl.Callback) -> None:
-    extras = Fit._extras
-    monkeypatch.setattr(Fit, "_extras", lambda run, terminal: [*extras(run, terminal), callback])
-
-
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_launchers_other_processes_are_none_of_this_training(
+def test_a_training_on_one_device_ignores_a_launchers_other_processes(
     parameters: Parameters, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
-    """One device is one process, and this is it: it writes, and its results are the same."""
+    """This process trains alone and writes the same results."""
     expected = trained(parameters)
     shutil.rmtree("reports/train")
     launch(launcher, monkeypatch)
@@ -221,7 +187,7 @@ def test_a_launchers_other_processes_are_none_of_this_training(
 
 
 class SpoilValidation(pl.Callback):
-    """Turns the head round before the last validation, after the last step of training."""
+    """Inverts the head before the last validation, after the last step of training."""
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.current_epoch + 1 == trainer.max_epochs:
@@ -230,11 +196,10 @@ class SpoilValidation(pl.Callback):
 
 
 def test_the_best_epoch_is_by_validation_loss(change, workspace: Path, monkeypatch) -> None:
-    """Where the training loss says otherwise."""
+    """The training loss would choose another epoch."""
     add_callback(monkeypatch, SpoilValidation())
     result = trained(change(train={"max_epochs": 3, "learning_rate": 0.001}))
-    with CPU.own.epochs.open(newline="") as file:
-        epochs = list(csv.DictReader(file))
+    epochs = read_table(CPU.own.epochs)
     assert min(epochs, key=lambda row: float(row["train_loss"])) is epochs[-1]
     assert max(epochs, key=lambda row: float(row["val_loss"])) is epochs[-1]
     assert result.best_epoch < 3
@@ -264,15 +229,16 @@ def test_training_stops_when_validation_no_longer_improves(change, workspace, mo
     assert (result.best_epoch, result.epochs) == (1, 2)
 
 
-class Reads(pl.Callback):
-    """Notes by phase each image that is opened; an audit hook stays until its process ends."""
+class OpenedImages(pl.Callback):
+    """Records the split of each image that is opened, by phase. Python keeps an audit hook until
+    the process ends."""
 
     def __init__(self) -> None:
         self.phase = ""
         self.splits: dict[str, set[str]] = {"fit": set(), "test": set()}
-        sys.addaudithook(self._note)
+        sys.addaudithook(self._record)
 
-    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and self.phase and str(arguments[0]).endswith(".png"):
             self.splits[self.phase].add(Path(arguments[0]).parts[-3])
 
@@ -290,14 +256,14 @@ class Reads(pl.Callback):
 
 
 def test_the_test_split_is_read_by_the_test_alone(change, workspace: Path, monkeypatch) -> None:
-    """Without a decode cache, so that each image is opened when it is wanted."""
-    reads = Reads()
-    add_callback(monkeypatch, reads)
+    """Without a decode cache images are opened when they are needed."""
+    opened = OpenedImages()
+    add_callback(monkeypatch, opened)
     trained(change(data={"cache_gib": 0}))
-    assert reads.splits == {"fit": {"train", "val"}, "test": {"test"}}
+    assert opened.splits == {"fit": {"train", "val"}, "test": {"test"}}
 
 
-def test_wall_times_are_apart_from_the_result(parameters: Parameters) -> None:
+def test_the_result_has_no_wall_times(parameters: Parameters) -> None:
     result = trained(parameters)
     times = timing()
     assert len(times.epoch_seconds) == 3
@@ -306,21 +272,21 @@ def test_wall_times_are_apart_from_the_result(parameters: Parameters) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, workspace) -> None:
-    one, again, other = trained(change()), trained(change()), trained(change(seed=8))
-    assert one == again
+    first, again, other = trained(change()), trained(change()), trained(change(seed=8))
+    assert first == again
     for name in DIGESTS:
-        assert getattr(one.digests, name) != getattr(other.digests, name), name
+        assert getattr(first.digests, name) != getattr(other.digests, name), name
 
 
-def test_a_further_seed_is_another_run_beside_the_first(change, workspace: Path, capsys) -> None:
+def test_another_seed_writes_results_of_its_own(change, workspace: Path, capsys) -> None:
     parameters = change(seeds=[8])
     first = trained(parameters)
     capsys.readouterr()
     train.run(find("cpu"), parameters, "8")
     assert capsys.readouterr().out.startswith("cpu seed 8 epoch 1/3: ")
-    assert training(CPU.own) == first
-    further = training(CPU.training("8"))
-    assert without_inputs(further) == without_inputs(trained(change(seed=8)))
+    assert read_training(CPU.own) == first
+    second = read_training(CPU.training("8"))
+    assert without_inputs(second) == without_inputs(trained(change(seed=8)))
 
 
 def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) -> None:
@@ -339,8 +305,8 @@ def test_a_frozen_backbone_stays_and_its_head_learns(change, workspace: Path) ->
     assert len(result.digests.pixels) == 64
 
 
-class Watch(pl.Callback):
-    """Notes the backbone's digest, statistics included, and the rates after each epoch."""
+class BackboneRecorder(pl.Callback):
+    """Records the backbone's digest, with batch statistics, and the rates after each epoch."""
 
     def __init__(self) -> None:
         self.backbones: list[str] = []
@@ -354,19 +320,19 @@ class Watch(pl.Callback):
 @pytest.mark.parametrize("rate", [3e-5, 3e-4])
 def test_a_backbone_unfreezes_at_its_epoch_and_rate(change, workspace, monkeypatch, rate) -> None:
     parameters = change(train={"unfreeze_epoch": 1, "backbone_learning_rate": rate})
-    watch = Watch()
-    add_callback(monkeypatch, watch)
+    recorder = BackboneRecorder()
+    add_callback(monkeypatch, recorder)
     trained(parameters)
     initial = digests.of_state(fit.fine_tuner(parameters, 3).backbone.state_dict())
-    assert watch.backbones[0] == initial
-    assert len({initial, *watch.backbones}) == 3
-    assert watch.rates == [[1e-4], [1e-4, rate], [1e-4, rate]]
+    assert recorder.backbones[0] == initial
+    assert len({initial, *recorder.backbones}) == 3
+    assert recorder.rates == [[1e-4], [1e-4, rate], [1e-4, rate]]
 
 
 def test_while_it_is_frozen_the_head_sees_the_features_that_evaluation_sees(
     change, workspace: Path, monkeypatch
 ) -> None:
-    """Batch norm by the source's statistics, not by the batch's."""
+    """Batch norm uses the loaded statistics, not those of the batch."""
     parameters = change(train={"unfreeze_epoch": 1})
     modes: list[tuple[int, bool]] = []
 
@@ -382,25 +348,23 @@ def test_while_it_is_frozen_the_head_sees_the_features_that_evaluation_sees(
 @pytest.mark.parametrize("size", [1, 5, 7])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_batches_of_one_image_train_and_are_evaluated(change, workspace, size, frozen) -> None:
-    """15 images to train and 6 to evaluate: each batch, the last one of evaluation or of training
-    holds one."""
+    """15 images to train and 6 to evaluate: all batches, or the last ones, have one image."""
     data = {"batch_size": size, "image_size": 64}
     result = trained(change(data=data, model={"freeze_backbone": frozen}, train={"max_epochs": 1}))
     assert result.steps == -(-15 // size)
-    with CPU.own.predictions.open() as file:
-        assert len(list(csv.DictReader(file))) == 6
+    assert len(read_table(CPU.own.predictions)) == 6
 
 
 @pytest.mark.parametrize(("size", "unfreeze"), [(1, 0), (7, 0), (7, 1)])
 def test_a_batch_that_batch_norm_cannot_learn_from_is_refused_before_the_first_epoch(
     change, workspace: Path, size: int, unfreeze: int
 ) -> None:
-    """ResNet50's last maps of images of 32 px are single pixels."""
+    """ResNet50's last feature maps for images of 32 pixels are single pixels."""
     data = {"batch_size": size, "image_size": 32}
     parameters = change(data=data, train={"unfreeze_epoch": unfreeze})
     with pytest.raises(UserError, match=rf"batch_size = {size}.* image_size = 32.*Choose"):
         train.run(find("cpu"), parameters)
-    assert not SCRATCH.exists()
+    assert not Path(".checkpoints").exists()
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -421,7 +385,7 @@ def test_a_frozen_backbone_takes_any_batch(change, workspace: Path) -> None:
 def log_instead(
     monkeypatch: pytest.MonkeyPatch, step: str, split: str, value: Callable[[Any], float]
 ) -> None:
-    """A step that logs `value` as loss, accuracy and top 5."""
+    """Replace a step by one that logs `value` as loss, accuracy and top 5."""
 
     def logging_step(module: FineTuner, *_: Any) -> torch.Tensor:
         names = [f"{split}/{name}" for name in ("loss", "accuracy", "top5")]
@@ -432,24 +396,24 @@ def log_instead(
 
 
 def test_patience_begins_with_the_unfreezing(change, workspace: Path, monkeypatch) -> None:
-    """The loss grows with each epoch: that of epoch 3 is the first to count, 4 is worse."""
+    """The loss grows with each epoch: the fourth is the first to count, the fifth is worse."""
     log_instead(monkeypatch, "validation_step", "val", lambda module: module.current_epoch)
     parameters = change(train={"max_epochs": 6, "patience": 1, "unfreeze_epoch": 3})
     assert trained(parameters).epochs == 5
 
 
 def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None:
-    one = without_inputs(trained(change()))
-    assert one == without_inputs(trained(change(data={"num_workers": 2})))
-    assert one == without_inputs(trained(change(data={"cache_gib": 0})))
+    expected = without_inputs(trained(change()))
+    assert expected == without_inputs(trained(change(data={"num_workers": 2})))
+    assert expected == without_inputs(trained(change(data={"cache_gib": 0})))
 
 
 def test_a_fresh_process_in_another_directory_agrees(
     parameters: Parameters, tmp_path, raw_parameters, monkeypatch
 ) -> None:
-    """Where texts hash differently, and nothing was computed before."""
+    """Strings have other hashes in it, and nothing was computed before."""
     trained(parameters)
-    here = CPU.own.result.read_bytes()
+    result = CPU.own.result.read_bytes()
     hashing = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": hashing}
     done = subprocess.run(
@@ -458,276 +422,25 @@ def test_a_fresh_process_in_another_directory_agrees(
         env=os.environ | environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("cpu epoch 1/3: train loss ")
-    assert (tmp_path / "elsewhere" / CPU.own.result).read_bytes() == here
-
-
-class Interrupt(pl.Callback):
-    """Stops a fit as a power cut would: after the checkpoint of an epoch, in the next."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.current_epoch == self.epoch and trainer.fit_loop.batch_idx == 1:
-            raise RuntimeError("power cut")
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {},
-        {"data": {"num_workers": 2}},
-        {"model": {"freeze_backbone": True}},
-        {"train": {"unfreeze_epoch": 1}},
-    ],
-)
-def test_an_interrupted_run_resumes_to_the_same_result(
-    change, workspace: Path, monkeypatch: pytest.MonkeyPatch, epoch: int, changed: dict[str, Any]
-) -> None:
-    parameters = change(**changed)
-    whole = trained(parameters)
-    steps, epochs = CPU.own.steps.read_bytes(), CPU.own.epochs.read_bytes()
-    with monkeypatch.context() as patch:
-        add_callback(patch, Interrupt(epoch))
-        with pytest.raises(RuntimeError, match="power cut"):
-            train.run(find("cpu"), parameters)
-    assert len(list(SCRATCH.glob("*/last.ckpt"))) == 1
-    resumed = []
-    monkeypatch.setattr(pl.Trainer, "fit", _spy(pl.Trainer.fit, resumed))
-    assert trained(parameters) == whole
-    assert resumed[0]["ckpt_path"].endswith("last.ckpt")
-    assert (CPU.own.steps.read_bytes(), CPU.own.epochs.read_bytes()) == (steps, epochs)
-    assert len(timing().epoch_seconds) == whole.epochs
-
-
-@pytest.mark.parametrize("name", ["last", "best"])
-@pytest.mark.parametrize("damage", [b"", b"half of it"])
-def test_a_damaged_checkpoint_is_said_and_the_training_begins_anew(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, capsys, name: str, damage: bytes
-) -> None:
-    whole = trained(parameters)
-    with monkeypatch.context() as patch:
-        add_callback(patch, Interrupt(2))
-        with pytest.raises(RuntimeError, match="power cut"):
-            train.run(find("cpu"), parameters)
-    next(SCRATCH.glob(f"*/{name}.ckpt")).write_bytes(damage)
-    capsys.readouterr()
-    assert trained(parameters) == whole
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"cpu: {name}.ckpt damaged, training anew"
-    assert len([line for line in lines if line.startswith("cpu epoch")]) == 3
-
-
-def test_a_disk_that_is_full_costs_no_more_than_an_epoch(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the second epoch's last checkpoint, and then at the result."""
-    whole, write = trained(parameters), train.write_csv
-    saved: list[int] = []
-
-    def full(self: SealedCheckpoints, checkpoint: dict[str, Any], path: str, **_: Any) -> None:
-        saved.append(checkpoint["epoch"])
-        if checkpoint["epoch"] == 1 and Path(path).stem == "last":
-            raise OSError(errno.ENOSPC, "No space left on device", path)
-        SAVE(self, checkpoint, path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SealedCheckpoints, "save_checkpoint", full)
-        with pytest.raises(OSError, match="No space left"):
-            train.run(find("cpu"), parameters)
-    assert max(saved) == 1
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "write_csv", lambda *_: write(None, (), ()))
-        with pytest.raises(AttributeError):
-            train.run(find("cpu"), parameters)
-    calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
-    assert trained(parameters) == whole
-    assert calls == []
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (
-            torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with"),
-            r"^cpu failed in epoch 2, after 5 steps \(CUDA error: unspecified launch failure\)\. "
-            r"Repeat it: a training goes on after its last whole epoch\.$",
-        ),
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-            r"^cpu: out of memory with data\.batch_size = 4 \(CUDA out of memory\. Tried to "
-            r"allocate 2 GiB\)\. Lower it\.$",
-        ),
-    ],
-)
-def test_an_accelerator_that_fails_in_an_epoch_costs_no_more_than_that_epoch(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
-) -> None:
-    """In the second step of the second epoch of three; others' results stay as they are."""
-    whole, step, other = trained(parameters), FineTuner.training_step, ResultPaths("gpu").own.result
-    other.parent.mkdir(parents=True)
-    other.write_text("the gpu's")
-
-    def failing(module: FineTuner, batch: Any, number: int) -> torch.Tensor:
-        if (module.current_epoch, number) == (1, 1):
-            raise error
-        return step(module, batch, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FineTuner, "training_step", failing)
-        with pytest.raises(UserError, match=said):
-            train.run(find("cpu"), parameters)
-    assert other.read_text() == "the gpu's"
-    calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
-    assert trained(parameters) == whole
-    assert len(calls) == 8
-
-
-def test_a_run_interrupted_later_keeps_the_digest_of_its_first_steps(
-    change, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Three epochs are twelve steps: the first ten are behind it."""
-    parameters = change(train={"max_epochs": 4})
-    whole = trained(parameters)
-    with monkeypatch.context() as patch:
-        add_callback(patch, Interrupt(3))
-        with pytest.raises(RuntimeError, match="power cut"):
-            train.run(find("cpu"), parameters)
-    assert trained(parameters) == whole
-
-
-@pytest.mark.parametrize("patience", [1, 3])
-def test_a_run_interrupted_after_its_last_epoch_trains_no_further(
-    change, workspace: Path, monkeypatch: pytest.MonkeyPatch, patience: int
-) -> None:
-    """Patience 1 ends by early stopping, patience 3 by the last epoch."""
-    parameters = change(train={"patience": patience, "max_epochs": 4})
-    add_callback(monkeypatch, Ruin(1))
-    whole = trained(parameters)
-    with monkeypatch.context() as patch:
-        patch.setattr(Fit, "_restore_best", None)
-        with pytest.raises(TypeError):
-            train.run(find("cpu"), parameters)
-    assert trained(parameters) == whole
-    assert whole.epochs == (2 if patience == 1 else 4)
-
-
-def scratch_key(parameters: Parameters) -> str:
-    return train.scratch_key(train.take_fingerprints("cpu", parameters, "train"))
-
-
-def _spy(function: Callable[..., Any], calls: list[dict[str, Any]]) -> Callable[..., Any]:
-    def spied(*arguments: Any, **options: Any) -> Any:
-        calls.append(options)
-        return function(*arguments, **options)
-
-    return spied
-
-
-def test_a_training_that_dvc_has_not_recorded_is_not_lost(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DVC ended after the training and before it could: it removes the result, of which it does
-    not know. Asked for once more, a training that it knows of is repeated."""
-    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
-    calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(FineTuner, "training_step", _spy(FineTuner.training_step, calls))
-    whole = trained(parameters)
-    assert len(calls) == 12
-    CPU.own.result.unlink()
-    assert trained(parameters) == whole
-    assert len(calls) == 12
-    digest = hashlib.md5(CPU.own.result.read_bytes()).hexdigest()
-    Path("dvc.lock").write_text(f"stages:\n  train@cpu-own:\n    outs:\n    - md5: {digest}\n")
-    assert trained(parameters) == whole
-    assert len(calls) == 24
-
-
-def test_a_replay_needs_no_checkpoint_of_its_training(
-    parameters: Parameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That it is made is a sign that DVC has recorded the training."""
-    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
-    trained(parameters)
-    assert list(SCRATCH.glob("*/last.ckpt"))
-    replay.run(find("cpu"), parameters)
-    assert not [path for path in SCRATCH.iterdir() if path.is_dir()]
-
-
-def test_a_checkpoint_of_other_inputs_is_not_resumed(change, workspace: Path) -> None:
-    stale = SCRATCH / scratch_key(change(seed=8))
-    stale.mkdir(parents=True)
-    (stale / "last.ckpt").write_bytes(b"of another run")
-    assert trained(change()).status == "ok"
-    assert not stale.exists()
-
-
-def test_a_successful_run_leaves_no_checkpoint(parameters: Parameters) -> None:
-    trained(parameters)
-    assert [path.name for path in SCRATCH.iterdir()] in ([], ["lock"])
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"seed": 8}, {"data": {"batch_size": 5}}, {"model": {"channels_last": True}},
-        {"train": {"learning_rate": 1e-3}},
-    ],
-)  # fmt: skip
-def test_whatever_matters_has_a_scratch_directory_of_its_own(change, workspace, changed) -> None:
-    keys = {scratch_key(change(**c)) for c in ({}, changed)}
-    assert len(keys) == 2
-
-
-def test_weights_changed_under_their_name_have_a_scratch_directory_of_their_own(
-    change, workspace: Path
-) -> None:
-    keys = set()
-    for content in (b"one", b"other"):
-        Path("my.pt").write_bytes(content)
-        keys.add(scratch_key(change(model={"weights": "my.pt"})))
-    assert len(keys) == 2
+    assert (tmp_path / "elsewhere" / CPU.own.result).read_bytes() == result
 
 
 def test_one_file_of_weights_under_two_names_is_one_input(change, workspace: Path) -> None:
-    """Else its two trainings, equal in every bit, would be said to differ in their parameters."""
-    inputs = []
-    for name in ("one.pt", "other.pt"):
+    """Otherwise the report would call the parameters of two equal trainings different."""
+    for name in ("a.pt", "b.pt"):
         Path(name).write_bytes(b"content")
-        inputs.append(train.take_fingerprints("cpu", change(model={"weights": name}), "train"))
-    assert inputs[0] == inputs[1]
-
-
-def test_the_best_epoch_is_kept_without_what_only_a_resume_needs(
-    parameters: Parameters, monkeypatch
-) -> None:
-    """An optimizer's state is twice as large as the weights."""
-    with monkeypatch.context() as patch:
-        add_callback(patch, Interrupt(1))
-        with pytest.raises(RuntimeError, match="power cut"):
-            train.run(find("cpu"), parameters)
-    read = SealedCheckpoints().load_checkpoint
-    kept = {path.stem: read(path) for path in SCRATCH.glob("*/*.ckpt")}
-    assert "optimizer_states" in kept["last"]
-    assert "optimizer_states" not in kept["best"]
-    assert "state_dict" in kept["best"]
+    first, second = (
+        take_fingerprints("cpu", change(model={"weights": name}), "train")
+        for name in ("a.pt", "b.pt")
+    )
+    assert first == second
 
 
 def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
-    one, other = (
-        train.take_fingerprints("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)
+    first, second = (
+        take_fingerprints("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)
     )
-    assert one == other
-
-
-def test_a_second_process_is_told_to_wait(parameters: Parameters) -> None:
-    lock = SCRATCH / "lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock), pytest.raises(UserError, match=r"is training on cpu\.own here"):
-        train.run(find("cpu"), parameters)
+    assert first == second
 
 
 def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
@@ -735,7 +448,7 @@ def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
     (workspace / "data/val/class 1/001.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"class 1/001\.png is not an image"):
         train.run(find("cpu"), change())
-    assert training(CPU.own) == before
+    assert read_training(CPU.own) == before
 
 
 def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
@@ -745,13 +458,13 @@ def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_the_step_whose_loss_is_no_number_is_named(change, workspace, monkeypatch, loss) -> None:
-    """The sixth: the second of the second epoch of four."""
+def test_the_step_whose_loss_is_not_finite_is_named(change, workspace, monkeypatch, loss) -> None:
+    """Step 6 is the second step of the second epoch."""
     step = FineTuner.training_step
 
     def spoilt(module: FineTuner, batch: Any, number: int) -> torch.Tensor:
-        found = step(module, batch, number)
-        return found + loss if (module.current_epoch, number) == (1, 1) else found
+        result = step(module, batch, number)
+        return result + loss if (module.current_epoch, number) == (1, 1) else result
 
     monkeypatch.setattr(FineTuner, "training_step", spoilt)
     with pytest.raises(UserError, match=rf"loss of step 6 is {loss}\. Lower train\.learning_rate"):

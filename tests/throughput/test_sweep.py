@@ -95,7 +95,7 @@ def test_what_does_not_work_is_a_result_and_no_other_points_loss(change, workspa
     points = {(p.changes["batch_size"], p.changes["precision"]): p for p in found}
     assert points[2, "32-true"].status == "ok"
     reasons = {
-        (99, "32-true"): "more than the 15 images",
+        (99, "32-true"): "there are 15 training images",
         (1, "32-true"): "batch norm cannot train on one image",
         (2, "16-mixed"): "there is no 16-mixed on cpu",
     }
@@ -154,7 +154,9 @@ def test_what_several_devices_lack_is_a_result(change, workspace) -> None:
     """There are 15 images. What does not fit on three devices is not measured on one instead."""
     lacking, large = swept(change(throughput={"sweep": {"devices": [4, 3]}}))
     assert lacking.status == "unavailable"
-    assert "data.batch_size = 4 of each of 4 devices is more than the 15 images" in lacking.reason
+    assert (
+        "data.batch_size = 4 on each of 4 devices: there are 15 training images" in lacking.reason
+    )
     assert (large.status, large.images_per_second) == ("out of memory", None)
 
 

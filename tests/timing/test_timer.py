@@ -139,7 +139,7 @@ def test_loader_processes_end_with_the_timer(change, workspace) -> None:
 
 def test_whole_batches_only(change, workspace) -> None:
     assert steps_per_epoch(change(data={"batch_size": 4})) == 15 // 4
-    with pytest.raises(UserError, match=r"batch_size = 16 is more than the 15 images.*Lower it"):
+    with pytest.raises(UserError, match=r"batch_size = 16: there are 15 training images.*Lower it"):
         steps_per_epoch(change(data={"batch_size": 16}))
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmark.errors.user_error import UserError
-from benchmark.training.checkpoint_dir import SEAL, SealedCheckpoints, is_whole
+from benchmark.training.checkpoint_dir import SEAL, SealedCheckpoints, is_undamaged
 
 CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "epoch": 3, "score": [0.5, None]}
 
@@ -34,7 +34,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_checkpoint_holds_what_was_saved(checkpoint: Path) -> None:
     found = SealedCheckpoints().load_checkpoint(checkpoint)
-    assert is_whole(checkpoint)
+    assert is_undamaged(checkpoint)
     assert torch.equal(found["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
     assert (found["epoch"], found["score"]) == (3, [0.5, None])
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
@@ -55,7 +55,7 @@ def test_a_truncated_file_is_noticed(checkpoint: Path, length: int) -> None:
 
 
 def refused(checkpoint: Path) -> None:
-    assert not is_whole(checkpoint)
+    assert not is_undamaged(checkpoint)
     with pytest.raises(UserError, match=r"last\.ckpt is damaged, or was not written by this tr"):
         SealedCheckpoints().load_checkpoint(checkpoint)
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unexecuted(checkpoint: Path
     write({"state_dict": Payload()}, buffer)
     content = buffer.getvalue()
     checkpoint.write_bytes(hashlib.sha256(content).digest() + content)
-    assert is_whole(checkpoint)
+    assert is_undamaged(checkpoint)
     with pytest.raises(UserError, match="not written by this training"):
         SealedCheckpoints().load_checkpoint(checkpoint)
     assert not Path("executed").exists()

@@ -8,7 +8,7 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import train
 from benchmark.training import loggers
-from tests.pipeline.test_train import training
+from tests.support.trainings import read_training
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -17,7 +17,7 @@ def test_a_logger_changes_nothing_and_has_each_epochs_figures(change, workspace:
     results = []
     for logger in ("none", "csv"):
         train.run(find("cpu"), change(train={"logger": logger}))
-        results.append(training(ResultPaths("cpu").own))
+        results.append(read_training(ResultPaths("cpu").own))
     assert results[0] == results[1]
     with Path("logs/cpu/metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]

@@ -10,7 +10,7 @@ from benchmark.common import digests
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.errors.user_error import UserError
 from benchmark.training import adam
-from benchmark.training.model import FineTuner, MeanLoss, build, check_batches
+from benchmark.training.model import FineTuner, MeanLoss, build, check_batch_norm
 
 PLAIN = {"weights": "random", "freeze_backbone": False, "channels_last": False, "compile": False}
 RANDOM = ModelParameters(**PLAIN)
@@ -72,12 +72,12 @@ def test_batches_of_one_are_refused_exactly_where_torch_cannot_train_on_them(siz
         works = True
     except ValueError:  # "Expected more than 1 value per channel when training"
         works = False
-    check_batches(6, 4, size)
+    check_batch_norm(6, 4, size)
     if works:
-        check_batches(5, 4, size)
+        check_batch_norm(5, 4, size)
     else:
-        with pytest.raises(UserError, match="of 5 training images the last batch holds one"):
-            check_batches(5, 4, size)
+        with pytest.raises(UserError, match="of 5 training images the last batch has one"):
+            check_batch_norm(5, 4, size)
     assert works == (size == 33)
 
 

@@ -185,7 +185,7 @@ def test_what_is_not_finite_in_32_bits_is_refused(
     learned[name] = learned[name].double()
     learned[name].view(-1)[3] = value
     save_file(learned, tmp_path / "w")
-    assert f"{name} holds numbers that are not finite" in refusal(tmp_path / "w")
+    assert f"{name} has numbers that are not finite" in refusal(tmp_path / "w")
 
 
 def test_two_entries_that_fit_are_refused(tmp_path: Path, learned: State) -> None:
@@ -216,8 +216,8 @@ def test_two_names_of_the_same_weights_are_one(tmp_path: Path, learned: State) -
             {"bn1.weight": torch.ones(64, dtype=torch.int8)},
             "bn1.weight has shape (64,) and type torch.int8, not (64,) and torch.float32",
         ),
-        ({"bn1.weight": torch.ones(64, device="meta")}, "bn1.weight holds no numbers"),
-        ({"bn1.weight": torch.ones(64).to_sparse()}, "bn1.weight holds no numbers"),
+        ({"bn1.weight": torch.ones(64, device="meta")}, "bn1.weight contains no plain numbers"),
+        ({"bn1.weight": torch.ones(64).to_sparse()}, "bn1.weight contains no plain numbers"),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -227,7 +227,7 @@ def test_weights_of_another_network_are_refused(
     state = {name: v for name, v in (learned | change).items() if v is not None}
     torch.save({"state_dict": prefixed(prefix, state)}, tmp_path / "w")
     text = refusal(tmp_path / "w")
-    assert "does not hold ResNet50's weights" in text
+    assert "does not contain ResNet50's weights" in text
     assert complaint in text
 
 

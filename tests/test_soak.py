@@ -1,4 +1,4 @@
-"""The trace of a training: two that part are told apart, at the first thing that differs."""
+"""Traces of trainings: the first difference of two is named."""
 
 import io
 import json
@@ -40,35 +40,36 @@ def flip(tensor: torch.Tensor) -> None:
 def traced(parameters: Any, *before: pl.Callback) -> list[dict[str, Any]]:
     """A training's steps; `before` acts before they are noted."""
     file = io.StringIO()
-    run = Fit(find("cpu"), parameters, None, *before, Trace(file))
-    run.trainer.fit(run.model, datamodule=run.data)
+    Fit(find("cpu"), parameters, None, *before, Trace(file)).fit()
     return [json.loads(line) for line in file.getvalue().splitlines()]
 
 
 def test_two_trainings_are_equal_in_everything(parameters: Any) -> None:
-    one, other = traced(parameters), traced(parameters)
-    assert len(one) == 12
-    assert one[0].keys() == {"step", "outputs", "loss", "gradients", "weights"}
-    assert {"conv1", "fc", "network"} <= one[0]["outputs"].keys()
-    assert first_difference(one, other) == ""
+    first, second = traced(parameters), traced(parameters)
+    assert len(first) == 12
+    assert first[0].keys() == {"step", "outputs", "loss", "gradients", "weights"}
+    assert {"conv1", "fc", "network"} <= first[0]["outputs"].keys()
+    assert first_difference(first, second) == ""
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "difference"),
     [
         ("gradients", "step 3, gradients of network.fc.weight and of 0 more"),
         ("weights", "step 3, weights of network.bn1.running_var and of 0 more"),
     ],
 )
-def test_one_flipped_bit_is_found_where_it_was(parameters: Any, kind: str, said: str) -> None:
-    assert first_difference(traced(parameters), traced(parameters, Flip(kind))) == said
+def test_the_step_and_tensor_of_a_flipped_bit_are_named(
+    parameters: Any, kind: str, difference: str
+) -> None:
+    assert first_difference(traced(parameters), traced(parameters, Flip(kind))) == difference
 
 
-def test_what_came_of_it_is_compared_too(parameters: Any) -> None:
+def test_results_are_compared_too(parameters: Any) -> None:
     steps = traced(parameters)
-    one, other = ([*steps, {"weights": "w", "test": value}] for value in (0.5, 0.25))
-    assert compare(one, one) == ""
-    assert compare(one, other) == "after the last step, test"
+    first, second = ([*steps, {"weights": "w", "test": value}] for value in (0.5, 0.25))
+    assert compare(first, first) == ""
+    assert compare(first, second) == "after the last step, test"
     assert first_difference(steps, steps[:-1]) == "12 and 11 steps"
 
 
@@ -76,8 +77,8 @@ def test_disturbances_are_drawn_from_seed_and_number() -> None:
     drawn = [draw(1, number) for number in range(100)]
     assert drawn == [draw(1, number) for number in range(100)]
     assert drawn != [draw(2, number) for number in range(100)]
-    assert {kind for each in drawn for kind in each.kinds} == set(KINDS)
-    assert [each.kinds for each in drawn[::10]] == [()] * 10
+    assert {kind for disturbance in drawn for kind in disturbance.kinds} == set(KINDS)
+    assert [disturbance.kinds for disturbance in drawn[::10]] == [()] * 10
 
 
 def test_a_kills_leftovers_are_seen(tmp_path: Path) -> None:
@@ -88,5 +89,5 @@ def test_a_kills_leftovers_are_seen(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     (root / ".checkpoints/cpu.own/k/last.ckpt").touch()
     assert sorted(leftovers(root)) == [".own.7.ab.tmp", "benchmark-x", "last.ckpt"]
-    said = "cpu epoch 1/4: x\ncpu replay epoch 1/4\ncpu seed 8 epoch 1/4\ncpu epoch 2/4"
-    assert epochs(said) == {"cpu": 2, "cpu seed 8": 1}
+    output = "cpu epoch 1/4: x\ncpu replay epoch 1/4\ncpu seed 8 epoch 1/4\ncpu epoch 2/4"
+    assert epochs(output) == {"cpu": 2, "cpu seed 8": 1}

@@ -1,1 +1,1 @@
-"""Hundreds of trainings, kills and spoilt files: too slow for each change to wait for."""
+"""Long tests by hand: hundreds of trainings and kills, too slow for every change."""

@@ -1,4 +1,4 @@
-"""Other work beside a training, drawn at random: it may cost time and must change no bit."""
+"""Random load next to a training: it may cost time and must not change a bit."""
 
 import os
 import random
@@ -32,28 +32,28 @@ KINDS = ("busy", "memory", "stopped", "moved", "cold", "builder", "nice", "omp",
 
 
 class Disturbance(NamedTuple):
-    """What happens beside one training."""
+    """The load next to one training."""
 
     kinds: tuple[str, ...]
     """Some of KINDS."""
     seed: int
-    """Of whatever else is drawn."""
+    """Seed of the other random choices."""
 
     def __str__(self) -> str:
         return " ".join(self.kinds) or "none"
 
 
 def draw(seed: int, number: int) -> Disturbance:
-    """Of the training `number` of a soak. Every tenth has none."""
+    """Draw the load of the training `number` of a soak. Every tenth training has none."""
     source = random.Random(f"{seed}/{number}")
     kinds = () if number % 10 == 0 else source.sample(KINDS, source.randint(1, 4))
     return Disturbance(tuple(sorted(kinds)), source.getrandbits(32))
 
 
 def environment(disturbance: Disturbance) -> dict[str, str]:
-    """A training's variables: how its threads wait and are bound, where its stack begins."""
+    """Environment variables of a training: waiting and binding of threads, place of the stack."""
     source, variables = random.Random(disturbance.seed), dict(os.environ)
-    variables.pop("OMP_NUM_THREADS", None)  # one thread has no others to wait for
+    variables.pop("OMP_NUM_THREADS", None)  # with one thread nothing would wait
     if "omp" in disturbance.kinds:
         variables |= {
             "OMP_WAIT_POLICY": source.choice(("active", "passive")),
@@ -70,7 +70,7 @@ def environment(disturbance: Disturbance) -> dict[str, str]:
 
 @contextmanager
 def around(disturbance: Disturbance, workspace: Path) -> Iterator[None]:
-    """What is there before the training begins and until it has ended."""
+    """Run the load from before the training begins until it has ended."""
     source = random.Random(disturbance.seed)
     if {"cold", "builder"} & set(disturbance.kinds):
         shutil.rmtree(workspace / ".cache", ignore_errors=True)
@@ -92,7 +92,7 @@ def around(disturbance: Disturbance, workspace: Path) -> Iterator[None]:
 def running(
     command: Sequence[str], directory: Path, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is gone when the block ends."""
+    """Start a process, and kill it when the block ends."""
     process = subprocess.Popen(command, cwd=directory, **options)
     try:
         yield process
@@ -102,16 +102,18 @@ def running(
 
 
 def disturb(process: subprocess.Popen[bytes], disturbance: Disturbance, begun: Path) -> None:
-    """Until `process` ends: stop and continue it, and move it between processors once the file
-    `begun` is there (its number of threads is then settled)."""
-    source, watched = random.Random(disturbance.seed), psutil.Process(process.pid)
+    """Stop and continue `process` until it ends, and move it between processors.
+
+    It is not moved before the file `begun` exists: only then is its number of threads final.
+    """
+    source, training = random.Random(disturbance.seed), psutil.Process(process.pid)
     if "nice" in disturbance.kinds:
-        watched.nice(watched.nice() + 5)
+        training.nice(training.nice() + 5)
     actions: list[Callable[[], None]] = []
     if "stopped" in disturbance.kinds:
         actions.append(lambda: _stop(process, source.uniform(0.001, 0.5)))
     if "moved" in disturbance.kinds:
-        actions.append(lambda: begun.exists() and _move(watched, source))  # type: ignore[arg-type]
+        actions.append(lambda: begun.exists() and _move(training, source))  # type: ignore[arg-type]
     while process.poll() is None:
         time.sleep(source.uniform(0.01, 0.5))
         for action in actions:
@@ -126,7 +128,7 @@ def _stop(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _move(process: psutil.Process, source: random.Random) -> None:
-    """Every thread of it."""
+    """Move every thread of a process to all processors, or to a single one."""
     everywhere = list(range(os.cpu_count() or 1))
     chosen = source.choice([everywhere, *([number] for number in everywhere)])
     for thread in process.threads():

@@ -1,10 +1,10 @@
-"""`python -m tests.soak.kills [options]`: does a pipeline that is killed lose nothing?
+"""`python -m tests.soak.kills [options]`: does a killed pipeline lose anything?
 
-Kills `dvc repro` of a small pipeline at random moments, by SIGINT, SIGTERM or SIGKILL to the stage
-that runs, to DVC, or to all at once, and repeats it. Each repetition must come to the digests of a
-pipeline that nobody killed, no training may repeat more than one epoch, and nothing may be left
-behind: no process, no temporary file. SIGINT and SIGTERM must end without a traceback; a SIGINT to
-DVC alone must change nothing: DVC leaves it to its stage, since Ctrl-C reaches both.
+Kills `dvc repro` of a small pipeline at random moments and repeats it. The signal is SIGINT,
+SIGTERM or SIGKILL, to the running stage, to DVC, or to all at once. Each repetition must have the
+digests of an undisturbed pipeline. No training may repeat more than one epoch, and no process and
+no temporary file may remain. SIGINT and SIGTERM must end without a traceback. A SIGINT to DVC
+alone must change nothing: DVC leaves it to its stage, since Ctrl-C reaches both.
 """
 
 import argparse
@@ -32,25 +32,25 @@ from tests.support.repository import make_repository, replace_python
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 WHOM = ("stage", "dvc", "group")
 EVIDENCE = ("reports/train", "reports/replay", "reports/dataset.json", "reports/weights.json")
-"""What must not depend on interruptions; speeds and times do."""
+"""Files that must not depend on interruptions; speeds and times do."""
 LIMIT = 600
 """Seconds that a pipeline may take."""
 PATIENCE = 60
-"""Seconds in which a signal must end what it is sent to."""
+"""Seconds within which a process must end after a signal."""
 EPOCHS = 4
 
 
 class Kill(NamedTuple):
-    """Who is sent what, and when."""
+    """A signal, its receiver and its time."""
 
     whom: str
     signal: signal.Signals
     seconds: float
-    """After the start of `dvc repro`."""
+    """Time after the start of `dvc repro`."""
 
 
 def main(arguments: list[str]) -> int:
-    """Kill and repeat; an exit status, 1 if something was lost or left."""
+    """Kill and repeat; return 1 if something was lost or remained."""
     options = _parser().parse_args(arguments)
     # A shell's background job begins with SIGINT ignored, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
 
 class Kills:
-    """Copies of one repository, and what comes of it undisturbed."""
+    """Copies of one repository, and the results of an undisturbed one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,18 +75,18 @@ class Kills:
         (self._template / "params.yaml").write_text(yaml.safe_dump(content()))
         reference, start = self._copy("reference"), time.monotonic()
         process = repro(reference)
-        assert process.wait(LIMIT) == 0, said(reference)
+        assert process.wait(LIMIT) == 0, output(reference)
         self.seconds = time.monotonic() - start
-        self._evidence, self._epochs = evidence(reference), epochs(said(reference))
+        self._evidence, self._epochs = evidence(reference), epochs(output(reference))
 
     def one(self, seed: int, number: int) -> list[str]:
-        """What the kill `number` did wrong; printed too."""
+        """Run the kill `number`; return and print its faults."""
         source = random.Random(f"{seed}/{number}")
         moment = self.seconds * source.uniform(0.02, 1)
         kill = Kill(source.choice(WHOM), source.choice(SIGNALS), moment)
         root = self._copy(str(number))
         where, faults = interrupted(root, kill)
-        before = said(root)
+        before = output(root)
         if kill.signal != signal.SIGKILL and "Traceback" in before:
             faults.append("a traceback")
         process = repro(root)
@@ -96,18 +96,18 @@ class Kills:
         print(f"{number}: {kill.signal.name} to {kill.whom} after {kill.seconds:.1f} s, {where}: "
               f"{'; '.join(faults) or 'nothing lost'}", flush=True)  # fmt: skip
         if faults:
-            print(before, "---", said(root).removeprefix(before), sep="\n", flush=True)
+            print(before, "---", output(root).removeprefix(before), sep="\n", flush=True)
         shutil.rmtree(root)
         return faults
 
     def _lost(self, root: Path, before: str) -> Iterator[str]:
         if evidence(root) != self._evidence:
             yield "other digests"
-        for title, count in (epochs(said(root)) - self._epochs).items():
+        for title, count in (epochs(output(root)) - self._epochs).items():
             if count > 1:
                 yield f"{title}: {count} epochs repeated"
         if left := leftovers(root):
-            yield f"left: {', '.join(left)}"
+            yield f"remaining: {', '.join(left)}"
 
     def _copy(self, name: str) -> Path:
         return Path(shutil.copytree(self._template, self._folder / name, symlinks=True))
@@ -115,13 +115,13 @@ class Kills:
 
 def content() -> dict[str, Any]:
     """Parameters of a few epochs; a control and further seeds would run the same code."""
-    found = small_content()
-    found["train"] |= {"max_epochs": EPOCHS, "patience": EPOCHS}
-    return found
+    content = small_content()
+    content["train"] |= {"max_epochs": EPOCHS, "patience": EPOCHS}
+    return content
 
 
 def repro(root: Path) -> subprocess.Popen[bytes]:
-    """`dvc repro` there, in a session of its own; what it says is added to a file beside it."""
+    """Start `dvc repro` in a session of its own; its output is appended to a log file."""
     (temporary := root.with_name(f"{root.name}.tmp")).mkdir(exist_ok=True)
     variables = os.environ | {
         "PYTHONPATH": str(root), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1",
@@ -134,54 +134,57 @@ def repro(root: Path) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
-def said(root: Path) -> str:
-    """What the pipeline there has printed."""
+def output(root: Path) -> str:
+    """The pipeline's output so far."""
     return root.with_name(f"{root.name}.log").read_text(errors="replace")
 
 
 def interrupted(root: Path, kill: Kill) -> tuple[str, list[str]]:
-    """Run the pipeline and kill it; what it was doing, and what was wrong with its end."""
+    """Run the pipeline and kill it; return what it was doing, and the faults of its end."""
     process = repro(root)
-    watched, end = psutil.Process(process.pid), time.monotonic() + kill.seconds
+    dvc, end = psutil.Process(process.pid), time.monotonic() + kill.seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
     running = process.poll() is None
-    stage = running_stage(watched) if running else None
+    stage = running_stage(dvc) if running else None
     where = stage[1] if stage else "between stages" if running else "after its end"
-    family = watched.children(recursive=True) if running else []
-    send(kill, process, stage[0] if stage else watched)
+    family = dvc.children(recursive=True) if running else []
+    send(kill, process, stage[0] if stage else dvc)
     faults = list(ending(process, kill, stage[0] if stage else None))
     if running and process.returncode == 0:
         where += ", and the pipeline went on"
-    if left := psutil.wait_procs(family, timeout=30)[1]:
-        faults.append(f"{len(left)} processes left: {states(left)}")
+    if alive := psutil.wait_procs(family, timeout=30)[1]:
+        faults.append(f"{len(alive)} processes remain: {states(alive)}")
     return where, faults
 
 
 def ending(
     process: subprocess.Popen[bytes], kill: Kill, stage: psutil.Process | None
 ) -> Iterator[str]:
-    """What is wrong with how the pipeline ends. It goes on if the stage was done and on its way out
-    when the signal came, and DVC ignores a SIGINT until a stage is gone."""
-    if stage and kill.whom != "dvc" and (left := psutil.wait_procs([stage], timeout=PATIENCE)[1]):
-        yield f"the stage goes on: {states([stage, *stage.children(recursive=True)])}"
-        left[0].kill()
-    goes_on = kill.signal == signal.SIGINT or (stage is not None and kill.whom != "dvc")
+    """Faults of how the pipeline ends.
+
+    It may continue if the stage had finished when the signal came. DVC ignores a SIGINT until the
+    stage has ended.
+    """
+    if stage and kill.whom != "dvc" and (alive := psutil.wait_procs([stage], timeout=PATIENCE)[1]):
+        yield f"the stage continues: {states([stage, *stage.children(recursive=True)])}"
+        alive[0].kill()
+    may_continue = kill.signal == signal.SIGINT or (stage is not None and kill.whom != "dvc")
     try:
-        process.wait(LIMIT if goes_on else PATIENCE)
+        process.wait(LIMIT if may_continue else PATIENCE)
     except subprocess.TimeoutExpired:
         yield f"it did not end: {states(psutil.Process(process.pid).children(recursive=True))}"
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()  # DVC takes a process that nobody has waited for as one that runs
+        process.wait()  # DVC takes a zombie process for a running one
 
 
 def states(processes: Sequence[psutil.Process]) -> list[str]:
-    """Each process with what it is doing."""
+    """The state and the command of each process."""
     return [f"{p.pid} {p.status()} {' '.join(p.cmdline()[-4:])}" for p in processes]
 
 
 def running_stage(dvc: psutil.Process) -> tuple[psutil.Process, str] | None:
-    """The process of the stage that runs, and which it is."""
+    """The process of the running stage, and the stage's arguments."""
     for child in dvc.children(recursive=True):
         try:
             line = child.cmdline()
@@ -193,7 +196,7 @@ def running_stage(dvc: psutil.Process) -> tuple[psutil.Process, str] | None:
 
 
 def send(kill: Kill, dvc: subprocess.Popen[bytes], stage: psutil.Process) -> None:
-    """The signal, to whom it is meant for; to nobody where all has ended."""
+    """Send the signal to its receiver, unless the pipeline has ended."""
     if dvc.poll() is not None:
         return
     if kill.whom == "group":
@@ -206,18 +209,18 @@ def send(kill: Kill, dvc: subprocess.Popen[bytes], stage: psutil.Process) -> Non
 
 def evidence(root: Path) -> dict[str, str]:
     """Digests of the files that must be the same."""
-    found = [path for name in EVIDENCE for path in ((root / name), *(root / name).rglob("*"))]
-    files = [path for path in found if path.is_file()]
+    paths = [path for name in EVIDENCE for path in ((root / name), *(root / name).rglob("*"))]
+    files = [path for path in paths if path.is_file()]
     return {str(path.relative_to(root)): sha256(path) for path in files}
 
 
 def epochs(text: str) -> Counter[str]:
-    """How many epochs each training has printed; a replay, of ten steps, always begins anew."""
+    """Number of epochs that each training has printed. Replays do not resume and do not count."""
     return Counter(re.findall(r"^(?!.* replay )(cpu[\w ]*) epoch \d+/", text, re.MULTILINE))
 
 
 def leftovers(root: Path) -> list[str]:
-    """Files that should have been swept away: temporary ones and checkpoints."""
+    """Temporary files and checkpoints that should have been removed."""
     hidden = [path for path in root.rglob(".*.tmp") if ".dvc" not in path.parts]
     checkpoints = (root / ".checkpoints").rglob("*.ckpt")
     temporary = root.with_name(f"{root.name}.tmp").iterdir()
@@ -226,7 +229,7 @@ def leftovers(root: Path) -> list[str]:
 
 
 def _is_torchs(path: Path) -> bool:
-    """torch.distributed makes such a directory when it is imported."""
+    """Whether torch.distributed made the directory, as it does when it is imported."""
     inside = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
     torchs = {"_remote_module_non_scriptable.py", "__pycache__"}
     return path.name.startswith("tmp") and inside <= torchs

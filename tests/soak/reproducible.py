@@ -1,10 +1,8 @@
-"""`python -m tests.soak.reproducible [options]`: does a training beside other work come to the
-same bits?
+"""`python -m tests.soak.reproducible [options]`: does other load change a bit of a training?
 
-Trains again and again, in fresh processes beside random other work, and compares losses and the
-digests of every layer's output, every gradient and every weight of every step with those of a
-training that nothing disturbed. What parts is kept whole. A soak that is ended goes on where it
-was when it is started again.
+Trains repeatedly, in fresh processes next to random load. Losses and the digests of every layer's
+output, every gradient and every weight of every step are compared with those of an undisturbed
+training. Traces that differ are kept. An interrupted soak continues when it is started again.
 """
 
 import argparse
@@ -28,14 +26,14 @@ Trace = list[dict[str, Any]]
 
 
 def main(arguments: list[str]) -> int:
-    """Train, and say how many came to what; an exit status, 1 if one parted."""
+    """Train and print the result; return 1 if a training differed."""
     options = _parser().parse_args(arguments)
     for workload, trainings in ((SMALL, options.small), (BUNDLED, options.bundled)):
-        Soak(options.directory, workload, options.seed).run(trainings, options.beside)
+        Soak(options.directory, workload, options.seed).run(trainings, options.parallel)
     rows = [row for path in options.directory.glob("*.jsonl") for row in read(path)]
-    parted = [row for row in rows if row["difference"]]
-    print(f"{len(rows)} trainings, {len(parted)} parted.")
-    return int(bool(parted))
+    different = [row for row in rows if row["difference"]]
+    print(f"{len(rows)} trainings, {len(different)} differed.")
+    return int(bool(different))
 
 
 class Soak:
@@ -46,19 +44,20 @@ class Soak:
         self._record = self._directory / f"{workload}.{seed}.jsonl"
         self._reference = self._directory / f"{workload}.reference.trace"
 
-    def run(self, trainings: int, beside: int) -> None:
-        """Those that have not been run, in `beside` processes at a time."""
-        known = {row["number"] for row in read(self._record)}
-        left = [number for number in range(trainings) if number not in known]
-        if left and not self._reference.exists():
+    def run(self, trainings: int, parallel: int) -> None:
+        """Run the remaining trainings, in `parallel` processes at a time."""
+        done = {row["number"] for row in read(self._record)}
+        remaining = [number for number in range(trainings) if number not in done]
+        if remaining and not self._reference.exists():
             self._train(f"{self._workload}.reference", UNDISTURBED, [self._reference])
         size = PER_PROCESS[self._workload]
-        groups = [left[start : start + size] for start in range(0, len(left), size)]
-        with ThreadPoolExecutor(beside) as pool:
-            slots = [f"{self._workload}.{slot}" for slot in range(beside)]
-            list(pool.map(self._several, slots, (groups[slot::beside] for slot in range(beside))))
+        groups = [remaining[n : n + size] for n in range(0, len(remaining), size)]
+        with ThreadPoolExecutor(parallel) as pool:
+            slots = [f"{self._workload}.{slot}" for slot in range(parallel)]
+            shares = [groups[slot::parallel] for slot in range(parallel)]
+            list(pool.map(self._compare_all, slots, shares))
 
-    def _several(self, slot: str, groups: list[list[int]]) -> None:
+    def _compare_all(self, slot: str, groups: list[list[int]]) -> None:
         for numbers in groups:
             self._compare(slot, numbers)
 
@@ -69,7 +68,7 @@ class Soak:
         reference = read(self._reference)
         for number, path in zip(numbers, paths, strict=True):
             difference = compare(reference, read(path))
-            row = {"number": number, "beside": str(disturbance), "difference": difference}
+            row = {"number": number, "load": str(disturbance), "difference": difference}
             with self._record.open("a") as file:
                 print(json.dumps(row), file=file)
             print(f"{self._workload} {number}: {difference or 'equal'} ({disturbance})", flush=True)
@@ -93,7 +92,7 @@ class Soak:
 
 
 def compare(reference: Trace, trace: Trace) -> str:
-    """Where a training parted from the undisturbed one, in words; "" where nowhere."""
+    """The first difference to the undisturbed training, in words; empty if there is none."""
     difference = first_difference(reference[:-1], trace[:-1])
     if difference or reference[-1] == trace[-1]:
         return difference
@@ -101,7 +100,7 @@ def compare(reference: Trace, trace: Trace) -> str:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file, none where it is not there."""
+    """The lines of a file; none if it does not exist."""
     return [json.loads(line) for line in path.open()] if path.exists() else []
 
 
@@ -109,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.reproducible", description=__doc__)
     parser.add_argument("--small", type=int, default=450, help="trainings of the small network")
     parser.add_argument("--bundled", type=int, default=50, help="of ResNet50, five steps each")
-    parser.add_argument("--beside", type=int, default=2, help="trainings at a time")
-    parser.add_argument("--seed", type=int, default=1, help="of what happens beside them")
+    parser.add_argument("--parallel", type=int, default=2, help="trainings at a time")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the load")
     parser.add_argument("--directory", type=Path, default=REPOSITORY / ".soak")
     return parser
 

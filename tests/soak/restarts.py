@@ -1,8 +1,8 @@
-"""`python -m tests.soak.restarts [options]`: does a training that `torchrun` restarts lose nothing?
+"""`python -m tests.soak.restarts [options]`: does a restart by `torchrun` lose anything?
 
 Trains a small network on two ranks under `torchrun --max-restarts 1`, kills one of them in a random
-epoch, and compares every file of the result with those of a training that nobody disturbed. The
-backbone begins to train in mid-training, so that some are killed before that and some after.
+epoch, and compares every file of the result with those of an undisturbed training. The backbone
+unfreezes in the middle, so that some trainings are killed before that and some after.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LIMIT = 300
 
 
 def main(arguments: list[str]) -> int:
-    """Kill and compare; an exit status, 1 if a training came to something else."""
+    """Kill and compare; return 1 if a result differs."""
     options = _parser().parse_args(arguments)
     source, bad = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory(prefix="restarts-") as folder:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
             equal = train(workspace(Path(folder, str(number))), epoch, rank) == expected
             bad += not equal
             print(f"{number}: rank {rank} killed after epoch {epoch}: {equal=}", flush=True)
-    print(f"seed {options.seed}: {options.kills} restarts, {bad} came to something else.")
+    print(f"seed {options.seed}: {options.kills} restarts, {bad} with another result.")
     return int(bool(bad))
 
 
@@ -49,7 +49,7 @@ def workspace(root: Path) -> Path:
 
 
 def train(root: Path, epoch: int, rank: int) -> dict[str, str]:
-    """Digests of a training's files; `rank` is killed when `epoch`, from 1, has been printed."""
+    """Train and return the files' digests; kill `rank` when `epoch`, from 1, has been printed."""
     command = [sys.executable, *TORCHRUN, "--max-restarts", "1", *TRAIN]
     variables = {"PYTHONPATH": str(REPOSITORY), "GLOO_SOCKET_IFNAME": "lo", "PJRT_DEVICE": "CPU"}
     process = subprocess.Popen(
@@ -65,11 +65,11 @@ def train(root: Path, epoch: int, rank: int) -> dict[str, str]:
 
 def _killing(process: subprocess.Popen[str], epoch: int, rank: int) -> Iterator[str]:
     """The lines of its output."""
-    living = True
+    alive = True
     assert process.stdout
     for line in process.stdout:
-        if living and f"epoch {epoch}/" in line:
-            living = False
+        if alive and f"epoch {epoch}/" in line:
+            alive = False
             for child in psutil.Process(process.pid).children():
                 if child.environ().get("RANK") == str(rank):
                     child.kill()

@@ -1,5 +1,7 @@
-"""`python -m tests.soak.training WORKLOAD TRACE ...`: trainings one after another, each traced into
-a file whose last line holds what came of it."""
+"""`python -m tests.soak.training WORKLOAD TRACE ...`: trainings one after another.
+
+Each is traced into a file whose last line has its results.
+"""
 
 import json
 import sys
@@ -15,7 +17,7 @@ from tests.support import small
 
 SMALL, BUNDLED = "small", "bundled"
 STEPS = 5
-"""Of the bundled workload; the small one is trained whole."""
+"""Steps of the bundled workload; the small one is trained to its end."""
 CLASSES, PER_CLASS, SIDE = 10, 20, 96
 
 
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> None:
 
 
 def train(workload: str, file: Any) -> Mapping[str, Any]:
-    """The training and its trace; what came of it."""
+    """Train with a trace; return the results."""
     from benchmark.common.parameters import load_parameters
     from benchmark.machine import accelerators
     from benchmark.training.callbacks import StopAfterSteps
@@ -57,24 +59,24 @@ def train(workload: str, file: Any) -> Mapping[str, Any]:
     accelerators.prepare("cpu")
     accelerator, parameters = accelerators.find("cpu"), load_parameters()
     if workload == BUNDLED:
-        run = Fit(accelerator, parameters, None, Trace(file), StopAfterSteps(STEPS))
-        run.trainer.fit(run.model, datamodule=run.data)
-        return outcome(run)
-    with tempfile.TemporaryDirectory() as scratch:
-        run = Fit(accelerator, parameters, Path(scratch), Trace(file)).fit_and_test()
-        return outcome(run) | {"test": run.test, "predictions": run.predictions.rows}
+        fit = Fit(accelerator, parameters, None, Trace(file), StopAfterSteps(STEPS))
+        fit.fit()
+        return outcome(fit)
+    with tempfile.TemporaryDirectory() as folder:
+        fit = Fit(accelerator, parameters, Path(folder), Trace(file)).fit_and_test()
+        return outcome(fit) | {"test": fit.test, "predictions": fit.predictions.rows}
 
 
-def outcome(run: Any) -> dict[str, Any]:
-    """Digests and losses, as a result's."""
+def outcome(fit: Any) -> dict[str, Any]:
+    """Digests, losses and metrics."""
     from benchmark.common import digests
 
     return {
-        "weights": digests.of_state(run.model.network.state_dict()),
-        "order": list(run.data.digest_log.order.values()),
-        "pixels": run.data.digest_log.pixels,
-        "steps": run.history.steps,
-        "epochs": run.history.epochs,
+        "weights": digests.of_state(fit.model.network.state_dict()),
+        "order": list(fit.data.digest_log.order.values()),
+        "pixels": fit.data.digest_log.pixels,
+        "steps": fit.history.steps,
+        "epochs": fit.history.epochs,
     }
 
 

@@ -23,7 +23,7 @@ def trainer_arguments(
     parallel = trainer.processes > 1
     precision_plugin = plugin(name, precision)
     arguments: dict[str, Any] = {
-        "accelerator": _xla_cpu() if name == "xla" else name,
+        "accelerator": xla_cpu() if name == "xla" else name,
         "devices": trainer.devices,
         "plugins": [cluster_environment() if parallel else LightningEnvironment()],
     }
@@ -42,7 +42,7 @@ def trainer_arguments(
     return arguments
 
 
-def _xla_cpu() -> Any:
+def xla_cpu() -> Any:
     """Lightning's XLA accelerator, made to accept XLA's one CPU device."""
     from pytorch_lightning.accelerators import XLAAccelerator
 

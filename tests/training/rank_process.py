@@ -1,6 +1,8 @@
-"""`python -m tests.training.rank_process`: starts the ranks of trainings that it is asked for, as a
-launcher would, with a small network in ResNet50's place. It forks them, and so loads torch and
-Lightning once, which takes seconds."""
+"""`python -m tests.training.rank_process`: starts ranks on request, as a launcher would.
+
+They have a small network in ResNet50's place. They are forked, because loading torch and Lightning
+takes seconds.
+"""
 
 import json
 import os
@@ -26,7 +28,7 @@ TIMEOUT = 60
 
 
 def serve() -> None:
-    """Of each line of standard input, the exit statuses of the ranks that it describes."""
+    """Print the exit statuses of the ranks that each line of standard input describes."""
     for line in sys.stdin:
         print(json.dumps(run_ranks(**json.loads(line))), flush=True)
 
@@ -61,7 +63,7 @@ def run(number: int, directory: str, stage: str, per_node: bool) -> int:
     fit.ImageDataModule = logged  # type: ignore[misc]
     try:
         return main([stage, "cpu"])
-    except BaseException as error:  # os._exit would say nothing
+    except BaseException as error:  # os._exit prints nothing
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
     finally:
@@ -71,7 +73,7 @@ def run(number: int, directory: str, stage: str, per_node: bool) -> int:
 
 
 def variables(number: int, directories: Sequence[str], port: str) -> dict[str, str]:
-    """What a launcher sets."""
+    """The environment variables that a launcher sets."""
     node = [*dict.fromkeys(directories)].index(directories[number])
     locks = Path(directories[number], f"machine.{node}")
     locks.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is a backbone of ResNet50's, by the real names and shapes."""
+"""Recognition of ResNet50's backbone by the real names and shapes."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def network() -> models.ResNet:
 
 
 def state_of(name: str) -> dict[str, Tensor]:
-    """The names and shapes of a network, and a single number for each."""
+    """A state dict with the names and shapes of a network, of ones."""
     with torch.device("meta"):
         state = models.get_model(name).state_dict()
     return {n: torch.ones((), dtype=value.dtype).expand(value.shape) for n, value in state.items()}
@@ -45,7 +45,7 @@ def test_its_relatives_do_not(network: models.ResNet, name: str, complaint: str)
 
 
 def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
-    """Its batch norm is frozen and counts nothing; its pyramid is beside the backbone."""
+    """Its frozen batch norm counts nothing; its feature pyramid is outside the backbone."""
     body = {n: v for n, v in state_of("resnet50").items() if "fc." not in n and "num_" not in n}
     pyramid = {"backbone.fpn.layer_blocks.0.weight": torch.ones(1), "rpn.weight": torch.ones(1)}
     detector: dict[str, Any] = {f"backbone.body.{n}": v for n, v in body.items()} | pyramid
@@ -56,12 +56,12 @@ def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_two_encoders_are_two_candidates(network: models.ResNet, bare: bool) -> None:
-    """As momentum contrast writes them, and beside names without a prefix."""
-    one = state_of("resnet50")
-    other = {name: value + 1 for name, value in one.items()}
+    """As momentum contrast writes them; also one of them without a prefix."""
+    query = state_of("resnet50")
+    key = {name: value + 1 for name, value in query.items()}
     prefixes = ("", "module.encoder_k.") if bare else ("encoder_q.", "encoder_k.")
-    both = {prefixes[0] + n: v for n, v in one.items()} | {
-        prefixes[1] + n: v for n, v in other.items()
+    both = {prefixes[0] + n: v for n, v in query.items()} | {
+        prefixes[1] + n: v for n, v in key.items()
     }
     with pytest.raises(
         UserError, match=f"different weights.*{'the top' if bare else 'encoder_q'}.*encoder_k"

@@ -1,4 +1,4 @@
-"""Synchronised batch norm on the CPU, on one rank; tests/training/test_ranks.py has several."""
+"""Synchronised batch norm on one rank of a CPU; test_ranks.py tests several ranks."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from benchmark.training.batch_norm import HostSyncBatchNorm2d
 
 @pytest.fixture(autouse=True)
 def group() -> Iterator[None]:
-    """A group of this process alone."""
+    """A process group of this process alone."""
     store = dist.HashStore()
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
@@ -20,7 +20,7 @@ def group() -> Iterator[None]:
 
 
 def pair(dtype: torch.dtype) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
-    """torch's and ours, of the same weights."""
+    """torch's layer and ours, with the same weights."""
     theirs = nn.BatchNorm2d(3).to(dtype)
     nn.init.uniform_(theirs.weight)
     nn.init.uniform_(theirs.bias)
@@ -31,17 +31,17 @@ def pair(dtype: torch.dtype) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_rank_computes_what_torchs_does(dtype: torch.dtype) -> None:
-    """Outputs, gradients, and the means that an evaluation uses."""
+    """Outputs, gradients and running statistics are equal."""
     torch.manual_seed(0)
     layers, images = pair(dtype), torch.randn(4, 3, 5, 5, dtype=dtype) * 3 + 7
-    asked = [images.clone().requires_grad_() for _ in layers]
-    found = [layer(each) for layer, each in zip(layers, asked, strict=True)]
-    for output in found:
+    inputs = [images.clone().requires_grad_() for _ in layers]
+    outputs = [layer(tensor) for layer, tensor in zip(layers, inputs, strict=True)]
+    for output in outputs:
         (output**3).sum().backward()
-    torch.testing.assert_close(*found)
-    torch.testing.assert_close(*(each.grad for each in asked), rtol=1e-4, atol=1e-4)
-    for one, other in zip(*(layer.parameters() for layer in layers), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(*(tensor.grad for tensor in inputs), rtol=1e-4, atol=1e-4)
+    for theirs, ours in zip(*(layer.parameters() for layer in layers), strict=True):
+        torch.testing.assert_close(theirs.grad, ours.grad, rtol=1e-5, atol=1e-4)
     for name, value in layers[0].state_dict().items():
         torch.testing.assert_close(layers[1].state_dict()[name], value)
 
@@ -55,6 +55,6 @@ def test_evaluation_is_torchs_own() -> None:
 def test_half_precision_is_summed_in_32_bits() -> None:
     _, ours = pair(torch.float32)
     images = torch.full((64, 3, 32, 32), 1.0) + torch.randn(64, 3, 32, 32) * 0.1
-    whole, half = ours(images), ours(images.bfloat16())
+    single, half = ours(images), ours(images.bfloat16())
     assert half.dtype == torch.bfloat16
-    torch.testing.assert_close(half.float(), whole, rtol=0.05, atol=0.1)
+    torch.testing.assert_close(half.float(), single, rtol=0.05, atol=0.1)

@@ -1,4 +1,4 @@
-"""Checkpoints: whole, or not read; and nothing in them is executed."""
+"""Checkpoints: damaged ones are not read, and nothing in them is executed."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "epoch": 3, "score": 
 
 
 class Payload:
-    """What a pickle may do: call anything."""
+    """A pickle that calls a function."""
 
     def __reduce__(self) -> Any:
         return Path.touch, (Path("executed"),)
@@ -25,18 +25,18 @@ class Payload:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A whole checkpoint in the working directory."""
+    """An undamaged checkpoint in the working directory."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "last.ckpt"
     SealedCheckpoints().save_checkpoint(CONTENT, path)
     return path
 
 
-def test_a_checkpoint_holds_what_was_saved(checkpoint: Path) -> None:
-    found = SealedCheckpoints().load_checkpoint(checkpoint)
+def test_a_checkpoint_contains_what_was_saved(checkpoint: Path) -> None:
+    loaded = SealedCheckpoints().load_checkpoint(checkpoint)
     assert is_undamaged(checkpoint)
-    assert torch.equal(found["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
-    assert (found["epoch"], found["score"]) == (3, [0.5, None])
+    assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
+    assert (loaded["epoch"], loaded["score"]) == (3, [0.5, None])
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
 
 
@@ -45,16 +45,16 @@ def test_one_flipped_bit_is_noticed(checkpoint: Path, place: float) -> None:
     content = bytearray(checkpoint.read_bytes())
     content[int(place * len(content)) if 0 < place < 1 else int(place)] ^= 1
     checkpoint.write_bytes(content)
-    refused(checkpoint)
+    assert_refused(checkpoint)
 
 
 @pytest.mark.parametrize("length", [0, 10, SEAL, 1000])
 def test_a_truncated_file_is_noticed(checkpoint: Path, length: int) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:length])
-    refused(checkpoint)
+    assert_refused(checkpoint)
 
 
-def refused(checkpoint: Path) -> None:
+def assert_refused(checkpoint: Path) -> None:
     assert not is_undamaged(checkpoint)
     with pytest.raises(UserError, match=r"last\.ckpt is damaged, or was not written by this tr"):
         SealedCheckpoints().load_checkpoint(checkpoint)

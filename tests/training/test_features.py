@@ -26,7 +26,7 @@ def trainer(**options: Any) -> pl.Trainer:
 
 
 def ready(root: Path, precision: str = "32-true") -> FeatureDataModule:
-    """As Lightning leaves it after setup."""
+    """A FeatureDataModule after Lightning's setup."""
     module = FeatureDataModule(root=str(root), cache_dir=str(root.parent), **OPTIONS)
     module.trainer = trainer(precision=precision)
     module.trainer.strategy.connect(tuner(freeze_backbone=True))
@@ -51,7 +51,7 @@ def by_index(loader: Any) -> dict[int, torch.Tensor]:
 def test_features_are_those_of_the_images_as_evaluation_shows_them(
     data: FeatureDataModule, images: Path, tmp_path: Path
 ) -> None:
-    """The training images, put in the place of the validation images of a plain DataModule."""
+    """A plain DataModule has the training images as its validation images."""
     plain = tmp_path / "plain"
     shutil.copytree(images, plain)
     shutil.rmtree(plain / "val")
@@ -60,12 +60,12 @@ def test_features_are_those_of_the_images_as_evaluation_shows_them(
     module.prepare_data()
     module.setup("fit")
     model = tuner(freeze_backbone=True).eval()
-    shown = [module.on_after_batch_transfer(batch, 0)[0] for batch in module.val_dataloader()]
+    batches = [module.on_after_batch_transfer(batch, 0)[0] for batch in module.val_dataloader()]
     with torch.no_grad():
-        expected = torch.cat([model.features(batch) for batch in shown])
-    found = by_index(data.train_dataloader())
-    assert sorted(found) == list(range(len(expected))) == list(range(15))
-    for index, feature in found.items():
+        expected = torch.cat([model.features(batch) for batch in batches])
+    features = by_index(data.train_dataloader())
+    assert sorted(features) == list(range(len(expected))) == list(range(15))
+    for index, feature in features.items():
         torch.testing.assert_close(feature, expected[index])
 
 
@@ -73,7 +73,7 @@ def test_only_pixels_of_training_are_recorded(data: FeatureDataModule) -> None:
     assert data.digest_log.pixel_batches == 4  # 15 images in batches of 4
 
 
-def test_they_come_in_the_order_of_the_images(data: FeatureDataModule, images: Path) -> None:
+def test_features_come_in_the_order_of_the_images(data: FeatureDataModule, images: Path) -> None:
     module = ImageDataModule(root=str(images), cache_dir=str(data.cache_dir), **OPTIONS)
     module.setup()
     for epoch in (0, 1):
@@ -99,17 +99,17 @@ def test_each_image_goes_through_the_backbone_once(images: Path, tmp_path: Path)
     assert module.seconds > 0
 
 
-def test_they_are_computed_in_the_trainers_precision(images: Path) -> None:
+def test_features_are_computed_in_the_trainers_precision(images: Path) -> None:
     loaders = [ready(images, precision).val_dataloader() for precision in ("32-true", "bf16-mixed")]
-    whole, half = (next(iter(loader)).features for loader in loaders)
-    assert whole.dtype == half.dtype == torch.float32
-    assert not torch.equal(whole, half)
-    torch.testing.assert_close(whole, half, rtol=0.1, atol=0.1)
+    single, half = (next(iter(loader)).features for loader in loaders)
+    assert single.dtype == half.dtype == torch.float32
+    assert not torch.equal(single, half)
+    torch.testing.assert_close(single, half, rtol=0.1, atol=0.1)
 
 
 def test_workers_change_nothing(data: FeatureDataModule, images: Path) -> None:
-    one = by_index(data.train_dataloader())
+    before = by_index(data.train_dataloader())
     data.num_workers = 2
     data.setup()
-    other = by_index(data.train_dataloader())
-    assert all(torch.equal(feature, other[index]) for index, feature in one.items())
+    after = by_index(data.train_dataloader())
+    assert all(torch.equal(feature, after[index]) for index, feature in before.items())

@@ -1,7 +1,7 @@
-"""The same code on a GPU: for machines that have one.
+"""The same code on a GPU, for machines that have one, compared with the CPU.
 
-What it is compared with runs on the CPU. The network is small; what is tried are the kinds of
-layer that ResNet50 has, the transfers, the clock and the counters.
+The small network has each kind of layer that ResNet50 has. Transfers, clock and counters are
+tested too.
 """
 
 import os

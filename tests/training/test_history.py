@@ -22,7 +22,7 @@ def test_the_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.Monk
 
 
 def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 5 s, and 2 s of checkpoints; a checkpoint itself can hold only what was before it."""
+    """5 s and 2 s of checkpoints; a checkpoint itself can contain only the time before it."""
     now = iter([0.0, 5.0, 7.0, 7.0, 12.0, 14.0])
     monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
     timer = EpochTimer("cpu", FirstStepsDigest("cpu"))
@@ -36,13 +36,13 @@ def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.Mo
     assert timer.seconds == [7.0, 7.0]
 
 
-def test_the_digests_of_the_first_steps_are_no_part_of_an_epoch(monkeypatch) -> None:
-    """Of 5 s, 2 s of which went into them."""
-    now, evidence = iter([0.0, 5.0]), FirstStepsDigest("cpu")
+def test_an_epochs_time_excludes_the_digests_of_the_first_steps(monkeypatch) -> None:
+    """The digests took 2 s of 5 s."""
+    now, digests = iter([0.0, 5.0]), FirstStepsDigest("cpu")
     monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
-    timer = EpochTimer("cpu", evidence)
+    timer = EpochTimer("cpu", digests)
     timer.on_train_epoch_start(None, None)
-    evidence.seconds += 2.0
+    digests.seconds += 2.0
     timer.on_train_epoch_end(None, None)
     assert timer.seconds == [3.0]
 

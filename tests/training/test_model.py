@@ -32,7 +32,7 @@ def test_it_is_torchvisions_resnet50_with_another_head() -> None:
     assert shapes[0] == shapes[1]
 
 
-def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
+def test_weights_are_a_function_of_the_seed_alone() -> None:
     first = digests.of_state(build(3, 7).state_dict())
     torch.rand(5)
     before = torch.get_rng_state()
@@ -42,7 +42,7 @@ def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "runs"),
+    ("name", "flags"),
     [
         ("auto", (True, False)),
         ("fused", (True, False)),
@@ -50,17 +50,17 @@ def test_weights_are_a_function_of_the_seed_and_of_nothing_else() -> None:
         ("for-loop", (False, False)),
     ],
 )
-def test_adam_is_the_fastest_of_a_processor_unless_another_is_asked_for(
-    asked: AdamName, runs: tuple[bool, bool]
+def test_auto_selects_the_fastest_adam_of_a_processor(
+    name: AdamName, flags: tuple[bool, bool]
 ) -> None:
-    options = FineTuner(3, 7, RANDOM, 1e-4, asked).configure_optimizers().defaults
-    assert (options["fused"], options["foreach"]) == runs
+    options = FineTuner(3, 7, RANDOM, 1e-4, name).configure_optimizers().defaults
+    assert (options["fused"], options["foreach"]) == flags
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [("cuda", "fused"), ("mps", "fused"), ("xla", "for-loop")]
 )
-def test_auto_is_what_a_kind_of_device_has(kind: str, name: str) -> None:
+def test_auto_selects_an_adam_that_the_device_type_has(kind: str, name: str) -> None:
     assert adam.implementation("auto", kind) == name
 
 
@@ -110,7 +110,7 @@ def test_the_optimizer_is_adam_at_the_given_rate() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [1e-4]
 
 
-def test_adam_comes_to_torchs_bits_without_a_copy_of_a_gradient() -> None:
+def test_adam_has_torchs_bits_without_a_copy_of_a_gradient() -> None:
     networks = [convolutions() for _ in range(2)]
     both = [
         torch.optim.Adam(networks[0].parameters(), fused=True),
@@ -123,15 +123,15 @@ def test_adam_comes_to_torchs_bits_without_a_copy_of_a_gradient() -> None:
             network(images.to(memory_format=torch.channels_last)).square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(*[n.state_dict() for n in networks], rtol=0, atol=0)
-    states = [[each["exp_avg_sq"] for each in o.state_dict()["state"].values()] for o in both]
+    states = [[s["exp_avg_sq"] for s in o.state_dict()["state"].values()] for o in both]
     torch.testing.assert_close(*states, rtol=0, atol=0)
-    with torch.profiler.profile() as seen:
+    with torch.profiler.profile() as profile:
         both[1].step()
-    assert "aten::clone" not in {event.name for event in seen.events() or ()}
+    assert "aten::clone" not in {event.name for event in profile.events() or ()}
 
 
 def convolutions() -> nn.Module:
-    """Weights of each kind that a ResNet has."""
+    """A network with weights of each kind that a ResNet has."""
     torch.manual_seed(0)
     layers = (
         nn.Conv2d(3, 4, 3),
@@ -158,7 +158,7 @@ def test_compile_wraps_the_forward_and_keeps_the_names_of_weights(monkeypatch) -
     assert "fc.weight" in model.network.state_dict()
 
 
-def test_features_are_what_the_head_sees() -> None:
+def test_features_are_the_heads_inputs() -> None:
     model = tuner().eval()
     images = batch()[0]
     features = model.features(images)
@@ -168,7 +168,7 @@ def test_features_are_what_the_head_sees() -> None:
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_metrics_are_means_over_the_samples(stage: str) -> None:
-    """Of batches of three samples and of one; the features' first numbers are the logits."""
+    """Batches have three samples and one; the features' first numbers are the logits."""
     model = tuner(classes=7)
     torch.nn.init.eye_(model.network.fc.weight)
     torch.nn.init.zeros_(model.network.fc.bias)
@@ -179,9 +179,9 @@ def test_metrics_are_means_over_the_samples(stage: str) -> None:
     trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
     batches = [(features[:3], labels[:3]), (features[3:], labels[3:])]
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
-    (found,) = getattr(trainer, stage)(model, loader, verbose=False)
+    (metrics,) = getattr(trainer, stage)(model, loader, verbose=False)
     loss = torch.nn.functional.cross_entropy(features[:, :7], labels).item()
-    values = [value for _, value in sorted(found.items())]
+    values = [value for _, value in sorted(metrics.items())]
     assert values == pytest.approx([2 / 4, loss, 3 / 4])
 
 
@@ -197,7 +197,7 @@ def test_the_backbone_is_everything_but_the_head() -> None:
     assert set(names.values()) - inside == {"fc.weight", "fc.bias"}
 
 
-def test_a_mean_loss_is_of_the_samples_and_lets_through_what_is_no_number() -> None:
+def test_a_mean_loss_is_over_the_samples_and_keeps_nan() -> None:
     mean = MeanLoss()
     mean.update(torch.tensor(1.0), 8)
     mean.update(torch.tensor(10.0), 1)

@@ -17,13 +17,13 @@ EXACT, TF32 = ("highest", False), ("high", True)
 
 
 def setting() -> tuple[str, bool]:
-    """How exact products and convolutions are now."""
+    """The current precision of products and convolutions."""
     return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
 @pytest.fixture(autouse=True)
 def exact() -> Iterator[None]:
-    """As `prepare` leaves torch."""
+    """torch's settings as `prepare` makes them."""
     before = setting()
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -37,18 +37,18 @@ def test_every_accelerator_has_its_precisions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
+    ("name", "refused"),
     [("cpu", "16-mixed"), ("cpu", "tf32"), ("tpu", "bf16-true"), ("xla", "16-mixed")],
 )
-def test_a_precision_that_would_be_changed_is_refused(name: str, asked: str) -> None:
-    with pytest.raises(UserError, match=f"there is no {asked} on {name}"):
-        precision.check(name, asked)
+def test_a_precision_that_would_be_changed_is_refused(name: str, refused: str) -> None:
+    with pytest.raises(UserError, match=f"there is no {refused} on {name}"):
+        precision.check(name, refused)
     precision.check(name, "32-true")
 
 
 @pytest.mark.parametrize(("cuda", "supported"), [(True, True), (True, False), (False, True)])
-def test_tf32_is_one_of_newer_cuda_devices_alone(monkeypatch, cuda: bool, supported: bool) -> None:
-    """An older one, and MPS, would compute in 32 bits without a word."""
+def test_only_newer_cuda_devices_have_tf32(monkeypatch, cuda: bool, supported: bool) -> None:
+    """An older device, and MPS, would silently compute in 32 bits."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: supported)
     if cuda and supported:
@@ -57,7 +57,7 @@ def test_tf32_is_one_of_newer_cuda_devices_alone(monkeypatch, cuda: bool, suppor
         precision.check("gpu", "tf32")
 
 
-def test_tf32_ends_with_what_it_is_for() -> None:
+def test_tf32_ends_with_its_block() -> None:
     with precision.tf32(True):
         assert setting() == TF32
     with precision.tf32(False):
@@ -67,8 +67,8 @@ def test_tf32_ends_with_what_it_is_for() -> None:
     assert setting() == EXACT
 
 
-class Watched(pl.LightningModule):
-    """Notes how exact each part of a step is."""
+class PrecisionRecorder(pl.LightningModule):
+    """Records the precision of each part of a step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Watched(pl.LightningModule):
 
 
 def test_lightning_trains_in_tf32_and_makes_images_without(tmp_path) -> None:
-    module, batches = Watched(), DataLoader(torch.ones(3, 2), batch_size=3)
+    module, batches = PrecisionRecorder(), DataLoader(torch.ones(3, 2), batch_size=3)
     arguments: dict[str, Any] = trainer_arguments("cpu", "tf32")
     trainer = pl.Trainer(
         **arguments, max_epochs=1, logger=False, enable_checkpointing=False,
@@ -104,13 +104,13 @@ def test_lightning_trains_in_tf32_and_makes_images_without(tmp_path) -> None:
     assert setting() == EXACT
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("32-true", EXACT), ("tf32", TF32)])
-def test_a_plain_step_is_as_exact_as_the_trainers(asked: str, expected: tuple[str, bool]) -> None:
+@pytest.mark.parametrize(("name", "expected"), [("32-true", EXACT), ("tf32", TF32)])
+def test_a_plain_step_is_as_exact_as_the_trainers(name: str, expected: tuple[str, bool]) -> None:
     seen = []
     layer = nn.Linear(2, 2)
     layer.register_forward_hook(lambda *_: seen.append(setting()))
     layer.weight.register_hook(lambda gradient: seen.append(setting()))
-    TrainingStep("cpu", layer, torch.optim.Adam(layer.parameters()), asked)(
+    TrainingStep("cpu", layer, torch.optim.Adam(layer.parameters()), name)(
         torch.ones(3, 2), torch.zeros(3, dtype=torch.int64)
     )
     assert seen == [expected, expected]

@@ -29,11 +29,11 @@ OWN = ResultPaths("cpu").own
 BATCH = 8
 """Samples of a step, on all ranks together."""
 Trained = Callable[..., Path]
-"""Of a number of ranks and of parameters' sections, the directory of a training."""
+"""Returns the directory of a training on a number of ranks with changed parameters."""
 
 
 class Ranks:
-    """A process that starts ranks."""
+    """A process that starts the ranks of trainings."""
 
     def __init__(self) -> None:
         folders = map(str, (REPOSITORY, REPOSITORY / "conformance"))
@@ -76,8 +76,10 @@ def ranks() -> Iterator[Ranks]:
 
 
 def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:
-    """A directory for a training on `ranks` ranks: 36 images of which the last step has 4, and
-    9 in each evaluation."""
+    """A directory for a training on `ranks` ranks.
+
+    It has 36 training images, of which the last step has 4, and 9 in each evaluation.
+    """
     content = small_content()
     content["data"]["batch_size"] = BATCH // ranks
     content["train"] |= {"max_epochs": 2}
@@ -92,9 +94,9 @@ def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:
 
 
 def training(root: Path) -> Training:
-    found = read_result(root / OWN.result, TRAINING)
-    assert isinstance(found, Training)
-    return found
+    result = read_result(root / OWN.result, TRAINING)
+    assert isinstance(result, Training)
+    return result
 
 
 def table(path: Path) -> list[list[str]]:
@@ -112,15 +114,15 @@ def log(root: Path) -> str:
 
 @pytest.fixture(scope="module")
 def trained(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Each training is run once."""
-    known: dict[str, Path] = {}
+    """Runs each training once."""
+    roots: dict[str, Path] = {}
 
     def once(number: int, **sections: dict[str, Any]) -> Path:
         key = f"{number} {sections}"
-        if key not in known:
-            known[key] = make(tmp_path_factory.mktemp("ranks"), number, **sections)
-            assert ranks.run([known[key]] * number) == [0] * number, log(known[key])
-        return known[key]
+        if key not in roots:
+            roots[key] = make(tmp_path_factory.mktemp("ranks"), number, **sections)
+            assert ranks.run([roots[key]] * number) == [0] * number, log(roots[key])
+        return roots[key]
 
     return once
 
@@ -139,33 +141,33 @@ WORKLOADS = {
 def test_ranks_train_as_one_process_does_with_their_batches_together(
     trained: Trained, workload: str, number: int
 ) -> None:
-    """Bit for bit what was shown, and up to the order of sums what was computed."""
-    one, several = (trained(n, **WORKLOADS[workload]) for n in (1, number))
-    left, right = training(one), training(several)
+    """Inputs are equal bit for bit, and results up to the order of sums."""
+    single, parallel = (trained(n, **WORKLOADS[workload]) for n in (1, number))
+    left, right = training(single), training(parallel)
     for name in ("initial_weights", "order", "order_by_epoch", "pixels"):
         assert getattr(left.digests, name) == getattr(right.digests, name), name
     assert left.inputs == right.inputs
-    assert losses(several) == pytest.approx(losses(one), rel=1e-5)
-    assert losses(several)[0] == pytest.approx(losses(one)[0], rel=2e-7)
+    assert losses(parallel) == pytest.approx(losses(single), rel=1e-5)
+    assert losses(parallel)[0] == pytest.approx(losses(single)[0], rel=2e-7)
     assert right.test.loss == pytest.approx(left.test.loss, rel=1e-4)
     assert right.test.accuracy == left.test.accuracy
 
 
 @pytest.mark.parametrize("number", [2, 4])
 def test_each_test_image_counts_once(trained: Trained, number: int) -> None:
-    """9 images are no multiple of the ranks."""
-    rows, others = (table(trained(n) / OWN.predictions) for n in (1, number))
+    """9 images are not a multiple of the ranks."""
+    rows, parallel_rows = (table(trained(n) / OWN.predictions) for n in (1, number))
     assert len(rows) == 9
-    assert [row[:3] for row in others] == [row[:3] for row in rows]
-    found = sum(row[1] == row[2] for row in others) / 9
-    assert training(trained(number)).test.accuracy == pytest.approx(found, abs=1e-6)
+    assert [row[:3] for row in parallel_rows] == [row[:3] for row in rows]
+    accuracy = sum(row[1] == row[2] for row in parallel_rows) / 9
+    assert training(trained(number)).test.accuracy == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_batch_norm_of_each_device_is_another_training_and_says_so(trained: Trained) -> None:
-    shared, own = trained(2), trained(2, trainer={"sync_batchnorm": False, "devices": 2})
-    left, right = training(shared), training(own)
+    synchronised, separate = trained(2), trained(2, trainer={"sync_batchnorm": False, "devices": 2})
+    left, right = training(synchronised), training(separate)
     assert right.digests.order == left.digests.order
-    assert abs(losses(own)[0] / losses(shared)[0] - 1) > 1e-4
+    assert abs(losses(separate)[0] / losses(synchronised)[0] - 1) > 1e-4
     assert right.inputs.parameters != left.inputs.parameters
     assert left.device.startswith("2 x ")
     assert left.device.endswith("(batch norm synchronised; speed is of one)")
@@ -173,8 +175,8 @@ def test_batch_norm_of_each_device_is_another_training_and_says_so(trained: Trai
 
 
 def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None) -> None:
-    """Batch norm of each device has other means on each: those of rank 0 are kept, and evaluated
-    on every rank, to which DistributedDataParallel sends them with the first batch."""
+    """Without synchronisation each device has other running means. Those of rank 0 are kept and
+    evaluated: DistributedDataParallel sends them to every rank with the first batch."""
     root = trained(2, trainer={"sync_batchnorm": False, "devices": 2})
     parameters = load_parameters(root / "params.yaml")
     model = fine_tuner(parameters, classes=3).eval()
@@ -201,7 +203,7 @@ def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, tmp_path: Path) ->
 
 
 def kill(rank: int) -> None:
-    """A rank that a launcher has started, by SIGKILL."""
+    """Send SIGKILL to a rank that a launcher has started."""
     for child in (child for process in forked() for child in process.children()):
         if child.environ().get("RANK") == str(rank):
             child.kill()
@@ -210,8 +212,7 @@ def kill(rank: int) -> None:
 def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
     ranks: Ranks, trained: Trained, tmp_path: Path
 ) -> None:
-    """As the stage itself starts its ranks. The repetition has the backbone trained from its first
-    step on."""
+    """The stage starts its ranks itself. The repetition begins with an unfrozen backbone."""
     root = make(tmp_path, 2, **WORKLOADS["unfrozen"])
     process = subprocess.Popen(
         [python(), "-m", "tests.support.small", "train", "cpu"], cwd=root, text=True,
@@ -221,8 +222,8 @@ def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
     assert process.stdout
     assert next(line for line in process.stdout if "epoch 2/3" in line)
     kill(1)
-    _, said = process.communicate(timeout=60)
-    assert said == "error: Rank 1: ended by SIGKILL. Repeat it: it goes on after a whole epoch.\n"
+    _, error = process.communicate(timeout=60)
+    assert error == "error: Rank 1: ended by SIGKILL. Repeat it: it goes on after a whole epoch.\n"
     assert process.returncode == 1
     assert ranks.run([root] * 2) == [0, 0], log(root)
     assert "cpu: resuming after an interruption" in log(root)
@@ -239,7 +240,7 @@ def hooks(root: Path, rank: int) -> list[str]:
 def test_two_machines_prepare_once_each_or_once_together(
     ranks: Ranks, tmp_path: Path, shared: bool, per_node: bool
 ) -> None:
-    """A fit and a test: each sets up once more, and so does prepare_data."""
+    """Both the fit and the test call setup, and prepare_data."""
     nodes = {"devices": 1, "num_nodes": 2}
     first, last = make(tmp_path / "one", 2, trainer=nodes), tmp_path / "two"
     if shared:
@@ -260,8 +261,8 @@ def test_two_machines_prepare_once_each_or_once_together(
 
 def test_other_images_on_one_machine_are_refused(ranks: Ranks, tmp_path: Path) -> None:
     roots = [make(tmp_path / n, 2, trainer={"devices": 1, "num_nodes": 2}) for n in ("a", "b")]
-    other = made_results.DATASET.model_copy(update={"md5": "0" * 32})
-    write_result(roots[1] / "reports/dataset.json", other)
+    changed = made_results.DATASET.model_copy(update={"md5": "0" * 32})
+    write_result(roots[1] / "reports/dataset.json", changed)
     assert ranks.run(roots) == [1, 1]
     error = json.loads((roots[0] / "error.0.json").read_text())["message"]["message"]
     assert "Rank 1 has other dataset than rank 0." in error

@@ -1,5 +1,4 @@
-"""Where weights come from: files as people have them, and torchvision's download with a server on
-this machine."""
+"""Weights from files as training scripts write them, and from a local server like torchvision's."""
 
 import functools
 import hashlib
@@ -41,7 +40,7 @@ def network(classes: int, seed: int, weights: str) -> ResNet:
 
 @pytest.fixture
 def learned(small_network: None) -> State:
-    """A network of nine classes, whose batch norm has counted."""
+    """The state of a network of nine classes; its batch norm has counted batches."""
     state: State = network(9, 1, "random").state_dict()
     return {name: value + 1 for name, value in state.items()}
 
@@ -54,18 +53,18 @@ def prefixed(prefix: str, state: State) -> State:
     return {prefix + name: value for name, value in state.items()}
 
 
-def check_loaded(path: Path, learned: State, **others: torch.Tensor) -> str:
-    """Every bit of the backbone is the file's, the head is the seed's; returns what was said."""
-    found = tuner(3, 7, str(path))
+def check_loaded(path: Path, learned: State, **replaced: torch.Tensor) -> str:
+    """Check that the backbone is the file's and the head the seed's; return the origin."""
+    loaded = tuner(3, 7, str(path))
     seeded = network(3, 7, "random").state_dict()
-    for name, value in found.network.state_dict().items():
-        expected = seeded if name.startswith("fc.") else learned | others
+    for name, value in loaded.network.state_dict().items():
+        expected = seeded if name.startswith("fc.") else learned | replaced
         assert torch.equal(value, expected[name]), name
-    return found.origin
+    return loaded.origin
 
 
 def refusal(path: Path) -> str:
-    """One line, and no random weights."""
+    """The error's one line about the file."""
     with pytest.raises(UserError) as caught:
         network(3, 7, str(path))
     text = str(caught.value)
@@ -92,12 +91,12 @@ def test_a_file_is_read_by_its_content(
     tmp_path: Path, learned: State, save: Callable[..., None], kind: str, name: str
 ) -> None:
     save(learned, tmp_path / name)
-    said = check_loaded(tmp_path / name, learned)
-    assert said == f"weights of {tmp_path / name} ({kind}); left out: fc"
+    origin = check_loaded(tmp_path / name, learned)
+    assert origin == f"weights of {tmp_path / name} ({kind}); left out: fc"
 
 
 @pytest.mark.parametrize(
-    ("wrap", "said"),
+    ("wrap", "origin"),
     [
         (lambda s: backbone(s), ""),
         # torchvision's references
@@ -139,21 +138,21 @@ def test_a_file_is_read_by_its_content(
     ],
 )
 def test_what_training_scripts_write_is_read(
-    tmp_path: Path, learned: State, wrap: Callable[[State], Any], said: str
+    tmp_path: Path, learned: State, wrap: Callable[[State], Any], origin: str
 ) -> None:
     torch.save(wrap(learned), tmp_path / "w.pth")
-    found = check_loaded(tmp_path / "w.pth", learned)
-    assert found.removeprefix(f"weights of {tmp_path / 'w.pth'} (torch's zip format)") == said
+    expected = f"weights of {tmp_path / 'w.pth'} (torch's zip format){origin}"
+    assert check_loaded(tmp_path / "w.pth", learned) == expected
 
 
 @pytest.mark.parametrize("head", ["fc.0.weight", "classifier.weight", "head.fc.weight", "classes"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_any_head_is_left_out(tmp_path: Path, learned: State, head: str, prefix: str) -> None:
-    """Whatever is in it."""
+    """Its numbers do not matter."""
     saved = prefixed(prefix, backbone(learned) | {head: torch.full((5, 16), torch.nan)})
     save_file(saved, tmp_path / "w")
-    said = check_loaded(tmp_path / "w", learned)
-    assert said.endswith(f"left out: {head.split('.')[0]}")
+    origin = check_loaded(tmp_path / "w", learned)
+    assert origin.endswith(f"left out: {head.split('.')[0]}")
 
 
 def test_files_older_than_the_counters_of_batch_norm_start_them_at_0(
@@ -163,15 +162,15 @@ def test_files_older_than_the_counters_of_batch_norm_start_them_at_0(
     old = {name: value for name, value in learned.items() if name not in counters}
     save_file(old, tmp_path / "w")
     zeros = dict.fromkeys(counters, torch.tensor(0))
-    said = check_loaded(tmp_path / "w", learned, **zeros)
-    assert said.endswith("; left out: fc; set to 0: num_batches_tracked")
+    origin = check_loaded(tmp_path / "w", learned, **zeros)
+    assert origin.endswith("; left out: fc; set to 0: num_batches_tracked")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_32_bits(
     tmp_path: Path, learned: State, dtype: torch.dtype
 ) -> None:
-    """Counters too are stored so by programs that convert a whole state_dict."""
+    """Programs that convert a complete state_dict store counters in that precision too."""
     stored = {name: value.to(dtype) for name, value in learned.items()}
     save_file(stored, tmp_path / "w")
     check_loaded(tmp_path / "w", {n: v.to(learned[n].dtype) for n, v in stored.items()})
@@ -189,7 +188,7 @@ def test_what_is_not_finite_in_32_bits_is_refused(
 
 
 def test_two_entries_that_fit_are_refused(tmp_path: Path, learned: State) -> None:
-    """Neither the last nor the averaged weights are chosen silently."""
+    """Nothing chooses silently between the last and the averaged weights."""
     averaged = {name: value + 1 for name, value in learned.items()}
     saved = {"model": learned, "model_ema": prefixed("module.", averaged)}
     torch.save(saved, tmp_path / "w")
@@ -198,7 +197,7 @@ def test_two_entries_that_fit_are_refused(tmp_path: Path, learned: State) -> Non
 
 
 def test_two_names_of_the_same_weights_are_one(tmp_path: Path, learned: State) -> None:
-    """A LightningModule that holds its backbone twice."""
+    """A LightningModule may contain its backbone twice."""
     torch.save(prefixed("model.", learned) | prefixed("backbone.", learned), tmp_path / "w")
     assert "prefix 'model.'" in check_loaded(tmp_path / "w", learned)
 
@@ -238,14 +237,14 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: Any) -
 
 
 @pytest.mark.parametrize("name", ["nowhere.pt", "source"])
-def test_missing_weights_are_an_error_and_not_random(name: str, tmp_path, monkeypatch) -> None:
+def test_missing_weights_are_an_error(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         UserError, match=r"model\.weights: there is no file '(nowhere|weights/)"
-    ) as no:
+    ) as caught:
         network(3, 7, name)
     fetch = "It is pinned by weights.dvc. Fetch it: python -m benchmark dataset."
-    assert (fetch in str(no.value)) == (name == "source")
+    assert (fetch in str(caught.value)) == (name == "source")
 
 
 def test_source_is_the_pinned_file(tmp_path: Path, monkeypatch) -> None:
@@ -258,7 +257,7 @@ def test_source_is_the_pinned_file(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["bad.safetensors", "bad.pt"])
 @pytest.mark.parametrize("content", [b"", b"no weights", b"version https://git-lfs.github.com/"])
-def test_a_file_that_holds_no_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_without_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     text = refusal(tmp_path / name)
     assert "cannot be read: it is neither safetensors nor written by torch.save" in text
@@ -318,7 +317,7 @@ def test_a_pickle_is_not_executed(tmp_path: Path, save: Callable[..., None]) -> 
 
 
 class Hub:
-    """torchvision's download on this machine: a hub cache, and a server that may hold the file."""
+    """A hub cache, and a local server that may have the file, in the place of torchvision's."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache = root / "hub/checkpoints"
@@ -334,14 +333,14 @@ class Hub:
         self.point(monkeypatch, self.server.server_port)
 
     def point(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-        """Where torchvision looks for its weights."""
+        """Make torchvision download from this port."""
         url = f"http://127.0.0.1:{port}/{self.name}"
         monkeypatch.setattr(ResNet50_Weights.IMAGENET1K_V2.value, "url", url)
 
 
 class Silent(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -370,14 +369,14 @@ def test_a_download_with_a_wrong_hash_is_refused(hub: Hub) -> None:
 
 
 def test_a_cached_file_with_a_wrong_hash_is_refused(hub: Hub) -> None:
-    """torch.hub would load it."""
+    """torch.hub would load it without a check."""
     hub.cache.mkdir(parents=True)
     (hub.cache / hub.name).write_bytes(hub.content + b"0")
     with pytest.raises(UserError, match=rf"{hub.name} is damaged: .* Delete it"):
         network(3, 7, "IMAGENET1K_V2")
 
 
-def test_weights_that_the_server_lacks_are_one_clear_error(hub: Hub) -> None:
+def test_weights_that_the_server_lacks_are_an_error(hub: Hub) -> None:
     with pytest.raises(UserError, match="IMAGENET1K_V2 cannot be downloaded: HTTP Error 404"):
         network(3, 7, "IMAGENET1K_V2")
 

@@ -20,7 +20,7 @@ from pytorch_lightning.strategies import XLAStrategy
 from pytorch_lightning.strategies.launchers.xla import _XLALauncher
 from torch import Tensor
 
-from benchmark.training.trainer_arguments import _xla_cpu
+from benchmark.training.trainer_arguments import xla_cpu
 from datamodule_conformance.call_log import Call, CallLog, with_call_log
 from tests.data.ranks import Noting
 from tests.support.forked_python import offer_xla
@@ -148,7 +148,7 @@ def main(root: Path) -> None:
     )
     pl.seed_everything(7, verbose=False)
     trainer = pl.Trainer(
-        accelerator=_xla_cpu(), strategy=Threads(), devices=DEVICES, callbacks=[Seen(root)], **FIT
+        accelerator=xla_cpu(), strategy=Threads(), devices=DEVICES, callbacks=[Seen(root)], **FIT
     )
     trainer.fit(Mean(), datamodule=data)
     (root / "calls.json").write_text(json.dumps(calls))

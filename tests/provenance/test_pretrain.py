@@ -67,7 +67,7 @@ def test_the_weights_can_be_fine_tuned() -> None:
 
 
 def test_a_last_batch_that_batch_norm_cannot_learn_from_is_refused() -> None:
-    with pytest.raises(UserError, match="of 24 training images the last batch holds one"):
+    with pytest.raises(UserError, match="of 24 training images the last batch has one"):
         pretrained(RECIPE.model_copy(update={"batch_size": 23}))
 
 

@@ -1,7 +1,7 @@
-"""The machine as a dependency: what results depend on besides the data and the code.
+"""The machine as a dependency: the hardware and software that results depend on.
 
-Without it, `dvc repro` on a second machine would keep the first one's numbers. No clock, no
-host name, no path: the same machine gives the same file until its hardware or software changes.
+Without it, `dvc repro` on a second machine would keep the first one's numbers. It contains no
+clock, host name or path: the file changes only with the hardware or the software.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,15 @@ from benchmark.machine.schema import Environment
 from benchmark.machine.sensors import NvidiaGpu, SensorError
 
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-HOST_IDS = (Path("/sys/class/dmi/id/product_uuid"), Path("/proc/sys/kernel/random/boot_id"))
-"""What the containers of one host have in common and no other host has: the board's number, which
-root can read; else a number that the host draws when it starts."""
+PRODUCT_UUID = Path("/sys/class/dmi/id/product_uuid")
+"""The mainboard's number, the same in all containers of a host; only root can read it."""
+MODEL_NAMES = tuple(
+    Path("/sys/class/dmi/id") / name for name in ("sys_vendor", "product_name", "board_name")
+)
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 LOCALLY_ADMINISTERED = 0b11
-"""Of an address's first byte: given by software, or (uuid.getnode without a card) by chance."""
+"""Bits of a network address's first byte: software or (uuid.getnode without a card) chance made
+it."""
 SETTINGS = (
     "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA", "LIBTPU_INIT_ARGS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
@@ -44,7 +48,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy"
 
 
 def fingerprint(accelerator: Accelerator) -> Environment:
-    """Hardware and software behind an accelerator."""
+    """Describe the hardware and software behind an accelerator."""
     return Environment(
         accelerator=accelerator.label,
         device=accelerator.device,
@@ -63,15 +67,22 @@ def fingerprint(accelerator: Accelerator) -> Environment:
 
 
 def machine_id() -> str:
-    """An opaque id of this machine, 16 hex digits: a hash that names nobody."""
+    """Return an opaque id of this machine, 16 hex digits: a hash that names nobody.
+
+    It stays the same when the machine starts again. In containers that may not read the
+    mainboard's number, machines of one model have one id.
+    """
     parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
     return of_text("benchmark machine", *parts)[:16]
 
 
 def settings() -> dict[str, str]:
-    """Those of SETTINGS that are set. A text that may hold a path or a name stands as a digest."""
-    found = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
-    return {n: v if WORD.fullmatch(v) else of_text(v)[:16] for n, v in found.items()}
+    """Return the variables of SETTINGS that are set.
+
+    A value that may contain a path or a name is replaced by a digest.
+    """
+    values = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+    return {n: v if WORD.fullmatch(v) else of_text(v)[:16] for n, v in values.items()}
 
 
 def _packages(name: str) -> dict[str, str]:
@@ -86,49 +97,53 @@ def _packages(name: str) -> dict[str, str]:
 def _gpu(name: str) -> dict[str, Any]:
     if name != "gpu" or not torch.cuda.is_available():
         return {}
-    properties = torch.cuda.get_device_properties(0)
-    return {
-        "gpu": of_text("benchmark gpu", str(properties.uuid))[:16],
+    facts = {
+        "gpu": of_text("benchmark gpu", str(torch.cuda.get_device_properties(0).uuid))[:16],
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),
-        **_driver(),
     }
-
-
-def _driver() -> dict[str, Any]:
     with suppress(SensorError):
         gpu = NvidiaGpu()
-        return {"driver": gpu.driver_version(), "power_limit_watts": gpu.power_limit()}
-    return {}
+        return {**facts, "driver": gpu.driver_version(), "power_limit_watts": gpu.power_limit()}
+    return facts
 
 
 def _memory_gib() -> int:
-    return round(psutil.virtual_memory().total / 2**30)
+    """Return the installed memory in GiB, rounded up to an eighth of the next power of two.
+
+    The system reserves a few percent of it, and not the same amount at each start. Memory modules
+    come in these sizes, so the total is always somewhat below one of them.
+    """
+    gib = psutil.virtual_memory().total / 2**30
+    step = max(1, 2 ** ceil(log2(gib)) // 8)
+    return step * ceil(gib / step)
 
 
 def _identity() -> str:
-    """What the system calls itself; the network card's address where it has no name."""
-    if _in_container():
-        return _first_text(HOST_IDS)
-    if found := _first_text(MACHINE_IDS):
-        return found
-    if platform.system() == "Darwin":
-        command = ["ioreg", "-rd1", "-c", "IOPlatformExpertDevice"]
-        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return next(line for line in lines.splitlines() if "IOPlatformUUID" in line)
+    """Return what distinguishes this machine from others, as far as this process can read it."""
+    if not _in_container():
+        if system_id := _first_text(MACHINE_IDS):
+            return system_id
+        if platform.system() == "Darwin":
+            command = ["ioreg", "-rd1", "-c", "IOPlatformExpertDevice"]
+            lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            return next(line for line in lines.splitlines() if "IOPlatformUUID" in line)
+    elif product := _first_text([PRODUCT_UUID]):
+        return product
     address = uuid.getnode()
-    made_up = bool(address >> 40 & LOCALLY_ADMINISTERED)
-    return "" if made_up else str(address)
+    if not address >> 40 & LOCALLY_ADMINISTERED:
+        return str(address)
+    return " ".join(_first_text([name]) for name in MODEL_NAMES).strip()
 
 
 def _in_container() -> bool:
-    """Whether the system's own name, if any, is that of an image."""
+    """Whether the machine-id file, if any, may belong to an image."""
     marks = any(mark.exists() for mark in CONTAINER_MARKS)
     return marks or bool({"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys())
 
 
 def _first_text(sources: Sequence[Path]) -> str:
-    """What the first of `sources` holds that can be read and is not empty."""
+    """Return the content of the first readable file that is not empty; else an empty string."""
     for source in sources:
         with suppress(OSError):
             if text := source.read_text().strip():

@@ -23,7 +23,7 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 from benchmark.distributed.process_group import gather_round_robin
-from benchmark.errors.loader_errors import end, fault, notice_deaths
+from benchmark.errors.loader_errors import notice_deaths, shut_down_workers, worker_error
 
 LOADER_TIMEOUT = 600.0
 """Seconds without a batch after which a loader process counts as hanging."""
@@ -241,12 +241,12 @@ class ImageDataModule(LightningDataModule):
         self._samples.clear()
         loaders, self._loaders = self._loaders, {}
         worker_errors = [
-            fault(exception, loader, partial(self._batch_of_worker, split, loader))
+            worker_error(exception, loader, partial(self._batch_of_worker, split, loader))
             for split, loader in loaders.items()
         ]
         for error in filter(None, worker_errors):
             for loader in loaders.values():
-                end(loader)
+                shut_down_workers(loader)
             raise error from exception
 
     def _batch_of_worker(self, split: str, loader: DataLoader[Any], number: int) -> str:

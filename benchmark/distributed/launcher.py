@@ -1,4 +1,4 @@
-"""PyTorch's launcher (what `torchrun` runs), for the ranks of one machine."""
+"""PyTorch's launcher (torchelastic, which `torchrun` runs), for the ranks of one machine."""
 
 import logging
 import os
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
 MODULE = "benchmark"
-"""What each rank runs, as `python -m`."""
+"""Module that each rank runs with `python -m`."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 LOST = re.compile("[Cc]onnection (closed by peer|reset|refused)|Broken pipe")
-"""What gloo says where another rank is gone: that one knows the reason."""
-RESUMES = "Repeat it: it goes on after a whole epoch."
+"""Message of gloo when another rank has ended; that rank's error is the reason."""
+RESUMES = "Repeat it: it resumes after its last complete epoch."
 GRACE = 5.0
-"""Seconds in which the launcher ends whoever has lost another rank."""
+"""Seconds that a rank which lost another one waits to be ended by the launcher."""
 
 
 def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
     """Run `python -m benchmark <arguments>` once for each device and wait for the end.
 
     Raises:
-        UserError: there are other machines, which cannot be reached from here; or as `run`.
+        UserError: `trainer` has several machines, which this one cannot start; or as in `run`.
     """
     if trainer.num_nodes > 1:
         raise UserError(
@@ -49,20 +49,20 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
     """Run Python with `arguments` once for each device and wait for the end.
 
     Raises:
-        UserError: a rank has failed, in its own words, or was killed, with `remedy`.
+        UserError: a rank failed (its own message) or was killed (with `remedy`).
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # said below
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # reported below
     _set_defaults(devices)
     with tempfile.TemporaryDirectory() as directory:
         try:
             config = _config(devices, directory)
             elastic_launch(config, sys.executable)(*arguments)
         except ChildFailedError as error:
-            raise _explained(error, remedy) from None
+            raise _first_failure(error, remedy) from None
         except SignalException as error:
             print(f"Ended by {error.sigval.name}.", file=sys.stderr, flush=True)
             raise SystemExit(128 + error.sigval) from None
@@ -83,7 +83,7 @@ def signal_tree(pid: int, number: int) -> None:
 
 @contextmanager
 def report_errors_to_launcher() -> Iterator[None]:
-    """Of a rank: leave what ends it to the launcher, which says it once for all ranks."""
+    """Give a rank's error to the launcher, which reports one error for all ranks."""
     try:
         yield
     except Exception as error:
@@ -111,30 +111,30 @@ def _config(devices: int, directory: str) -> "LaunchConfig":
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
-        max_restarts=0,  # a repetition goes on after the last whole epoch
+        max_restarts=0,  # the user repeats it, and it resumes
         logs_specs=DefaultLogsSpecs(log_dir=directory),
     )
 
 
 def _set_defaults(devices: int) -> None:
-    """What the ranks of one machine share: its processors, and no network."""
+    """Set the variables of ranks on one machine: a share of its processors, and no network."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // devices)))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
-def _explained(error: "ChildFailedError", remedy: str) -> UserError:
-    """The first failure that is not another's consequence."""
-    failures = [(rank, _words(failure, remedy)) for rank, failure in error.failures.items()]
-    rank, words = min(failures, key=lambda failure: bool(LOST.search(failure[1])))
-    return UserError(f"Rank {rank}:", words)
+def _first_failure(error: "ChildFailedError", remedy: str) -> UserError:
+    """Return the first failure that does not follow from another rank's."""
+    failures = [(rank, _message(failure, remedy)) for rank, failure in error.failures.items()]
+    rank, message = min(failures, key=lambda failure: bool(LOST.search(failure[1])))
+    return UserError(f"Rank {rank}:", message)
 
 
-def _words(failure: "ProcessFailure", remedy: str) -> str:
-    """What a rank has left, or by which signal it was ended."""
-    found = failure.error_file_data["message"]
-    if isinstance(found, dict):
-        return str(found["message"]).removeprefix(f"{UserError.__name__}: ")
+def _message(failure: "ProcessFailure", remedy: str) -> str:
+    """Return a rank's own message, or the signal or status that it ended with."""
+    message = failure.error_file_data["message"]
+    if isinstance(message, dict):
+        return str(message["message"]).removeprefix(f"{UserError.__name__}: ")
     if failure.exitcode < 0:
         return f"ended by {failure.signal_name()}. {remedy}"
     return f"ended with status {failure.exitcode}."

@@ -1,8 +1,7 @@
-"""The processes that train together, each with one device: which of them this one is, and what they
-tell one another.
+"""The processes that train together, one for each device: rank, world size, and collectives.
 
-PyTorch's launcher or SLURM starts them. What a training notes is exchanged on the host, over gloo:
-the accelerators' own group is for gradients. A process that trains alone is rank 0 of 1.
+PyTorch's launcher or SLURM starts them. Collectives here run on the host, over gloo; the group of
+the accelerators is for gradients. A process that trains alone is rank 0 of 1.
 """
 
 import os
@@ -24,17 +23,17 @@ if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=30)
-"""For which ranks wait for one that waits for another measurement's end."""
+TIMEOUT = timedelta(days=30)
+"""Time that ranks wait for a rank that waits for the measuring lock."""
 _exchange: "list[dist.ProcessGroup]" = []
-"""The group over gloo, once there is one."""
+"""The group over gloo; empty until it is made."""
 
 
 def cluster_environment() -> "ClusterEnvironment":
-    """What Lightning knows of this process's launcher.
+    """Return Lightning's description of this process's launcher.
 
     Raises:
-        UserError: a job of SLURM's was asked for in a way that Lightning cannot use.
+        UserError: Lightning cannot use the options of the SLURM job.
     """
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -49,66 +48,66 @@ def cluster_environment() -> "ClusterEnvironment":
 
 @contextmanager
 def process_group(name: str, processes: int) -> Iterator[None]:
-    """Make this process ready for an accelerator, in one group with those that train with it.
+    """Prepare this process for an accelerator, in a group with the processes that train with it.
 
-    Lightning finds and uses the group.
+    Lightning uses the group.
 
     Args:
         name: of the accelerator.
-        processes: their number; one is in no group.
+        processes: number of processes; a single one needs no group.
 
     Raises:
-        UserError: the launcher has started another number of processes, or as
+        UserError: the launcher has started another number of processes, or as in
             `accelerators.prepare`.
     """
     if processes == 1:
         accelerators.prepare(name)
         yield
         return
-    here = cluster_environment()
-    if here.world_size() != processes:
+    cluster = cluster_environment()
+    if cluster.world_size() != processes:
         raise UserError(
-            f"The launcher has started {here.world_size()} processes, and params.yaml's trainer "
+            f"The launcher has started {cluster.world_size()} processes, and params.yaml's trainer "
             f"asks for {processes}.",
             "Start as many as trainer.devices x trainer.num_nodes.",
         )
     _silence_gloo()
-    device = torch.device("cuda", here.local_rank()) if name == "gpu" else None
+    device = torch.device("cuda", cluster.local_rank()) if name == "gpu" else None
     if device:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl" if device else "gloo",
-        store=_store(here),
-        rank=here.global_rank(),
+        store=_store(cluster),
+        rank=cluster.global_rank(),
         world_size=processes,
         device_id=device,
     )
-    _host_group()  # while all are here: one that comes later has five minutes to meet the others
+    _host_group()  # now: a rank that came later would have only five minutes to join
     accelerators.prepare(name, dist.get_rank())
     yield
-    dist.barrier(_host_group())  # nobody leaves while another still speaks
+    dist.barrier(_host_group())  # a rank that left early would break the others' exchange
     dist.destroy_process_group()
     _exchange.clear()
 
 
 def get_rank() -> int:
-    """This process among all, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if _are_several() else 0
 
 
 def get_world_size() -> int:
-    """The processes that train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if _are_several() else 1
 
 
 def barrier() -> None:
-    """Until every process has come here."""
+    """Wait until every process has called this."""
     if _are_several():
         dist.barrier(_host_group())
 
 
 def broadcast(value: T) -> T:
-    """What process 0 has as `value`; the others' own is not looked at."""
+    """Return rank 0's `value` in every process."""
     if not _are_several():
         return value
     values = [value]
@@ -117,7 +116,7 @@ def broadcast(value: T) -> T:
 
 
 def all_gather(value: T) -> list[T]:
-    """What each process has as `value`, by its number."""
+    """Return the `value` of every process, in the order of ranks."""
     if not _are_several():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -126,14 +125,15 @@ def all_gather(value: T) -> list[T]:
 
 
 def gather_round_robin(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order in which EpochSampler deals samples: each process's
-    first, then each one's second, and so on.
+    """Return the rows of all processes in the order in which EpochSampler distributes samples.
+
+    The order is each process's first row, then each process's second row, and so on.
 
     Args:
-        rows: (n, ...) on any device; those of the first processes may hold one more.
+        rows: (n, ...) on any device; the first processes may have one row more.
 
     Returns:
-        (n of all, ...) of the same dtype; on the host if there are several processes.
+        (sum of n, ...) of the same dtype; on the host if there are several processes.
     """
     if not _are_several():
         return rows
@@ -146,7 +146,7 @@ def gather_round_robin(rows: Tensor) -> Tensor:
 
 @contextmanager
 def one_per_node(lock: AbstractContextManager[None]) -> Iterator[None]:
-    """`lock`, held by one process of each machine; the others wait until it is."""
+    """Enter `lock` in one process of each machine; the others wait until it has it."""
     first = not _are_several() or cluster_environment().local_rank() == 0
     with lock if first else nullcontext():
         barrier()
@@ -158,29 +158,31 @@ def _are_several() -> bool:
 
 
 def _host_group() -> "dist.ProcessGroup":
-    """Made by all at their first exchange, since Lightning may have made the first group itself."""
+    """Return the group over gloo; all processes make it together at their first exchange."""
     if not _exchange:
-        _exchange.append(dist.new_group(backend="gloo", timeout=PATIENCE))
+        _exchange.append(dist.new_group(backend="gloo", timeout=TIMEOUT))
     return _exchange[0]
 
 
 def _silence_gloo() -> None:
-    """It writes a line to standard output for each group and rank. Python's own goes on."""
+    """Discard gloo's lines on standard output, one for each group and rank; keep Python's."""
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, errors="backslashreplace")
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
 
 
-def _store(here: "ClusterEnvironment") -> "Store":
-    """What the launcher keeps for its processes, or one of our own where it keeps nothing. A
-    restart gets a part to itself: the addresses of those that are gone are in the one before."""
+def _store(cluster: "ClusterEnvironment") -> "Store":
+    """Return the launcher's store, or a new one if the launcher has none.
+
+    After a restart the keys have another prefix: the old ones contain addresses of ended processes.
+    """
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = TCPStore(
-        here.main_address,
-        here.main_port,
-        here.world_size(),
-        is_master=not kept and here.global_rank() == 0,
+        cluster.main_address,
+        cluster.main_port,
+        cluster.world_size(),
+        is_master=not kept and cluster.global_rank() == 0,
     )
     return PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)

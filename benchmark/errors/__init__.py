@@ -1,4 +1,4 @@
-"""What ends a command, in one line that says what, where and the remedy.
+"""Errors that end a command, as one line: what is wrong, where, and the remedy.
 
 It imports no other room.
 """

@@ -1,4 +1,4 @@
-"""What ends loader processes, in words for who can mend it; torch names neither cause nor key."""
+"""Errors of DataLoader workers, with the cause and the parameter to change, which torch omits."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,71 +20,72 @@ LOADER_ERRORS = {
         "Set data.num_workers = 0 to see where they wait.",
     ),
 }
-"""By what torch's error says."""
+"""What happened and the remedy, by a part of torch's message."""
 
 
-def fault(
-    error: BaseException, loader: "DataLoader[Any]", where: Callable[[int], str]
+def worker_error(
+    error: BaseException, loader: "DataLoader[Any]", position: Callable[[int], str]
 ) -> UserError | None:
-    """Names the process of a loader with persistent ones that died, or that gave no batch in time;
-    None where there is none.
+    """Name the persistent worker that died, or that gave no batch in time; None if none did.
 
     Args:
-        error: what the loader ended with.
-        where: what process `number` was at, in words.
+        error: the error that the loader ended with.
+        loader: with persistent workers.
+        position: returns what worker `number` was loading, as the end of a sentence.
     """
-    running: Any = loader._iterator
-    workers = getattr(running, "_workers", [])
-    found = _found(error, running, workers)
-    if found is None:
+    iterator: Any = loader._iterator
+    workers = getattr(iterator, "_workers", [])
+    failure = _failed_worker(error, iterator, workers)
+    if failure is None:
         return None
-    number, what = found
+    number, what = failure
     return UserError(
-        f"Loader process {number + 1} of {len(workers)} {what}{where(number)}.",
+        f"Loader process {number + 1} of {len(workers)} {what}{position(number)}.",
         "Look at that batch's images and at the memory, or set data.num_workers = 0.",
     )
 
 
 def notice_deaths() -> None:
-    """Have the next loader's processes be missed at once if they die. torch sets its handler of
-    SIGCHLD once, and Lightning takes away what was set during a fit; a loader would wait for the
-    dead as long as for those that hang."""
+    """Make the next loader notice at once if a worker dies, not after its timeout.
+
+    torch sets its SIGCHLD handler once, and Lightning removes handlers that were set during a fit.
+    """
     from torch.utils.data._utils import signal_handling
 
     if signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, None):
         signal_handling._SIGCHLD_handler_set = False
 
 
-def end(loader: "DataLoader[Any]") -> None:
-    """End its persistent processes; one that hangs would keep this one from ending."""
-    running: Any = loader._iterator
-    if hasattr(running, "_workers"):
-        running._shutdown_workers()
+def shut_down_workers(loader: "DataLoader[Any]") -> None:
+    """End a loader's persistent workers: one that hangs would keep this process from ending."""
+    iterator: Any = loader._iterator
+    if hasattr(iterator, "_workers"):
+        iterator._shutdown_workers()
 
 
-def _found(error: BaseException, running: Any, workers: Sequence[Any]) -> tuple[int, str] | None:
-    """Whose fault it is, and what it is."""
+def _failed_worker(
+    error: BaseException, iterator: Any, workers: Sequence[Any]
+) -> tuple[int, str] | None:
+    """Return the number of the worker that failed and what happened to it."""
     for number, worker in enumerate(workers):
-        if worker.exitcode and worker.exitcode != -signal.SIGBUS:  # which is explained below
-            return number, _end(worker.exitcode)
-    if workers and "DataLoader timed out" in str(error) and running._rcvd_idx in running._task_info:
-        owing = running._task_info[running._rcvd_idx][0]  # the next batch
-        return owing, f"gave no batch for {running._timeout:g} s"
+        status = worker.exitcode
+        if status and status != -signal.SIGBUS:  # explain_loader_errors explains SIGBUS
+            if status < 0:
+                return number, f"was ended by {signal.Signals(-status).name}"
+            return number, f"ended with status {status}"
+    if workers and "DataLoader timed out" in str(error):
+        next_batch = iterator._task_info.get(iterator._rcvd_idx)
+        if next_batch:
+            return next_batch[0], f"gave no batch for {iterator._timeout:g} s"
     return None
-
-
-def _end(status: int) -> str:
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with status {status}"
 
 
 @contextmanager
 def explain_loader_errors() -> Iterator[None]:
-    """Makes a UserError of what loader processes cannot say for themselves.
+    """Turn torch's errors about DataLoader workers into UserErrors.
 
     Raises:
-        UserError: they were killed for a lack of shared memory, or gave no batch for too long.
+        UserError: workers had too little shared memory, or gave no batch for too long.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The machine: its accelerators, their fingerprint, the measuring lock, the load of other work.
+"""The machine: accelerators, fingerprint, sensors, measuring lock, and the load of other work.
 
 In: an accelerator's name. Out: the device, and reports/environment/.
 """

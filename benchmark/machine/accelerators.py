@@ -1,4 +1,4 @@
-"""The kinds of device: is one here, how Lightning is told to use it, when its work is done.
+"""The kinds of device: whether one is available, how to set it up, how to wait for its work.
 
 `cpu`, `gpu` (CUDA, else MPS), `tpu` (torch_xla), and `xla`: XLA's CPU backend, which runs the
 code of a TPU without one and is always labelled `xla:cpu`.
@@ -18,28 +18,31 @@ import torch
 
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.errors.user_error import UserError
-from benchmark.machine import tpu
 from benchmark.machine.processors import within_quota
+
+GOOGLE_PCI_VENDOR = "0x1ae0"
+TPU_NAMES = {"v5litepod": "v5e"}
+"""The usual name of a TPU, by torch_xla's name where that differs."""
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What was found under an accelerator's name."""
+    """An accelerator's name, with its device or the reason why it is unavailable."""
 
     name: str
     device: str
-    """What a person would call it; empty if it is not here."""
+    """The device's name in reports; empty if it is unavailable."""
     reason: str = ""
     """Why it cannot be used; empty if it can."""
 
     @property
     def available(self) -> bool:
-        """Whether it can be used in this process."""
+        """Whether this process can use it."""
         return not self.reason
 
     @property
     def label(self) -> str:
-        """Its name in reports: XLA's CPU backend must never pass for a TPU."""
+        """The accelerator's name in reports; XLA's CPU backend must never pass for a TPU."""
         return "xla:cpu" if self.name == "xla" else self.name
 
 
@@ -52,46 +55,46 @@ def find(name: str) -> Accelerator:
 
 
 def prepare(name: str, rank: int = 0) -> None:
-    """Make the process ready for `name`: to be called before anything is computed.
+    """Prepare the process for an accelerator; to be called before anything is computed.
 
-    The XLA runtime must be up before the first backward pass of the process; one that starts
-    later cannot run any (torch_xla 2.9.0). Elsewhere, Lightning would import torch_xla, which takes
-    seconds, to look for a TPU.
+    XLA's runtime must start before the first backward pass of the process (torch_xla 2.9.0). On
+    other accelerators, Lightning must not import torch_xla to look for a TPU: that takes seconds.
 
     Raises:
-        UserError: loader processes would find no directory for their sockets; or the number of
-            threads would depend on the moment.
+        UserError: loader processes have no directory for their sockets, or OMP_DYNAMIC is set.
     """
     from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
     from pytorch_lightning.utilities import rank_zero_only
 
     make_room_for_sockets()
     _refuse_changing_threads()
-    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning has asked the launcher
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning read it from the launcher's variables
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     _XLA_AVAILABLE.available = name in ("tpu", "xla")
     _set_up_torch()
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
-        # It counts its own default as the first setting, and warns of this as a second.
+        # It warns that its default was set before.
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # a TPU's default is bfloat16
         device(name)
 
 
 def _set_up_torch() -> None:
-    """Numbers of as many bits as they say, whatever the environment says, and no time for nothing:
-    under deterministic algorithms torch writes to all new memory, in case that somebody reads what
-    was there before. Whoever did would not repeat itself, which every run is tried for."""
+    """Set full float32 precision (no TF32), whatever environment variables say.
+
+    Under deterministic algorithms torch fills all new memory, which takes time. A program that
+    reads such memory would not repeat its results, and the replay stage checks that.
+    """
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(threads())  # and MKL may choose no other number any more
+    torch.set_num_threads(threads())  # fixes MKL's number of threads too
 
 
 def _refuse_changing_threads() -> None:
-    """Sums are added up by as many threads as there are: other numbers, other bits."""
+    """Refuse OMP_DYNAMIC: another number of threads adds in another order, so to other bits."""
     if os.environ.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
         raise UserError(
             "OMP_DYNAMIC lets other work on the machine change the number of threads, and with it "
@@ -101,14 +104,16 @@ def _refuse_changing_threads() -> None:
 
 
 def threads() -> int:
-    """Threads that torch computes with: as many as it chose, but no more than a container's quota
-    is worth, which torch does not see. (OMP_PROC_BIND leaves this thread one processor, and the
-    others theirs: where it may run says nothing about them.)"""
+    """Return the number of threads that torch computes with.
+
+    It is torch's own choice, limited by the container's quota, which torch does not read.
+    OMP_PROC_BIND binds the main thread to one processor, so its affinity is not used.
+    """
     return within_quota(torch.get_num_threads())
 
 
 def device(name: str) -> torch.device:
-    """The torch device behind an available accelerator."""
+    """Return the torch device of an available accelerator."""
     match name:
         case "gpu":
             return torch.device("cuda" if torch.cuda.is_available() else "mps")
@@ -120,7 +125,7 @@ def device(name: str) -> torch.device:
 
 
 def dispatch(name: str) -> None:
-    """Start what was traced: the end of a step, which only XLA needs to be told."""
+    """End a step: XLA starts what was traced; other devices need no call."""
     if name in ("tpu", "xla"):
         import torch_xla
 
@@ -128,7 +133,7 @@ def dispatch(name: str) -> None:
 
 
 def synchronise(name: str) -> None:
-    """Return when all work queued on the accelerator is done, so that a clock may be read."""
+    """Wait until all work queued on the accelerator is done, so that a clock may be read."""
     match device(name).type:
         case "cuda":
             torch.cuda.synchronize()
@@ -143,7 +148,7 @@ def synchronise(name: str) -> None:
 
 
 def compilations(name: str) -> int:
-    """Graphs compiled in this process so far, by XLA or by torch.compile."""
+    """Return the number of graphs that XLA and torch.compile have compiled in this process."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     graphs = int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
     if name not in ("tpu", "xla"):
@@ -155,8 +160,7 @@ def compilations(name: str) -> int:
 
 
 def check_devices(name: str, devices: int) -> None:
-    """Refuse more devices of a machine than a training can use; of processes on a CPU there may
-    be any number.
+    """Refuse more devices than this machine has; a CPU can have any number of processes.
 
     Raises:
         UserError: there are fewer.
@@ -170,11 +174,11 @@ def check_devices(name: str, devices: int) -> None:
 
 
 def cpu_name() -> str:
-    """The processor's model name."""
+    """Return the processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        named = next(line for line in lines if line.startswith("model name"))
-        return named.split(":", 1)[1].strip()
+        model = next(line for line in lines if line.startswith("model name"))
+        return model.split(":", 1)[1].strip()
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
@@ -190,7 +194,7 @@ def _find_gpu() -> Accelerator:
             name = f"{name}, 1 of {count}"
         return Accelerator("gpu", "" if reason else name, reason and f"{name}: {reason}")
     if torch.backends.mps.is_available():
-        if os.environ.get("DISABLE_MPS") == "1":  # which Lightning heeds
+        if os.environ.get("DISABLE_MPS") == "1":  # Lightning reads this variable
             return Accelerator("gpu", "", "there is no CUDA device, and DISABLE_MPS is set")
         return Accelerator("gpu", f"{cpu_name()} (MPS)")
     if not torch.backends.cuda.is_built() and not torch.backends.mps.is_built():
@@ -199,24 +203,55 @@ def _find_gpu() -> Accelerator:
 
 
 def _lack_of_kernels() -> str:
-    """Why this torch cannot compute on the CUDA device; empty if it can.
+    """Return why this torch cannot compute on the CUDA device; empty if it can.
 
-    Kernels run on devices of their major version and of no lower minor one; portable code
-    ("compute_90") also on all later devices. Source: NVIDIA's CUDA compatibility rules.
+    Kernels run on devices of the same major version and the same or a higher minor one. Portable
+    code ("compute_90") also runs on all later devices. Source: NVIDIA's CUDA compatibility rules.
     """
     if torch.version.hip:
         return ""
     major, minor = torch.cuda.get_device_capability(0)
-    known = torch.cuda.get_arch_list()
-    for kind, digits in (name.split("_") for name in known):
+    architectures = torch.cuda.get_arch_list()
+    for kind, digits in (name.split("_") for name in architectures):
         built = divmod(int(re.sub(r"\D", "", digits)), 10)
         if built <= (major, minor) and (kind == "compute" or built[0] == major):
             return ""
-    return f"this torch has no kernels for sm_{major}{minor}, only for {', '.join(known)}"
+    return f"this torch has no kernels for sm_{major}{minor}, only for {', '.join(architectures)}"
 
 
 def _find_tpu() -> Accelerator:
-    return Accelerator("tpu", *tpu.find())
+    kind, reason = "", ""
+    if find_spec("torch_xla") is None:
+        reason = "torch_xla is not installed"
+    elif not _has_google_device():  # then torch_xla need not be loaded
+        reason = "no TPU found"
+    else:
+        kind, reason = _describe_tpu()
+    return Accelerator("tpu", kind, reason)
+
+
+def _has_google_device() -> bool:
+    """Whether a PCI device is Google's: a TPU or a network card."""
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
+
+
+def _describe_tpu() -> tuple[str, str]:
+    """Return the TPU's name and the reason why it cannot be used; one of them is empty."""
+    from torch_xla._internal import tpu
+
+    if not tpu.num_available_chips():
+        return "", "no TPU found"
+    if find_spec("libtpu") is None:
+        return "", "libtpu is not installed"
+    try:
+        kind, devices = tpu.get_tpu_type(), tpu.num_available_devices()
+        hosts = tpu.num_tpu_workers()
+    except (OSError, TypeError, KeyError) as error:  # no metadata server or variable names it
+        return "", f"its type is unknown ({error})"
+    if hosts > 1:
+        return "", f"it is one of a slice's {hosts} hosts, and only one would be used"
+    return f"TPU {TPU_NAMES.get(kind, kind)}, 1 of {devices} devices", ""
 
 
 def _find_xla() -> Accelerator:

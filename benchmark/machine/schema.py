@@ -18,7 +18,7 @@ class Environment(ResultModel):
     accelerator: str
     """The accelerator as reports call it."""
     device: str
-    """What the accelerator calls itself."""
+    """The device's name."""
     machine: str
     """Opaque id of the hardware, 16 hex digits."""
     cpu: str
@@ -26,11 +26,11 @@ class Environment(ResultModel):
     cores: int
     """Physical cores."""
     processors: int
-    """Logical processors that a process may use here."""
+    """Logical processors that a process may use."""
     threads: int
     """Threads that torch computes with, no more than `processors`."""
     memory_gib: int
-    """Of the machine, in GiB."""
+    """Installed memory of the machine in GiB, rounded up to a usual size."""
     system: str
     """Operating system and architecture."""
     python: str
@@ -38,8 +38,8 @@ class Environment(ResultModel):
     packages: dict[str, str]
     """Versions of the packages that compute."""
     settings: dict[str, str] | None = None
-    """Variables of the environment that change what is computed, by name; null without any. A
-    value that is more than a word stands as a digest."""
+    """Environment variables that change what is computed, by name; null if there are none. A value
+    that is more than a word is replaced by a digest."""
     gpu: str | None = None
     """Opaque id of the CUDA device."""
     cuda: str | None = None
@@ -47,18 +47,18 @@ class Environment(ResultModel):
     cudnn: str | None = None
     """Version of cuDNN."""
     driver: str | None = None
-    """Version of the CUDA device's driver; null where it does not say."""
+    """Version of the CUDA device's driver; null if unknown."""
     power_limit_watts: float | None = None
-    """What the CUDA device is limited to; null where it does not say."""
+    """Power limit of the CUDA device; null if unknown."""
 
 
 class GpuClocks(ResultModel):
-    """A GPU's clock, as its driver says."""
+    """A GPU's clock, read from its driver."""
 
     megahertz: tuple[int, ...]
-    """Of its multiprocessors, at the end of each round."""
+    """Clock of the multiprocessors at the end of each round."""
     slowed_by: tuple[str, ...]
-    """What kept it from being higher: `heat`, `hardware`, `power limit`, `power supply`."""
+    """Reasons for a low clock: `heat`, `hardware`, `power limit`, `power supply`."""
 
 
 ENVIRONMENT: TypeAdapter[Environment | Unavailable] = TypeAdapter(

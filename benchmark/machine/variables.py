@@ -1,7 +1,6 @@
-"""Variables of the environment: which launcher started this process, and what torch and OpenMP
-read when they are loaded, to be set before that.
+"""Environment variables that torch and OpenMP read when they are loaded, and the launcher's.
 
-No bit of a result depends on it. What the user has set stays.
+Results do not depend on them. A variable that the user has set keeps its value.
 """
 
 import os
@@ -17,45 +16,47 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 WAIT_POLICY = "OMP_WAIT_POLICY"
 SPIN_COUNT = "GOMP_SPINCOUNT"
 FEW_SPINS = "10000"
-"""About as fast alone as the 300,000 that GNU's OpenMP spins by itself. Two trainings at once, of
-which the second found the first, took 2.2 and 1.7 times as long as alone, with 300,000 both 3.1."""
+"""Alone about as fast as 300,000, the default of GNU's OpenMP. Of two trainings at once, where the
+second saw the first, they took 2.2 and 1.7 times as long as alone; with 300,000 both took 3.1."""
 LOOK_SECONDS = 0.3
 
 
 def launched() -> bool:
-    """Whether a launcher has started this process as one of several. (srun starts one, too, and a
-    batch script of SLURM's is no task of its job.)"""
+    """Whether a launcher has started this process as one of several.
+
+    srun can start a single one, and a SLURM batch script is not a task of its job.
+    """
     tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
     return "TORCHELASTIC_RUN_ID" in os.environ or tasks > 1
 
 
 def offer_huge_pages() -> None:
-    """Have torch place large tensors in huge pages, where Linux has them for whoever asks."""
+    """Let torch place large tensors in huge pages, where Linux gives them on request."""
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
-def set_wait_policy(asked: WaitPolicy) -> None:
-    """Have threads that wait for one another spin or sleep.
+def set_wait_policy(policy: WaitPolicy) -> None:
+    """Set whether OpenMP's threads spin or sleep while they wait for each other.
 
-    One that spins goes on sooner, and keeps a processor from other work all the while. `auto` has
-    them sleep where other work runs now, and else spin for a moment. The processes of one job are
-    no other work to one another.
+    A thread that spins continues sooner, but takes a processor from other work. With `auto` they
+    sleep if other work runs now, and else spin briefly. Processes of one job do not count as other
+    work.
     """
     if WAIT_POLICY in os.environ or SPIN_COUNT in os.environ:
         return
-    if asked == "auto" and (launched() or not _other_work()):
+    if policy == "auto" and (launched() or not _other_work()):
         os.environ[SPIN_COUNT] = FEW_SPINS
     else:
-        os.environ[WAIT_POLICY] = "passive" if asked == "auto" else asked
+        os.environ[WAIT_POLICY] = "passive" if policy == "auto" else policy
 
 
 def huge_pages() -> bool:
-    """Whether torch asks for huge pages and the system gives them."""
-    return os.environ.get(HUGE_PAGES) == "1" and given()
+    """Whether torch requests huge pages and the system gives them."""
+    return os.environ.get(HUGE_PAGES) == "1" and gives_huge_pages()
 
 
-def given() -> bool:
-    """Whether Linux gives huge pages to whoever asks."""
+def gives_huge_pages() -> bool:
+    """Whether Linux gives huge pages on request."""
     try:
         return "[never]" not in THP.read_text()
     except OSError:
@@ -63,8 +64,7 @@ def given() -> bool:
 
 
 def wait_policy() -> str:
-    """What was set: `active`, `passive`, how often a thread spins before it sleeps, or `default`
-    for OpenMP's own."""
+    """Return `active`, `passive`, the spins before a thread sleeps, or `default` (OpenMP's)."""
     return os.environ.get(WAIT_POLICY, os.environ.get(SPIN_COUNT, "default")).lower()
 
 

@@ -11,7 +11,6 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from benchmark.common.parameters import ACCELERATORS, TrainerParameters
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators
-from benchmark.machine import tpu as tpus
 from benchmark.machine.accelerators import Accelerator, find, synchronise
 from benchmark.training.trainer_arguments import trainer_arguments
 from tests import REPOSITORY
@@ -52,21 +51,20 @@ def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected)
 
 
 def test_mps_that_is_disabled_is_absent(monkeypatch) -> None:
-    """By the variable that Lightning heeds."""
+    """Lightning reads this variable."""
     monkeypatch.setenv("DISABLE_MPS", "1")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert find("gpu").reason == "there is no CUDA device, and DISABLE_MPS is set"
 
 
 def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:
-    for module in (accelerators, tpus):
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: None)
     assert find("tpu").reason == find("xla").reason == "torch_xla is not installed"
 
 
 def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
-    monkeypatch.setattr(tpus, "find_spec", lambda name: object())
-    monkeypatch.setattr(tpus, "_google_device", lambda: False)
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
+    monkeypatch.setattr(accelerators, "_has_google_device", lambda: False)
     assert find("tpu").reason == "no TPU found"
 
 
@@ -81,8 +79,8 @@ def tpu(monkeypatch) -> types.SimpleNamespace:
     )
     monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
     monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=known))
-    monkeypatch.setattr(tpus, "find_spec", lambda name: object())
-    monkeypatch.setattr(tpus, "_google_device", lambda: True)
+    monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
+    monkeypatch.setattr(accelerators, "_has_google_device", lambda: True)
     return known
 
 
@@ -101,7 +99,7 @@ def test_a_device_of_googles_may_be_a_network_card(tpu) -> None:
 
 def test_a_tpu_without_its_library_is_absent(tpu, monkeypatch) -> None:
     specs = {"torch_xla": object()}
-    monkeypatch.setattr(tpus, "find_spec", specs.get)
+    monkeypatch.setattr(accelerators, "find_spec", specs.get)
     assert find("tpu").reason == "libtpu is not installed"
 
 
@@ -121,12 +119,12 @@ def test_a_tpu_that_cannot_be_asked_what_it_is_is_absent(tpu, error: Exception) 
         raise error
 
     tpu.get_tpu_type = fail
-    assert find("tpu").reason == f"what it is cannot be found out ({error})"
+    assert find("tpu").reason == f"its type is unknown ({error})"
 
 
 def test_one_host_of_many_is_refused(tpu) -> None:
     tpu.num_tpu_workers = lambda: 4
-    assert find("tpu").reason == "it is one of a slice's 4 hosts, of which only one would be used"
+    assert find("tpu").reason == "it is one of a slice's 4 hosts, and only one would be used"
 
 
 @pytest.mark.parametrize(

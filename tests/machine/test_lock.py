@@ -87,7 +87,7 @@ def test_a_link_in_the_locks_place_is_not_followed(place: Path, tmp_path: Path) 
     (tmp_path / "precious").write_text("kept")
     for target in ("precious", "new"):
         place.symlink_to(target)
-        with pytest.raises(UserError, match=rf"^{place} .*no regular file\. Remove it, or "):
+        with pytest.raises(UserError, match=rf"^{place} .*not a regular file\. Remove it, or "):
             measuring_lock().__enter__()
         place.unlink()
     assert (tmp_path / "precious").read_text() == "kept"
@@ -105,7 +105,7 @@ def test_what_is_no_file_in_the_locks_place_is_one_line_and_no_wait(
 ) -> None:
     monkeypatch.chdir(place.parent)
     make(place)
-    with pytest.raises(UserError, match=rf"^{place} .*no regular file\. Remove it, or "):
+    with pytest.raises(UserError, match=rf"^{place} .*not a regular file\. Remove it, or "):
         measuring_lock().__enter__()
 
 

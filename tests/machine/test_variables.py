@@ -92,12 +92,12 @@ import os, sys
 from benchmark import command_line
 from benchmark.machine import variables
 
-def found(asked):
+def record(policy):
     assert "torch" not in sys.modules
-    print(asked, os.environ["THP_MEM_ALLOC_ENABLE"])
+    print(policy, os.environ["THP_MEM_ALLOC_ENABLE"])
     raise SystemExit
 
-variables.set_wait_policy = found
+variables.set_wait_policy = record
 command_line.main(sys.argv[1:])
 """
 
@@ -122,7 +122,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(not variables.given(), reason="this system gives no huge pages")
+@pytest.mark.skipif(not variables.gives_huge_pages(), reason="this system gives no huge pages")
 @pytest.mark.parametrize(("own", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
 def test_torch_takes_them(own: dict[str, str], few: bool) -> None:
     """One page fault for 2 MiB instead of 4 KiB."""

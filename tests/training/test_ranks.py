@@ -223,7 +223,8 @@ def test_a_rank_that_is_killed_is_named_and_costs_no_more_than_an_epoch(
     assert next(line for line in process.stdout if "epoch 2/3" in line)
     kill(1)
     _, error = process.communicate(timeout=60)
-    assert error == "error: Rank 1: ended by SIGKILL. Repeat it: it goes on after a whole epoch.\n"
+    remedy = "Repeat it: it resumes after its last complete epoch."
+    assert error == f"error: Rank 1: ended by SIGKILL. {remedy}\n"
     assert process.returncode == 1
     assert ranks.run([root] * 2) == [0, 0], log(root)
     assert "cpu: resuming after an interruption" in log(root)

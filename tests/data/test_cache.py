@@ -40,7 +40,9 @@ def test_a_cache_over_the_limit_gives_the_same_pixels_without_being_written(imag
     np.testing.assert_array_equal(small.open().shapes, large.open().shapes)
 
 
-def test_images_of_different_shapes_share_one_and_keep_their_own_beside_it(tmp_path: Path) -> None:
+def test_images_of_different_shapes_share_one_and_keep_their_true_shapes(
+    tmp_path: Path,
+) -> None:
     write_images(tmp_path / "data", shape=(40, 60))
     Image.new("RGB", (10, 90)).save(tmp_path / "data/train/class 0/tall.png")
     store = cached(tmp_path / "data")
@@ -89,11 +91,11 @@ def test_the_cache_of_an_edited_dataset_is_never_read(images: Path, edit) -> Non
     assert cached(images).directory != before
 
 
-def test_another_image_size_and_another_decoder_have_caches_of_their_own(images, monkeypatch):
-    here = cached(images, size=32).directory
-    assert cached(images, size=48).directory != here
+def test_another_image_size_and_another_decoder_have_other_caches(images, monkeypatch):
+    directory = cached(images, size=32).directory
+    assert cached(images, size=48).directory != directory
     monkeypatch.setattr(cache.PIL, "__version__", "0.0")
-    assert cached(images, size=32).directory != here
+    assert cached(images, size=32).directory != directory
 
 
 def test_a_cache_is_built_when_the_limit_is_raised(images: Path) -> None:
@@ -103,8 +105,8 @@ def test_a_cache_is_built_when_the_limit_is_raised(images: Path) -> None:
 
 
 def test_caches_that_nothing_will_use_are_removed(images: Path) -> None:
-    """A file that changes makes a cache of up to data.cache_gib stale, for ever. The one before is
-    kept: two revisions of the code may take turns. Another size's is another use."""
+    """A changed file makes a cache of up to data.cache_gib stale. The one before is kept, because
+    two revisions of the code may alternate; so is the cache of another image size."""
 
     def built(time: int, size: int = 32) -> Path:
         os.utime(next(images.rglob("*.png")), (time, time))
@@ -129,23 +131,23 @@ def test_what_a_killed_build_left_is_removed(images: Path) -> None:
     assert not left.exists()
 
 
-def test_a_damaged_cache_is_built_anew_and_said_so(images: Path, capsys) -> None:
+def test_a_damaged_cache_is_built_again_with_a_message(images: Path, capsys) -> None:
     store = cached(images)
     store.prepare()
     assert capsys.readouterr().out == ""
-    whole = {path.name: path.read_bytes() for path in store.directory.iterdir()}
-    for name, content in whole.items():
+    intact = {path.name: path.read_bytes() for path in store.directory.iterdir()}
+    for name, content in intact.items():
         path, half = store.directory / name, len(content) // 2
         flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
         for spoilt in (content[:half], flipped, None):
             path.unlink() if spoilt is None else path.write_bytes(spoilt)
             store.prepare()
             assert capsys.readouterr().out == f"{store.directory} is damaged: building it again.\n"
-            found = {path.name: path.read_bytes() for path in store.directory.iterdir()}
-            assert found == whole
+            files = {path.name: path.read_bytes() for path in store.directory.iterdir()}
+            assert files == intact
 
 
-def test_clean_removes_what_can_be_made_anew(images: Path, monkeypatch, capsys) -> None:
+def test_clean_removes_what_can_be_made_again(images: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(images.parent)
     (images.parent / "kept").touch()
     cached(images).prepare()
@@ -188,11 +190,11 @@ def test_mapped_images_travel_to_a_worker_as_a_path(images: Path) -> None:
     )
 
 
-def test_other_code_has_a_cache_of_its_own(images: Path, monkeypatch) -> None:
-    """Such as one that resizes otherwise."""
-    here = cached(images).directory
+def test_other_code_has_another_cache(images: Path, monkeypatch) -> None:
+    """It may resize otherwise."""
+    directory = cached(images).directory
     monkeypatch.setattr(cache.code, "digest", lambda module: f"another of {module}")
-    assert cached(images).directory != here
+    assert cached(images).directory != directory
 
 
 def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, monkeypatch):

@@ -35,8 +35,8 @@ def training(shape: tuple[int, int], count: int, stored: tuple[int, int] | None 
 def test_training_equals_torchvisions_resized_crop_and_flip(h: int, w: int, size: int) -> None:
     windows, flips = training((h, w), 4)
     image = picture(h, w)
-    shown = resample(image.expand(4, h, w, 3), *map(torch.from_numpy, (windows, flips)), size)
-    for result, window, flip in zip(shown, windows, flips, strict=True):
+    output = resample(image.expand(4, h, w, 3), *map(torch.from_numpy, (windows, flips)), size)
+    for result, window, flip in zip(output, windows, flips, strict=True):
         (top, height), (left, width) = (window[:, :2] // UNIT).tolist()
         crop = v2.functional.resized_crop(
             floats(image), top, left, height, width, [size, size], antialias=True
@@ -49,9 +49,9 @@ def test_training_equals_torchvisions_resized_crop_and_flip(h: int, w: int, size
 def test_evaluation_equals_torchvisions_resize_and_centre_crop(h: int, w: int, size: int) -> None:
     image = picture(h, w)
     windows = torch.from_numpy(evaluation_windows(np.array([[h, w]], np.int32), (h, w), size))
-    shown = resample(image[None], windows, torch.tensor([False]), size)
+    output = resample(image[None], windows, torch.tensor([False]), size)
     resize = v2.Compose([v2.Resize(round(size * 256 / 224), antialias=True), v2.CenterCrop(size)])
-    torch.testing.assert_close(shown[0], resize(floats(image)), atol=5e-3, rtol=0)
+    torch.testing.assert_close(output[0], resize(floats(image)), atol=5e-3, rtol=0)
 
 
 @given(st.integers(60, 300), st.integers(60, 300))
@@ -61,8 +61,8 @@ def test_stretching_an_image_for_the_cache_hardly_shows(h: int, w: int) -> None:
     stored = v2.functional.resize(image, [256, 256], antialias=True).round().to(torch.uint8)
     resize = v2.Compose([v2.Resize(73, antialias=True), v2.CenterCrop(64)])
     windows = torch.from_numpy(evaluation_windows(np.array([[h, w]], np.int32), (256, 256), 64))
-    shown = resample(stored.permute(1, 2, 0)[None], windows, torch.tensor([False]), 64)
-    assert (shown[0] - resize(image)).abs().mean() < 3
+    output = resample(stored.permute(1, 2, 0)[None], windows, torch.tensor([False]), 64)
+    assert (output[0] - resize(image)).abs().mean() < 3
 
 
 def test_crop_statistics_are_torchvisions() -> None:
@@ -152,11 +152,11 @@ def test_every_output_pixel_is_a_weighted_mean(h: int, w: int, stored: tuple[int
 def test_cutting_the_matrices_into_blocks_cuts_off_no_weight(h: int, w: int, size: int) -> None:
     windows, flips = (torch.from_numpy(part) for part in training((h, w), 8))
     images = picture(h, w).expand(8, h, w, 3)
-    shown = resample(images, windows, flips, size)
+    output = resample(images, windows, flips, size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "BLOCKS", 1)
         whole = resample(images, windows, flips, size)
-    torch.testing.assert_close(shown, whole, atol=1e-3, rtol=0)
+    torch.testing.assert_close(output, whole, atol=1e-3, rtol=0)
 
 
 def test_a_batch_of_any_size_shows_each_image_as_alone() -> None:

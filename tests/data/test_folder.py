@@ -14,23 +14,23 @@ RED = (200, 30, 40)
 
 
 def test_classes_and_samples_are_sorted_and_labelled_by_folder(images: Path) -> None:
-    found = scan(images)
-    assert found.classes == ("class 0", "class 1", "class 2")
+    files = scan(images)
+    assert files.classes == ("class 0", "class 1", "class 2")
     for split in ("train", "val", "test"):
-        samples = found.splits[split]
+        samples = files.splits[split]
         assert list(samples.paths) == sorted((images / split).glob("*/*.png"))
-        names = [found.classes[label] for label in samples.labels]
+        names = [files.classes[label] for label in samples.labels]
         assert names == [path.parent.name for path in samples.paths]
 
 
 def test_offsets_place_each_split_in_the_list_of_all_paths(images: Path) -> None:
-    found = scan(images)
-    for name, split in found.splits.items():
-        start = found.offset(name)
-        assert found.paths[start : start + len(split.paths)] == split.paths
+    files = scan(images)
+    for name, split in files.splits.items():
+        start = files.offset(name)
+        assert files.paths[start : start + len(split.paths)] == split.paths
 
 
-def test_hidden_files_and_those_of_a_file_manager_are_no_images(images: Path) -> None:
+def test_hidden_and_system_files_are_ignored(images: Path) -> None:
     before = scan(images)
     (images / "train" / ".DS_Store").touch()
     (images / "val" / "class 1" / ".gitkeep").touch()
@@ -58,9 +58,9 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path: Path, monkeypatch, e
 
     monkeypatch.setattr("PIL.Image.Image.getexif", fail)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    said = str(error) or type(error).__name__
+    reason = str(error) or type(error).__name__
     for read in (decode, shape):
-        with pytest.raises(UserError, match=rf"image\.png cannot be read: {said}\."):
+        with pytest.raises(UserError, match=rf"image\.png cannot be read: {reason}\."):
             read(path)
 
 

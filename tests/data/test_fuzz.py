@@ -1,5 +1,4 @@
-"""Whatever lies in a dataset's folders, and whatever an image's file holds: it is read, or told in
-one line."""
+"""Any folder and any image file is read, or refused in one line."""
 
 import io
 import json
@@ -30,10 +29,10 @@ from tests.support.outcome import is_one_line, outcome, time_limit
 
 pytestmark = pytest.mark.fuzz
 PIXELS = 2**20
-"""As Pillow's own limit, which allows twice as many, but of images that are quick to read."""
+"""Pillow's limit, which allows twice as many, set so low that images are read fast."""
 ROOM = 5 * 2**30
-"""Bytes beside what the tests have already. A length of 4 GiB that a file declares is asked for at
-once, though no more is used than there is to read."""
+"""Bytes on top of what the tests use. If a file declares a length of 4 GiB, that is allocated at
+once, though only what can be read is used."""
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -43,14 +42,14 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def bind(path: Path) -> None:
-    """A socket's own path may have some hundred bytes; a file's name alone may have more."""
+    """A socket's path is limited to a hundred bytes; a file name can have more."""
     with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{folder}/s")
         Path(folder, "s").rename(path)
 
 
 def picture(path: Path) -> bytes:
-    """Of a place's own colour, so that no two are alike."""
+    """A picture in a colour that depends on its path, so that no two are equal."""
     return encoded(Image.new("RGB", (64, 64), crc32(os.fsencode(path)) % 2**24), "PNG")
 
 
@@ -73,7 +72,7 @@ ENTRIES: dict[str, Callable[[Path], object]] = {
     "link out": lambda path: path.symlink_to(PARAMETERS),
     "link to no name": lambda path: path.symlink_to("x" * 300),
 }
-"""What may stand in a place, by name; each makes itself."""
+"""Kinds of entries by name, and the function that makes each."""
 ODD = (
     "a", "A", "b", "caf\u00e9", "cafe\u0301", "straße", "STRASSE", "-rf", "--json", " ", "a b",
     "two\nlines", "a\u2028b", "\x1b[31m", "x" * 255, "é" * 120, "\udcff", ".hidden", "Thumbs.db",
@@ -95,7 +94,7 @@ entries = st.sampled_from([*ENTRIES])
 
 @st.composite
 def trees(draw: st.DrawFn) -> dict[str, Any]:
-    """A dataset with odd names, in which some places hold something else."""
+    """A dataset with odd names and some unexpected entries."""
     classes = draw(st.lists(names, min_size=2, max_size=3, unique=True))
     tree: dict[str, Any] = {
         split: {name: {"1.png": "image"} for name in classes} for split in SPLITS
@@ -109,7 +108,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def plant(tree: Any, folders: list[str], entry: dict[str, str]) -> None:
-    """Where there are such folders still."""
+    """Put `entry` into `folders`, if they exist."""
     for name in folders:
         tree = tree.get(name) if isinstance(tree, dict) else None
     if isinstance(tree, dict):
@@ -117,7 +116,7 @@ def plant(tree: Any, folders: list[str], entry: dict[str, str]) -> None:
 
 
 def grow(path: Path, node: object) -> None:
-    """Make what `node` says: a folder of nodes, or one of ENTRIES."""
+    """Make `node` at `path`: a folder of nodes, or one of ENTRIES."""
     if not isinstance(node, dict):
         ENTRIES[str(node)](path)
         return
@@ -128,14 +127,14 @@ def grow(path: Path, node: object) -> None:
 
 @contextmanager
 def workspace() -> Iterator[None]:
-    """A directory of its own for each example; a closed folder is opened to be removed."""
+    """A new directory for each example."""
     with TemporaryDirectory() as folder, chdir(folder):
         shutil.copy(PARAMETERS, "params.yaml")
         yield
 
 
 def message(action: Callable[[], object]) -> str:
-    """What the user is told, if something is wrong."""
+    """The error message for the user; empty if there is none."""
     try:
         action()
     except UserError as error:
@@ -144,7 +143,7 @@ def message(action: Callable[[], object]) -> str:
 
 
 def read_all(root: Path) -> None:
-    """As training does, without an array of all pixels."""
+    """Read the dataset as training does, without an array of all pixels."""
     with time_limit(), explain_system_errors():
         for path in scan(root).paths:
             path.stat()
@@ -152,33 +151,33 @@ def read_all(root: Path) -> None:
 
 
 @given(name=names, tree=trees())
-def test_whatever_lies_in_its_folders_a_dataset_is_checked(name: str, tree: dict) -> None:
-    """In text as in JSON; what passes can be trained on."""
+def test_any_folder_is_checked(name: str, tree: dict) -> None:
+    """Text and JSON agree; a dataset that passes can be trained on."""
     with workspace():
         grow(Path(name), tree)
-        said, data = (outcome(["check", *form, "--", name]) for form in ([], ["--json"]))
-        assert said.status == data.status
-        assert said.status in (0, 1)
-        assert said.err == data.err
-        if said.err:
-            assert said.err.startswith("error: ")
-            assert is_one_line(said.err.removesuffix("\n"))
+        text, data = (outcome(["check", *form, "--", name]) for form in ([], ["--json"]))
+        assert text.status == data.status
+        assert text.status in (0, 1)
+        assert text.err == data.err
+        if text.err:
+            assert text.err.startswith("error: ")
+            assert is_one_line(text.err.removesuffix("\n"))
         else:
             assert {problem["kind"] for problem in json.loads(data.out)} <= set(KINDS)
-        if said.status == 0:
+        if text.status == 0:
             read_all(Path(name))
 
 
 @given(name=names, tree=trees())
-def test_whatever_lies_in_its_folders_a_dataset_is_read(name: str, tree: dict) -> None:
+def test_any_folder_is_read(name: str, tree: dict) -> None:
     with workspace():
         grow(Path(name), tree)
-        said = message(lambda: read_all(Path(name)))
-    assert not said or is_one_line(said)
+        error = message(lambda: read_all(Path(name)))
+    assert not error or is_one_line(error)
 
 
 def gradient(mode: str) -> Image.Image:
-    """A picture of few pixels, no two alike."""
+    """A picture of few pixels, all of them different."""
     return Image.linear_gradient("L").resize((12, 9)).rotate(30).convert("RGB").convert(mode)
 
 
@@ -211,7 +210,7 @@ EXTREMES = [
     for order in ("big", "little")
     for number in (0, 1, 2, 9, 256, 2_000, 2 ** (8 * size - 1), -(2 ** (8 * size - 1)) - 1, -1)
 ]
-"""What may stand where a length is declared."""
+"""Bytes for the place of a declared length."""
 pieces = st.builds(
     lambda seed, start, length: seed[start : start + length],
     st.sampled_from(SEEDS), st.integers(0, 300), st.integers(0, 100),
@@ -220,7 +219,7 @@ pieces = st.builds(
 
 @st.composite
 def image_files(draw: st.DrawFn) -> bytes:
-    """An image with some bytes changed, put in or cut off."""
+    """An image with some bytes changed, inserted or removed."""
     content = draw(st.sampled_from(SEEDS))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.one_of(st.integers(0, 64), st.integers(0, len(content))))
@@ -231,7 +230,7 @@ def image_files(draw: st.DrawFn) -> bytes:
 
 
 def with_sums(png: bytes) -> bytes:
-    """With the sums of its chunks, without which Pillow looks at nothing else in a changed one."""
+    """Correct the checksums of a PNG's chunks; Pillow ignores chunks with wrong ones."""
     content, start = bytearray(png), 8
     while start + 12 <= len(content):
         end = start + 8 + int.from_bytes(content[start : start + 4])
@@ -242,7 +241,7 @@ def with_sums(png: bytes) -> bytes:
 
 @contextmanager
 def bounded_memory() -> Iterator[None]:
-    """Little more may be asked for than images of the most pixels need, which are made few."""
+    """Limit memory, and the number of pixels, for the block."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     limit = psutil.Process().memory_info().vms + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
@@ -255,7 +254,7 @@ def bounded_memory() -> Iterator[None]:
 
 
 def read(path: Path) -> bytes | str:
-    """The pixels as training reads them, or why it cannot."""
+    """The pixels as training reads them, or the error message."""
     try:
         return pixels(path, *shape(path)).tobytes()
     except UserError as error:
@@ -264,8 +263,8 @@ def read(path: Path) -> bytes | str:
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, which stop nothing
 @given(content=image_files())
-def test_whatever_it_holds_an_images_file_is_read_or_named(content: bytes) -> None:
-    """The same each time, and as the check says."""
+def test_any_image_file_is_read_or_named(content: bytes) -> None:
+    """Two reads give the same, and the check agrees."""
     with TemporaryDirectory() as folder, bounded_memory():
         path = Path(folder, "image.png")
         path.write_bytes(content)

@@ -74,34 +74,6 @@ def test_batches_of_any_dataset(
         assert set(sizes[:-1]) <= {batch_size}
 
 
-@settings(max_examples=30)
-@given(
-    length=st.integers(1, 20),
-    batch_size=st.integers(1, 8),
-    ranks=st.integers(1, 4),
-    epoch=st.integers(0, 3),
-)
-def test_every_index_once_per_epoch_and_rank(
-    length: int, batch_size: int, ranks: int, epoch: int
-) -> None:
-    """Together the ranks see each index once, and no more than ranks - 1 of them twice."""
-    from torch.utils.data import DataLoader
-
-    from benchmark.data.sampling import EpochSampler
-
-    dealt = []
-    for rank in range(ranks):
-        sampler = EpochSampler(range(length), rank=rank, ranks=ranks, seed=7, shuffle=True)
-        sampler.set_epoch(epoch)
-        loader = DataLoader(range(100), batch_size, sampler=[i for _, i in sampler])
-        dealt.append([int(index) for batch in loader for index in batch])
-    lengths = {len(indices) for indices in dealt}
-    assert len(lengths) == 1
-    together = [index for indices in dealt for index in indices]
-    assert set(together) == set(range(length))
-    assert len(together) - length < ranks
-
-
 @pytest.mark.usefixtures("small_network")
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

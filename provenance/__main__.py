@@ -36,9 +36,9 @@ def _make_weights(name: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m provenance", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    images = commands.add_parser("images", help="draw the bundled dataset anew")
+    images = commands.add_parser("images", help="draw the bundled dataset again")
     images.add_argument("directory", type=Path, help="where to write it; must not exist")
-    images.add_argument("--seed", type=int, default=0, help="of every picture")
+    images.add_argument("--seed", type=int, default=0, help="seed of all pictures")
     weights = commands.add_parser("weights", help="train the source weights; takes hours")
     weights.add_argument("accelerator", choices=ACCELERATORS)
     return parser

@@ -1,4 +1,4 @@
-"""Random numbers that depend on nothing but a name, and smooth noise made of them.
+"""Random numbers that depend only on a name, and smooth noise made of them.
 
 Every number behind a picture comes from a stream named by what it is for, so that a picture
 does not change with the order in which pictures are drawn.
@@ -24,7 +24,7 @@ def fractal(
 ) -> Floats:
     """Noise of shape (size, size), float64, about 0 with a deviation of about 0.35.
 
-    Its coarsest octave has `cells` (across, down) bumps; each further one has twice as many
+    Its coarsest octave has `cells` (across, down) bumps; each next one has twice as many
     and `decay` times the height.
     """
     total = np.zeros((size, size))

@@ -1,8 +1,8 @@
-"""Source weights: ResNet50 trained from random weights on species that are none of the targets.
+"""Source weights: ResNet50 trained from random weights on species outside the bundled dataset.
 
-Not a stage of the pipeline: it takes hours, and its result is pinned beside the dataset. The
+Not a stage of the pipeline: it takes hours, and its result is pinned next to the dataset. The
 images are drawn when they are needed and kept in `.cache/`; interrupted, it resumes from its
-last whole epoch.
+last complete epoch.
 """
 
 from collections.abc import Mapping
@@ -164,6 +164,6 @@ def _write(model: SourceLearner, card: dict[str, Any]) -> None:
 
 
 def _stored(value: Tensor) -> Tensor:
-    """Convolutions, nearly all of the bytes, at 16 bits; batch statistics as they are."""
+    """Store convolutions, nearly all of the bytes, in 16 bits; keep other tensors as they are."""
     value = value.cpu().contiguous()
     return value.half() if value.ndim == 4 else value

@@ -17,21 +17,21 @@ class Recipe(Section):
     """How source weights are made."""
 
     seed: Seed
-    """Of images, weights and order."""
+    """Seed of images, weights and order."""
 
     species: int = Field(ge=2)
-    """Drawn species to tell apart, none of them in the bundled dataset."""
+    """Number of drawn species, none of them in the bundled dataset."""
     images_per_species: int = Field(ge=1)
-    """For training; 5 more each for validation and test."""
+    """Training images of each species; validation and test have 5 more each."""
     drawn_size: int = Field(ge=48)
     """Height and width of the drawn images, in pixels."""
     image_sizes: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(min_length=1)]
-    """Height and width of what the network sees, in pixels, each for an equal part of the epochs;
-    the last is that of the evaluation."""
+    """Height and width of the network's input in pixels, each for an equal part of the epochs; the
+    last one is used for evaluation."""
     batch_size: int = Field(ge=2)
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    """AdamW's, at the cycle's peak."""
+    """Peak of AdamW's learning rate."""
     precision: Precision
 
 
@@ -39,11 +39,11 @@ def load_recipe(path: Path = RECIPE_FILE) -> Recipe:
     """The recipe in `path`.
 
     Raises:
-        UserError: it holds a value that is not allowed.
+        UserError: it contains a value that is not allowed.
     """
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise UserError(
-            f"{path}: {complaint(error)}.", "provenance/recipe.py says what each key may hold."
+            f"{path}: {complaint(error)}.", "provenance/recipe.py describes each key."
         ) from None

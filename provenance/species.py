@@ -1,6 +1,6 @@
 """What a made-up butterfly species is: numbers for its wings, pattern, colours and body.
 
-A species is drawn from a text key alone, so that there is no end of them. The keys of the
+A species is drawn from a text key alone, so there are infinitely many. The keys of the
 bundled ones, "target/<name>", add a hint that makes them resemble their real namesakes; the
 keys of any others ("source/17") leave everything to chance. Palettes are few and shared by
 many species: what tells species apart is meant to be shape and pattern, as with real ones.

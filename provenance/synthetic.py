@@ -33,9 +33,9 @@ class Collection:
     """A dataset that can be drawn."""
 
     keys: tuple[str, ...]
-    """Of its species; what follows the slash names their folders."""
+    """Keys of its species; the text after the slash is the name of the folder."""
     counts: tuple[tuple[str, int], ...]
-    """Splits, and the images of each species in them."""
+    """Splits, with the number of images of each species."""
     size: int
     """Height and width of each image in pixels."""
 
@@ -47,7 +47,7 @@ TARGETS = Collection(
 
 
 def sources(species: int, images: int, size: int) -> Collection:
-    """Species that are none of the bundled ones, to learn from before those."""
+    """Species outside the bundled dataset, for pretraining."""
     keys = tuple(f"source/{number:03}" for number in range(species))
     return Collection(keys, (("train", images), ("val", 5), ("test", 5)), size)
 
@@ -58,7 +58,7 @@ def synthesise(root: Path, seed: int, collection: Collection = TARGETS) -> None:
     Raises UserError if root exists and is not an empty directory.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root} exists and is not empty.", "Name a directory to be made anew.")
+        raise UserError(f"{root} exists and is not empty.", "Name a directory that does not exist.")
     # Fresh interpreters: a fork of a process in which torch has threads may hang.
     with new_directory(root) as part, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         done = pool.map(partial(_write_species, part, seed, collection), collection.keys)

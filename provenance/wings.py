@@ -1,7 +1,7 @@
 """The textures of a species: its wings, upper side and underside, and its body, as flat pictures.
 
 They are painted once and then only bent into place, which is what makes drawing an image quick.
-A wing is described in coordinates of its own, which run along its veins: `u` from its base (0)
+A wing has its own coordinates, which run along its veins: `u` from its base (0)
 to its margin (1), and `v` from its leading edge (0) to its trailing edge (1).
 """
 
@@ -24,8 +24,8 @@ ORIGINS = {"fore": (0.15, 1.1), "hind": (0.25, 0.3), "body": (0.75, 0.8)}
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Where the pixels that show a wing lie on it: but for `cover`, each field is (pixels,)."""
+class WingChart:
+    """Wing coordinates of the pixels that show a wing; all fields but `cover` are (pixels,)."""
 
     cover: Floats  # the wing's opacity, (PAINTED, PAINTED): the pixels are those above 0
     x: Floats  # from the base, outwards and forwards, in fore-wing lengths
@@ -93,21 +93,21 @@ def _grid(part: str) -> tuple[Floats, Floats]:
     return x, y
 
 
-def _chart(wing: Wing, part: str, rng: np.random.Generator) -> Chart:
+def _chart(wing: Wing, part: str, rng: np.random.Generator) -> WingChart:
     x, y = _grid(part)
     radius = np.hypot(x, y)
-    # The cut where the angle starts anew must lie behind the wing's back, not across it.
+    # The cut where the angle wraps around must lie behind the wing's back, not across it.
     back = wing.start - wing.span / 2 - np.pi
     angle = (np.arctan2(y, x) - back) % (2 * np.pi) + back
     v = (wing.start - wing.bend * radius**2 - angle) / wing.span
     arc, reach = radius * wing.span, _margin(wing, v)
     rough = fractal(rng, PAINTED, (12, 12), 4, 0.7)
     cover = _cover(wing, v, np.minimum(v, 1 - v) * arc, reach + 0.006 * rough - radius)
-    shown = cover > 0
+    visible = cover > 0
     x, y, reach, u, v, arc, rough = (
-        field[shown] for field in (x, y, reach, radius / reach, v, arc, rough)
+        field[visible] for field in (x, y, reach, radius / reach, v, arc, rough)
     )
-    return Chart(cover, x, y, reach, u, v, arc, wing.cells, rough)
+    return WingChart(cover, x, y, reach, u, v, arc, wing.cells, rough)
 
 
 def _cover(wing: Wing, v: Floats, aside: Floats, ahead: Floats) -> Floats:
@@ -124,36 +124,36 @@ def _soft(inside: Floats, width: float = 0.02) -> Floats:
     return (inside / width + 0.5).clip(0, 1)
 
 
-def _base(chart: Chart, mark: Mark) -> Floats:
+def _base(chart: WingChart, mark: Mark) -> Floats:
     return _soft(mark.size + mark.tilt * (chart.v - 0.5) - chart.u, 0.12)
 
 
-def _margin_band(chart: Chart, mark: Mark) -> Floats:
+def _margin_band(chart: WingChart, mark: Mark) -> Floats:
     width = mark.size * (1 + mark.tilt * np.cos(2 * np.pi * chart.v * chart.cells))
     return _soft(width - (1 - chart.u) * chart.reach)
 
 
-def _band(chart: Chart, mark: Mark) -> Floats:
+def _band(chart: WingChart, mark: Mark) -> Floats:
     off = chart.u - mark.place - mark.tilt * (chart.v - 0.5)
     off = off + 0.03 * np.sin(2 * np.pi * chart.v * chart.cells)
     return _soft(mark.size / 2 - np.abs(off))
 
 
-def _bar(chart: Chart, mark: Mark) -> Floats:
+def _bar(chart: WingChart, mark: Mark) -> Floats:
     """A band straight over both wings, as if they were one."""
     return _soft(mark.size / 2 - np.abs(chart.x - mark.tilt * chart.y - mark.place))
 
 
-def _apex(chart: Chart, mark: Mark) -> Floats:
+def _apex(chart: WingChart, mark: Mark) -> Floats:
     return _soft(chart.u - mark.place - mark.tilt * chart.v, 0.05)
 
 
-def _veins(chart: Chart, mark: Mark) -> Floats:
+def _veins(chart: WingChart, mark: Mark) -> Floats:
     off = (0.5 - np.abs(chart.across)) * chart.arc / chart.cells
     return _soft(mark.size - off, 0.012) * _soft(chart.u - 0.1, 0.2)
 
 
-def _rays(chart: Chart, mark: Mark) -> Floats:
+def _rays(chart: WingChart, mark: Mark) -> Floats:
     return (
         _soft(mark.size - np.abs(chart.across), 0.1)
         * _soft(chart.u - mark.place, 0.04)
@@ -161,19 +161,19 @@ def _rays(chart: Chart, mark: Mark) -> Floats:
     )
 
 
-def _stripes(chart: Chart, mark: Mark) -> Floats:
+def _stripes(chart: WingChart, mark: Mark) -> Floats:
     phase = mark.place * (chart.x - mark.tilt * chart.y)
     return _soft(mark.size - 2 * np.abs(phase % 1 - 0.5), 0.1)
 
 
-def _checks(chart: Chart, mark: Mark) -> Floats:
+def _checks(chart: WingChart, mark: Mark) -> Floats:
     row = np.floor(chart.u * mark.place + mark.tilt)
     odd = (row + np.floor(chart.v * chart.cells)) % 2
     within = np.maximum(np.abs(chart.across), np.abs((chart.u * mark.place + mark.tilt) % 1 - 0.5))
     return odd * _soft(mark.size / 1.6 - within, 0.12)
 
 
-def _bars(chart: Chart, mark: Mark) -> Floats:
+def _bars(chart: WingChart, mark: Mark) -> Floats:
     """Short bars over the middle cell of the inner wing."""
     beat = _soft(mark.size - 2 * np.abs(chart.u * 2 * mark.place % 1 - 0.5), 0.15)
     return (
@@ -183,31 +183,31 @@ def _bars(chart: Chart, mark: Mark) -> Floats:
     )
 
 
-def _marble(chart: Chart, mark: Mark) -> Floats:
+def _marble(chart: WingChart, mark: Mark) -> Floats:
     net = 0.12 * (0.5 - np.abs(chart.across) * 2)
     return _soft(chart.rough * mark.tilt * 0.6 - net - mark.size, 0.08)
 
 
-def _spots(chart: Chart, mark: Mark) -> Floats:
+def _spots(chart: WingChart, mark: Mark) -> Floats:
     """A spot in each cell, drawn out along the veins where the tilt is above 0."""
     along = (chart.u - mark.place) * chart.reach / (1 + mark.tilt)
     return _soft(mark.size - np.hypot(along, chart.across * chart.arc / chart.cells))
 
 
-def _disc(chart: Chart, mark: Mark) -> Floats:
+def _disc(chart: WingChart, mark: Mark) -> Floats:
     """A single round spot, as far across the wing as the tilt says."""
     along = (chart.u - mark.place) * chart.reach
     return _soft(mark.size - np.hypot(along, (chart.v - mark.tilt) * chart.arc))
 
 
-def _lunules(chart: Chart, mark: Mark) -> Floats:
+def _lunules(chart: WingChart, mark: Mark) -> Floats:
     along = (chart.u - mark.place) * chart.reach
     aside = chart.across * chart.arc / chart.cells
     hollow = np.hypot(along + mark.tilt * mark.size, aside)
     return np.minimum(_soft(mark.size - np.hypot(along, aside)), _soft(hollow - mark.size * 0.85))
 
 
-SHAPES: dict[str, Callable[[Chart, Mark], Floats]] = {
+SHAPES: dict[str, Callable[[WingChart, Mark], Floats]] = {
     "base": _base,
     "margin": _margin_band,
     "band": _band,
@@ -226,7 +226,7 @@ SHAPES: dict[str, Callable[[Chart, Mark], Floats]] = {
 
 
 def _paint(
-    chart: Chart, marks: tuple[Mark, ...], inks: tuple[Colour, ...], scales: Floats
+    chart: WingChart, marks: tuple[Mark, ...], inks: tuple[Colour, ...], scales: Floats
 ) -> Image.Image:
     # Displaced, the coordinates give every edge the raggedness of rows of scales.
     shift = 0.02 * chart.rough
@@ -237,13 +237,13 @@ def _paint(
         within = (cell >= mark.first) & (cell <= mark.last)
         cover = SHAPES[mark.shape](worn, mark) * within
         rgb = rgb + cover[:, None] * (np.array(inks[mark.ink]) - rgb)
-    shown = chart.cover > 0
+    visible = chart.cover > 0
     picture = np.zeros((PAINTED, PAINTED, 3))
-    picture[shown] = rgb * (_relief(chart) * (1 + 0.11 * scales[shown]))[:, None]
+    picture[visible] = rgb * (_relief(chart) * (1 + 0.11 * scales[visible]))[:, None]
     return _image(picture, chart.cover)
 
 
-def _relief(chart: Chart) -> Floats:
+def _relief(chart: WingChart) -> Floats:
     """How light the bare wing is: veins and folds, darker at its base, hairy along the veins."""
     vein = np.exp(-(((0.5 - np.abs(chart.across)) * chart.arc / chart.cells / 0.012) ** 2))
     fold = 0.09 * np.cos(2 * np.pi * chart.v * chart.cells)

@@ -98,7 +98,7 @@ class PowerCut(pl.Callback):
 
 
 def test_interrupted_and_resumed_gives_the_same_weights(monkeypatch) -> None:
-    whole = pretrained()
+    card = pretrained()
     with monkeypatch.context() as patch:
         trainer = pretrain._trainer
 
@@ -111,13 +111,13 @@ def test_interrupted_and_resumed_gives_the_same_weights(monkeypatch) -> None:
         with pytest.raises(RuntimeError, match="power cut"):
             pretrained()
     assert list(Path(".checkpoints/pretrain-cpu").glob("*/last.ckpt"))
-    assert pretrained() == whole
+    assert pretrained() == card
 
 
 def test_images_are_drawn_once(monkeypatch) -> None:
-    whole = pretrained()
+    card = pretrained()
     monkeypatch.setattr(pretrain, "synthesise", None)
-    assert pretrained() == whole
+    assert pretrained() == card
 
 
 @pytest.mark.usefixtures("no_gpu")

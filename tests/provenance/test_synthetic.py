@@ -1,4 +1,4 @@
-"""The drawn butterflies: the same everywhere, different from one another, written whole or not."""
+"""The drawn butterflies: equal bytes everywhere, and species that differ."""
 
 import hashlib
 import itertools

@@ -26,7 +26,7 @@ class ResumableBackboneFinetuning(BackboneFinetuning):
         self._wrapped_again = False
 
     def freeze_before_training(self, module: pl.LightningModule) -> None:
-        """Freeze the whole backbone, batch norm included."""
+        """Freeze the complete backbone, with its batch norm."""
         assert isinstance(module, FineTuner)
         self.freeze(module.backbone.eval(), train_bn=False)
 

@@ -38,7 +38,7 @@ class FeatureBatch(NamedTuple):
 
 
 class FeatureDataset(Dataset[FeatureBatch]):
-    """The samples of one split; `keys` in, a whole batch out."""
+    """The samples of one split, which are fetched a batch at a time."""
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self._features = features

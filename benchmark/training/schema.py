@@ -67,7 +67,7 @@ class Training(ResultModel):
     accelerator: str
     """The accelerator as reports call it."""
     device: str
-    """What the accelerator calls itself."""
+    """The device's own name."""
     test: Metrics
     """Metrics on the test split."""
     val: Metrics

@@ -38,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
-    """Trains in a directory of its own: trained("gpu", data={"num_workers": 2})."""
+    """Trains in a new directory: trained("gpu", data={"num_workers": 2})."""
 
     def train(name: str, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
@@ -66,11 +66,11 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
     ids=str,
 )
 def test_a_gpu_trains_on_the_cpus_samples_and_the_same_bits_twice(trained, changes) -> None:
-    """From the same weights; the second time with the loader's workers, and once as a replay."""
+    """The second GPU training has loader workers; then its first steps are replayed."""
     with_workers = changes | {"data": changes.get("data", {}) | {"num_workers": 2}}
-    here = {"train": {"precision": "32-true"}} if "16" in str(changes) else changes
+    on_cpu = {"train": {"precision": "32-true"}} if "16" in str(changes) else changes
     cpu, gpu, again = (
-        trained("cpu", **here),
+        trained("cpu", **on_cpu),
         trained("gpu", **changes),
         trained("gpu", **with_workers),
     )
@@ -95,9 +95,9 @@ def test_a_gpu_shows_the_cpus_pixels() -> None:
         torch.from_numpy,
         crops.training_windows(shapes, (96, 80), 7, zeros, torch.arange(64).numpy()),
     )
-    here = resample(images, windows, flips, 64)
-    there = resample(images.cuda(), windows.cuda(), flips.cuda(), 64).cpu()
-    torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+    cpu = resample(images, windows, flips, 64)
+    gpu = resample(images.cuda(), windows.cuda(), flips.cuda(), 64).cpu()
+    torch.testing.assert_close(gpu, cpu, rtol=0, atol=1e-3)
 
 
 def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> None:
@@ -116,7 +116,7 @@ def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> No
 
 
 def test_synchronise_waits_for_the_gpu() -> None:
-    """After it, fetching the result of a long chain of products takes no time worth naming."""
+    """After it, the result of a long chain of products is fetched at once."""
     start = torch.rand(4000, 4000, device="cuda")
 
     def chain(x: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def trained(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 WORKLOADS = {
-    "whole": {},
+    "unchanged": {},
     "unfrozen": {"train": {"max_epochs": 3, "unfreeze_epoch": 1}},
     "frozen": {"model": {"freeze_backbone": True}},
 }
@@ -136,7 +136,7 @@ WORKLOADS = {
 
 @pytest.mark.parametrize(
     ("workload", "number"),
-    [("whole", 2), ("whole", 4), ("unfrozen", 2), ("frozen", 2)],
+    [("unchanged", 2), ("unchanged", 4), ("unfrozen", 2), ("frozen", 2)],
 )
 def test_ranks_train_as_one_process_does_with_their_batches_together(
     trained: Trained, workload: str, number: int

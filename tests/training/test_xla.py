@@ -1,5 +1,7 @@
-"""The TPU's code on XLA's CPU backend, each in a process of its own: its runtime must be up
-before the first backward pass. What it is compared with runs here, on the CPU."""
+"""The TPU's code on XLA's CPU backend, compared with the CPU in this process.
+
+Each test of it has a process of its own: XLA's runtime must start before the first backward pass.
+"""
 
 import json
 import os
@@ -37,8 +39,7 @@ pytestmark = [
     pytest.mark.usefixtures("small_network"),
 ]
 QUICK = "--xla_backend_optimization_level=0"
-"""XLA makes the same graphs, and machine code of them without LLVM's optimising, which would be
-most of what these tests take."""
+"""XLA makes the same graphs without LLVM's optimisation, which would take most of the time."""
 
 
 def stage(root: Path, *arguments: str) -> None:
@@ -51,8 +52,7 @@ def stage(root: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
-    """Trains in a directory of its own, XLA in a process of its own:
-    trained("xla", data={"num_workers": 2})."""
+    """Trains in a new directory, with XLA in a new process: trained("xla", seed=8)."""
 
     def train(name: str, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
@@ -76,7 +76,7 @@ def assert_shown_the_same(cpu: Training, xla: Training) -> None:
 
 
 def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
-    """From the same weights; the second time with the loader's workers."""
+    """The second training on XLA has loader workers."""
     cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
     assert_shown_the_same(cpu, xla)
     assert xla.digests.initial_weights != xla.digests.weights
@@ -84,7 +84,7 @@ def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None
 
 
 def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
-    """The second time in the mixed precision that Lightning's own plugin does not have."""
+    """The second training on XLA has a mixed precision that Lightning does not have."""
     frozen = {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}}
     cpu, xla = trained("cpu", **frozen), trained("xla", **frozen)
     mixed = trained("xla", **frozen, train={"precision": "bf16-mixed"})
@@ -94,9 +94,8 @@ def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
 
 
 @pytest.mark.usefixtures("forked_processes")
-def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatch) -> None:
-    """In the warm-up; whatever is compiled later is in no rate. Only the measuring processes need
-    XLA."""
+def test_throughput_ignores_steps_that_compile(tmp_path, raw_parameters, monkeypatch) -> None:
+    """Steps that compile after the warm-up count in no rate."""
     raw_parameters["throughput"]["modes"] = ["compute", "trainer"]
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
@@ -109,21 +108,23 @@ def test_throughput_knows_what_was_compiled(tmp_path, raw_parameters, monkeypatc
     assert result.accelerator == "xla:cpu"
     assert result.trainer.compile_seconds > 0
     assert result.ratios.keys() == {"trainer_over_compute"}
-    for found in result.processes:
-        clean = [block.seconds for block in blocks(found) if not block.compilations]
-        images = 4 * found.steps["trainer"]
-        assert images / max(clean) <= ProcessRates(found, 4).rate("trainer") <= images / min(clean)
+    for process in result.processes:
+        clean = [block.seconds for block in blocks(process) if not block.compilations]
+        images = 4 * process.steps["trainer"]
+        assert (
+            images / max(clean) <= ProcessRates(process, 4).rate("trainer") <= images / min(clean)
+        )
     memory = result.efficiency.peak_memory
     assert memory.device_bytes is None
     assert memory.device_reason == "this XLA backend does not say"
 
 
-def blocks(found: Measurement) -> list[Block]:
-    return [turn[name] for turn in found.rounds for name in ("trainer", "trainer_aa")]
+def blocks(process: Measurement) -> list[Block]:
+    return [turn[name] for turn in process.rounds for name in ("trainer", "trainer_aa")]
 
 
 def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
-    """And train as one process does with their batches together: XLA sums the gradients."""
+    """They train as one process with both batches does: XLA sums the gradients."""
     write_images(tmp_path / "data")
     alone = Noting(str(tmp_path / "data"), 32, 8, seed=7, cache_dir=str(tmp_path))
     pl.seed_everything(7, verbose=False)
@@ -141,12 +142,12 @@ def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
     for first, second, together in zip(one["keys"], other["keys"], alone.keys, strict=True):
         assert (first, second) == (together[::2], together[1::2])
     assert one["weights"] == other["weights"]
-    for found, expected in zip(one["weights"], model.state_dict().values(), strict=True):
-        torch.testing.assert_close(torch.tensor(found), expected)
+    for weight, expected in zip(one["weights"], model.state_dict().values(), strict=True):
+        torch.testing.assert_close(torch.tensor(weight), expected)
 
 
 def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:
-    """After it, fetching the result of a long chain of products takes no time worth naming."""
+    """After it, the result of a long chain of products is fetched at once."""
     program = """
 import time, torch
 from benchmark.machine import accelerators

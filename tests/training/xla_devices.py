@@ -1,8 +1,8 @@
-"""`python -m tests.training.xla_devices ROOT`: a fit on two devices of XLA's CPU backend, which
-writes what each of them saw.
+"""`python -m tests.training.xla_devices ROOT`: a fit on two devices of XLA's CPU backend.
 
-With `VARIABLES`, XLA offers two devices in one process, where a thread drives each, as it does for
-TPU chips of two cores. What Lightning's strategy has processes do, threads do here.
+It writes the samples and weights of each device. With `VARIABLES`, XLA has two devices in one
+process, each driven by a thread, as for TPU chips of two cores. Threads do what processes do in
+Lightning's strategy.
 """
 
 import copy
@@ -28,51 +28,51 @@ from tests.support.mean import Mean
 
 DEVICES = 2
 VARIABLES = {"CPU_NUM_DEVICES": f"{DEVICES}", "PJRT_CPU_ASYNC_CLIENT": "0"}
-"""Two devices; the thread that asks for an operation runs it."""
+"""Two devices; each operation runs in the thread that starts it."""
 FIT: dict[str, Any] = {
     "max_epochs": 4, "limit_train_batches": 1, "num_sanity_val_steps": 0, "logger": False,
     "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
 }  # fmt: skip
-"""Steps of whole batches."""
+"""Trainer arguments for epochs of one full batch."""
 TIMEOUT = 60
-"""Seconds after which a device counts as lost."""
+"""Seconds that a device waits for the other."""
 
 
-class Meeting:
-    """Where the devices' threads tell one another what they have."""
+class Exchange:
+    """Exchange of values between the threads of the devices."""
 
     def __init__(self) -> None:
-        self.all = threading.Barrier(DEVICES, timeout=TIMEOUT)
-        self._told: list[Any] = [None] * DEVICES
+        self.barrier = threading.Barrier(DEVICES, timeout=TIMEOUT)
+        self._values: list[Any] = [None] * DEVICES
 
-    def of_all(self, rank: int, value: Any) -> list[Any]:
-        """Each device's value, by its number."""
-        self._told[rank] = value
-        self.all.wait()
-        told = [*self._told]
-        self.all.wait()
-        return told
+    def all_gather(self, rank: int, value: Any) -> list[Any]:
+        """The values of all devices, by rank."""
+        self._values[rank] = value
+        self.barrier.wait()
+        values = [*self._values]
+        self.barrier.wait()
+        return values
 
-    def in_turns(self, rank: int, do: Callable[[], None]) -> None:
-        """`do`, on one device after the other."""
+    def one_by_one(self, rank: int, do: Callable[[], None]) -> None:
+        """Call `do` on one device after the other."""
         for turn in range(DEVICES):
             if turn == rank:
                 do()
-            self.all.wait()
+            self.barrier.wait()
 
 
-MEETING = Meeting()
+EXCHANGE = Exchange()
 
 
 class Launcher(_XLALauncher):
-    """Starts threads; each has its copies, as Lightning has it where a process has two devices."""
+    """Starts a thread for each device, with copies of all arguments, as Lightning does."""
 
     def launch(self, function: Any, *arguments: Any, trainer: Any = None, **named: Any) -> Any:
-        """`function` on all devices; what it returns on the first."""
+        """Run `function` on all devices; return the result of the first."""
 
         def run() -> Any:
-            own, its_arguments, its_named = copy.deepcopy((function, arguments, named))
-            return own(*its_arguments, **its_named)
+            call, call_arguments, call_named = copy.deepcopy((function, arguments, named))
+            return call(*call_arguments, **call_named)
 
         from torch_xla._internal import pjrt
 
@@ -87,44 +87,46 @@ class Threads(XLAStrategy):
         self._launcher = Launcher(self)
 
     def setup_distributed(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: threads need no setup."""
 
     def process_dataloader(self, dataloader: Any) -> Any:
-        """As it is: MpDeviceLoader would make plain lists of our batches."""
+        """Return the loader: MpDeviceLoader would turn our batches into lists."""
         return dataloader
 
     def barrier(self, name: str | None = None, *_: Any, **__: Any) -> None:
         """Wait for the other device."""
         if self._launched:
-            MEETING.all.wait()
+            EXCHANGE.barrier.wait()
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
-        """What `src` has."""
-        return MEETING.of_all(self.global_rank, obj)[src] if self._launched else obj
+        """The value of the device `src`."""
+        return EXCHANGE.all_gather(self.global_rank, obj)[src] if self._launched else obj
 
     def reduce(self, output: Any, group: Any = None, reduce_op: Any = "mean") -> Tensor:
-        """The sum or mean of both, on the host."""
-        parts = MEETING.of_all(self.global_rank, torch.as_tensor(output).cpu())
+        """The sum or mean of all devices, on the host."""
+        parts = EXCHANGE.all_gather(self.global_rank, torch.as_tensor(output).cpu())
         total = torch.stack(parts).sum(0)
         return total if reduce_op == "sum" else total / DEVICES
 
 
-def compile_in_turns() -> None:
-    """XLA's CPU devices meet in a reduction if they run one module: the first device compiles it,
-    the second finds it."""
+def compile_one_by_one() -> None:
+    """Let the first device compile each module and the second reuse it.
+
+    XLA's CPU devices reduce together only if they run the same module.
+    """
     import torch_xla
 
     sync = torch_xla.sync
 
-    def in_turns(*arguments: Any, **named: Any) -> None:
+    def sync_one_by_one(*arguments: Any, **named: Any) -> None:
         rank = torch_xla.runtime.global_ordinal()
-        MEETING.in_turns(rank, lambda: sync(*arguments, **named))
+        EXCHANGE.one_by_one(rank, lambda: sync(*arguments, **named))
 
-    torch_xla.sync = in_turns
+    torch_xla.sync = sync_one_by_one
 
 
-class Seen(pl.Callback):
-    """Writes what a device saw, and the weights that it has."""
+class Recorder(pl.Callback):
+    """Writes the keys of a device's samples, and its weights."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -138,17 +140,21 @@ class Seen(pl.Callback):
 
 
 def main(root: Path) -> None:
-    """Fit, and write the DataModule's calls of both devices too."""
+    """Fit, and write the calls of both devices' DataModules."""
     warnings.simplefilter("ignore")
     offer_xla(True)
-    compile_in_turns()
+    compile_one_by_one()
     calls: list[Call] = []
     data = with_call_log(Noting, CallLog(calls))(
         str(root / "data"), 32, 4, seed=7, cache_dir=str(root)
     )
     pl.seed_everything(7, verbose=False)
     trainer = pl.Trainer(
-        accelerator=xla_cpu(), strategy=Threads(), devices=DEVICES, callbacks=[Seen(root)], **FIT
+        accelerator=xla_cpu(),
+        strategy=Threads(),
+        devices=DEVICES,
+        callbacks=[Recorder(root)],
+        **FIT,
     )
     trainer.fit(Mean(), datamodule=data)
     (root / "calls.json").write_text(json.dumps(calls))

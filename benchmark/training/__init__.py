@@ -1,4 +1,4 @@
-"""The model and its training, a control from random weights, and the replay of first steps.
+"""The model, its weights, and one training of it with Lightning: fit, records and checkpoints.
 
-In: parameters, the DataModule, weights. Out: reports/train/, timing/, replay/ and models/.
+In: parameters and the DataModule. Out: a `Fit`, whose results the stages in `pipeline` write.
 """

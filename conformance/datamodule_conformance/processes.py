@@ -124,7 +124,8 @@ def _wait(processes: list[BaseProcess], folder: Path) -> None:
         for sentinel in ended:
             running.pop(sentinel).join()
         if any(process.exitcode for process in processes):
-            wait(list(running), GRACE)  # the first to fail may have lost its peer
+            if running:
+                wait(list(running), GRACE)  # the first to fail may have lost its peer
             codes = [process.exitcode for process in processes]
             failures = [_failure(n, code, folder) for n, code in enumerate(codes) if code]
             raise RuntimeError("; ".join(without_peer_errors(failures)))

@@ -40,7 +40,7 @@ def judge(name: str, *selected: str, **options: Any) -> Results:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["SentencesModule", "GraphsModule", "SceneModule", "GeneratorInTheState"],
+    ["SentencesModule", "GraphsModule", "GeneratorInTheState"],
 )
 def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
     results = judge(name, *ALL)
@@ -67,11 +67,9 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
         ("WorkersForGood", {WORKERS}, set()),
         ("PreparesWhereItMust", {PREPARED}, set()),
         ("StreamsForAllStages", {NEEDS}, NEEDS),
-        ("LoaderIsItsIterator", {FIT}, set()),
         ("WithReplacement", {SHARE}, set()),
         ("PredictsOnRequest", {ALONE}, set()),
         ("ForgetsItsPrediction", {ALONE}, ALONE),
-        ("SplitBySampler", {EVALUATED, TRAINED}, set()),
     ],
 )
 def test_each_cause_is_one_finding(name: str, selected: set[str], broken: str | set[str]) -> None:
@@ -91,8 +89,8 @@ def test_each_cause_is_one_finding(name: str, selected: set[str], broken: str | 
         ("FewOfOneOrder", SEED, "by chance"),
         ("FewOfOneOrder", EPOCH, "by chance"),
         ("OneGraph", DISJOINT, "each split is one graph"),
-        ("SceneModule", EVALUATED, "can be counted"),
-        ("SceneModule", TRAINED, "can't be counted"),
+        ("StreamOfDraws", EVALUATED, "can be counted"),
+        ("StreamOfDraws", TRAINED, "can't be counted"),
         ("TestsOnAll", NEEDS, "includes all training samples"),
         ("Shuffled", "labels count from zero", "no labels"),
         ("Shuffled", "every pass shows every class", "no labels"),

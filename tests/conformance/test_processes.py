@@ -1,6 +1,7 @@
 """Scenarios in new processes: what they share with the caller, and how they fail."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -95,6 +96,12 @@ def test_a_killed_rank_ends_the_others(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(processes, "GRACE", 0.1)
     with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code -9: "):
         observe("Dies", tmp_path)
+
+
+def test_a_single_rank_that_fails_waits_for_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE", math.inf)  # any wait raises OverflowError
+    with pytest.raises(RuntimeError, match=r"rank 0 ended with exit code 1: .*SourceError"):
+        observe_in_processes(DataModuleSource("absent:Data"), Scenario())
 
 
 def test_ranks_that_hang_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ from torch.utils.data import (
     DistributedSampler,
     IterableDataset,
     Subset,
-    SubsetRandomSampler,
     TensorDataset,
     get_worker_info,
 )
@@ -39,7 +38,7 @@ class Seeded(LightningDataModule):
         self.seed = seed
 
 
-# Sequences, graphs and pieces
+# Sequences and graphs
 
 
 class Sentences(Dataset[Any]):
@@ -167,46 +166,6 @@ class OneGraph(SentencesModule):
 
     def train_dataloader(self) -> Any:
         return DataLoader(self.parts["train"], collate_fn=self.collate)
-
-
-class Scene(Dataset[Tensor]):
-    """One picture; the index is a pair of slices, which cut a piece out of it."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, piece: tuple[slice, slice]) -> Tensor:
-        return torch.arange(3600.0).reshape(60, 60)[piece] / 3600
-
-
-class Pieces:
-    """Sampler of the pieces of a grid, shuffled if it has a seed."""
-
-    def __init__(self, rows: range, seed: int | None = None) -> None:
-        self.rows, self.seed, self.epoch = rows, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[tuple[slice, slice]]:
-        corners = [(y, x) for y in self.rows for x in range(0, 60, 10)]
-        generator = torch.Generator().manual_seed(100 * (self.seed or 0) + self.epoch)
-        order = torch.randperm(len(corners), generator=generator)
-        for y, x in corners if self.seed is None else [corners[i] for i in order]:
-            yield slice(y, y + 10), slice(x, x + 10)
-
-    def __len__(self) -> int:
-        return 6 * len(self.rows)
-
-
-class SceneModule(Seeded):
-    """Trains on pieces of the upper half of a scene, validates on the lower half."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(Scene(), 4, sampler=Pieces(range(0, 30, 10), self.seed))
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(Scene(), 4, sampler=Pieces(range(30, 60, 10)))
 
 
 # Streams
@@ -342,25 +301,6 @@ class SeededInWorkers(LightningDataModule):
 
     def train_dataloader(self) -> Any:
         return shuffled(_Restless(), num_workers=1, worker_init_fn=_seed_the_dataset)
-
-
-class _Itself:
-    """An iterator that is its own loader, and has no length."""
-
-    def __iter__(self) -> "_Itself":
-        self.left = 3
-        return self
-
-    def __next__(self) -> Tensor:
-        if not self.left:
-            raise StopIteration
-        self.left -= 1
-        return torch.arange(4) + 4 * self.left
-
-
-class LoaderIsItsIterator(LightningDataModule):
-    def train_dataloader(self) -> Any:
-        return _Itself()
 
 
 class HidesItsTensors(LightningDataModule):
@@ -561,16 +501,6 @@ class SplitAnewAndOverlapping(LightningDataModule):
 
     def test_dataloader(self) -> Any:
         return DataLoader(torch.arange(30), 4)
-
-
-class SplitBySampler(LightningDataModule):
-    """All loaders have the same dataset, and their samplers select the split."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12)))  # type: ignore[arg-type]
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(torch.arange(20), 4, sampler=SubsetRandomSampler(range(12, 20)))  # type: ignore[arg-type]
 
 
 class PreparesWhereItMust(LightningDataModule):

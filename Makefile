@@ -27,8 +27,8 @@ experiment: setup
 
 # The modes of params.yaml and the peers: nothing but speed is measured anew.
 peers: .venv/peers
-	@modes=$$(python -c 'from benchmark.common import parameters as p; print(*dict.fromkeys( \
-	  [*p.load_parameters().throughput.modes, *p.PEERS]), sep=",")') && \
+	@modes=$$(python -c 'from benchmark.common import modes, parameters; print(*dict.fromkeys( \
+	  [*parameters.load_parameters().throughput.modes, *modes.PEERS]), sep=",")') && \
 	$(MAKE) --no-print-directory experiment S="throughput.modes=[$$modes]"
 
 test: setup

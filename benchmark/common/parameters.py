@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from benchmark.common import yaml_file
+from benchmark.common.modes import ModeName
 from benchmark.common.results import OWN
 from benchmark.errors.user_error import UserError
 
@@ -25,10 +26,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
-PeerName = Literal["timm", "fastai", "transformers"]
-PEERS: tuple[str, ...] = get_args(PeerName)
-"""Modes that are other software, installed by `make peers`."""
-ModeName = Literal["input", "compute", "loop", "trainer", "baseline", "nondeterministic", PeerName]
 PARAMETERS_FILE = Path("params.yaml")
 SHOWN = 80
 """Characters of a wrong value that a message shows."""
@@ -149,8 +146,7 @@ class ThroughputParameters(Section):
     repeats: int = Field(ge=2)
     """Least number of independent processes; each is one sample."""
     rounds: int = Field(ge=2)
-    """Blocks of each mode in a process, in turn with those of the others; one more round before
-    them is not counted."""
+    """Blocks of each mode in a process; they alternate. One more round first does not count."""
     width: float = Field(gt=0, lt=1)
     """Further processes are measured until the intervals of the Trainer's rate and of its ratios
     are this part of their estimates wide."""

@@ -21,8 +21,8 @@ from benchmark.compare.verdict import (
     pairs_needed,
 )
 from benchmark.errors.user_error import UserError
-from benchmark.interleave.pair import sample, take_turns
-from benchmark.interleave.training_process import Side
+from benchmark.interleave.pair import alternate, trimmed_mean
+from benchmark.interleave.training_process import TrainingProcess
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.processors import warn_if_busy
@@ -97,8 +97,8 @@ def measure(
     with progress(LOOKS[-1], "starting two processes") as show:
         while needs_more_pairs(ratios, limit):
             with (
-                closing(Side(names[0], codes[0])) as before,
-                closing(Side(names[1], codes[1])) as after,
+                closing(TrainingProcess(names[0], codes[0])) as before,
+                closing(TrainingProcess(names[1], codes[1])) as after,
             ):
                 before.warm_up(tasks[0])
                 after.warm_up(tasks[1])
@@ -148,9 +148,11 @@ def missing_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str
     ]
 
 
-def _time_pair(sides: tuple[Side, Side], parameters: Parameters, number: int) -> float:
+def _time_pair(
+    sides: tuple[TrainingProcess, TrainingProcess], parameters: Parameters, number: int
+) -> float:
     """Time one pair of warm processes: the rate after over the rate before."""
     step = min(side.step_seconds for side in sides)
     steps = ceil(parameters.throughput.block_seconds / step)
-    turns = take_turns(sides, (steps, steps), parameters.seed, number)
-    return sample([before.seconds / after.seconds for before, after in turns])
+    turns = alternate(sides, (steps, steps), parameters.seed, number)
+    return trimmed_mean([before.seconds / after.seconds for before, after in turns])

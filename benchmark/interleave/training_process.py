@@ -1,67 +1,89 @@
-"""One process of a pair, and how it is told to run a block or to stand still."""
+"""One process of a pair, which trains a block when it is asked to and is stopped otherwise."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+import benchmark
+from benchmark.distributed.launcher import signal_tree
 from benchmark.errors.training_errors import is_out_of_memory
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import side_process
+from benchmark.machine import variables
 from benchmark.timing.schema import Block
 
 WORKER = Path(side_process.__file__)
+CODE = Path(benchmark.__path__[0]).parent
+"""The folder of this code, as opposed to another revision's."""
+JOB = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""A launcher's variables: a peer that reads them would wait for other ranks."""
 
 
 class OutOfMemory(UserError):
-    """What a side was asked for does not fit."""
+    """A process needs more memory than there is."""
 
 
-class Side:
-    """A process that trains, in a group of its own with its loaders' processes.
+class TrainingProcess:
+    """A process that trains; it is started, and loads its modules, at once.
 
-    It is started, and loads its modules, at once.
+    Args:
+        name: what error messages call it.
+        code: the folder of the `benchmark` package that it runs.
+        peer: the peer that it runs instead of the Trainer, with the user's environment: without
+            this suite's settings of memory and threads.
     """
 
     step_seconds: float
-    """Of a warm step, known when it is warm."""
+    """Seconds of a warm step; set by `warm_up`."""
 
-    def __init__(self, name: str, code: Path) -> None:
+    def __init__(self, name: str, code: Path = CODE, peer: str | None = None) -> None:
         self.name = name
-        environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = variables.user_environment() if peer else dict(os.environ)
+        for variable in JOB if peer else ():
+            environment.pop(variable, None)
+        environment |= {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env=environment, process_group=0,
+            [sys.executable, "-P", str(WORKER), *(["--peer", peer] if peer else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            process_group=0,
         )  # fmt: skip
 
     def warm_up(self, task: Mapping[str, Any]) -> None:
-        """Train until steps are steady, then stand still.
+        """Train until steps are steady, then stop the process.
 
         Raises:
             UserError: the code cannot be measured with the task, or the process failed.
-            OutOfMemory: it does not fit, here or in a later block.
+            OutOfMemory: it does not fit, now or in a later block.
         """
-        self.step_seconds = self._ask(json.dumps(task))["step_seconds"]
-        self._stand_still()
+        self.step_seconds = self._request(json.dumps(task))["step_seconds"]
+        self._stop()
 
     def time(self, steps: int) -> Block:
-        """Run a block of steps; the process runs for no longer."""
-        self._signal(signal.SIGCONT)
-        found = self._ask(str(steps))
-        self._stand_still()
-        return Block.model_validate(found)
+        """Resume the process for one block of `steps` steps."""
+        signal_tree(self.process.pid, signal.SIGCONT)
+        block = self._request(str(steps))
+        self._stop()
+        return Block.model_validate(block)
 
     def close(self) -> None:
-        """End it and its loaders' processes."""
-        self._signal(signal.SIGKILL)
-        self.process.communicate()
+        """Kill the process with its ranks and loader processes."""
+        signal_tree(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe
+            with suppress(BrokenPipeError):
+                pipe.close()
 
-    def _ask(self, line: str) -> dict[str, Any]:
+    def _request(self, line: str) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         with suppress(BrokenPipeError):
@@ -78,13 +100,20 @@ class Side:
         why: str = answer.get("failed", f"it ended with status {status}")
         if is_out_of_memory(why) or status == -signal.SIGKILL:
             return OutOfMemory(f"{self.name}: out of memory ({why}).", "Lower data.batch_size.")
-        return UserError(f"The process of {self.name} failed: {why}.", "Its own words are above.")
+        return UserError(f"The process of {self.name} failed: {why}.", "Its output is above.")
 
-    def _stand_still(self) -> None:
-        """Return when it does; the signal alone takes its time."""
-        self._signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    def _stop(self) -> None:
+        """Stop the process, its ranks and loader processes, and wait until all have stopped."""
+        signal_tree(self.process.pid, signal.SIGSTOP)
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.process.pid)
+            for member in (process, *process.children(recursive=True)):
+                while _is_running(member):
+                    time.sleep(0.001)
 
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

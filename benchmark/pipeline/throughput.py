@@ -1,14 +1,15 @@
-"""The throughput stage: how many images per second an accelerator trains, and how sure that is.
+"""The throughput stage: how many images per second an accelerator trains, with an interval.
 
-Several processes, one after another, each measure every mode (modes.py) in blocks that take
-turns. A process is one sample: rates and ratios are means over processes with 95 % intervals.
-With a frozen backbone a step still runs the whole network, on augmented images: a rate of stored
-features would say nothing.
+Several processes, one after another, each measure every mode in blocks that alternate. A process is
+one sample: rates and ratios are means over processes with 95 % intervals. Points of a sweep and
+peers are measured after that, in pairs of processes. With a frozen backbone a step still runs the
+complete network on augmented images: the rate of stored features would say nothing.
 """
 
 import secrets
 import time
 
+from benchmark.common.modes import PEERS
 from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
@@ -19,7 +20,7 @@ from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.processors import warn_if_busy
 from benchmark.machine.sensors import warn_if_gpu_is_busy
-from benchmark.throughput import launch, measurements, sweep, verdict
+from benchmark.throughput import measurements, peer_speed, run_process, sweep, verdict
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import IntervalWidth, Measurement, ProcessIndex
 from benchmark.throughput.summary import RawMeasurements, summarise
@@ -29,7 +30,7 @@ from benchmark.training.inputs import check, take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: measure an accelerator that is here.
+    """Run the stage: measure an accelerator that is available.
 
     Raises:
         UserError: as the training stage; the batch is larger than the training split, or does
@@ -49,58 +50,62 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
         start = time.perf_counter()
         processes = _measure(accelerator, parameters, seed)
         seconds = time.perf_counter() - start
-        profile = launch.profile(accelerator, parameters)
-        swept = [sweep.measure(accelerator, parameters, point, seed) for point in points]
-    found = RawMeasurements(processes, profile, swept, seconds, seed)
-    result = summarise(accelerator, parameters, inputs, found, len(data.classes))
+        measured = RawMeasurements(
+            processes,
+            run_process.profile(accelerator, parameters),
+            [sweep.measure(accelerator, parameters, point, seed) for point in points],
+            {
+                name: peer_speed.measure(accelerator, parameters, name, seed)
+                for name in parameters.throughput.modes
+                if name in PEERS
+            },
+            seconds,
+            seed,
+        )
+    result = summarise(accelerator, parameters, inputs, measured, len(data.classes))
     write_result(path, result)
 
 
 def _measure(accelerator: Accelerator, parameters: Parameters, seed: int) -> list[ProcessRates]:
-    """Process after process, until there are enough."""
-    found: list[ProcessRates] = []
+    """Run measuring processes one after another, until the intervals are narrow or time is up."""
+    processes: list[ProcessRates] = []
     start = time.perf_counter()
     label = accelerator.label
-    with progress(parameters.throughput.repeats, f"Measuring {label}") as tell:
-        while _more(found, parameters, time.perf_counter() - start):
-            found.append(_process(accelerator, parameters, ProcessIndex(seed, len(found))))
-            rate = found[-1].rate("trainer")
-            tell(
-                f"{label} process {len(found)}: {number(rate)} images/s{_width(found, parameters)}"
-            )
-    return found
+    with progress(parameters.throughput.repeats, f"Measuring {label}") as show:
+        while _needs_more(processes, parameters, time.perf_counter() - start):
+            process = _process(accelerator, parameters, ProcessIndex(seed, len(processes)))
+            processes.append(process)
+            line = f"{label} process {len(processes)}: {number(process.rate('trainer'))} images/s"
+            if len(processes) > 1:
+                widest = _interval_width(processes, parameters)
+                line += f"; interval of {widest.widest} {widest.width:.1%} wide"
+            show(line)
+    return processes
 
 
-def _more(found: list[ProcessRates], parameters: Parameters, seconds: float) -> bool:
-    """Whether a further process is needed, and its time is there."""
-    asked = parameters.throughput
-    if len(found) < asked.repeats:
+def _needs_more(processes: list[ProcessRates], parameters: Parameters, seconds: float) -> bool:
+    """Whether another process is needed, and the time budget has room for it."""
+    throughput, count = parameters.throughput, len(processes)
+    if count < throughput.repeats:
         return True
-    another = seconds / len(found)
-    return not _interval_width(found, parameters).met and seconds + another <= asked.budget_seconds
+    if _interval_width(processes, parameters).met:
+        return False
+    return seconds + seconds / count <= throughput.budget_seconds
 
 
-def _interval_width(found: list[ProcessRates], parameters: Parameters) -> IntervalWidth:
-    rate, ratios = measurements.rates(found)["trainer"], measurements.ratios(found)
+def _interval_width(processes: list[ProcessRates], parameters: Parameters) -> IntervalWidth:
+    rate, ratios = measurements.rates(processes)["trainer"], measurements.ratios(processes)
     return verdict.interval_width(rate, ratios, parameters.throughput.width, 0.0)
 
 
-def _width(found: list[ProcessRates], parameters: Parameters) -> str:
-    """How precise it is so far, in words."""
-    if len(found) < 2:
-        return ""
-    known = _interval_width(found, parameters)
-    return f"; interval of {known.widest} {known.width:.1%} wide"
-
-
-def _process(accelerator: Accelerator, parameters: Parameters, place: ProcessIndex) -> ProcessRates:
-    found = launch.measure(accelerator, parameters, place)
-    if isinstance(found, Measurement):
-        return ProcessRates(found, parameters.data.batch_size)
-    if found.status == "refused":
-        raise UserError(f"{accelerator.label}:", found.reason)
+def _process(accelerator: Accelerator, parameters: Parameters, index: ProcessIndex) -> ProcessRates:
+    result = run_process.measure(accelerator, parameters, index)
+    if isinstance(result, Measurement):
+        return ProcessRates(result, parameters.data.batch_size)
+    if result.status == "refused":
+        raise UserError(f"{accelerator.label}:", result.reason)
     raise UserError(
         f"{accelerator.label}: out of memory with data.batch_size = "
-        f"{parameters.data.batch_size} ({found.reason}).",
+        f"{parameters.data.batch_size} ({result.reason}).",
         "Lower it.",
     )

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from benchmark.common import numbers
+from benchmark.common import modes, numbers
 from benchmark.common.formatting import p_value
+from benchmark.common.modes import MODES
 from benchmark.common.numbers import duration
-from benchmark.common.parameters import PEERS
 from benchmark.common.statistics import Interval
 from benchmark.report.comparison_schema import (
     Comparison,
@@ -42,20 +42,9 @@ PAIRS = (
     "of 5%, so their intervals are wider than 95%. No difference detected does not mean equal: the "
     "test images may be too few to show one."
 )
-RATIOS = {
-    "trainer_over_loop": "Trainer / plain loop",
-    "trainer_over_compute": "Trainer / resident batch",
-    "trainer_over_baseline": "Trainer / ImageFolder loop",
-    **{f"trainer_over_{peer}": f"Trainer / {peer}" for peer in PEERS},
-    "compute_over_nondeterministic": "Deterministic / any kernels, resident batch",
-    "input_over_baseline_input": "Loader / ImageFolder loader, per core",
-}
+RATIOS = {key: MODES[mode].ratio for key, (_, mode) in modes.RATIOS.items()}
 QUESTIONS = {
-    "trainer_over_loop": "What does Lightning cost?",
-    "trainer_over_compute": "What do input and Lightning cost?",
-    "trainer_over_baseline": "Is it faster than the usual way?",
-    "compute_over_nondeterministic": "What do deterministic kernels cost?",
-    "input_over_baseline_input": "Is the loader faster than the usual one?",
+    key: MODES[mode].question for key, (_, mode) in modes.RATIOS.items() if MODES[mode].question
 }
 NO_PRICE = (
     "No price is set. Set one in `params.yaml`, such as `report.price_per_hour: {cpu: 0.40}`, and "

@@ -1,11 +1,11 @@
-"""Rates and ratios of modes, with intervals, from what several measuring processes wrote.
+"""Rates and ratios of modes, with intervals, from the results of several measuring processes.
 
-A process is one sample. Its rate is the median over its blocks; its ratio of two modes the
-median of the ratios of their blocks of the same round, which ran within seconds of each other.
-What is made of several ratios, as the shares of a step, is made in each process: ratios of one
-process depend on each other.
-Blocks are compared one by one: times are skewed, so that a mean of two would be disturbed more
-often than the one block that it is compared with, and equal things would differ.
+A process is one sample. Its rate is the median over its blocks. Its ratio of two modes is the
+median of the ratios of their blocks of one round, which ran within seconds of each other. Shares
+of a step are computed in each process, because ratios of one process depend on each other.
+
+Each block is compared with single blocks. Times are skewed: a mean of two blocks would be disturbed
+more often than the one block that it is compared with, so that equal modes would differ.
 """
 
 from collections.abc import Sequence
@@ -15,67 +15,68 @@ from statistics import median
 
 from numpy import quantile
 
-from benchmark.common.parameters import PEERS
+from benchmark.common.modes import RATIOS
 from benchmark.common.statistics import Interval, interval, mean_interval
 from benchmark.errors.user_error import UserError
 from benchmark.throughput.schema import Measurement, StepShares
 from benchmark.timing.schema import AA
 
 UNDISTURBED = 0.2
-"""Part of a process's blocks that is taken to be undisturbed: the fastest ones."""
-RATIOS = (
-    ("trainer", "loop"),
-    ("trainer", "compute"),
-    ("trainer", "baseline"),
-    *(("trainer", peer) for peer in PEERS),
-    ("compute", "nondeterministic"),
-    ("input", "baseline_input"),
-)
+"""Fraction of a process's blocks, the fastest, that count as undisturbed."""
 
 
 @dataclass(frozen=True)
 class ProcessRates:
-    """The speeds that one process measured, from its blocks and the images in a step."""
+    """The speeds that one process measured."""
 
     measurement: Measurement
     batch_size: int
 
     @property
     def modes(self) -> list[str]:
-        """The modes that it measured."""
+        """Names of the modes that the process measured."""
         return [name for name in self.measurement.steps if name != AA]
 
     def rate(self, mode: str) -> float:
-        """Images per second, the median over blocks without compilation."""
-        return median(_known(self.rates(mode), mode))
+        """Images per second of a mode, the median over blocks without compilation."""
+        return median(_without_compilation(self.rates(mode), mode))
 
     def undisturbed(self) -> float:
-        """The Trainer's images per second that the fastest of its blocks reach."""
-        return float(quantile(_known(self.rates("trainer"), "trainer"), 1 - UNDISTURBED))
+        """Images per second that the fastest fifth of the Trainer's blocks reach."""
+        return float(
+            quantile(_without_compilation(self.rates("trainer"), "trainer"), 1 - UNDISTURBED)
+        )
 
     def shares(self) -> tuple[float, float, float]:
-        """Compute, input and Lightning as parts of a step of the Trainer. The ratio of its rate to
-        another mode's is that mode's part of its time."""
+        """Compute, input and Lightning as fractions of a step of the Trainer.
+
+        The Trainer's rate divided by another mode's is that mode's fraction of the Trainer's time.
+        """
         compute, loop = (self.ratio("trainer", mode) for mode in ("compute", "loop"))
         return compute, loop - compute, 1 - loop
 
     def ratio(self, one: str, other: str) -> float:
-        """Of the rates of two modes, the median over pairs of blocks; of two loaders, per core.
+        """Ratio of two modes' rates, the median over pairs of blocks; for two loaders, per core.
 
-        ImageFolder's loader hands over finished floats, the DataModule's bytes that the
-        accelerator finishes within its step: only ratios of whole steps compare the same work.
+        ImageFolder's loader delivers normalised floats; the DataModule's delivers bytes, which the
+        accelerator crops and normalises within the step. Only ratios of full steps compare the
+        same work.
         """
         pairs = product(_names(one), _names(other))
-        known = _known([ratio for pair in pairs for ratio in self._quotients(*pair)], one, other)
+        quotients = [quotient for pair in pairs for quotient in self._quotients(*pair)]
         cores = self.measurement.cores
-        return median(known) * cores.get(other, 1) / cores.get(one, 1)
+        return (
+            median(_without_compilation(quotients, one, other))
+            * cores.get(other, 1)
+            / cores.get(one, 1)
+        )
 
     def noise(self) -> float:
-        """The trainer against itself, the median over rounds."""
-        return median(_known(self._quotients("trainer", AA), "trainer"))
+        """Ratio of the Trainer's two blocks of a round, the median over rounds."""
+        return median(_without_compilation(self._quotients("trainer", AA), "trainer"))
 
     def rates(self, mode: str) -> list[float | None]:
-        """Images per second in each block; None where a graph was compiled."""
+        """Images per second in each block of a mode; None where a graph was compiled."""
         return [rate for name in _names(mode) for rate in self._blocks(name)]
 
     def _quotients(self, one: str, other: str) -> list[float | None]:
@@ -88,25 +89,22 @@ class ProcessRates:
         return [None if block.compilations else images / block.seconds for block in blocks]
 
 
-def modes(processes: Sequence[ProcessRates]) -> list[str]:
-    """Those that every process measured: a peer may fail in one."""
-    return [mode for mode in processes[0].modes if all(mode in each.modes for each in processes)]
-
-
 def rates(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
-    """Images per second of each mode."""
-    return {mode: interval([p.rate(mode) for p in processes]) for mode in modes(processes)}
+    """Images per second of each mode, over processes."""
+    return {mode: interval([p.rate(mode) for p in processes]) for mode in processes[0].modes}
 
 
 def ratios(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
-    """Those of RATIOS whose modes were measured, by name: "trainer_over_loop"."""
-    measured = modes(processes)
-    pairs = [(one, other) for one, other in RATIOS if one in measured and other in measured]
-    return {f"{a}_over_{b}": interval([p.ratio(a, b) for p in processes]) for a, b in pairs}
+    """Ratios of rates whose two modes were measured, by key: "trainer_over_loop"."""
+    return {
+        key: interval([process.ratio(*pair) for process in processes])
+        for key, pair in RATIOS.items()
+        if {*pair} <= {*processes[0].modes}
+    }
 
 
 def step_shares(processes: Sequence[ProcessRates]) -> StepShares | None:
-    """Shares of the Trainer's time; None where the modes that tell them were not measured."""
+    """Shares of the Trainer's time; None unless `loop` and `compute` were measured."""
     if not {"loop", "compute"} <= set(processes[0].modes):
         return None
     parts = zip(*(process.shares() for process in processes), strict=True)
@@ -115,20 +113,20 @@ def step_shares(processes: Sequence[ProcessRates]) -> StepShares | None:
 
 
 def noise_floor(processes: Sequence[ProcessRates]) -> Interval:
-    """The ratio of two equal things, the Trainer's two blocks of a round."""
+    """Ratio of the Trainer's two blocks of a round, over processes: 1 but for noise."""
     return interval([process.noise() for process in processes])
 
 
 def _names(mode: str) -> list[str]:
-    """The blocks that each round has of `mode`."""
+    """Keys of a mode's blocks in a round: the Trainer has two."""
     return [mode, AA] if mode == "trainer" else [mode]
 
 
-def _known(values: list[float | None], *modes: str) -> list[float]:
-    known = [value for value in values if value is not None]
-    if not known:
+def _without_compilation(values: list[float | None], *modes: str) -> list[float]:
+    clean = [value for value in values if value is not None]
+    if not clean:
         raise UserError(
             f"{', '.join(modes)}: a graph was compiled in each of {len(values)} blocks.",
             "Raise throughput.warmup_steps or throughput.rounds.",
         )
-    return known
+    return clean

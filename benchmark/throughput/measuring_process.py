@@ -1,9 +1,8 @@
 """One measuring process: `python -m benchmark.throughput.measuring_process RESULT`.
 
-Its task is the first line of standard input, which stays open for as long as somebody waits for
-the result. A task with a number is to measure speed; one without is to make the profile.
-
-It measures and judges nothing: throughput.py starts several and compares them.
+Its task is the first line of standard input, which the parent keeps open while it waits for the
+result. A task with an index measures speed; a task without one makes the profile. The process only
+measures: `benchmark/pipeline/throughput.py` starts several and compares them.
 """
 
 import json
@@ -16,15 +15,17 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-from benchmark.common.parameters import DataParameters, Parameters, parse_parameters
+from benchmark.common.modes import MODES
+from benchmark.common.parameters import Parameters, parse_parameters
 from benchmark.common.results import write_result
+from benchmark.data.randomness import permutation
 from benchmark.errors.loader_errors import explain_loader_errors
 from benchmark.errors.training_errors import first_line, is_out_of_memory
 from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine import accelerators, processors
 from benchmark.machine.processors import OtherLoad
 from benchmark.machine.sensors import EnergyMeter, GpuClockLog
-from benchmark.throughput import decoding, efficiency, overhead
+from benchmark.throughput import profile
 from benchmark.throughput.schema import (
     EnergyReading,
     Measurement,
@@ -33,13 +34,12 @@ from benchmark.throughput.schema import (
     Profile,
     WarmupSummary,
 )
-from benchmark.timing.order import order
 from benchmark.timing.schema import AA, Block
 from benchmark.timing.timer import ModeTimer, Warmup
 from benchmark.training.fit import silence_lightning
 
 ENERGY_SECONDS = 2.0
-"""Time of the run whose energy is read: NVML's counter goes on every 0.1 s (an H200's)."""
+"""Length of the run whose energy is read: NVML's counter advances every 0.1 s on an H200."""
 T = TypeVar("T")
 
 
@@ -47,33 +47,34 @@ def main(arguments: list[str]) -> None:
     """Do the task and write its result."""
     line = sys.stdin.readline()
     if not line:
-        return  # whoever started this was ended before saying what for
+        return  # the parent exited before sending the task
     task = json.loads(line)
     Thread(target=end_with_parent, args=[sys.stdin.fileno()], daemon=True).start()
     parameters = parse_parameters(task["parameters"], "the task")
-    accelerator, place = task["accelerator"], task["place"]
-    found: Measurement | Profile | NotMeasured
-    if place is None:
-        found = profile(accelerator, parameters)
+    accelerator, index = task["accelerator"], task["index"]
+    result: Measurement | Profile | NotMeasured
+    if index is None:
+        result = make_profile(accelerator, parameters)
     else:
-        found = attempt(lambda: measure(accelerator, parameters, ProcessIndex(*place)))
+        result = attempt(lambda: measure(accelerator, parameters, ProcessIndex(*index)))
     try:
         with explain_system_errors():
-            write_result(Path(arguments[0]), found)
+            write_result(Path(arguments[0]), result)
     except UserError as error:
-        sys.exit(f"error: {error}")  # whoever started this says which process it was
+        sys.exit(f"error: {error}")  # the parent adds which process it was
 
 
 def end_with_parent(pipe: int) -> None:
-    """End this process group when the other end of `pipe` is closed: nobody waits any more, and
-    the lock on the machine is gone."""
+    """Kill this process group when the parent has closed its end of `pipe`.
+
+    Then the parent has ended, and its lock on the machine is free.
+    """
     os.read(pipe, 1)
     os.killpg(0, signal.SIGKILL)
 
 
 def attempt(measured: Callable[[], T]) -> T | NotMeasured:
-    """What `measured` returns; errors that a user can correct, and a lack of memory, are results
-    too."""
+    """Call `measured`; a UserError or a lack of memory becomes a NotMeasured."""
     try:
         with explain_system_errors(), explain_loader_errors():
             return measured()
@@ -85,20 +86,20 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
         return NotMeasured(status="out of memory", reason=first_line(error))
 
 
-def profile(accelerator: str, parameters: Parameters) -> Profile:
-    """What is measured once: a part that fails is no other's loss."""
+def make_profile(accelerator: str, parameters: Parameters) -> Profile:
+    """Measure what is measured once; if one part fails, the others are kept."""
     silence_lightning()
     accelerators.prepare(accelerator)
     precision = parameters.train.precision
     return Profile(
-        peak=attempt(lambda: efficiency.peak(accelerator, precision)),
-        overhead=attempt(lambda: overhead.measure(accelerator, precision)),
-        decoding=attempt(lambda: decoding.measure(parameters.data)),
+        peak=attempt(lambda: profile.peak(accelerator, precision)),
+        overhead=attempt(lambda: profile.lightning_overhead(accelerator, precision)),
+        decoding=attempt(lambda: profile.decoding_rate(parameters.data)),
     )
 
 
-def measure(accelerator: str, parameters: Parameters, place: ProcessIndex) -> Measurement:
-    """What one process finds: warm-up, and rounds of blocks.
+def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Measurement:
+    """Measure all modes: warm-up, then rounds of blocks.
 
     Raises:
         UserError: the data or the weights are not usable.
@@ -107,9 +108,9 @@ def measure(accelerator: str, parameters: Parameters, place: ProcessIndex) -> Me
     meter, clocks = EnergyMeter(accelerator), GpuClockLog(accelerator)
     with ModeTimer(accelerator, parameters) as mode_timer, OtherLoad() as load:
         warmups = {name: mode_timer.warm_up(name) for name in mode_timer.names}
-        blocks = _rounds(mode_timer, _steps(parameters, warmups), place, clocks)
+        blocks = _rounds(mode_timer, _steps(parameters, warmups), index, clocks)
         energy = _energy(mode_timer, meter, warmups["trainer"].step_seconds)
-        memory = efficiency.peak_memory(accelerator)
+        memory = profile.peak_memory(accelerator)
     return Measurement(
         **_start(mode_timer, warmups),
         **blocks,
@@ -117,16 +118,14 @@ def measure(accelerator: str, parameters: Parameters, place: ProcessIndex) -> Me
         memory=memory,
         other_work=round(load.share, 4),
         gpu_clocks=clocks.clocks(),
-        peers=mode_timer.peers,
     )
 
 
 def _steps(parameters: Parameters, warmups: Mapping[str, Warmup]) -> dict[str, int]:
-    """Steps in a block of each mode; those that train have blocks of the same length."""
-    least = parameters.throughput.block_seconds
-    needed = {name: ceil(least / warmup.step_seconds) for name, warmup in warmups.items()}
-    inputs = {name: needed[name] for name in needed if name.endswith("input")}
-    return {name: inputs.get(name, needed["trainer"]) for name in needed}
+    """Steps in a block of each mode; modes that train have the same number."""
+    seconds = parameters.throughput.block_seconds
+    steps = {name: ceil(seconds / warmup.step_seconds) for name, warmup in warmups.items()}
+    return {name: steps["trainer" if MODES[name].trains else name] for name in steps}
 
 
 def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, Any]:
@@ -143,13 +142,15 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
 
 
 def _rounds(
-    mode_timer: ModeTimer, steps: dict[str, int], place: ProcessIndex, clocks: GpuClockLog
+    mode_timer: ModeTimer, steps: dict[str, int], index: ProcessIndex, clocks: GpuClockLog
 ) -> dict[str, Any]:
-    """Blocks in rounds, each in an order of its own. The first round is one more and does not
-    count: a mode's first block after its warm-up is slower."""
+    """Time blocks in rounds, each round in another order.
+
+    One more round comes first and does not count: a mode's first block after its warm-up is slower.
+    """
     steps, rounds = {**steps, AA: steps["trainer"]}, mode_timer.parameters.throughput.rounds
-    first = place.number * rounds
-    orders = [order([*steps], place.seed, first + turn) for turn in range(rounds)]
+    first = index.number * rounds
+    orders = [block_order([*steps], index.seed, first + turn) for turn in range(rounds)]
     _round(mode_timer, orders[0], steps)
     blocks: list[dict[str, Block]] = []
     singles: list[float] = []
@@ -159,7 +160,7 @@ def _rounds(
         clocks.record()
     return {
         "steps": steps,
-        "cores": _cores(mode_timer.parameters.data, steps),
+        "cores": _cores(mode_timer.parameters.data.num_workers, steps),
         "rounds": tuple(blocks),
         "step_seconds": tuple(singles),
     }
@@ -168,12 +169,12 @@ def _rounds(
 def _round(
     mode_timer: ModeTimer, names: Sequence[str], steps: Mapping[str, int]
 ) -> dict[str, Block]:
-    """A block of each mode."""
+    """Time a block of each mode."""
     return {name: mode_timer.time("trainer" if name == AA else name, steps[name]) for name in names}
 
 
 def _energy(mode_timer: ModeTimer, meter: EnergyMeter, step_seconds: float) -> EnergyReading:
-    """What the Trainer takes, from one run of it."""
+    """Read the energy of one run of the Trainer."""
     if meter.reason:
         return EnergyReading(reason=meter.reason)
     steps = ceil(ENERGY_SECONDS / step_seconds)
@@ -183,7 +184,7 @@ def _energy(mode_timer: ModeTimer, meter: EnergyMeter, step_seconds: float) -> E
 
 
 def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int) -> list[float]:
-    """Times of single steps, each synchronised: the round's blocks, if those are single steps."""
+    """Seconds of single synchronised steps: the round's blocks, if those are single steps."""
     if steps == 1:
         blocks = [measured[name] for name in ("trainer", AA)]
     else:
@@ -191,11 +192,33 @@ def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int)
     return [block.seconds for block in blocks if not block.compilations]
 
 
-def _cores(data: DataParameters, steps: Mapping[str, int]) -> dict[str, int]:
-    """How many cores each loader keeps busy."""
-    busy = min(max(1, data.num_workers), processors.cores())
-    cores = {"input": busy, "baseline_input": processors.cores()}
-    return {name: cores[name] for name in cores if name in steps}
+def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
+    """Number of cores that each mode without training keeps busy."""
+    cores = processors.cores()
+    loaders = {name: MODES[name] for name in steps if name != AA and not MODES[name].trains}
+    return {
+        name: min(max(1, mode.loader_processes(num_workers, cores)), cores)
+        for name, mode in loaders.items()
+    }
+
+
+def block_order(names: Sequence[str], seed: int, turn: int) -> list[str]:
+    """The order of the modes' blocks in round `turn`, counted from 0 over all processes of a run.
+
+    Orders are rows of Williams' square, each followed by its reverse. Over a cycle of len(names)
+    rounds, or twice that for an odd number of names, each name has each position equally often, and
+    comes right after each other name equally often. Each cycle draws another assignment of names
+    to rows, by `seed`.
+
+    Source: Williams, Australian Journal of Scientific Research A 2 (1949).
+    """
+    count = len(names)
+    rows = count if count % 2 else count // 2
+    cycle, row = divmod(turn // 2, rows)
+    drawn = permutation(seed, cycle, count)
+    zigzag = [(place + 1) // 2 if place % 2 else -place // 2 for place in range(count)]
+    order = [names[drawn[(step + row) % count]] for step in zigzag]
+    return order[::-1] if turn % 2 else order
 
 
 if __name__ == "__main__":

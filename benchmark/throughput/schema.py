@@ -11,16 +11,16 @@ from benchmark.timing.schema import Block, PeerStatus
 
 
 class ProcessIndex(NamedTuple):
-    """Which of a run's measuring processes one is."""
+    """Identifies a measuring process of a run."""
 
     seed: int
-    """Of the orders of blocks, drawn for the run."""
+    """Seed of the orders of blocks, drawn for the run."""
     number: int
-    """Counted from 0."""
+    """Number of the process, counted from 0."""
 
 
 class WarmupSummary(ResultModel):
-    """How a mode became warm."""
+    """How the warm-up of a mode ended."""
 
     steps: int
     """Number of steps."""
@@ -32,9 +32,9 @@ class EnergyReading(ResultModel):
     """Energy of a run of the Trainer, or why it is not known."""
 
     joules: float | None = None
-    """By the GPU's counter (NVML) or the processor's (RAPL)."""
+    """Energy by the GPU's counter (NVML) or the processor's (RAPL)."""
     steps: int = 0
-    """Of the run."""
+    """Number of steps of the run."""
     reason: str | None = None
     """Why there is no counter."""
 
@@ -43,11 +43,11 @@ class Memory(ResultModel):
     """Most memory in use."""
 
     host_bytes: int
-    """Of the process, resident."""
+    """Resident memory of the process."""
     device_bytes: int | None = None
-    """Of the device; null if it is not known."""
+    """Memory of the device; null if it is not known."""
     device_reason: str | None = None
-    """Why it is not known."""
+    """Why the device's memory is not known."""
 
 
 class Peak(ResultModel):
@@ -58,16 +58,16 @@ class Peak(ResultModel):
     of: str
     """The operation that reached it."""
     vendor_flops_per_second: float | None = None
-    """What the vendor promises in this precision, where Lightning knows it."""
+    """The vendor's peak in this precision, if Lightning lists it."""
 
 
 class Overhead(ResultModel):
     """Host time that Lightning adds, measured with a model that computes next to nothing."""
 
     seconds_per_step: float
-    """To each step."""
+    """Seconds added to each step."""
     seconds_per_epoch: float
-    """To each change of epochs."""
+    """Seconds added to each change of epochs."""
 
 
 class Measurement(ResultModel):
@@ -76,30 +76,27 @@ class Measurement(ResultModel):
     status: Literal["ok"] = "ok"
     """As opposed to `unavailable`."""
     first_step_seconds: float
-    """From the making of the model to the end of the Trainer's first step."""
+    """Seconds from the making of the model to the end of the Trainer's first step."""
     compile_seconds: float
-    """Compiling graphs before the first block."""
+    """Seconds of compiling graphs before the first block."""
     warmup: dict[str, WarmupSummary]
-    """Of each mode."""
+    """The warm-up of each mode."""
     steps: dict[str, int]
     """Steps in a block of each mode."""
     cores: dict[str, int]
     """Processor cores that each loader keeps busy."""
     rounds: tuple[dict[str, Block], ...]
-    """In each round a block of each mode, and a second one of the Trainer. One more round before
-    them is left out."""
+    """For each round a block of each mode, and a second one of the Trainer."""
     step_seconds: tuple[float, ...]
-    """Single steps of the Trainer, each synchronised."""
+    """Seconds of single steps of the Trainer, each synchronised."""
     energy: EnergyReading
-    """Of a run of the Trainer after the rounds."""
+    """Energy of a run of the Trainer after the rounds."""
     memory: Memory
     """Most memory in use."""
     other_work: float
-    """Part of the processors' time that other work took."""
+    """Fraction of the processors' time that other work took."""
     gpu_clocks: GpuClocks | None = None
-    """Null without a GPU whose driver says."""
-    peers: dict[str, PeerStatus] = Field(default_factory=dict)
-    """Other software that was asked for, by mode."""
+    """Clocks of the GPU; null if its driver does not report them."""
 
 
 class NotMeasured(ResultModel):
@@ -108,19 +105,18 @@ class NotMeasured(ResultModel):
     status: Literal["refused", "out of memory", "unavailable", "failed"]
     """What kind of reason."""
     reason: str
-    """In words."""
+    """The reason as a sentence."""
 
 
 class Profile(ResultModel):
-    """What is measured once for all processes, in a process of its own; each part is a value or
-    the reason why there is none."""
+    """What a process measures once for a run; each field is a value or a reason."""
 
     status: Literal["profile"] = "profile"
     """As opposed to `ok`."""
     peak: Peak | NotMeasured
-    """What the accelerator can do at best."""
+    """The accelerator's best rate of computation."""
     overhead: Overhead | NotMeasured
-    """What Lightning adds."""
+    """Host time that Lightning adds."""
     decoding: Interval | NotMeasured
     """Images per second while the decode cache is built, from a part of the dataset."""
 
@@ -151,9 +147,9 @@ class MeasurementVerdict(ResultModel):
     """Whether something disturbed a measurement."""
 
     stable: bool
-    """Whether nothing did."""
+    """Whether nothing disturbed it."""
     reason: str | None = None
-    """What did."""
+    """What disturbed it."""
     advice: str | None = None
     """What to do about it."""
 
@@ -166,7 +162,7 @@ class Workload(ResultModel):
 
     network: str
     weights: str
-    """sha256 of their file, or their name where they have none."""
+    """sha256 of the weights' file, or their name if there is no file."""
     freeze_backbone: bool
     channels_last: bool
     compile: bool
@@ -176,15 +172,15 @@ class Workload(ResultModel):
     cache_gib: float
     precision: str
     adam: str
-    """As asked for; `auto` is the fastest that each accelerator has."""
+    """The value in params.yaml; `auto` is the fastest that each accelerator has."""
     deterministic: bool
-    """Whether torch used deterministic kernels alone."""
+    """Whether torch used deterministic kernels only."""
     code: str
     """Digest of the code that was measured."""
 
 
 class Runtime(ResultModel):
-    """How the measuring processes ran, beside their workload; every mode alike."""
+    """Settings of the measuring processes that are not part of the workload."""
 
     adam: str
     """Torch's implementation of Adam."""
@@ -199,46 +195,47 @@ class ModeRate(ResultModel):
     """The speed of one mode."""
 
     images_per_second: Interval
-    """Over measuring processes."""
+    """Images per second, over measuring processes; for a peer, over pairs of processes."""
 
 
 class StepShares(ResultModel):
-    """Shares of a training step, which add up to 1. A share that is small beside its interval may
-    be below 0."""
+    """Shares of a training step, which add up to 1.
+
+    A share that is smaller than its interval's width may be below 0.
+    """
 
     compute: Interval
     """Training on a batch that is on the device."""
     input: Interval
-    """Bringing batches."""
+    """Loading batches and moving them to the device."""
     lightning: Interval
     """The Trainer's loop."""
 
 
 class TrainerTimes(ResultModel):
-    """What else is known of the Trainer."""
+    """Times of the Trainer."""
 
     undisturbed_images_per_second: Interval
-    """The rate that the fastest fifth of each process's blocks reach: what the machine does while
-    little disturbs it."""
+    """The rate that the fastest fifth of each process's blocks reach."""
     step_seconds: dict[str, float]
-    """Percentiles of single steps ("p5" to "p95")."""
+    """Percentiles of the seconds of single steps ("p5" to "p95")."""
     step_shares: StepShares | None = None
-    """Where a step's time goes; null if the modes that tell it were not measured."""
+    """Shares of a step's time; null unless `loop` and `compute` were measured."""
     first_step_seconds: Interval
-    """Making the model and the Trainer, and the first step."""
+    """Seconds for making the model and the Trainer, and for the first step."""
     compile_seconds: float
-    """Compiling graphs, the median."""
+    """Seconds of compiling graphs, the median over processes."""
     overhead: Overhead | NotMeasured
-    """What Lightning adds, with a model that computes next to nothing."""
+    """Host time that Lightning adds, measured with an empty model."""
 
 
 class Energy(ResultModel):
     """Energy of a training image, or why it is not known."""
 
     joules_per_image: Interval | None = None
-    """Of the whole device or processor, divided by the images."""
+    """Energy of the complete device or processor, divided by the images."""
     reason: str | None = None
-    """Why it is not known."""
+    """Why the energy is not known."""
 
     @model_validator(mode="after")
     def _a_value_or_a_reason(self) -> "Energy":
@@ -251,19 +248,19 @@ class Efficiency(ResultModel):
     """How well the accelerator is used."""
 
     flops_per_image: int
-    """Of a forward and backward pass."""
+    """Floating-point operations of a forward and backward pass."""
     flops_per_second: Interval
-    """Achieved in training."""
+    """Floating-point operations per second in training."""
     peak: Peak | NotMeasured
     """The best rate of convolutions and matrix products, measured once in a process of its own."""
     utilisation: Interval | None = None
     """Achieved over best; null if the peak is not known."""
     vendor_utilisation: Interval | None = None
-    """Achieved over what the vendor promises; null if that is not known."""
+    """Achieved over the vendor's peak; null if that is not known."""
     peak_memory: Memory
-    """The most of all processes."""
+    """The most memory of all processes."""
     energy: Energy
-    """Of a training image."""
+    """Energy of a training image."""
     decoding: Interval | NotMeasured
     """Images per second while the decode cache is built, which happens once."""
 
@@ -272,19 +269,19 @@ class SweepPoint(ResultModel):
     """One combination of a sweep's values."""
 
     changes: dict[str, bool | int | str]
-    """What it changes of the run's parameters."""
+    """Parameters that differ from the run's."""
     status: Literal["ok", "out of memory", "unavailable", "failed", "refused"]
-    """Whether it was measured."""
+    """Whether the point was measured."""
     images_per_second: Interval | None = None
-    """Of the Trainer, if it was measured."""
+    """The Trainer's rate over all devices, if it was measured."""
     ratio: Interval | None = None
-    """The same over the rate of the run's own settings, from processes that took turns."""
+    """That rate divided by the rate with the run's parameters, from pairs of processes."""
     reason: str | None = None
-    """Why it, or its ratio, was not measured."""
+    """Why the point, or its ratio, was not measured."""
 
     @property
     def devices(self) -> int:
-        """That trained together."""
+        """Number of devices that trained together."""
         return int(self.changes.get("devices", 1))
 
 
@@ -300,25 +297,25 @@ class Throughput(ResultModel):
     verdict: MeasurementVerdict
     """Whether something disturbed the measurement."""
     interval_width: IntervalWidth
-    """Whether the intervals are as narrow as they were asked to be."""
+    """The widest interval, and the width at which the run could stop."""
     workload: Workload
     """What was measured."""
     runtime: Runtime
-    """With what settings of the processes."""
+    """Settings of the processes."""
     dataset: str
     """md5 of the dataset's pin."""
     modes: dict[str, ModeRate]
     """The speed of each mode."""
     ratios: dict[str, Interval]
-    """Of modes that took turns ("trainer_over_loop")."""
+    """Ratios of two modes' rates ("trainer_over_loop")."""
     noise_floor: Interval
     """The Trainer against itself."""
     trainer: TrainerTimes
-    """What else is known of the Trainer."""
+    """Times of the Trainer."""
     other_work: float
-    """Part of the processors' time that other work took, in the worst of the processes."""
+    """Fraction of the processors' time that other work took, in the worst of the processes."""
     seed: int
-    """Of the orders of blocks, drawn for this run."""
+    """Seed of the orders of blocks, drawn for this run."""
     date: str
     """Day of the measurement, UTC."""
     efficiency: Efficiency
@@ -326,9 +323,9 @@ class Throughput(ResultModel):
     sweep: tuple[SweepPoint, ...] = ()
     """Other combinations of parameters."""
     peers: dict[str, PeerStatus] = Field(default_factory=dict)
-    """Other software that was asked for, by mode."""
+    """Versions of other software, or why it was not measured, by mode."""
     processes: tuple[Measurement, ...] = ()
-    """What each process measured; not part of an export."""
+    """The result of each process; not part of an export."""
 
     @property
     def images_per_second(self) -> Interval:

@@ -1,6 +1,6 @@
-"""The result of the throughput stage, from what its measuring processes found."""
+"""The result of the throughput stage, from the results of its processes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -9,8 +9,10 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.statistics import Interval, interval, percentiles
 from benchmark.machine import accelerators, variables
 from benchmark.machine.accelerators import Accelerator
-from benchmark.throughput import efficiency, measurements, verdict
+from benchmark.throughput import measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
+from benchmark.throughput.peer_speed import PeerSpeed
+from benchmark.throughput.profile import flops_per_image
 from benchmark.throughput.schema import (
     Efficiency,
     Energy,
@@ -24,25 +26,26 @@ from benchmark.throughput.schema import (
     TrainerTimes,
     Workload,
 )
-from benchmark.timing.schema import PeerStatus
 from benchmark.training import adam
 from benchmark.training.schema import Fingerprints
 
 RESOLUTION = 1e-6
-"""Joules below which a difference means nothing: no counter tells them apart."""
+"""Smallest energy of an image in joules: no counter distinguishes less, and a rate is above 0."""
 
 
 @dataclass(frozen=True)
 class RawMeasurements:
-    """What the stage's processes found."""
+    """What the stage's processes measured."""
 
     processes: Sequence[ProcessRates]
     profile: Profile
     sweep: Sequence[SweepPoint]
+    peers: Mapping[str, PeerSpeed]
+    """By mode."""
     seconds: float
-    """What the measuring processes took."""
+    """Wall time of the measuring processes, without profile, sweep and peers."""
     seed: int
-    """Of the orders of blocks."""
+    """Seed of the orders of blocks."""
 
 
 def summarise(
@@ -66,13 +69,17 @@ def summarise(
     """
     processes = measured.processes
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
+    modes = rates | {name: peer.rate for name, peer in measured.peers.items() if peer.rate}
+    peer_ratios = {
+        f"trainer_over_{name}": peer.ratio for name, peer in measured.peers.items() if peer.ratio
+    }
     floor = measurements.noise_floor(processes)
-    others = max(process.measurement.other_work for process in processes)
+    other_work = max(process.measurement.other_work for process in processes)
     return Throughput(
         accelerator=accelerator.label,
         device=accelerator.device,
         verdict=verdict.judge(
-            floor, verdict.unsteady_modes(processes), others, verdict.slowed_by(processes)
+            floor, verdict.unsteady_modes(processes), other_work, verdict.slowed_by(processes)
         ),
         interval_width=verdict.interval_width(
             rates["trainer"], ratios, parameters.throughput.width, round(measured.seconds, 1)
@@ -80,23 +87,25 @@ def summarise(
         workload=workload(parameters, inputs.code, inputs.weights),
         runtime=_runtime(accelerator, parameters),
         dataset=inputs.dataset,
-        modes={name: ModeRate(images_per_second=rate) for name, rate in rates.items()},
-        ratios=ratios,
+        modes={name: ModeRate(images_per_second=rate) for name, rate in modes.items()},
+        ratios=ratios | peer_ratios,
         noise_floor=floor,
         trainer=_trainer(processes, measured.profile),
-        other_work=others,
+        other_work=other_work,
         seed=measured.seed,
         date=datetime.now(UTC).date().isoformat(),
         efficiency=_efficiency(parameters, measured, classes),
         sweep=tuple(measured.sweep),
-        peers=_peers(processes),
+        peers={name: peer.status for name, peer in measured.peers.items()},
         processes=tuple(process.measurement for process in processes),
     )
 
 
 def workload(parameters: Parameters, code: str, weights: str) -> Workload:
-    """What must be equal for two throughputs to be compared: the parameters that matter, and
-    digests of the code and the weights, whose file may lie elsewhere on another machine."""
+    """What must be equal for two throughputs to be compared.
+
+    `code` and `weights` are digests: the weights' file may have another path on another machine.
+    """
     model, data, train = parameters.model, parameters.data, parameters.train
     return Workload(
         network="resnet50",
@@ -110,7 +119,7 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
 
 
 def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
-    """The measuring processes have this one's variables."""
+    """Settings of this process, whose environment the measuring processes inherit."""
     kind = accelerators.device(accelerator.name).type
     return Runtime(
         adam=adam.implementation(parameters.train.adam, kind),
@@ -120,51 +129,43 @@ def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
 
 
 def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTimes:
-    """What else is known of the Trainer: its steps, its start, and what Lightning adds."""
-    found = [process.measurement for process in processes]
-    singles = [seconds for each in found for seconds in each.step_seconds]
+    """Times of the Trainer: single steps, the first step, compilation, Lightning's overhead."""
+    results = [process.measurement for process in processes]
+    steps = [seconds for result in results for seconds in result.step_seconds]
     return TrainerTimes(
-        undisturbed_images_per_second=interval([each.undisturbed() for each in processes]),
-        step_seconds=percentiles(singles) if len(singles) > 1 else {},
+        undisturbed_images_per_second=interval([process.undisturbed() for process in processes]),
+        step_seconds=percentiles(steps) if len(steps) > 1 else {},
         step_shares=measurements.step_shares(processes),
-        first_step_seconds=interval([each.first_step_seconds for each in found]),
-        compile_seconds=median(each.compile_seconds for each in found),
+        first_step_seconds=interval([result.first_step_seconds for result in results]),
+        compile_seconds=median(result.compile_seconds for result in results),
         overhead=profile.overhead,
     )
 
 
 def _efficiency(parameters: Parameters, measured: RawMeasurements, classes: int) -> Efficiency:
-    flops, peak = efficiency.flops_per_image(parameters, classes), measured.profile.peak
+    flops, peak = flops_per_image(parameters, classes), measured.profile.peak
     achieved = [flops * process.rate("trainer") for process in measured.processes]
-    known = peak if isinstance(peak, Peak) else None
+    best, vendor = None, None
+    if isinstance(peak, Peak):
+        best, vendor = peak.flops_per_second, peak.vendor_flops_per_second
     return Efficiency(
         flops_per_image=flops,
         flops_per_second=interval(achieved),
         peak=peak,
-        utilisation=_part(achieved, known.flops_per_second if known else None),
-        vendor_utilisation=_part(achieved, known.vendor_flops_per_second if known else None),
+        utilisation=_fraction(achieved, best),
+        vendor_utilisation=_fraction(achieved, vendor),
         peak_memory=_memory([process.measurement.memory for process in measured.processes]),
         energy=_energy(measured.processes),
         decoding=measured.profile.decoding,
     )
 
 
-def _peers(processes: Sequence[ProcessRates]) -> dict[str, PeerStatus]:
-    """Each as the processes found it; as one that did not measure it, if there is one."""
-    found = [process.measurement.peers for process in processes]
-    return {name: max((peers[name] for peers in found), key=_is_refused) for name in found[0]}
-
-
-def _is_refused(peer: PeerStatus) -> bool:
-    return peer.reason is not None
-
-
-def _part(achieved: Sequence[float], most: float | None) -> Interval | None:
-    return interval([each / most for each in achieved]) if most else None
+def _fraction(achieved: Sequence[float], peak: float | None) -> Interval | None:
+    return interval([flops / peak for flops in achieved]) if peak else None
 
 
 def _memory(memories: Sequence[Memory]) -> Memory:
-    """The most of all processes; each holds one network and one optimizer."""
+    """The most memory of all processes; each contains one network and one optimizer."""
     devices = [memory.device_bytes for memory in memories if memory.device_bytes is not None]
     return Memory(
         host_bytes=max(memory.host_bytes for memory in memories),
@@ -174,11 +175,13 @@ def _memory(memories: Sequence[Memory]) -> Memory:
 
 
 def _energy(processes: Sequence[ProcessRates]) -> Energy:
-    """Of one image that the Trainer trains on."""
+    """Energy of one image that the Trainer trains on, over processes."""
     readings = [process.measurement.energy for process in processes]
     reason = next((reading.reason for reading in readings if reading.reason), None)
     if reason:
         return Energy(reason=reason)
-    pairs = zip(readings, processes, strict=True)
-    each = [(found.joules or 0.0) / (found.steps * it.batch_size) for found, it in pairs]
-    return Energy(joules_per_image=interval([max(joules, RESOLUTION) for joules in each]))
+    joules = [
+        (reading.joules or 0.0) / (reading.steps * process.batch_size)
+        for reading, process in zip(readings, processes, strict=True)
+    ]
+    return Energy(joules_per_image=interval([max(value, RESOLUTION) for value in joules]))

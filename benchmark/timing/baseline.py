@@ -1,4 +1,4 @@
-"""What most people write: torchvision's ImageFolder, its PIL transforms and loader workers."""
+"""The usual input path: torchvision's ImageFolder, PIL transforms and loader workers."""
 
 import os
 
@@ -20,9 +20,9 @@ from benchmark.machine import processors
 
 
 def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Whole batches of the training split: float32 (n, 3, image_size, image_size), int64 (n,).
+    """Full batches of the training split: float32 (n, 3, image_size, image_size), int64 (n,).
 
-    It has a worker for each core, as PyTorch suggests in its warnings; they outlive an epoch.
+    The loader has a worker for each core, as PyTorch's warnings suggest; they outlive an epoch.
     """
     return DataLoader(
         dataset(data),

@@ -1,4 +1,4 @@
-"""Somebody else's training loop as a coroutine."""
+"""A third-party training loop as a coroutine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,15 @@ from greenlet import greenlet
 
 
 class Coroutine:
-    """A fit that goes on for so many steps and then waits.
+    """A fit that runs a number of steps and then waits.
 
-    A greenlet is a second stack in the same thread. So the modes can take turns while each keeps
-    its own loop, and its steps run on the same OpenMP threads as those of the others. The fit's
-    callbacks call `ready` and `stepped`.
+    A greenlet is a second stack in the same thread. So the modes of a process can alternate while
+    each keeps its loop, and all steps run on the same OpenMP threads. The fit's callbacks call
+    `ready` and `stepped`.
     """
 
     over = False
-    """Whether the fit is to end after the step that it is in."""
+    """Whether the fit must end after its current step."""
 
     def __init__(self, fit: Callable[[], Any]) -> None:
         self._greenlet = greenlet(fit)
@@ -27,29 +27,29 @@ class Coroutine:
         return bool(self._greenlet.dead)
 
     def start(self) -> None:
-        """Begin, up to `ready`."""
+        """Run the fit up to its first `ready`."""
         self._greenlet.switch()
 
     def run(self, steps: int) -> None:
-        """Go on with the fit."""
+        """Run `steps` more steps of the fit."""
         self._left = steps
         self._greenlet.switch()
-        assert not self.ended, "the fit ended before it was told to"
+        assert not self.ended, "the fit ended before `stop`"
 
     def stop(self) -> None:
-        """Let the fit end as a fit does: after a step, its callbacks ask whether it is `over`."""
+        """Let the fit end regularly: after a step its callbacks check `over`."""
         self.over = True
         while not self.ended:
             self._left = 1
             self._greenlet.switch()
 
     def ready(self) -> None:
-        """Called before each step: wait for the first `run`."""
+        """Wait for the first `run`; the fit calls this before each step."""
         if not self._left:
             self._wait()
 
     def stepped(self) -> None:
-        """Called after each step: wait for the next `run`, if this one is done."""
+        """Wait for the next `run` if this one is done; the fit calls this after each step."""
         self._left -= 1
         if not self._left:
             self._wait()

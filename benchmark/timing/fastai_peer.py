@@ -1,4 +1,4 @@
-"""fastai's Learner over its ImageDataLoaders."""
+"""The peer `fastai`: its Learner over its ImageDataLoaders."""
 
 from functools import partial
 
@@ -18,14 +18,14 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
 from benchmark.timing.coroutine import Coroutine
 
-ENDLESS = 10**9
-"""Epochs."""
+EPOCHS = 10**9
+"""More than any run takes."""
 
 
 class Pauses(Callback):  # type: ignore[misc]
-    """Lets a fit wait between its steps, and leaves validation out.
+    """Callback that lets a fit wait between its steps and skips validation.
 
-    It comes before what begins with a batch and must not be left open, mixed precision.
+    Its order puts it before mixed precision, whose context must not be open while it waits.
     """
 
     order = 5
@@ -45,21 +45,21 @@ class Pauses(Callback):  # type: ignore[misc]
             raise CancelFitException
 
     def before_validate(self) -> None:
-        """None of the others validates."""
+        """Skip validation, as all modes do."""
         raise CancelValidException
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
-    """Ready to train `network`.
+    """Prepare to train `network`.
 
     Raises:
-        UserError: fastai has no mixed precision here.
+        UserError: fastai has no mixed precision on this accelerator.
     """
     device, train = accelerators.device(accelerator), parameters.train
     mixed = train.precision in ("bf16-mixed", "16-mixed")
     if mixed and device.type != "cuda":
         raise UserError(
-            f"fastai's mixed precision works on CUDA alone, not on {accelerator}.",
+            f"fastai's mixed precision works on CUDA only, not on {accelerator}.",
             "Leave fastai out, or set train.precision to 32-true.",
         )
     learner = Learner(
@@ -71,14 +71,14 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
         if mixed
         else [],
     )
-    coroutine = Coroutine(lambda: learner.fit(ENDLESS, lr=train.learning_rate))
+    coroutine = Coroutine(lambda: learner.fit(EPOCHS, lr=train.learning_rate))
     learner.add_cb(Pauses(coroutine)).remove_cb(ProgressCallback)
     learner.logger = lambda *_: None
     return coroutine
 
 
 def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
-    """fastai's own leave out the last images of an epoch that fill no batch."""
+    """Full batches: fastai drops the last images of an epoch by default."""
     return ImageDataLoaders.from_folder(
         data.root,
         train="train",

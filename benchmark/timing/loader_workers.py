@@ -9,8 +9,9 @@ import psutil
 
 
 class LoaderWorkers:
-    """The loader processes that a mode has started. They are paused unless it runs: else they
-    would fill their queues between its blocks, slow down the other modes and have a head start.
+    """The loader processes that a mode has started, paused unless the mode runs.
+
+    Otherwise they would prefetch between its blocks and slow down the other modes.
     """
 
     def __init__(self) -> None:
@@ -20,23 +21,23 @@ class LoaderWorkers:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Resume them for the length of the block; those that start in it are added."""
+        """Resume the processes within the context, and add those that start in it."""
         before = {process.pid for process in multiprocessing.active_children()}
-        self._tell(psutil.Process.resume)
+        self._apply(psutil.Process.resume)
         try:
             yield
         finally:
             now = {process.pid for process in multiprocessing.active_children()}
             self._processes += map(psutil.Process, now - before)
-            self._tell(_suspend)
+            self._apply(_suspend)
 
     def release(self) -> None:
-        """Resume them for good, so that their loaders can end them."""
-        self._tell(psutil.Process.resume)
+        """Resume the processes for good, so that their loaders can end them."""
+        self._apply(psutil.Process.resume)
         self._processes.clear()
         atexit.unregister(self.release)
 
-    def _tell(self, action: Callable[[psutil.Process], None]) -> None:
+    def _apply(self, action: Callable[[psutil.Process], None]) -> None:
         self._processes = [process for process in self._processes if process.is_running()]
         for process in self._processes:
             with suppress(psutil.NoSuchProcess):
@@ -44,7 +45,7 @@ class LoaderWorkers:
 
 
 def _suspend(process: psutil.Process) -> None:
-    """A signal is on its way for a moment: wait until the process is paused."""
+    """Pause a process and wait until it has stopped: SIGSTOP is asynchronous."""
     process.suspend()
     while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
         pass

@@ -1,15 +1,7 @@
-"""The ways to train whose speeds are compared. They share one network and one optimizer, so that
-nothing differs but who brings the batches and who runs the loop.
+"""The steps of the modes that share one network and one optimizer.
 
-| mode | a step of it |
-| --- | --- |
-| compute | trains on one batch that is on the device, normalised |
-| loop | a plain PyTorch loop over the DataModule |
-| trainer | Lightning's Trainer over the DataModule |
-| baseline | the plain loop over torchvision's ImageFolder, see baseline.py |
-| input | asks the DataModule's loader for a batch |
-| baseline_input | asks ImageFolder's loader for a batch |
-| nondeterministic | as compute, but torch may choose kernels that are not deterministic |
+They differ only in what provides the batches and what runs the loop. `benchmark/common/modes.py`
+lists all modes.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,10 +21,10 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Mode(Protocol):
-    """One way to train."""
+    """A way to train, or to load batches."""
 
     def run(self, steps: int) -> None:
-        """Do so many steps. The accelerator may still be at work on them afterwards."""
+        """Issue `steps` steps; the accelerator may still be computing them when this returns."""
 
 
 class TrainingStep:
@@ -73,7 +65,7 @@ class TrainingStep:
 
 @dataclass
 class Compute:
-    """Steps on one resident batch: what the accelerator could do if input cost nothing."""
+    """Steps on one batch that stays on the device: the speed if input cost nothing."""
 
     step: TrainingStep
     images: Tensor
@@ -87,12 +79,12 @@ class Compute:
 
 @dataclass
 class Nondeterministic:
-    """The same steps while torch may choose any kernel: what determinism costs."""
+    """Steps on one resident batch while torch may choose nondeterministic kernels."""
 
     compute: Compute
 
     def run(self, steps: int) -> None:
-        """Train as `compute` does, and leave torch as it was."""
+        """Train as `compute` does, then restore torch's setting."""
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(False)
         try:
@@ -102,17 +94,17 @@ class Nondeterministic:
 
 
 class LoaderOnly:
-    """A loader's batches without end, thrown away."""
+    """Endless batches of a loader, which are discarded."""
 
     def __init__(self, loader: DataLoader[Any], steps_per_epoch: int) -> None:
         self._batches = _endless(loader, steps_per_epoch)
 
     def start(self) -> None:
-        """Have the loader start its workers."""
+        """Take a batch, for which the loader starts its workers."""
         self.next()
 
     def run(self, steps: int) -> None:
-        """Ask for batches."""
+        """Take `steps` batches."""
         for _ in range(steps):
             self.next()
 
@@ -123,24 +115,24 @@ class LoaderOnly:
 
 @dataclass
 class Loop:
-    """A plain loop: a batch from `source`, to the device, `finish` it there, a step."""
+    """A plain loop: next batch of `source`, to the device, `finish`, training step."""
 
     step: TrainingStep
     source: LoaderOnly
     device: torch.device
-    finish: Callable[..., tuple[Tensor, Tensor]]
-    """From a batch's tensors to normalised images and labels."""
+    finish: Callable[..., tuple[Tensor, Tensor]] = lambda images, labels: (images, labels)
+    """Makes normalised images and labels of a batch's tensors, on the device."""
 
     def start(self) -> None:
-        """Have the loader start its workers."""
+        """Take a batch, for which the loader starts its workers."""
         self.source.start()
 
     def run(self, steps: int) -> None:
         """Train on the next batches."""
-        alongside = self.device.type == "cuda"  # elsewhere it gains nothing, on MPS it is unsafe
+        non_blocking = self.device.type == "cuda"  # gains nothing elsewhere, is unsafe on MPS
         for _ in range(steps):
             batch = self.source.next()
-            moved = [tensor.to(self.device, non_blocking=alongside) for tensor in batch]
+            moved = [tensor.to(self.device, non_blocking=non_blocking) for tensor in batch]
             self.step(*self.finish(*moved))
 
 

@@ -1,4 +1,4 @@
-"""What one measuring process records of its modes."""
+"""What is recorded of a timed mode."""
 
 from pydantic import Field
 
@@ -14,13 +14,13 @@ class Block(ResultModel):
     seconds: float
     """Wall time."""
     compilations: int
-    """Graphs that were compiled meanwhile."""
+    """Number of graphs that were compiled in the block."""
 
 
 class PeerStatus(ResultModel):
-    """Other software that trains the same network."""
+    """Which versions of a peer were measured, or why it was not."""
 
     versions: dict[str, str] = Field(default_factory=dict)
-    """Of its packages; empty if they are not installed."""
+    """Versions of the peer's packages; empty if they are not installed."""
     reason: str | None = None
-    """Why it was not measured; null if it was."""
+    """Why the peer was not measured; null if it was."""

@@ -1,8 +1,8 @@
-"""timm's loader and a plain loop, as timm's training script has them."""
+"""The peer `timm`: its loader and a plain loop, as in timm's training script."""
 
 import timm.data
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.common.parameters import Parameters
 from benchmark.data.resampling import MEAN, STD
@@ -11,18 +11,18 @@ from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
-    """Ready to train `network`: the loader normalises on the device, and brings a batch ahead."""
+    """Prepare to train `network`; timm's loader normalises on the device and prefetches a batch."""
     device = accelerators.device(accelerator)
     torch.backends.cudnn.benchmark = True  # as timm's script does
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
     step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
     loader = _loader(parameters, device)
-    return Loop(step, LoaderOnly(loader, len(loader)), device, _as_it_is)
+    return Loop(step, LoaderOnly(loader, len(loader)), device)
 
 
 def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.PrefetchLoader:
-    """Whole batches; a crop and a flip are all of timm's augmentation that the others have too."""
+    """Full batches; only a random crop and a flip, as all modes have."""
     data = parameters.data
     return timm.data.create_loader(
         timm.data.create_dataset("", root=data.root, split="train"),
@@ -37,7 +37,3 @@ def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.Pr
         pin_memory=device.type == "cuda",
         device=device,
     )
-
-
-def _as_it_is(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    return images, labels

@@ -11,29 +11,29 @@ from benchmark.training.trainer_arguments import trainer_arguments
 
 
 class PausableFit(pl.Callback):
-    """Trainer.fit as a coroutine: it goes on for so many steps and then waits."""
+    """Trainer.fit as a coroutine: it runs a number of steps and then waits."""
 
     def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         self._module = module
         self._data = data
 
     def start(self, trainer: pl.Trainer) -> None:
-        """Begin to fit, up to the first step. `trainer` has this as its last callback."""
+        """Run `trainer.fit` up to its first step. `trainer` has this as its last callback."""
         self._trainer = trainer
         self._fit = Coroutine(lambda: trainer.fit(self._module, datamodule=self._data))
         self._fit.start()
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The one that the Trainer steps."""
+        """The optimizer that the Trainer steps."""
         return self._trainer.optimizers[0]
 
     def run(self, steps: int) -> None:
-        """Go on with the fit."""
+        """Run `steps` more steps of the fit."""
         self._fit.run(steps)
 
     def stop(self) -> None:
-        """Let the fit end as a fit does: its loop asks after each step whether it should."""
+        """Let the fit end regularly: its loop checks `should_stop` after each step."""
         self._trainer.should_stop = True
         self._fit.stop()
 
@@ -53,8 +53,7 @@ def bare_trainer(
     devices: TrainerParameters = ONE_DEVICE,
     **limits: Any,
 ) -> pl.Trainer:
-    """The training stage's Trainer without whatever is not training: no validation, no
-    checkpoints, nothing logged or shown."""
+    """The training stage's Trainer without validation, checkpoints, logger and progress bar."""
     return pl.Trainer(
         **trainer_arguments(accelerator, precision, devices),
         **limits,

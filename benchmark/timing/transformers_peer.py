@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer over torchvision's ImageFolder, as its example for images does it."""
+"""The peer `transformers`: Hugging Face's Trainer over ImageFolder, as in its image example."""
 
 import tempfile
 from typing import Any
@@ -13,12 +13,12 @@ from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline
 from benchmark.timing.coroutine import Coroutine
 
-ENDLESS = 10**9
-"""Steps."""
+STEPS = 10**9
+"""More than any run takes."""
 
 
 class Classifier(nn.Module):
-    """A network as the Trainer expects it: a batch's parts by name, and its loss."""
+    """A network as the Trainer expects it: keyword inputs, and the loss among the outputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Classifier(nn.Module):
 
 
 class Pauses(TrainerCallback):  # type: ignore[misc]
-    """Lets a fit wait between its steps."""
+    """Callback that lets a fit wait between its steps."""
 
     def __init__(self, fit: Coroutine) -> None:
         self._coroutine = fit
@@ -47,7 +47,7 @@ class Pauses(TrainerCallback):  # type: ignore[misc]
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
-    """Ready to train `network`."""
+    """Prepare to train `network`."""
     logging.set_verbosity_error()
     coroutine = Coroutine(lambda: trainer.train())
     trainer = Trainer(
@@ -62,17 +62,17 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
 
 
 def _arguments(device: torch.device, parameters: Parameters) -> TrainingArguments:
-    """Nothing but training; AdamW without decay is Adam."""
+    """Training only; AdamW without weight decay is Adam."""
     data, train = parameters.data, parameters.train
     arguments = TrainingArguments(
-        tempfile.gettempdir(),  # it must be there, though nothing is written to it
+        tempfile.gettempdir(),  # must exist, though nothing is written to it
         per_device_train_batch_size=data.batch_size,
         dataloader_drop_last=True,
         dataloader_num_workers=processors.cores(),
         dataloader_persistent_workers=True,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
-        max_steps=ENDLESS,
+        max_steps=STEPS,
         learning_rate=train.learning_rate,
         lr_scheduler_type="constant",
         weight_decay=0.0,
@@ -85,7 +85,7 @@ def _arguments(device: torch.device, parameters: Parameters) -> TrainingArgument
         report_to="none",
         disable_tqdm=True,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # it would spread each batch over all
+    arguments._n_gpu = min(1, arguments.n_gpu)  # else DataParallel splits each batch
     return arguments
 
 

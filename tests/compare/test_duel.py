@@ -18,7 +18,7 @@ from benchmark.compare import duel, verdict
 from benchmark.compare.sides import revision_code
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import pair, training_process
-from benchmark.interleave.training_process import OutOfMemory, Side
+from benchmark.interleave.training_process import OutOfMemory, TrainingProcess
 from benchmark.throughput.schema import Block
 from tests import REPOSITORY
 from tests.common.test_git import OPTIONS
@@ -52,7 +52,7 @@ def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: Parame
 
 
 def warm(name: str, code: Path, task: dict[str, Any]) -> None:
-    with closing(Side(name, code)) as training_process:
+    with closing(TrainingProcess(name, code)) as training_process:
         training_process.warm_up(task)
 
 
@@ -78,7 +78,7 @@ def test_a_duel_says_what_decided_or_what_would() -> None:
 
 
 def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
-    with closing(Side("a", revision(1.0))) as one:
+    with closing(TrainingProcess("a", revision(1.0))) as one:
         one.warm_up({})
         process = psutil.Process(one.process.pid)
         assert process.status() == psutil.STATUS_STOPPED

@@ -1,4 +1,4 @@
-"""Processes that measure, and what becomes of them when nobody asks any more."""
+"""Processes that measure, and how they end when their parent does."""
 
 import json
 import os
@@ -11,24 +11,24 @@ from benchmark.common.parameters import Parameters
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
-WORKER = Path(__file__).with_name("small_worker.py")
+WORKER = REPOSITORY / "tests/support/small_worker.py"
 
 
 @pytest.mark.parametrize("words", [("small_process", "result.json"), ("small_worker",)])
-def test_what_is_told_nothing_does_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
-    """Whoever started it may be ended by a signal at any moment."""
+def test_a_process_without_a_task_does_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A signal may end its parent at any moment."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     module, *arguments = words
     done = subprocess.run(
-        [python(), "-m", f"tests.throughput.{module}", *arguments], env=environment, input="",
+        [python(), "-m", f"tests.support.{module}", *arguments], env=environment, input="",
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_side_whose_driver_is_gone_ends_without_a_word(parameters: Parameters) -> None:
-    """Its answer finds no reader: that is no failure of the revision."""
+def test_a_process_whose_parent_is_gone_ends_without_a_message(parameters: Parameters) -> None:
+    """Its answer has no reader, which is not a failure of the revision."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     side = subprocess.Popen(
         [python(), "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

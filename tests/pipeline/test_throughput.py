@@ -1,12 +1,15 @@
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from benchmark.common.results import ResultPaths, read_result
+from benchmark.common.statistics import Interval
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import throughput
-from benchmark.throughput import launch
+from benchmark.throughput import peer_speed, run_process
+from benchmark.throughput.peer_speed import PeerSpeed
 from benchmark.throughput.schema import (
     THROUGHPUT,
     Block,
@@ -34,7 +37,7 @@ def quiet(monkeypatch) -> None:
 def small_process(monkeypatch, forked_processes) -> None:
     """Measuring processes with the small network."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+    monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.support.small_process")
 
 
 def measured(parameters: Any) -> Throughput:
@@ -82,45 +85,51 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_process")
 def test_a_process_that_fails_is_an_error_in_its_own_words(parameters, monkeypatch, capfd) -> None:
-    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.no_such_process")
+    monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.no_such_process")
     with pytest.raises(UserError, match="cpu: measuring process 1 ended with status 1"):
         throughput.run(CPU, parameters)
     assert "No module named tests.no_such_process" in capfd.readouterr().err
     assert not ResultPaths("cpu").throughput.exists()
 
 
+@dataclass
+class Planned:
+    """Processes that are not run: a step of n images takes n / 10 s, and more than 8 do not fit."""
+
+    indices: list[ProcessIndex] = field(default_factory=list)
+    slowdown: float = 1.0
+    """Factor by which every second process is slower."""
+
+
 @pytest.fixture
-def planned(monkeypatch) -> list[ProcessIndex]:
-    """Runs no process: a step of n images takes n / 10 s, and more than 8 do not fit."""
-    asked: list[ProcessIndex] = []
+def planned(monkeypatch) -> Planned:
+    plan = Planned()
 
     def measure(
-        accelerator: Any, parameters: Any, place: ProcessIndex
+        accelerator: Any, parameters: Any, index: ProcessIndex
     ) -> Measurement | NotMeasured:
         size = parameters.data.batch_size
-        asked.append(place)
+        plan.indices.append(index)
         if size > 8:
             return NotMeasured(status="out of memory", reason="can't allocate memory")
-        block = Block(seconds=size / 10 * DRIFT[place.number % 2], compilations=0)
-        facts = {"energy": EnergyReading(joules=80.0, steps=5), "memory": MEMORY, "peers": PEERS}
-        return measurement({"trainer": [block, block]}, **facts)
+        factor = plan.slowdown if index.number % 2 else 1.0
+        block = Block(seconds=size / 10 * factor, compilations=0)
+        energy = EnergyReading(joules=80.0, steps=5)
+        return measurement({"trainer": [block, block]}, energy=energy, memory=MEMORY)
 
-    monkeypatch.setattr(launch, "measure", measure)
-    monkeypatch.setattr(launch, "profile", lambda *_: profile())
-    return asked
+    monkeypatch.setattr(run_process, "measure", measure)
+    monkeypatch.setattr(run_process, "profile", lambda *_: profile())
+    return plan
 
 
-DRIFT = [1.0, 1.0]
-"""By what factor each other process is slower."""
 MEMORY = Memory(host_bytes=10, device_reason="x")
-PEERS: dict[str, PeerStatus] = {}
 
 
 def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:
     result = measured(change())
-    assert planned == [ProcessIndex(result.seed, 0), ProcessIndex(result.seed, 1)]
+    assert planned.indices == [ProcessIndex(result.seed, 0), ProcessIndex(result.seed, 1)]
     measured(change())
-    assert planned[2].seed != result.seed
+    assert planned.indices[2].seed != result.seed
 
 
 @pytest.mark.parametrize(
@@ -132,10 +141,10 @@ def test_processes_have_one_run_and_places_of_their_own(change, workspace, plann
     ],
 )
 def test_it_goes_on_until_it_is_precise_or_out_of_time(
-    change, workspace, planned, monkeypatch, changes, processes, met
+    change, workspace, planned, changes, processes, met
 ) -> None:
     """Every other process is 10 % slower: 3 give an interval of 27 % width, 6 of 11, 7 of 9."""
-    monkeypatch.setitem(globals(), "DRIFT", [1.0, 1.1])
+    planned.slowdown = 1.1
     result = measured(change(throughput={"repeats": 3, **changes}))
     assert len(result.processes) == processes
     assert (result.interval_width.met, result.interval_width.widest) == (met, "trainer")
@@ -144,8 +153,8 @@ def test_it_goes_on_until_it_is_precise_or_out_of_time(
 
 def test_what_is_measured_besides_voids_nothing(change, workspace, planned, monkeypatch) -> None:
     """A profile's process that ends at once leaves its reason."""
-    monkeypatch.setattr(launch, "profile", PROFILE)
-    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.no_such_process")
+    monkeypatch.setattr(run_process, "profile", PROFILE)
+    monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.no_such_process")
     result = measured(change())
     assert result.modes["trainer"].images_per_second.estimate == pytest.approx(10)
     assert result.efficiency.peak.reason == "cpu: the profile's process ended with status 1."
@@ -157,23 +166,29 @@ def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
     change, workspace, planned, monkeypatch
 ) -> None:
     peak = Peak(flops_per_second=1e12, of="a product", vendor_flops_per_second=4e12)
-    monkeypatch.setattr(launch, "profile", lambda *_: profile(peak=peak))
+    monkeypatch.setattr(run_process, "profile", lambda *_: profile(peak=peak))
     found = measured(change()).efficiency
     expected = 10 * found.flops_per_image / 1e12
     assert found.utilisation.estimate == pytest.approx(expected)
     assert found.vendor_utilisation.estimate == pytest.approx(expected / 4)
 
 
-def test_the_result_says_why_a_peer_was_not_measured(
-    change, workspace, planned, monkeypatch
-) -> None:
-    monkeypatch.setitem(globals(), "PEERS", {"timm": PeerStatus(reason="it is not installed")})
-    result = measured(change(throughput={"modes": ["trainer", "timm"]}))
-    assert result.peers == PEERS
-    assert result.modes.keys() == {"trainer"}
+def test_peers_are_modes_with_a_ratio_or_a_reason(change, workspace, planned, monkeypatch) -> None:
+    speeds = {
+        "timm": PeerSpeed(
+            PeerStatus(versions={"timm": "1"}), Interval(9.0, 8.9, 9.1), Interval(1.2, 1.1, 1.3)
+        ),
+        "fastai": PeerSpeed(PeerStatus(reason="it is not installed")),
+    }
+    monkeypatch.setattr(peer_speed, "measure", lambda *arguments: speeds[arguments[2]])
+    result = measured(change(throughput={"modes": ["trainer", *speeds]}))
+    assert result.peers == {name: speed.status for name, speed in speeds.items()}
+    assert result.modes.keys() == {"trainer", "timm"}
+    assert result.modes["timm"].images_per_second == speeds["timm"].rate
+    assert result.ratios == {"trainer_over_timm": speeds["timm"].ratio}
 
 
-PROFILE = launch.profile
+PROFILE = run_process.profile
 
 
 def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> None:
@@ -183,7 +198,7 @@ def test_too_little_memory_is_one_clear_message(change, workspace, planned) -> N
 
 def test_a_refusal_is_passed_on(change, workspace, monkeypatch) -> None:
     refused = NotMeasured(status="refused", reason="No. Do.")
-    monkeypatch.setattr(launch, "measure", lambda *_: refused)
+    monkeypatch.setattr(run_process, "measure", lambda *_: refused)
     with pytest.raises(UserError, match=r"cpu: No\. Do\."):
         throughput.run(CPU, change())
 

@@ -49,12 +49,12 @@ def main(arguments: list[str]) -> Any:
 def replace_networks() -> None:
     """The small network for this process, and for those that it measures with."""
     import benchmark.distributed.launcher
-    import benchmark.throughput.launch
+    import benchmark.throughput.run_process
     import benchmark.training.model
 
     benchmark.training.model.resnet50 = resnet
     benchmark.distributed.launcher.MODULE = "tests.support.small"
-    benchmark.throughput.launch.PROCESS_MODULE = "tests.throughput.small_process"
+    benchmark.throughput.run_process.PROCESS_MODULE = "tests.support.small_process"
 
 
 def hide_torch_xla(*names: str) -> None:

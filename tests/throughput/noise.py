@@ -11,7 +11,7 @@ from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.statistics import Interval
 from benchmark.machine.accelerators import find
 from benchmark.machine.lock import measuring_lock
-from benchmark.throughput import launch, measurements
+from benchmark.throughput import measurements, run_process
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import Measurement, ProcessIndex
 
@@ -43,7 +43,7 @@ def noise_floor(parameters: Parameters, repetition: int) -> Interval:
     """One measurement, of several processes, with orders of blocks of its own."""
     count = parameters.throughput.repeats
     places = [ProcessIndex(repetition, number) for number in range(count)]
-    found = [launch.measure(find("cpu"), parameters, place) for place in places]
+    found = [run_process.measure(find("cpu"), parameters, place) for place in places]
     measured = [each for each in found if isinstance(each, Measurement)]
     assert len(measured) == count, found
     return measurements.noise_floor(

@@ -106,13 +106,3 @@ def test_processes_are_the_samples_of_an_interval() -> None:
     assert ratios.keys() == {"trainer_over_loop"}
     assert ratios["trainer_over_loop"].low < 1 < ratios["trainer_over_loop"].high
     assert measurements.noise_floor(several).estimate == 1
-
-
-def test_what_a_process_did_not_measure_is_not_compared() -> None:
-    """A peer may fail in one process and not in another."""
-    whole = {"trainer": [block(1)], "timm": [block(2)], "fastai": [block(1)]}
-    several = [found(**whole), found(trainer=[block(1)], timm=[block(2)])]
-    assert measurements.modes(several) == ["trainer", "timm"]
-    assert measurements.rates(several).keys() == {"trainer", "timm"}
-    assert measurements.ratios(several).keys() == {"trainer_over_timm"}
-    assert measurements.ratios(several)["trainer_over_timm"].estimate == pytest.approx(2)

@@ -2,6 +2,8 @@ import errno
 import json
 import signal
 import subprocess
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,8 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
 from benchmark.errors.user_error import UserError
 from benchmark.machine.sensors import GpuClockLog
-from benchmark.throughput import measuring_process
+from benchmark.throughput import measuring_process, profile
+from benchmark.throughput.measuring_process import block_order
 from benchmark.throughput.schema import (
     PROCESS,
     Block,
@@ -22,16 +25,14 @@ from benchmark.throughput.schema import (
     ProcessIndex,
     Profile,
 )
-from benchmark.timing import peers
-from benchmark.timing.order import order
 from tests.support.forked_python import python
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def done(parameters: Parameters, place: ProcessIndex | None, monkeypatch, folder: Path) -> object:
+def done(parameters: Parameters, index: ProcessIndex | None, monkeypatch, folder: Path) -> object:
     """What the process writes when it is given the task."""
-    task = {"accelerator": "cpu", "place": place, "parameters": parameters.model_dump(mode="json")}
+    task = {"accelerator": "cpu", "index": index, "parameters": parameters.model_dump(mode="json")}
     (folder / "task").write_text(json.dumps(task))
     monkeypatch.setattr(measuring_process, "end_with_parent", lambda pipe: None)
     with (folder / "task").open() as file:
@@ -59,15 +60,6 @@ def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_pa
     assert len(found.step_seconds) >= 2 * found.steps["trainer"]
 
 
-def test_a_process_says_which_peers_it_found(change, workspace, monkeypatch, tmp_path) -> None:
-    monkeypatch.setitem(peers.PACKAGES, "timm", ("no-such-package",))
-    parameters = change(throughput={"modes": ["trainer", "timm"]})
-    found = done(parameters, ProcessIndex(7, 0), monkeypatch, tmp_path)
-    assert isinstance(found, Measurement)
-    assert found.peers["timm"].reason.startswith("no-such-package is not installed.")
-    assert found.steps.keys() == {"trainer", "trainer_aa"}
-
-
 def test_a_process_makes_the_profile(parameters, monkeypatch, tmp_path) -> None:
     found = done(parameters, None, monkeypatch, tmp_path)
     assert isinstance(found, Profile)
@@ -90,8 +82,8 @@ def test_a_part_of_the_profile_that_fails_is_no_others_loss(parameters, monkeypa
     def full(data: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp")
 
-    monkeypatch.setattr(measuring_process.decoding, "measure", full)
-    found = measuring_process.profile("cpu", parameters)
+    monkeypatch.setattr(profile, "decoding_rate", full)
+    found = measuring_process.make_profile("cpu", parameters)
     assert found.decoding.status == "refused"
     assert found.decoding.reason.startswith("/tmp: No space left on device.")
     assert found.peak.flops_per_second > 0
@@ -101,10 +93,10 @@ class Clock(SimpleNamespace):
     """In the place of a ModeTimer: a block of n steps takes n seconds, and is noted."""
 
     def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters=parameters, modes={}, asked=[])
+        super().__init__(parameters=parameters, modes={}, timed=[])
 
     def time(self, name: str, steps: int) -> Block:
-        self.asked.append(name)
+        self.timed.append(name)
         return Block(seconds=float(steps), compilations=0)
 
 
@@ -115,10 +107,10 @@ def test_the_first_round_does_not_count(change) -> None:
     """It has the order of the first that does."""
     clock = Clock(change(throughput={"rounds": 3}))
     found = measuring_process._rounds(clock, STEPS, ProcessIndex(7, 0), GpuClockLog("cpu"))
-    rounds = [clock.asked[start : start + 4] for start in range(0, 16, 4)]
+    rounds = [clock.timed[start : start + 4] for start in range(0, 16, 4)]
     assert len(found["rounds"]) == 3
     assert rounds[0] == rounds[1] == rounds[2][::-1]
-    assert len(clock.asked) == 16
+    assert len(clock.timed) == 16
 
 
 def test_processes_go_through_the_orders_of_a_run(change) -> None:
@@ -126,14 +118,13 @@ def test_processes_go_through_the_orders_of_a_run(change) -> None:
     for number in range(2):
         clock = Clock(change(throughput={"rounds": 2}))
         measuring_process._rounds(clock, STEPS, ProcessIndex(7, number), GpuClockLog("cpu"))
-        expected = [order(names, 7, 2 * number + turn) for turn in range(2)]
-        said = [name.replace("_aa", "") for names in expected for name in names]
-        assert clock.asked[4:] == said
+        expected = [block_order(names, 7, 2 * number + turn) for turn in range(2)]
+        timed = [name.replace("_aa", "") for names in expected for name in names]
+        assert clock.timed[4:] == timed
 
 
-def test_a_process_ends_with_whoever_waits_for_it() -> None:
-    """However that one ends: its end of the pipe is closed. Loader processes end as well, even
-    those that stand still."""
+def test_a_process_ends_with_its_parent() -> None:
+    """However the parent ends, its end of the pipe is closed. Paused loader processes end too."""
     program = """
 import os, signal, threading
 from benchmark.throughput.measuring_process import end_with_parent
@@ -188,3 +179,39 @@ def test_energy_is_that_of_a_run_longer_than_the_counters_period(reason: str, st
     assert sum(spent) == steps
     known = EnergyReading(joules=3.0 * steps, steps=steps)
     assert found == (EnergyReading(reason=reason) if reason else known)
+
+
+NAMES = "abcdefgh"
+
+
+def cycle(count: int, seed: int = 1, first: int = 0) -> list[list[str]]:
+    """Rounds after which everything has been balanced."""
+    length = 2 * count if count % 2 else count
+    return [block_order(NAMES[:count], seed, first * length + turn) for turn in range(length)]
+
+
+@pytest.mark.parametrize("count", range(2, 9))
+def test_each_comes_after_each_other_equally_often(count: int) -> None:
+    pairs = Counter(pair for names in cycle(count) for pair in pairwise(names))
+    assert len(pairs) == count * (count - 1)
+    assert len(set(pairs.values())) == 1
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_each_has_each_place_equally_often(count: int) -> None:
+    rounds = cycle(count)
+    assert all(sorted(names) == sorted(NAMES[:count]) for names in rounds)
+    for place in zip(*rounds, strict=True):
+        assert len(set(Counter(place).values())) == 1
+        assert len(set(place)) == count
+
+
+def test_every_other_round_is_the_one_before_reversed() -> None:
+    rounds = cycle(7)
+    assert rounds[1::2] == [names[::-1] for names in rounds[::2]]
+
+
+def test_runs_and_cycles_have_orders_of_their_own() -> None:
+    assert cycle(7, seed=1) == cycle(7, seed=1)
+    assert cycle(7, seed=1) != cycle(7, seed=2)
+    assert cycle(7, first=0) != cycle(7, first=1)

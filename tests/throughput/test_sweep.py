@@ -10,13 +10,16 @@ import pytest
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import pair, training_process
 from benchmark.machine.accelerators import find
-from benchmark.throughput import launch, sweep
-from benchmark.throughput.schema import Block, NotMeasured
+from benchmark.throughput import run_process, sweep
+from benchmark.throughput.schema import NotMeasured
 from benchmark.throughput.sweep import points
+from benchmark.timing.schema import Block
+from tests import REPOSITORY
 from tests.support.forked_python import forked
 from tests.support.made_results import measurement
 
 CPU = find("cpu")
+WORKER = REPOSITORY / "tests/support/small_worker.py"
 MADE_UP = """
 import json, sys
 whole = json.loads(sys.stdin.readline())
@@ -118,7 +121,7 @@ def test_what_does_not_fit_beside_the_other_is_measured_alone(
 ) -> None:
     lacking = NotMeasured(status="out of memory", reason="not alone either")
     alone = measurement({"trainer": [Block(seconds=0.5, compilations=0)]})
-    monkeypatch.setattr(launch, "measure", lambda *_: alone if fits else lacking)
+    monkeypatch.setattr(run_process, "measure", lambda *_: alone if fits else lacking)
     (point,) = swept(change(throughput={"sweep": {"batch_size": [12]}}))
     assert point.ratio is None
     if fits:
@@ -133,7 +136,7 @@ def test_what_does_not_fit_beside_the_other_is_measured_alone(
 @pytest.mark.usefixtures("made_up")
 def test_what_compiles_in_each_block_alone_is_a_result_too(change, workspace, monkeypatch) -> None:
     compiling = measurement({"trainer": [Block(seconds=0.5, compilations=1)]})
-    monkeypatch.setattr(launch, "measure", lambda *_: compiling)
+    monkeypatch.setattr(run_process, "measure", lambda *_: compiling)
     (point,) = swept(change(throughput={"sweep": {"batch_size": [12]}}))
     assert point.status == "failed"
     assert "compiled" in point.reason
@@ -164,7 +167,7 @@ def test_what_several_devices_lack_is_a_result(change, workspace) -> None:
 @pytest.mark.usefixtures("forked_processes")
 def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> None:
     """Nothing of it is left when it has been measured."""
-    monkeypatch.setattr(training_process, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(training_process, "WORKER", WORKER)
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (point,) = swept(change(throughput={"sweep": {"devices": [2]}}))
     assert point.status == "ok", point.reason + capfd.readouterr().err
@@ -175,7 +178,7 @@ def test_a_real_point_of_two_devices(change, workspace, monkeypatch, capfd) -> N
 @pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(training_process, "WORKER", Path(__file__).with_name("small_worker.py"))
+    monkeypatch.setattr(training_process, "WORKER", WORKER)
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (point,) = swept(change(throughput={"sweep": {"batch_size": [2]}}))
     assert point.status == "ok"

@@ -16,7 +16,7 @@ EVEN = Interval(1.0, 0.99, 1.01)
     ("changes", "verdict"),
     [
         ({}, "stable"),
-        ({"others": 0.3}, "unstable: other work took 30% of the processors; end it and repeat"),
+        ({"other_work": 0.3}, "unstable: other work took 30% of the processors; end it and repeat"),
         (
             {"unsteady": ["loop", "trainer"]},
             "unstable: the warm-up of loop and trainer ended before step times were steady; "
@@ -35,9 +35,10 @@ EVEN = Interval(1.0, 0.99, 1.01)
     ],
 )
 def test_a_result_says_what_disturbed_it(changes: dict[str, Any], verdict: str) -> None:
-    found = judge(**{"floor": EVEN, "unsteady": [], "others": 0.0, "slowed_by": set()} | changes)
-    assert str(found) == verdict
-    assert found.stable == (verdict == "stable")
+    undisturbed = {"floor": EVEN, "unsteady": [], "other_work": 0.0, "slowed_by": set()}
+    judged = judge(**undisturbed | changes)
+    assert str(judged) == verdict
+    assert judged.stable == (verdict == "stable")
 
 
 def test_the_widest_interval_is_named_but_for_a_loaders() -> None:

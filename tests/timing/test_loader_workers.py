@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmark.common.temporary import temporary_directory
-from benchmark.throughput import launch
+from benchmark.throughput import run_process
 from benchmark.timing.loader_workers import LoaderWorkers
 from benchmark.timing.modes import LoaderOnly
 from tests.support.forked_python import python
@@ -100,7 +100,7 @@ pathlib.Path({str(tmp_path / "pids")!r}).write_text(" ".join(pids))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     with temporary_directory() as folder:  # a test's own has too long a name for sockets
-        assert launch._execute([python(), "-c", program], "", folder) == -9
+        assert run_process._execute([python(), "-c", program], "", folder) == -9
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     left = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]

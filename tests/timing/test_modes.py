@@ -9,7 +9,7 @@ from benchmark.common import digests
 from benchmark.common.parameters import Parameters
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.machine import accelerators
-from benchmark.throughput import efficiency
+from benchmark.throughput import profile
 from benchmark.timing import timer
 from benchmark.timing.modes import Compute, LoaderOnly, Loop, Nondeterministic, TrainingStep
 from benchmark.timing.trainer import PausableFit, bare_trainer
@@ -162,5 +162,5 @@ def test_a_lazy_device_does_not_look_fast(parameters, monkeypatch, mode: str) ->
 def test_a_lazy_device_has_no_better_peak(monkeypatch) -> None:
     device = LazyDevice()
     monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
-    monkeypatch.setattr(efficiency, "time", device)
-    assert efficiency._block("cpu", device.enqueue, 4) == 1  # type: ignore[arg-type]
+    monkeypatch.setattr(profile, "time", device)
+    assert profile._block("cpu", device.enqueue, 4) == 1  # type: ignore[arg-type]

@@ -1,211 +1,101 @@
-"""Peers: by a made one, which needs no package, and by those that are installed."""
+"""Peers: by a stand-in, which needs no package, and by those that are installed."""
 
-import multiprocessing
-import os
-import random
 import sys
 import warnings
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import psutil
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
-from benchmark.common.parameters import PEERS
+from benchmark.common.modes import PEERS
+from benchmark.common.parameters import Parameters
 from benchmark.errors.user_error import UserError
-from benchmark.machine import accelerators, processors
-from benchmark.throughput.schema import PeerStatus
-from benchmark.timing import isolation, peers
+from benchmark.timing import peers
 from benchmark.timing.coroutine import Coroutine
-from benchmark.timing.isolation import Settings, isolated, replaced, replacements
-from benchmark.timing.timer import ModeTimer
 from benchmark.training.fit import fine_tuner
 
-pytestmark = pytest.mark.usefixtures("small_network")
-
-
-class Made:
-    """In the place of a peer's package: a loop that notes under which settings it runs."""
-
-    def __init__(self) -> None:
-        self.networks: list[nn.Module] = []
-        self.settings: list[tuple[bool, bool, Any]] = []
-        self.fails = False
-
-    def fit(self, network: nn.Module, *_: Any) -> Coroutine:
-        self.networks.append(network)
-        torch.backends.cudnn.benchmark = True
-        return (coroutine := Coroutine(lambda: self._loop(coroutine)))
-
-    def _loop(self, coroutine: Coroutine) -> None:
-        while not coroutine.over:
-            coroutine.ready()
-            if self.fails:
-                raise RuntimeError("there is no such kernel\nat all")
-            cudnn, size = torch.backends.cudnn.benchmark, Image.Image.size
-            self.settings.append((torch.are_deterministic_algorithms_enabled(), cudnn, size))
-            warnings.warn("of the peer's own", UserWarning, stacklevel=1)
-            coroutine.stepped()
+pytestmark = pytest.mark.usefixtures("small_network", "process_settings")
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Made:
-    """What is measured as timm; it replaces the size of images."""
-    found = Made()
-    monkeypatch.setattr(peers, "_load", lambda _: (found.fit, {(Image.Image, "size"): "replaced"}))
-    monkeypatch.setattr(peers, "versions", lambda _: {"timm": "1"})
-    return found
+def process_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restores what a peer sets in its process."""
+    monkeypatch.setenv("USE_TORCH_XLA", "")
+    monkeypatch.setitem(sys.modules, "torch_xla", None)
+    cudnn, precision = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    before = cudnn.allow_tf32, cudnn.benchmark
+    with warnings.catch_warnings():
+        yield
+    cudnn.allow_tf32, cudnn.benchmark = before
+    torch.set_float32_matmul_precision(precision)
 
 
 @pytest.fixture
-def asked(change: Callable[..., Any], workspace: Any) -> Callable[..., Any]:
-    """Parameters with the Trainer and what else is named as modes."""
+def networks(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The networks that a stand-in for timm is given."""
+    networks: list[nn.Module] = []
 
-    def parameters(*modes: str, **sections: Any) -> Any:
-        return change(throughput={"modes": ["trainer", *modes]}, **sections)
+    def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+        networks.append(network)
+        return Coroutine(lambda: None)
 
-    return parameters
+    monkeypatch.setattr(peers, "_adapter", lambda name: fit)
+    return networks
 
 
-def test_one_that_is_not_installed_is_no_mode_but_a_reason(asked, monkeypatch) -> None:
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(peers.PACKAGES, "timm", ("no-such-package",))
-    with ModeTimer("cpu", asked("timm")) as mode_timer:
-        assert set(mode_timer.modes) == {"trainer"}
-    reason = "no-such-package is not installed. make peers installs it."
-    assert mode_timer.peers == {"timm": PeerStatus(reason=reason)}
+    with pytest.raises(UserError, match=r"no-such-package is not installed\. make peers"):
+        peers.versions("timm")
 
 
-def test_one_that_fails_is_left_out_before_anything_is_measured(asked, made: Made) -> None:
-    made.fails = True
-    with ModeTimer("cpu", asked("timm")) as mode_timer:
-        assert mode_timer.names == ["trainer"]
-        assert mode_timer.time("trainer", 1).seconds > 0
-    expected = PeerStatus(versions={"timm": "1"}, reason="there is no such kernel")
-    assert mode_timer.peers == {"timm": expected}
+def test_a_peer_trains_the_same_network_in_torchs_default_memory_format(
+    change, workspace, networks: list[nn.Module]
+) -> None:
+    parameters = change(model={"channels_last": True})
+    peers.start("timm", "cpu", parameters)
+    (network,) = networks
+    assert network.layer2[0].conv1.weight.is_contiguous()
+    ours = fine_tuner(parameters, 3).network.state_dict()
+    assert all(value.equal(ours[name]) for name, value in network.state_dict().items())
 
 
-def test_it_runs_under_settings_of_its_own(asked, made: Made) -> None:
-    size = Image.Image.size
-    with ModeTimer("cpu", asked("timm")) as mode_timer:
-        before = Settings.current()
-        assert before.deterministic
-        mode_timer.time("timm", 2)
-        assert Settings.current() == before
-        assert Image.Image.size is size
-    assert made.settings[:3] == [(False, True, "replaced")] * 3
-    assert mode_timer.peers == {"timm": PeerStatus(versions={"timm": "1"})}
-
-
-def test_it_trains_a_network_of_its_own_as_it_is_by_default(asked, made: Made) -> None:
-    parameters = asked("timm", model={"channels_last": True})
-    with ModeTimer("cpu", parameters) as mode_timer:
-        own, [others] = mode_timer.module.network, made.networks
-        assert not own.layer2[0].conv1.weight.is_contiguous()
-        assert others.layer2[0].conv1.weight.is_contiguous()
-        same = fine_tuner(parameters, 3).network.state_dict()
-        assert all(value.equal(same[name]) for name, value in others.state_dict().items())
-
-
-def test_nothing_of_it_is_loaded_unless_it_is_asked_for(asked, monkeypatch) -> None:
-    monkeypatch.setattr(peers, "_load", lambda name: 1 / 0)
-    with ModeTimer("cpu", asked("baseline")) as mode_timer:
-        assert mode_timer.peers == {}
-
-
-def test_its_workers_have_batches_ready(change) -> None:
-    mode_timer = ModeTimer("cpu", change(data={"num_workers": 0}))
-    assert [mode_timer._prefetched(name) for name in ("loop", *PEERS)] == [
-        0, *[2 * processors.cores()] * 3
-    ]  # fmt: skip
+@pytest.mark.parametrize(("precision", "allowed"), [("32-true", False), ("tf32", True)])
+def test_a_peer_computes_in_the_precision_of_the_run(
+    change, workspace, networks: list[nn.Module], precision: str, allowed: bool
+) -> None:
+    """By default torch allows TF32 in a GPU's convolutions."""
+    torch.backends.cudnn.allow_tf32 = not allowed
+    peers.start("timm", "cpu", change(train={"precision": precision}))
+    assert torch.backends.cudnn.allow_tf32 == allowed
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "changes", "words"),
+    ("accelerator", "changes", "message"),
     [
         ("tpu", {}, "Peers are not measured on tpu"),
         ("cpu", {"train": {"precision": "bf16-true"}}, "Peers are not measured at bf16-true"),
         ("cpu", {"model": {"freeze_backbone": True}}, "A peer trains every layer"),
     ],
 )
-def test_what_no_peer_does_is_refused(asked, made: Made, accelerator, changes, words) -> None:
-    with pytest.raises(UserError, match=words):
-        peers.start("timm", accelerator, asked("timm", **changes), 3)
-    assert made.networks == []
+def test_parameters_that_no_peer_supports_are_refused(
+    change, workspace, networks: list[nn.Module], accelerator: str, changes: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        peers.start("timm", accelerator, change(**changes))
+    assert networks == []
 
 
-def process() -> dict[str, Any]:
-    """What other modes depend on, or might."""
-    return {
-        "settings": Settings.current(),
-        "variables": dict(os.environ),
-        "filters": list(warnings.filters),
-        "numbers": (random.getstate(), str(np.random.get_state()), torch.initial_seed()),
-        "start": multiprocessing.get_start_method(allow_none=True),
-        "threads": torch.get_num_threads(),
-        "attributes": [Image.Image.size, Image.Image.__repr__, torch.Tensor.as_subclass],
-        "grad": torch.is_grad_enabled(),
-        "autocast": torch.is_autocast_enabled("cpu"),
-        "xla": sys.modules.get("torch_xla"),
-    }
-
-
-def test_what_is_done_in_isolation_is_undone(monkeypatch) -> None:
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("KEPT", "as it was")
-    before = process()
-    with isolated():
-        assert "RANK" not in os.environ
-        assert sys.modules["torch_xla"] is None
-        os.environ |= {"KEPT": "no more", "NEW": "variable"}
-        torch.backends.cudnn.benchmark = True
-        torch.use_deterministic_algorithms(not before["settings"].deterministic)
-        multiprocessing.set_start_method("spawn", force=True)
-        warnings.warn("no error here", UserWarning, stacklevel=1)
-        warnings.simplefilter("error")
-        for seed in (random.seed, np.random.seed, torch.manual_seed):
-            seed(42)
-    assert process() == before
-
-
-def test_replaced_attributes_are_put_back_and_known(monkeypatch) -> None:
-    """One that shadows an inherited one is replaced too; one that is new is in nobody's way."""
-
-    class Base:
-        inherited = "inherited"
-
-    class Class(Base):
-        own = "own"
-
-    def load() -> str:
-        Class.own = Class.inherited = Class.new = "replaced"  # type: ignore[attr-defined]
-        return "loaded"
-
-    monkeypatch.setattr(isolation, "CLASSES", (Class,))
-    loaded, attributes = replacements(load)
-    assert loaded == "loaded"
-    assert attributes == {(Class, "own"): "replaced", (Class, "inherited"): "replaced"}
-    assert (Class.own, Class.inherited, Class.new) == ("own", "inherited", "replaced")
-    with replaced(attributes):
-        assert (Class.own, Class.inherited) == ("replaced", "replaced")
-    assert (Class.own, Class.inherited) == ("own", "inherited")
-    assert "inherited" not in vars(Class)
-
-
-def test_a_coroutine_goes_on_for_as_many_steps_as_it_is_told() -> None:
+def test_a_coroutine_runs_the_number_of_steps_that_it_is_given() -> None:
     steps: list[int] = []
 
     def fit() -> None:
-        for step in range(1000):
+        while not coroutine.over:
             coroutine.ready()
-            steps.append(step)
+            steps.append(len(steps))
             coroutine.stepped()
-            if coroutine.over:
-                return
 
     coroutine = Coroutine(fit)
     coroutine.start()
@@ -216,12 +106,11 @@ def test_a_coroutine_goes_on_for_as_many_steps_as_it_is_told() -> None:
     coroutine.stop()
     assert counts == [0, 1, 4]
     assert coroutine.ended
-    assert len(steps) == 4
 
 
 @pytest.fixture(params=[*PEERS])
 def installed(request: pytest.FixtureRequest) -> str:
-    """A peer that is here. It is not imported: a test does that, in isolation."""
+    """A peer whose packages are installed."""
     try:
         peers.versions(request.param)
     except UserError as error:
@@ -229,63 +118,40 @@ def installed(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def networks(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """Those that peers train."""
-    found: list[nn.Module] = []
+def test_an_installed_peer_trains_in_full_batches(
+    change, workspace, monkeypatch: pytest.MonkeyPatch, installed: str
+) -> None:
+    """Over epochs of three batches, with Adam: its first step moves weights by the learning rate,
+    whatever the gradient is."""
+    networks: list[nn.Module] = []
+    adapter = peers._adapter(installed)
 
-    def noted(*arguments: Any) -> Any:
-        found.append(fine_tuner(*arguments).network)
-        return SimpleNamespace(network=found[-1])
+    def build(network: nn.Module, accelerator: str, parameters: Parameters) -> Any:
+        networks.append(network)
+        return adapter(network, accelerator, parameters)
 
-    monkeypatch.setattr(peers, "fine_tuner", noted)
-    return found
-
-
-def seen(network: nn.Module) -> list[torch.Size]:
-    """Shapes of all batches that are to come."""
+    monkeypatch.setattr(peers, "_adapter", lambda name: build)
+    fit = peers.start(installed, "cpu", parameters := change())
+    (network,) = networks
+    initial = network.fc.bias.detach().clone()
+    fit.run(1)
+    moved = (network.fc.bias.detach() - initial).abs()
+    assert moved == pytest.approx([parameters.train.learning_rate] * 3, rel=0.01)
     shapes: list[torch.Size] = []
     network.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
-    return shapes
+    fit.run(7)
+    assert shapes == [(4, 3, 32, 32)] * 7
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+    if isinstance(fit, Coroutine):
+        fit.stop()
 
 
-def test_an_installed_one_trains_in_whole_batches(asked, networks, installed: str) -> None:
-    """From epoch to epoch of three batches each, and at the rate of Adam's first step: each weight
-    moves by the learning rate, whatever its gradient is."""
-    parameters = asked(installed)
-    initial = fine_tuner(parameters, 3).network.fc.bias.detach().clone()
-    rate = parameters.train.learning_rate
-    with ModeTimer("cpu", parameters) as mode_timer:
-        assert mode_timer.peers[installed].reason is None
-        [network] = networks
-        moved = (network.fc.bias.detach() - initial).abs()
-        assert moved == pytest.approx([rate] * 3, rel=0.01)
-        shapes = seen(network)
-        assert mode_timer.time(installed, 7).seconds > 0
-        assert shapes == [(4, 3, 32, 32)] * 7
-        assert all(value.isfinite().all() for value in network.state_dict().values())
-    children = multiprocessing.active_children()
-    assert not any(psutil.Process(each.pid).status() == "stopped" for each in children)
-
-
-def test_an_installed_one_leaves_the_process_as_it_was(asked, installed: str) -> None:
-    parameters = asked(installed)
-    accelerators.prepare("cpu")
-    peers.start(installed, "cpu", parameters, 3).stop()  # what stays loaded is loaded
-    before = process()
-    peer = peers.start(installed, "cpu", parameters, 3)
-    assert process() == before
-    del before["numbers"]  # it draws more of them
-    peer.run(2)
-    after = process()
-    assert {name: after[name] for name in before} == before
-    peer.stop()
-
-
-def test_an_installed_one_has_mixed_precision_or_says_so(asked, installed: str) -> None:
-    with ModeTimer("cpu", asked(installed, train={"precision": "bf16-mixed"})) as mode_timer:
-        reason = mode_timer.peers[installed].reason
+def test_an_installed_peer_has_mixed_precision_or_refuses(
+    change, workspace, installed: str
+) -> None:
+    parameters = change(train={"precision": "bf16-mixed"})
     if installed == "fastai":
-        assert reason.startswith("fastai's mixed precision works on CUDA alone, not on cpu.")
+        with pytest.raises(UserError, match="fastai's mixed precision works on CUDA only"):
+            peers.start(installed, "cpu", parameters)
     else:
-        assert reason is None
+        peers.start(installed, "cpu", parameters).run(1)

@@ -1,3 +1,4 @@
+import atexit
 import multiprocessing
 from pathlib import Path
 
@@ -5,10 +6,12 @@ import psutil
 import pytest
 import torch
 
+from benchmark.common.modes import MODES
+from benchmark.data.digest_log import DigestLog
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
-from benchmark.throughput.schema import Block
 from benchmark.timing import timer
+from benchmark.timing.schema import Block
 from benchmark.timing.timer import ModeTimer, Warmup, steps_per_epoch
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -43,11 +46,26 @@ def test_every_mode_runs_and_is_timed(parameters) -> None:
         names = set(mode_timer.modes)
         assert mode_timer.seconds_to_first_step > mode_timer.first_step.seconds > 0
         assert all(mode_timer.time(name, 2).seconds > 0 for name in names)
-        assert all(name.endswith("input") for name in mode_timer.names[:2])
-    assert names == {
-        "input", "compute", "loop", "trainer", "baseline", "baseline_input", "nondeterministic",
-    }  # fmt: skip
+        assert set(mode_timer.names[:2]) == {"input", "baseline_input"}
+    assert names == {name for name, mode in MODES.items() if not mode.peer}
     assert psutil.STATUS_STOPPED not in states()
+
+
+def test_no_mode_computes_digests(parameters, monkeypatch) -> None:
+    """They are this suite's evidence of a training, not a cost of Lightning's loop."""
+    for method in ("record_order", "record_pixels"):
+        monkeypatch.setattr(DigestLog, method, lambda *_: pytest.fail("a digest was computed"))
+    with ModeTimer("cpu", parameters) as mode_timer:
+        for name in mode_timer.names:
+            mode_timer.time(name, 2)
+
+
+def test_a_timed_block_leaves_nothing_to_be_done_at_exit(parameters) -> None:
+    with ModeTimer("cpu", parameters) as mode_timer:
+        mode_timer.time("compute", 1)
+        before = atexit._ncallbacks()
+        mode_timer.time("compute", 1)
+        assert atexit._ncallbacks() == before
 
 
 def test_loaders_start_before_anything_is_trained(change, workspace, monkeypatch) -> None:

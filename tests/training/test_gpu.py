@@ -24,7 +24,7 @@ from benchmark.machine import accelerators
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import replay, throughput
 from benchmark.pipeline import train as training
-from benchmark.throughput import launch
+from benchmark.throughput import run_process
 from benchmark.throughput.schema import THROUGHPUT, Throughput
 from benchmark.training.schema import REPLAY, TRAINING, Replay, Training
 from tests import REPOSITORY
@@ -104,7 +104,7 @@ def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> No
     """Every mode, the memory and, with nvidia-ml-py, the energy."""
     make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY), prepend=os.pathsep)
-    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+    monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.support.small_process")
     monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
     throughput.run(find("gpu"), load_parameters())
     result = read_result(ResultPaths("gpu").throughput, THROUGHPUT)

@@ -21,7 +21,7 @@ from benchmark.common.results import ResultPaths, read_result
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import throughput
 from benchmark.pipeline import train as training
-from benchmark.throughput import launch
+from benchmark.throughput import run_process
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughput
 from benchmark.training.schema import TRAINING, Training
@@ -100,7 +100,7 @@ def test_throughput_ignores_steps_that_compile(tmp_path, raw_parameters, monkeyp
     root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("XLA_FLAGS", QUICK)
-    monkeypatch.setattr(launch, "PROCESS_MODULE", "tests.throughput.small_process")
+    monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.support.small_process")
     monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
     throughput.run(find("xla"), load_parameters())
     result = read_result(root / ResultPaths("xla").throughput, THROUGHPUT)

@@ -1,4 +1,4 @@
-"""Each accelerator of params.yaml, ready to be timed; its figures as a table when all is done."""
+"""Timers for the accelerators of params.yaml, and a table of their rates in the end."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,6 +10,7 @@ import pytest
 from benchmark.common import code
 from benchmark.common.files import write_text
 from benchmark.common.formatting import table
+from benchmark.common.modes import PEERS
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
 from benchmark.errors.user_error import UserError
@@ -23,33 +24,37 @@ from benchmark.training import weights
 from benchmark.training.inputs import check
 
 PARAMETERS = load_parameters()
-Said = Callable[[str], None]
+MODES = [mode for mode in PARAMETERS.throughput.modes if mode not in PEERS]
+"""Modes that run in one process; the stage measures peers in processes of their own."""
+PrintLine = Callable[[str], None]
 HEADER = ("Accelerator", "Device", "Mode", "Images/s (quartiles)", "Rounds of steps")
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Any) -> None:
-    """What is saved names no host."""
+    """Keep the host's name out of saved results."""
     machine_info.pop("node", None)
 
 
 @pytest.fixture(scope="session")
 def parameters() -> Parameters:
-    """The repository's."""
+    """Parameters of the repository's params.yaml."""
     return PARAMETERS
 
 
 @pytest.fixture(scope="session")
-def rows(said: Said) -> Iterator[list[tuple[str, ...]]]:
-    """Lines of reports/benchmark.md, which is replaced at the end if all of it was measured."""
+def rows(print_line: PrintLine) -> Iterator[list[tuple[str, ...]]]:
+    """Rows of reports/benchmark.md, which is written in the end if all modes were measured."""
     lines: list[tuple[str, ...]] = []
     with OtherLoad() as load:
         yield lines
     present = [name for name in PARAMETERS.accelerators if accelerators.find(name).available]
-    whole = len(present) * len(PARAMETERS.throughput.modes)
-    if len(lines) == whole:
+    count = len(present) * len(MODES)
+    if len(lines) == count:
         write_text(REPORTS / "benchmark.md", page(lines, load.share))
     elif lines:
-        said(f"{REPORTS / 'benchmark.md'} stays as it is: {len(lines)} of {whole} were measured.")
+        print_line(
+            f"{REPORTS / 'benchmark.md'} stays as it is: {len(lines)} of {count} were measured."
+        )
 
 
 def page(lines: Sequence[tuple[str, ...]], others: float) -> str:
@@ -65,21 +70,23 @@ def page(lines: Sequence[tuple[str, ...]], others: float) -> str:
 
 
 @pytest.fixture(scope="session")
-def said(pytestconfig: pytest.Config) -> Said:
-    """Prints where pytest would keep it for itself."""
+def print_line(pytestconfig: pytest.Config) -> PrintLine:
+    """Prints a line that pytest does not capture."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
-    def say(words: str) -> None:
+    def write(words: str) -> None:
         with capture.global_and_fixture_disabled():
             print(f"\n{words}", flush=True)
 
-    return say
+    return write
 
 
 @pytest.fixture(scope="session")
 def measuring(pytestconfig: pytest.Config) -> Iterator[None]:
-    """No other measurement runs on this machine. XLA's runtime must be up before anything else is
-    computed in this process."""
+    """Holds the measuring lock, with all accelerators prepared.
+
+    XLA's runtime must be up before anything else is computed in this process.
+    """
     names = sorted(PARAMETERS.accelerators, key=lambda name: name not in ("tpu", "xla"))
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with measuring_lock():
@@ -97,20 +104,20 @@ def measuring(pytestconfig: pytest.Config) -> Iterator[None]:
 def mode_timer(
     request: pytest.FixtureRequest, measuring: None, parameters: Parameters
 ) -> Iterator[ModeTimer]:
-    """The modes on one accelerator; skips with the reason where it is absent."""
-    found = accelerators.find(request.param)
-    if not found.available:
-        pytest.skip(f"{found.label} is unavailable: {found.reason}")
+    """The modes on one accelerator; skips with the reason if it is unavailable."""
+    accelerator = accelerators.find(request.param)
+    if not accelerator.available:
+        pytest.skip(f"{accelerator.label} is unavailable: {accelerator.reason}")
     with ExitStack() as stack:
         with one_line():
-            check(found.name, parameters.train)
-            ready = stack.enter_context(ModeTimer(found.name, parameters))
-        yield ready
+            check(accelerator.name, parameters.train)
+            timer = stack.enter_context(ModeTimer(accelerator.name, parameters))
+        yield timer
 
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """What the user can correct ends the session with its message, once and without a traceback."""
+    """A UserError within the context ends the session with its message and no traceback."""
     try:
         yield
     except UserError as error:
@@ -119,21 +126,23 @@ def one_line() -> Iterator[None]:
 
 @pytest.fixture
 def facts(mode_timer: ModeTimer, parameters: Parameters) -> dict[str, Any]:
-    """What is saved beside the times: what was measured, and on what."""
-    found = accelerators.find(mode_timer.accelerator)
+    """What is saved next to the times: the workload and the environment."""
+    accelerator = accelerators.find(mode_timer.accelerator)
     return {
-        "accelerator": found.label,
-        "device": found.device,
+        "accelerator": accelerator.label,
+        "device": accelerator.device,
         "workload": workload(
             parameters,
             code.digest(code.STAGES["throughput"]),
             weights.fingerprint(parameters.model),
         ).model_dump(mode="json"),
-        "environment": environment.fingerprint(found).model_dump(mode="json", exclude_none=True),
+        "environment": environment.fingerprint(accelerator).model_dump(
+            mode="json", exclude_none=True
+        ),
     }
 
 
 def images_per_second(seconds: list[float], images: int) -> tuple[float, float, float]:
-    """The quartiles over rounds."""
-    low, middle, high = quantiles([images / each for each in seconds], n=4, method="inclusive")
+    """Quartiles of the rate over rounds."""
+    low, middle, high = quantiles([images / block for block in seconds], n=4, method="inclusive")
     return low, middle, high

@@ -7,10 +7,10 @@ import pytest
 
 from benchmark.common.parameters import Parameters
 from benchmark.timing.timer import ModeTimer
-from tests.throughput.bench.conftest import PARAMETERS, images_per_second
+from tests.throughput.bench.conftest import MODES, images_per_second
 
 
-@pytest.mark.parametrize("mode", PARAMETERS.throughput.modes)
+@pytest.mark.parametrize("mode", MODES)
 def test_throughput(
     benchmark: Any,
     mode: str,
@@ -20,8 +20,6 @@ def test_throughput(
     parameters: Parameters,
 ) -> None:
     """A round is a block of steps between two synchronised readings of the clock."""
-    if mode not in mode_timer.modes:
-        pytest.skip(f"{mode}: {mode_timer.peers[mode].reason}")
     warmup = mode_timer.warm_up(mode)
     steps = ceil(parameters.throughput.block_seconds / warmup.step_seconds)
     benchmark.group = facts["accelerator"]

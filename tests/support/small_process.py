@@ -1,4 +1,4 @@
-"""`python -m tests.throughput.small_process RESULT`: a measuring process with a small ResNet."""
+"""`python -m tests.support.small_process RESULT`: a measuring process with a small ResNet."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 if __name__ == "__main__":
     import benchmark.training.model
-    from benchmark.throughput import efficiency, measuring_process
+    from benchmark.throughput import measuring_process, profile
     from tests.support.small import hide_torch_xla, resnet
 
     def hiding(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,9 +18,9 @@ if __name__ == "__main__":
 
         return hidden
 
-    measuring_process.measure, measuring_process.profile = map(
-        hiding, (measuring_process.measure, measuring_process.profile)
+    measuring_process.measure, measuring_process.make_profile = map(
+        hiding, (measuring_process.measure, measuring_process.make_profile)
     )
     benchmark.training.model.resnet50 = resnet
-    efficiency.MATRIX_SIDES = efficiency.MATRIX_SIDES[:1]
+    profile.MATRIX_SIDES = profile.MATRIX_SIDES[:1]
     measuring_process.main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Starts a measuring process and reads what it measured."""
+"""Run a measuring process and read its result."""
 
 import json
 import os
@@ -20,37 +20,37 @@ PROCESS_MODULE = measuring_process.__name__
 
 
 def measure(
-    accelerator: Accelerator, parameters: Parameters, place: ProcessIndex
+    accelerator: Accelerator, parameters: Parameters, index: ProcessIndex
 ) -> Measurement | NotMeasured:
-    """What the process at `place` measures, in a process of its own.
+    """Measure speed in a new process, the one with `index`.
 
     Raises:
-        UserError: it failed; its own words stand on standard error.
+        UserError: the process failed; its output is on standard error.
     """
-    found = _run(accelerator, parameters, place, f"measuring process {place.number + 1}")
-    assert not isinstance(found, Profile)
-    return found
+    result = _run(accelerator, parameters, index, f"measuring process {index.number + 1}")
+    assert not isinstance(result, Profile)
+    return result
 
 
 def profile(accelerator: Accelerator, parameters: Parameters) -> Profile:
-    """What is measured once; where its process fails, nothing but the reason."""
+    """Measure the profile in a new process; if the process fails, only the reason."""
     try:
-        found = _run(accelerator, parameters, None, "the profile's process")
+        result = _run(accelerator, parameters, None, "the profile's process")
     except UserError as error:
-        found = NotMeasured(status="failed", reason=error.what)
-    if isinstance(found, NotMeasured):
-        return Profile(peak=found, overhead=found, decoding=found)
-    assert isinstance(found, Profile)
-    return found
+        result = NotMeasured(status="failed", reason=error.what)
+    if isinstance(result, NotMeasured):
+        return Profile(peak=result, overhead=result, decoding=result)
+    assert isinstance(result, Profile)
+    return result
 
 
 def _run(
-    accelerator: Accelerator, parameters: Parameters, place: ProcessIndex | None, name: str
+    accelerator: Accelerator, parameters: Parameters, index: ProcessIndex | None, name: str
 ) -> Measurement | Profile | NotMeasured:
     task = {
         "accelerator": accelerator.name,
         "parameters": parameters.model_dump(mode="json"),
-        "place": place,
+        "index": index,
     }
     with temporary_directory() as folder:
         result = folder / "result.json"
@@ -62,14 +62,17 @@ def _run(
         reason = "the process was killed (signal 9), most likely for a lack of memory"
         return NotMeasured(status="out of memory", reason=reason)
     raise UserError(
-        f"{accelerator.label}: {name} ended with status {status}.", "Its own words are above."
+        f"{accelerator.label}: {name} ended with status {status}.", "Its output is above."
     )
 
 
 def _execute(command: list[str], task: str, folder: Path) -> int:
-    """Give `task` to a process in a group of its own: should it die, the system wakes up and ends
-    those of its loaders' processes that are paused. Should this process die, it ends itself. It
-    cannot clear away then, so its temporary files lie in `folder`, which is swept."""
+    """Run a process on `task` and return its exit status.
+
+    It has a process group of its own: if it dies, the system resumes and ends its paused loader
+    processes. If this process dies, it kills itself and leaves its temporary files, so these lie
+    in `folder`, which the next run removes.
+    """
     variables = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(
         command, 0, stdin=subprocess.PIPE, process_group=0, env=variables

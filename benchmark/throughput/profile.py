@@ -1,0 +1,252 @@
+"""What is measured once for an accelerator: its peak, its memory, Lightning's cost, decoding."""
+
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.throughput import get_available_flops
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.common.parameters import DataParameters, ModelParameters, Parameters, Precision
+from benchmark.common.statistics import Interval, interval
+from benchmark.common.temporary import temporary_directory
+from benchmark.data.cache import ZOOM, DecodeCache
+from benchmark.data.folder import SPLITS, SplitFiles, scan
+from benchmark.machine import accelerators
+from benchmark.throughput.schema import Memory, Overhead, Peak
+from benchmark.timing.trainer import bare_trainer
+from benchmark.training.model import FineTuner
+from benchmark.training.precision import tf32
+
+DTYPES = {
+    "32-true": torch.float32,
+    "tf32": torch.float32,
+    "bf16-mixed": torch.bfloat16,
+    "bf16-true": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
+PEAK_SECONDS = 0.05
+EPOCHS, STEPS = 6, 30
+"""Epochs of the empty model's fit, and steps in each."""
+IMAGES, BYTES, BUILDS = 600, 2**28, 6
+"""Most images and bytes in a cache that is built to time decoding, and how often it is built."""
+
+
+def flops_per_image(parameters: Parameters, classes: int) -> int:
+    """Floating-point operations of one image's forward and backward pass.
+
+    A multiplication and an addition count as two. As torch does, this counts convolutions and
+    matrix products only. Nothing is computed: the tensors are on the meta device.
+    """
+    plain = {"weights": "random", "compile": False, "channels_last": False}
+    model = ModelParameters(**parameters.model.model_dump() | plain)
+    with torch.device("meta"):
+        network = FineTuner(classes, 0, model, 1.0).network
+        images = torch.empty(2, 3, parameters.data.image_size, parameters.data.image_size)
+        labels = torch.zeros(2, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        nn.functional.cross_entropy(network(images), labels).backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def peak(accelerator: str, precision: str) -> Peak:
+    """The best rate of matrix products and convolutions in this process, in FLOP/s.
+
+    Sides of the matrices grow until a product takes PEAK_SECONDS.
+    """
+    with tf32(precision == "tf32"):
+        return _peak(accelerator, accelerators.device(accelerator), DTYPES[precision])
+
+
+def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
+    """The vendor's peak in FLOP/s as Lightning lists it; None if it does not.
+
+    Lightning reads the device's name, and fails at some. For a TPU it lists a peak without a dtype,
+    which is true for 16 bits only.
+    """
+    if device.type == "xla" and dtype is not torch.bfloat16:
+        return None
+    with warnings.catch_warnings(), suppress(KeyError, IndexError, AttributeError, RuntimeError):
+        warnings.simplefilter("ignore")
+        return get_available_flops(device, dtype)
+    return None
+
+
+def peak_memory(accelerator: str) -> Memory:
+    """Most bytes in use so far: resident on the host, and on the device.
+
+    MPS reports only what is in use now. Loader processes are not counted.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    size, reason = _device_bytes(accelerator)
+    return Memory(host_bytes=host, device_bytes=size, device_reason=reason)
+
+
+class EmptyModel(pl.LightningModule):
+    """A model of one weight, which is also its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Return the weight, a scalar."""
+        return self.weight.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the cheapest optimizer."""
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class StepTimes(pl.Callback):
+    """Callback that reads the clock at the end of each step."""
+
+    def __init__(self) -> None:
+        self.epochs: list[list[float]] = []
+        """For each epoch, the clock after each of its steps."""
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Begin an epoch's list."""
+        self.epochs.append([])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Append the clock."""
+        self.epochs[-1].append(time.perf_counter())
+
+
+def lightning_overhead(accelerator: str, precision: Precision) -> Overhead:
+    """Host seconds that Lightning adds to each step and to each change of epochs.
+
+    A real step is too noisy to show them, so an empty model is fitted, without validation and
+    checkpoints. The first two epochs, in which things are compiled, do not count.
+    """
+    model, times = EmptyModel(), StepTimes()
+    batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
+    trainer = bare_trainer(accelerator, precision, times, deterministic=True, max_epochs=EPOCHS)
+    trainer.fit(model, batches)
+    warm = times.epochs[2:]
+    step = median(b - a for epoch in warm for a, b in pairwise(epoch))
+    change = median(after[0] - before[-1] for before, after in pairwise(warm))
+    plain = _plain_step(accelerator, model.to(accelerators.device(accelerator)), batches)
+    return Overhead(
+        seconds_per_step=max(0.0, step - plain), seconds_per_epoch=max(0.0, change - step)
+    )
+
+
+def decoding_rate(data: DataParameters) -> Interval:
+    """Images per second while a decode cache of the first images of each split is built.
+
+    Its files lie in the temporary directory and are removed. The first build does not count: files
+    may have to come from the disk.
+
+    Raises:
+        UserError: an image cannot be decoded, or there is no room for the cache.
+    """
+    most = BYTES // (3 * (ZOOM * data.image_size) ** 2)
+    count = max(1, min(IMAGES, most) // len(SPLITS))
+    files = scan(Path(data.root))
+    splits = {
+        name: SplitFiles(split.paths[:count], split.labels[:count])
+        for name, split in files.splits.items()
+    }
+    images, rates = replace(files, splits=splits), []
+    for _ in range(BUILDS):
+        with temporary_directory() as folder:
+            cache = DecodeCache(images, data.image_size, folder, limit_gib=float("inf"))
+            start = time.perf_counter()
+            cache.prepare()
+            rates.append(len(images.paths) / (time.perf_counter() - start))
+    return interval(rates[1:])
+
+
+def _plain_step(accelerator: str, model: EmptyModel, batches: DataLoader[Tensor]) -> float:
+    """Seconds of a step of the same model in a plain loop, in its second epoch."""
+    optimizer, device = model.configure_optimizers(), accelerators.device(accelerator)
+    for _ in range(2):
+        times = []
+        for batch in batches:
+            optimizer.zero_grad()
+            model.training_step(batch.to(device), 0).backward()
+            optimizer.step()
+            accelerators.dispatch(accelerator)
+            times.append(time.perf_counter())
+    return median(b - a for a, b in pairwise(times))
+
+
+def _peak(accelerator: str, device: torch.device, dtype: torch.dtype) -> Peak:
+    name, flops, work = _convolution(device, dtype)
+    best = flops / _seconds(accelerator, work), name
+    for side in MATRIX_SIDES:
+        matrix = torch.randn(side, side, device=device, dtype=dtype)
+        seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
+        best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
+        if seconds > PEAK_SECONDS:
+            break
+    return Peak(
+        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
+    )
+
+
+def _convolution(device: torch.device, dtype: torch.dtype) -> tuple[str, int, Callable[[], Tensor]]:
+    images = torch.randn(32, 256, 16, 16, device=device, dtype=dtype)
+    images = images.contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+    flops = 2 * 32 * 16 * 16 * 256 * 256 * 9
+    work = partial(nn.functional.conv2d, images, kernel, padding=1)
+    return "3 x 3 convolution of 32 x 256 x 16 x 16", flops, work
+
+
+def _seconds(accelerator: str, work: Callable[[], Tensor]) -> float:
+    """Shortest time of one `work`, from four blocks of PEAK_SECONDS / 5 or more."""
+    repeats = 1
+    _block(accelerator, work, repeats)  # compiles, allocates
+    while (least := _block(accelerator, work, repeats)) * repeats < PEAK_SECONDS / 5:
+        repeats *= 2
+    return min(least, *(_block(accelerator, work, repeats) for _ in range(3)))
+
+
+def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
+    accelerators.synchronise(accelerator)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        result = work()  # XLA skips work whose result is not referenced
+        accelerators.dispatch(accelerator)
+        del result
+    accelerators.synchronise(accelerator)
+    return (time.perf_counter() - start) / repeats
+
+
+def _device_bytes(accelerator: str) -> tuple[int | None, str | None]:
+    """Most bytes in use on the device, or None and the reason."""
+    match accelerators.device(accelerator).type:
+        case "cuda":
+            return torch.cuda.max_memory_allocated(), None
+        case "mps":
+            return torch.mps.driver_allocated_memory(), None
+        case "xla":
+            return _xla_bytes()
+    return None, "the host's memory is the device's"
+
+
+def _xla_bytes() -> tuple[int | None, str | None]:
+    from torch_xla.core import xla_model
+
+    try:
+        return int(xla_model.get_memory_info()["peak_bytes_used"]), None
+    except (RuntimeError, KeyError):
+        return None, "this XLA backend does not report it"

@@ -1,0 +1,16 @@
+"""In the place of timm_peer.py: a plain loop over ImageFolder, which needs no package."""
+
+import torch
+from torch import nn
+
+from benchmark.common.parameters import Parameters
+from benchmark.timing import baseline
+from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
+
+
+def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
+    """Prepare to train `network`."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
+    step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
+    loader = baseline.loader(parameters.data, pin_memory=False)
+    return Loop(step, LoaderOnly(loader, len(loader)), torch.device("cpu"))

@@ -48,12 +48,12 @@ def test_each_verdict_has_its_exit_status(
     ],
 )
 def test_an_interval_decides(ends: tuple[float, float], kind: str) -> None:
-    assert judge(Interval(1.0, *ends), 0.05, ACCURACY).kind == kind
+    assert judge(Interval(sum(ends) / 2, *ends), 0.05, ACCURACY).kind == kind
 
 
 def test_a_regression_outweighs_what_has_no_verdict() -> None:
     loss, unclear, gain = (
-        judge(Interval(*ends), 0.05) for ends in ((0.9, 0.8, 0.95), (1, 0.5, 2), (1.1, 1.05, 1.2))
+        judge(Interval(*ends), 0.05) for ends in ((0.9, 0.8, 0.95), (0.9, 0.5, 2), (1.1, 1.05, 1.2))
     )
     assert exit_status([unclear, loss], undecided_fails=True) == 1
     assert exit_status([unclear, gain], undecided_fails=True) == 2

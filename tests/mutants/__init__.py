@@ -1,4 +1,4 @@
-"""Mistakes that the tests should notice: mutants.toml, and what is wrong with its rows."""
+"""Mistakes that the tests must notice: the rows of mutants.toml, and what is wrong with them."""
 
 import ast
 import tomllib
@@ -13,7 +13,7 @@ TABLE = Path(__file__).with_name("mutants.toml")
 
 
 class Mutant(NamedTuple):
-    """One mistake: in `file`, `new` stands in the place of `old`."""
+    """A mistake: in `file`, `new` replaces `old`."""
 
     file: str
     """Relative to the repository."""
@@ -25,7 +25,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in the list of results."""
+        """Its name in the list of results."""
         return f"{self.file}: {self.mistake}"
 
     def applied(self, source: str) -> str:
@@ -34,13 +34,13 @@ class Mutant(NamedTuple):
 
 
 def load() -> list[Mutant]:
-    """The rows of the table."""
+    """Read the rows of the table."""
     modules = tomllib.loads(TABLE.read_text("utf-8"))["module"]
     return [_mutant(module, row) for module in modules for row in module["mutants"]]
 
 
 def faults(mutants: Sequence[Mutant]) -> list[str]:
-    """What is wrong with the rows, a line each: a mistake that does not apply proves nothing."""
+    """Say what is wrong with rows, one line each: a mistake that does not apply proves nothing."""
     names = Counter(mutant.name for mutant in mutants)
     repeated = [f"{name}: {count} rows of one name" for name, count in names.items() if count > 1]
     return repeated + [
@@ -51,7 +51,7 @@ def faults(mutants: Sequence[Mutant]) -> list[str]:
 
 
 def _mutant(module: dict[str, Any], row: list[str]) -> Mutant:
-    """A row's own tests stand in the place of its module's."""
+    """Make a mutant of a row. Tests in the row replace those of the module."""
     mistake, old, new, *tests = row
     return Mutant(module["file"], mistake, old, new, tuple(tests or module.get("tests", ())))
 
@@ -83,7 +83,7 @@ def _faults_of_tests(mutant: Mutant) -> Iterator[str]:
 
 @cache
 def _functions(file: str) -> frozenset[str]:
-    """The functions of a file of tests, and "" for all of them; none if there is no file."""
+    """The functions of a test file, and "" for all of them; none if there is no file."""
     path = REPOSITORY / file
     if not path.is_file():
         return frozenset()

@@ -264,8 +264,9 @@ def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
     package = repository / "benchmark"
     assert rerun() == ALL
 
-    edit(package / "training/model.py", "TOP = 5\n", "# The usual five.\nTOP = 5\n")
-    edit(package / "training/model.py", "Class probabilities (n, classes).", "Probabilities.")
+    model = package / "training/model.py"
+    text = model.read_text(encoding="utf-8").replace('"""', '"""Other words. ', 1)
+    model.write_text(f"# A comment.\n{text}", encoding="utf-8")
     assert rerun() == set()
 
     edit(package / "report/charts.py", "SMOOTHING = 0.9", "SMOOTHING = 0.8")

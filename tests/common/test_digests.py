@@ -73,6 +73,7 @@ def test_the_bytes_of_elements_are_in_their_order() -> None:
 def test_chain_depends_on_all_that_went_before() -> None:
     assert chain(chain("", [1]), [2]) != chain(chain("", [2]), [1])
     assert chain("", [1, 23]) != chain("", [12, 3])
+    assert chain("a", [1]) != chain("b", [1])
 
 
 def test_texts_are_told_apart() -> None:

@@ -251,7 +251,7 @@ def test_two_machines_prepare_once_each_or_once_together(
     statuses = ranks.run([first, last], per_node=per_node)
     if not shared and not per_node:
         assert statuses != [0, 0]
-        assert "prepare() has not run on this node" in log(last)
+        assert "call prepare() on this node first" in log(last)
         return
     assert statuses == [0, 0], log(first) + log(last)
     assert hooks(first, 0) == ["prepare_data", "setup"] * 2

@@ -1,4 +1,4 @@
-"""What the stages and other machines wrote, compared: as data, Markdown, a page and a gate.
+"""Compares what the stages and other machines wrote, and shows it as data, Markdown and a page.
 
-In: reports/ and reports/machines/. Out: comparison.json, report.md, report.html and charts.
+In: reports/ and reports/machines/. Out: comparison.json, report.md, report.html, tables and charts.
 """

@@ -49,7 +49,7 @@ def _about(entry: Entry) -> Iterator[str]:
         yield f"the speed is unstable: {throughput.verdict.advice}."
     elif not throughput.interval_width.met:
         yield "for narrower intervals raise `throughput.budget_seconds`."
-    if not entry.sessions:
+    if not entry.session_spread:
         yield (
             f"measure in {LEAST} sessions and run {RUN} export` after each: the report then knows "
             "how much sessions differ."

@@ -136,7 +136,7 @@ class Entry(ResultModel):
     """The measurement, without its processes; each point of the sweep has its batch size."""
     relative_speed: RelativeSpeed
     """The training rate over the reference's."""
-    sessions: SessionSpread | None
+    session_spread: SessionSpread | None
     """How the training rate differs between measuring sessions; null if too few are recorded."""
     cost: Cost | None
     """Null if `report.price_per_hour` does not name the accelerator."""

@@ -71,7 +71,7 @@ def build(
         software=software(record),
         throughput=record.throughput.model_copy(update={"sweep": sweep}),
         relative_speed=_relative_speed(record, reference),
-        sessions=between_session_sd(record.sessions, "trainer"),
+        session_spread=between_session_sd(record.sessions, "trainer"),
         cost=_cost(record, training),
         training=training,
         control=_control(record, control, target) if control else None,

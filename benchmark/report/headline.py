@@ -156,8 +156,8 @@ def _lead(reference: Entry, compared: Sequence[Entry]) -> str:
     if fast is best and len(compared) > 1 and _rate(compared[1]) > _rate(reference):
         second = compared[1]
         ratio = widened_ratio(
-            (best.throughput.images_per_second, best.sessions),
-            (second.throughput.images_per_second, second.sessions),
+            (best.throughput.images_per_second, best.session_spread),
+            (second.throughput.images_per_second, second.session_spread),
         )
         if 1 in ratio:
             times += f" and not detectably faster than {second.label}"

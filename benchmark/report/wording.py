@@ -129,10 +129,10 @@ def sureness(entry: Entry) -> str:
     else:
         name = "the rate" if width.widest == "trainer" else RATIOS.get(width.widest, width.widest)
         widest = f"After {after} the interval of {name} is {width.width:.1%} wide, not {target}."
-    if entry.sessions:
+    if spread := entry.session_spread:
         sessions = (
-            f"Rates of {entry.sessions.sessions} sessions have a standard deviation of "
-            f"{entry.sessions.deviation:.1%}."
+            f"Rates of {spread.sessions} sessions have a standard deviation of "
+            f"{spread.deviation:.1%}."
         )
     else:
         sessions = (

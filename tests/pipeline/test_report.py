@@ -153,12 +153,12 @@ def test_exported_sessions_of_the_same_code_give_a_deviation(pages, change) -> N
     for rate in (50.0, 51.0):
         write_results("cpu", rate=rate)
         pages("cpu")
-        assert entry()["sessions"] is None
+        assert entry()["session_spread"] is None
         export(change())
     write_results("cpu", rate=52.0)
     pages("cpu")
-    assert entry()["sessions"]["sessions"] == 3
-    assert entry()["sessions"]["deviation"] == pytest.approx(0.0196, abs=1e-4)
+    assert entry()["session_spread"]["sessions"] == 3
+    assert entry()["session_spread"]["deviation"] == pytest.approx(0.0196, abs=1e-4)
 
 
 def test_a_ratio_of_two_machines_includes_what_differs_between_sessions(pages, change) -> None:

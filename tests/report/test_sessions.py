@@ -67,9 +67,9 @@ def test_the_ratio_to_the_reference_includes_the_difference_between_sessions() -
     [_, wide] = compare(*(with_sessions(r, 45.0, 50.0, 55.0) for r in records)).present
     assert narrow.relative_speed.detectable
     assert not wide.relative_speed.detectable
-    assert narrow.sessions is None
-    assert wide.sessions
-    assert wide.sessions.sessions == 3
+    assert narrow.session_spread is None
+    assert wide.session_spread
+    assert wide.session_spread.sessions == 3
 
 
 @pytest.mark.parametrize(

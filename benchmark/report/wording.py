@@ -38,9 +38,9 @@ INTERVALS = (
 PAIRS = (
     "A line about two accelerators compares two trained models, one training of each. A difference "
     "of accuracies is the second's less the first's. Both models answered the same images, so a "
-    "difference can be detected although their own intervals overlap. Several pairs share a risk "
-    "of 5%, so their intervals are wider than 95%. No difference detected does not mean equal: the "
-    "test images may be too few to show one."
+    "difference can be detected although their own intervals overlap. Several comparisons share a "
+    "risk of 5%, so their intervals are wider than 95%. No difference detected does not mean "
+    "equal: the test images may be too few to show one."
 )
 RATIOS = {key: MODES[mode].ratio for key, (_, mode) in modes.RATIOS.items()}
 QUESTIONS = {
@@ -81,7 +81,7 @@ MACHINES = (
     "the reference's: bits and test accuracy."
 )
 WAITING = {
-    "default": "wait as OpenMP's default says",
+    "default": "follow OpenMP's default",
     "active": "spin (OMP_WAIT_POLICY=active)",
     "passive": "sleep (OMP_WAIT_POLICY=passive), which leaves other work its share",
 }
@@ -292,4 +292,4 @@ def other_pairs(comparison: Comparison) -> str:
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     different = [f"{pair.one} and {pair.other}" for pair in pairs if pair.kind == "different"]
     names = f" (different: {few(different)})" if different else ""
-    return f"Of {len(pairs)} pairs without {comparison.reference}: {counts}{names}."
+    return f"Of {len(pairs)} comparisons without {comparison.reference}: {counts}{names}."

@@ -389,7 +389,7 @@ def test_other_machines_are_compared_with_each_other(pages) -> None:
         "| different (p below 1e-06), first different bit at step 1 |"
     )
     counts = (
-        "Of 6 pairs without cpu: 3 bit-equal, 3 different (different: xla:cpu and cpu on m3, "
+        "Of 6 comparisons without cpu: 3 bit-equal, 3 different (different: xla:cpu and cpu on m3, "
         "cpu on m1 and cpu on m3, cpu on m2 and cpu on m3)."
     )
     assert counts in page
@@ -402,7 +402,7 @@ def test_one_other_machine_needs_no_count_of_pairs(pages) -> None:
     write_results("cpu")
     write_absent("gpu")
     of_machine("m1")
-    assert "pairs without" not in pages("cpu", "gpu")
+    assert "comparisons without" not in pages("cpu", "gpu")
     assert [pair["other"] for pair in compared()["parity"]] == ["gpu", "cpu on m1"]
 
 

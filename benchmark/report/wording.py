@@ -64,7 +64,7 @@ PEERS_CAPTION = (
     "Above 1 this suite's Trainer is faster. Each peer trains its own network at the same "
     "precision, image size and batch size, with Adam at the same rate. It only crops and flips "
     "images, and loads with a worker per core. It uses its default memory format and any kernels. "
-    "It has this suite's settings of memory and threads, which favours it."
+    "It runs in its own processes with its users' settings of memory and threads."
 )
 EFFICIENCY = (
     "Utilisation: training FLOP/s over the best rate that convolutions and matrix products reached "

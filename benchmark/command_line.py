@@ -1,4 +1,4 @@
-"""The command line: the stages of dvc.yaml, one process each, and what compares and checks."""
+"""Run a stage of dvc.yaml, compare results, or check a dataset."""
 
 import argparse
 import os
@@ -6,30 +6,35 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmark.common.formatting import table
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
 from benchmark.distributed.launcher import report_errors_to_launcher
 from benchmark.errors.loader_errors import explain_loader_errors
 from benchmark.errors.user_error import UserError, explain_system_errors
 
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 PLAIN_STAGES = {
-    "dataset": "fetch and check the pinned images and weights",
-    "code": "digest the code that each stage runs",
-    "report": "compare what the other stages wrote",
+    "dataset": "fetch the pinned images and weights, and check them",
+    "code": "write digests of the code that each stage runs",
+    "report": "write the report on the other stages' results",
 }
-"""What each stage does, by its name, which is the name of its module in `benchmark.pipeline`."""
+"""Description of each stage by its name, also the name of its module in benchmark.pipeline."""
 ACCELERATOR_STAGES = {
-    "environment": "fingerprint the machine",
-    "train": "fine-tune, test and digest",
-    "replay": "repeat a training's first steps, bit for bit",
+    "environment": "describe the machine",
+    "train": "fine-tune and test, and write digests",
+    "replay": "repeat a training's first steps and compare them bit for bit",
     "throughput": "measure training images per second",
 }
-"""What each stage that runs on an accelerator does, by its name."""
+"""Description of each stage that runs on an accelerator, by its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         with report_errors_to_launcher(), explain_system_errors(), explain_loader_errors():
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
-    """Import the one command that runs: torch and Lightning take seconds to load."""
+    """Import only the command that runs: torch and Lightning take seconds to load."""
     if options.command == "compare":
         from benchmark.compare import recorded
 
@@ -63,7 +68,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 def _duel(options: argparse.Namespace, parameters: Parameters) -> int:
     from benchmark.machine import variables
 
-    variables.set_wait_policy(parameters.omp_wait_policy)  # one for both
+    variables.set_wait_policy(parameters.omp_wait_policy)  # the same for both revisions
     from benchmark.compare import duel
 
     names, files = (options.before, options.after), (options.markdown, options.json)
@@ -83,10 +88,10 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
 
 
 def _training(options: argparse.Namespace, parameters: Parameters) -> dict[str, str]:
-    """Which of an accelerator's trainings a stage is about, if it is about one.
+    """Return the training that the stage is about, as keyword arguments; empty if there is none.
 
     Raises:
-        UserError: params.yaml plans none of that name, which also names a folder.
+        UserError: params.yaml has no training of that name, which is also a folder's name.
     """
     if "training" not in options:
         return {}
@@ -110,7 +115,7 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
 
     accelerator = accelerators.find(name)
     if not accelerator.available:
-        print(f"{accelerator.label} is unavailable: {accelerator.reason}. Recorded as such.")
+        print(f"{accelerator.label} is unavailable: {accelerator.reason}. This is recorded.")
         getattr(unavailable, stage)(accelerator, **which)
     elif "training" in which and parameters.trainer.processes > 1 and not variables.launched():
         launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
@@ -121,7 +126,7 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
 
 
 def fraction(text: str) -> float:
-    """A number of at least 0 and less than 1, or the same in percent ("5%")."""
+    """Parse a number from 0 to less than 1, or a percentage ("5%")."""
     value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     if not 0 <= value < 1:
         raise ValueError
@@ -129,75 +134,116 @@ def fraction(text: str) -> float:
 
 
 def file(text: str) -> Path:
-    """Where a file can be written; a folder is told before hours of measuring, not after."""
+    """Parse the path of a file to write; refuse a folder now, not after hours of measuring."""
     if os.path.isdir(text or "."):
         raise ValueError
     return Path(text)
 
 
+def documentation() -> str:
+    """Return all commands with their arguments as a Markdown page."""
+    sections = [
+        "# Commands\n\nRun a command with `.venv/bin/python -m benchmark COMMAND`. "
+        "The parser writes this page:\n\n    .venv/bin/python -m benchmark.command_line\n"
+    ]
+    (commands,) = (action for action in _parser()._actions if action.choices)
+    for name, command in dict(commands.choices or {}).items():
+        arguments = [action for action in command._actions if action.dest != "help"]
+        rows = [
+            (f"`{_usage(action)}`", str(action.help).replace("%%", "%")) for action in arguments
+        ]
+        lines = [f"## {name}", str(command.description)]
+        if rows:
+            lines.append(table(("Argument", "Meaning"), rows))
+        sections.append("\n\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+def _usage(argument: argparse.Action) -> str:
+    value = [] if argument.nargs == 0 else [str(argument.metavar or argument.dest)]
+    return " ".join([*argument.option_strings, *value])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, about in PLAIN_STAGES.items():
-        commands.add_parser(name, help=about)
-    for name, about in ACCELERATOR_STAGES.items():
-        _add_arguments(name, commands.add_parser(name, help=about))
-    check = commands.add_parser(
-        "check", help="is a folder a dataset to train on?", description="Exits with 1 if not."
+    _add_stages(commands)
+    _add(commands, "clean", "remove the decode caches; the next run makes them again")
+    _add(commands, "export", "write this machine's results for another machine's report")
+    check = _add(
+        commands, "check", "check whether a folder is a dataset to train on", "1 if it is not"
     )
-    check.add_argument("directory", type=Path, help="holds train, val and test")
-    check.add_argument("--json", action="store_true", help="print every problem as JSON")
-    commands.add_parser("clean", help="remove the decode caches; the next run makes them anew")
-    commands.add_parser("export", help="write this machine's results for the report of another")
-    compare = commands.add_parser(
-        "compare",
-        help="what changed beyond the noise",
-        description="Exits with 1 after a regression, with 2 if something cannot be compared.",
-    )
-    _add_sides(compare)
-    duel = commands.add_parser(
-        "duel",
-        help="time two revisions in turns: is one slower?",
-        description="Exits with 1 if more than the limit was lost, with 2 if it is undecided.",
-    )
-    _add_revisions(duel)
+    check.add_argument("directory", type=Path, help="folder with train, val and test")
+    check.add_argument("--json", action="store_true", help="print all problems as JSON")
+    _add_compare(commands)
+    _add_duel(commands)
     return parser
 
 
-def _add_arguments(name: str, stage: argparse.ArgumentParser) -> None:
-    stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
-    if name in ("train", "replay"):
-        stage.add_argument(
-            "--training",
-            default=OWN,
-            metavar="NAME",
-            help=f"{OWN} (default), {CONTROL} (from random weights), or a further seed",
-        )
+def _add(commands: "Commands", name: str, about: str, status: str = "") -> argparse.ArgumentParser:
+    """Add a command with its description, and its exit statuses other than 0."""
+    description = f"{about[0].upper()}{about[1:]}." + (f" Exit status: {status}." if status else "")
+    return commands.add_parser(name, help=about, description=description)
 
 
-def _add_sides(compare: argparse.ArgumentParser) -> None:
+def _add_stages(commands: "Commands") -> None:
+    for name, about in PLAIN_STAGES.items():
+        _add(commands, name, about)
+    for name, about in ACCELERATOR_STAGES.items():
+        stage = _add(commands, name, about)
+        stage.add_argument("accelerator", help=", ".join(ACCELERATORS))
+        if name in ("train", "replay"):
+            stage.add_argument(
+                "--training",
+                default=OWN,
+                metavar="NAME",
+                help=f"{OWN} (default), {CONTROL} (from random weights), or another seed",
+            )
+
+
+def _add_compare(commands: "Commands") -> None:
+    status = "1 after a regression, 2 if something cannot be compared"
+    compare = _add(commands, "compare", "show the changes that are larger than the noise", status)
     for side in ("before", "after"):
         compare.add_argument(side, help="git revision, directory, exported file, or machine id")
     compare.add_argument(
         "--max-regression",
         type=fraction,
         default=0.05,
-        metavar="PART",
-        help="largest part of throughput or accuracy that may be lost (default: 5%%)",
+        metavar="SHARE",
+        help="largest share of throughput or accuracy that may be lost (default: 5%%)",
     )
-    compare.add_argument("--markdown", type=file, metavar="FILE", help="write it as markdown too")
+    compare.add_argument(
+        "--markdown", type=file, metavar="FILE", help="also write the result as Markdown"
+    )
 
 
-def _add_revisions(duel: argparse.ArgumentParser) -> None:
+def _add_duel(commands: "Commands") -> None:
+    status = "1 if the second one is slower by more than the limit, 2 if undecided"
+    duel = _add(commands, "duel", "time two revisions alternately", status)
     duel.add_argument("before", help="git revision")
-    duel.add_argument("after", nargs="?", default=".", help="the other (default: as it is here)")
-    duel.add_argument("--accelerator", choices=ACCELERATORS, default="cpu", help="default: cpu")
+    duel.add_argument(
+        "after", nargs="?", default=".", help="git revision (default: the working tree)"
+    )
+    duel.add_argument(
+        "--accelerator",
+        choices=ACCELERATORS,
+        default="cpu",
+        metavar="NAME",
+        help=f"{', '.join(ACCELERATORS)} (default: cpu)",
+    )
     duel.add_argument(
         "--max-regression",
         type=fraction,
         default=0.03,
-        metavar="PART",
-        help="largest part of throughput that may be lost (default: 3%%)",
+        metavar="SHARE",
+        help="largest share of throughput that may be lost (default: 3%%)",
     )
-    for form in ("markdown", "json"):
-        duel.add_argument(f"--{form}", type=file, metavar="FILE", help=f"write it as {form} too")
+    for name in ("Markdown", "JSON"):
+        duel.add_argument(
+            f"--{name.lower()}", type=file, metavar="FILE", help=f"also write the result as {name}"
+        )
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

@@ -27,6 +27,7 @@ RUN = {
     ".venv/bin/python -m benchmark export": (0,),
     ".venv/bin/python -m benchmark compare main . --max-regression 5%": (0,),
     ".venv/bin/python -m benchmark compare HEAD .": (0,),
+    ".venv/bin/python -m benchmark.command_line": (0,),
     ".venv/bin/python -m benchmark.report.json_schema": (0,),
     ".venv/bin/python -m benchmark.report.readme": (0,),
     ".venv/bin/dvc metrics diff": (0,),
@@ -38,6 +39,7 @@ RUN = {
 ELSEWHERE = {
     "make repro": PIPELINE,
     "make test": "this is a part of it",
+    ".venv/bin/python -m benchmark COMMAND": "the form of every command",
     "make lint": "CI runs it",
     "make setup": "CI and every other target run it; it would renew the environment that runs this",
     "make bench": "minutes long: tests/throughput/test_bench.py runs its cases on a small network",

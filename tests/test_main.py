@@ -237,7 +237,7 @@ def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) 
 def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path, capsys) -> None:
     for stage in ("environment", "train", "throughput"):
         assert main([stage, "gpu"]) == 0
-        said = "gpu is unavailable: no CUDA or MPS device found. Recorded as such."
+        said = "gpu is unavailable: no CUDA or MPS device found. This is recorded."
         assert capsys.readouterr().out.splitlines()[0] == said
     result = json.loads(Path("reports/throughput/gpu.json").read_text())
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
@@ -245,7 +245,9 @@ def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path, capsys)
 
 def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys) -> None:
     assert main(["train", "cpu", "--training", "5"]) == 1
-    assert capsys.readouterr().err.startswith("error: params.yaml: seeds does not hold 5. Add it")
+    assert capsys.readouterr().err.startswith(
+        "error: params.yaml: seeds does not contain 5. Add it"
+    )
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -255,7 +257,7 @@ def test_a_training_that_is_a_path_removes_nothing(workspace: Path, capsys, stag
     (workspace / "models/gpu").mkdir(parents=True)
     before = files(workspace)
     assert main([stage, "gpu", "--training", "../.."]) == 1
-    assert "params.yaml: seeds does not hold ../.." in capsys.readouterr().err
+    assert "params.yaml: seeds does not contain ../.." in capsys.readouterr().err
     assert files(workspace) == before
 
 

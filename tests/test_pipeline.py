@@ -204,7 +204,7 @@ def test_a_corrupt_remote_object_is_refused(repository: Path) -> None:
     victim.write_bytes(b"corrupt")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode != 0
-    assert "error: DVC could not bring what data.dvc pins: " in done.stderr
+    assert "error: DVC could not fetch what data.dvc pins: " in done.stderr
 
 
 def test_a_deleted_image_is_fetched_again(repository: Path) -> None:
@@ -436,7 +436,7 @@ def test_a_file_name_that_is_no_utf8_is_named(repository: Path, refusal) -> None
 
 def test_an_archive_without_git_is_refused(repository: Path, refusal) -> None:
     shutil.rmtree(".git")
-    assert refusal() == "This is no git repository. Clone it with git: DVC needs one."
+    assert refusal() == "This is not a git repository. Clone it with git: DVC needs one."
 
 
 def test_the_cause_that_dvc_names_is_in_the_error(repository: Path, refusal) -> None:
@@ -444,6 +444,6 @@ def test_the_cause_that_dvc_names_is_in_the_error(repository: Path, refusal) -> 
     shutil.rmtree(".dvc/cache")
     shutil.rmtree(".dvc/remote")
     error = refusal()
-    assert error.startswith("DVC could not bring what data.dvc pins: ")
+    assert error.startswith("DVC could not fetch what data.dvc pins: ")
     assert "missing" in error.lower()
     assert "dvc add" not in error

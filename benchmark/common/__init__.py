@@ -1,4 +1,4 @@
-"""What every room uses: parameters, where results lie, files, digests, statistics, errors.
+"""Code that every room uses: parameters, paths of results, files, digests, statistics.
 
-It knows nothing of images, models or devices.
+It does not depend on images, models or devices.
 """

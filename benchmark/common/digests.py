@@ -1,4 +1,4 @@
-"""sha256 of content: what lets two machines prove that they used the same thing."""
+"""sha256 of content: two machines with equal digests used the same content."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def of_state(state: Mapping[str, Tensor]) -> str:
-    """Of named tensors: their names, dtypes, shapes and bits, whatever their order or device."""
+    """Return the digest of named tensors: names, dtypes, shapes and bits, in any order."""
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
@@ -19,9 +19,9 @@ def of_state(state: Mapping[str, Tensor]) -> str:
 
 
 def chain(previous: str, values: Iterable[int | Tensor]) -> str:
-    """The digest of everything before, `previous`, and then `values`.
+    """Return the digest of `previous`, the digest of all earlier values, and then of `values`.
 
-    A chain is one string at any point, so it goes through a checkpoint and continues.
+    A chain is a string at any moment, so a checkpoint can store it.
     """
     digest = hashlib.sha256(previous.encode())
     for value in values:
@@ -30,18 +30,18 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
 
 
 def of_text(*parts: str) -> str:
-    """Of several texts, told apart."""
+    """Return the digest of strings, joined with NUL."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def of_json(value: Any) -> str:
-    """Of a value's canonical JSON."""
+    """Return the digest of a value's JSON with sorted keys."""
     return of_text(json.dumps(value, sort_keys=True))
 
 
 def element_bytes(tensor: Tensor) -> bytes:
-    """The bytes of a tensor's elements, in their order, whatever its strides or device."""
-    # contiguous() leaves a view of one element as it is, with strides that view(dtype) refuses.
+    """Return the bytes of a tensor's elements in row-major order, from any device."""
+    # contiguous() does not copy a view of one element, whose strides view(dtype) refuses.
     packed = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     return packed.view(-1).view(torch.uint8).numpy().tobytes()
 

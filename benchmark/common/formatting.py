@@ -1,4 +1,4 @@
-"""Texts as they are shown: on one line, or as pieces of a Markdown page."""
+"""Text for a terminal line or a Markdown page."""
 
 import re
 from collections.abc import Sequence
@@ -10,24 +10,24 @@ CODE_OR_TAG = re.compile(r"(?<!\\)`[^`]*`|<")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; what a cell holds may be Markdown."""
+    """Return a Markdown table; cells may contain Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def plain(text: str) -> str:
-    """Text on one line, in which no HTML begins. In Markdown's code spans nothing is escaped."""
+    """Return text on one line, with HTML escaped outside of Markdown's code spans."""
     line = visible(" ".join(text.splitlines()))
     return CODE_OR_TAG.sub(lambda match: "&lt;" if match[0] == "<" else match[0], line)
 
 
 def literal(text: str) -> str:
-    """Text of others, nothing of which is Markdown; within a word an underscore is none."""
+    """Escape Markdown in text; an underscore within a word needs no escape."""
     return re.sub(r"([\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def p_value(p: float) -> str:
-    """With what it is; tiny ones depend on what a test assumes."""
+    """Return a p-value with its name; a tiny one depends on the test's assumptions."""
     return f"p = {p:.2g}" if p >= 1e-6 else "p below 1e-06"
 
 

@@ -1,7 +1,7 @@
-"""The variables for git, and for DVC, which asks git: the directory alone says which repository.
+"""Run git, and DVC, which runs git, on the repository of the current directory.
 
-git sets some for its hooks. What a hook starts in another directory would act on the repository of
-the hook.
+git sets variables for its hooks. A command that a hook starts in another directory would act on
+the hook's repository.
 """
 
 import os
@@ -17,17 +17,17 @@ REPOSITORY_VARIABLES = frozenset({
     "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 })  # fmt: skip
-"""`git rev-parse --local-env-vars` without the settings (GIT_CONFIG_COUNT: a container's
-safe.directory), and two that it leaves out."""
+"""`git rev-parse --local-env-vars` and two more, without settings: GIT_CONFIG_COUNT may set a
+container's safe.directory."""
 
 
 def environment() -> dict[str, str]:
-    """This process's variables without REPOSITORY_VARIABLES."""
+    """Return this process's variables without REPOSITORY_VARIABLES."""
     return {name: text for name, text in os.environ.items() if name not in REPOSITORY_VARIABLES}
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    """What git says of the repository here.
+    """Run git in the current directory and return its status and output.
 
     Raises:
         FileNotFoundError: git is not installed.
@@ -36,22 +36,22 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def unpack(revision: str, paths: Sequence[str], folder: Path) -> None:
-    """Put what a revision holds below `paths` into `folder`, and nothing outside it.
+    """Extract `paths` of a revision into `folder`, and nothing outside it.
 
     Raises:
         FileNotFoundError: git is not installed.
-        ValueError: git's own reason, or that a link leaves the folder.
+        ValueError: git's own reason, or a link that leaves the folder.
     """
-    # The name is given to git as no option: `git archive --remote --exec` would run a program.
-    commit = _said("rev-parse", "--verify", "--end-of-options", revision).decode().strip()
+    # The revision must not be an option: `git archive --remote --exec` would run a program.
+    commit = _output("rev-parse", "--verify", "--end-of-options", revision).decode().strip()
     try:
-        with tarfile.open(fileobj=BytesIO(_said("archive", commit, *paths))) as archive:
+        with tarfile.open(fileobj=BytesIO(_output("archive", commit, *paths))) as archive:
             archive.extractall(folder, filter="data")
     except tarfile.TarError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-def _said(*arguments: str) -> bytes:
+def _output(*arguments: str) -> bytes:
     done = run(*arguments)
     if done.returncode:
         raise ValueError(" ".join(done.stderr.decode(errors="replace").split()))

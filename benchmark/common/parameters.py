@@ -1,4 +1,4 @@
-"""params.yaml, validated once: the rest of the package trusts what it is given."""
+"""params.yaml, validated once: all other code relies on valid parameters."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -27,14 +27,14 @@ LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
 PARAMETERS_FILE = Path("params.yaml")
-SHOWN = 80
-"""Characters of a wrong value that a message shows."""
+LONGEST_VALUE = 80
+"""Characters of a wrong value in a message; a longer value is cut."""
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
-"""Pinned by weights.dvc; its card lies beside it as source.json."""
+"""Pinned by weights.dvc; source.json next to it describes it."""
 
 
 class Section(BaseModel):
-    """A part of params.yaml; a key that it does not know is an error."""
+    """A section of params.yaml; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,79 +43,79 @@ class DataParameters(Section):
     """The images and how they are batched."""
 
     root: str = Field(min_length=1)
-    """Directory that holds train/, val/ and test/, each with one folder per class."""
+    """Directory with train/, val/ and test/, each with one folder per class."""
     image_size: int = Field(ge=32, le=1024)
-    """Height and width of what the model sees, in pixels."""
+    """Height and width of the model's input, in pixels."""
     batch_size: int = Field(ge=1)
     """Samples per step and process."""
     num_workers: int = Field(ge=0)
     """Loader processes; 0 loads in the training process. Results do not depend on it."""
     cache_gib: float = Field(ge=0)
-    """Largest decode cache in GiB; a larger dataset is decoded anew in each epoch."""
+    """Largest decode cache in GiB; a larger dataset is decoded again in each epoch."""
 
 
 class ModelParameters(Section):
     """The network and where its weights come from."""
 
     weights: str = Field(min_length=1)
-    """`source` (pinned beside the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the
-    path of a file, see docs/weights.md."""
+    """`source` (pinned like the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the path of
+    a file (docs/weights.md)."""
     freeze_backbone: bool
-    """Train the head alone, on features of un-augmented images that are computed once."""
+    """Train only the head, on features of images without augmentation, computed once."""
     channels_last: bool
-    """Store activations as NHWC; another summation order, so other bits."""
+    """Store activations as NHWC; sums have another order, so results have other bits."""
     compile: bool
-    """Run the network through torch.compile; other kernels, so other bits."""
+    """Run the network through torch.compile; other kernels, so results have other bits."""
 
     @field_validator("compile")
     @classmethod
-    def _a_frozen_backbone_runs_once(cls, compiled: bool, others: ValidationInfo) -> bool:
-        if compiled and others.data.get("freeze_backbone"):
-            raise ValueError("is of no use with freeze_backbone: nothing but the head is trained")
+    def _a_frozen_backbone_runs_once(cls, compiled: bool, info: ValidationInfo) -> bool:
+        if compiled and info.data.get("freeze_backbone"):
+            raise ValueError("has no effect with freeze_backbone, which trains only the head")
         return compiled
 
     @property
     def weights_file(self) -> Path | None:
-        """The file that `weights` names; None for random and for torchvision's weights."""
+        """File that `weights` names; None for random and for torchvision's weights."""
         if self.weights in ("random", "IMAGENET1K_V2"):
             return None
         return SOURCE_WEIGHTS if self.weights == "source" else Path(self.weights)
 
 
 class TrainParameters(Section):
-    """The recipe."""
+    """The training recipe."""
 
     learning_rate: float = Field(gt=0)
-    """Adam's, fixed over the run."""
+    """Adam's learning rate, constant during the training."""
     max_epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
-    """Epochs without a lower validation loss after which training stops."""
+    """Number of epochs without a lower validation loss after which the training stops."""
     precision: Precision
     unfreeze_epoch: int = Field(ge=0)
-    """Epoch at which the backbone begins to train; before, only the head does."""
+    """Epoch from which on the backbone trains too; before, only the head does."""
     backbone_learning_rate: float = Field(gt=0)
-    """Adam's for the backbone, if it begins after epoch 0; else it shares the head's."""
+    """Adam's learning rate for the backbone if unfreeze_epoch > 0; else it is learning_rate."""
     adam: AdamName
-    """Torch's implementation, each with other bits; `auto` is the fastest that the accelerator has:
-    `fused`, one kernel over all weights, and `for-loop` on XLA, which has no other."""
+    """Torch's implementation of Adam; results of each have other bits. `auto` is the accelerator's
+    fastest one: `fused` (one kernel for all weights), and `for-loop` on XLA, the only one there."""
     logger: LoggerName
-    """Lightning's logger for the losses and metrics of each epoch, in logs/; results do not depend
-    on it, and where speed is measured there is none."""
+    """Lightning's logger for the losses and metrics of each epoch, in logs/. Results do not depend
+    on it; speed is measured without a logger."""
 
 
 class TrainerParameters(Section):
-    """On how many devices a training runs, in Lightning's words."""
+    """The devices of a training, with the names of Lightning's Trainer."""
 
     devices: int = Field(ge=1)
-    """Of each machine; a process each, which take `data.batch_size` samples a step each."""
+    """Devices of each machine, with a process each that takes `data.batch_size` samples a step."""
     num_nodes: int = Field(ge=1)
-    """Machines; with more than one a launcher starts the processes on each."""
+    """Machines; if there are several, a launcher starts the processes on each."""
     sync_batchnorm: bool
-    """Batch norm over the samples of all devices, not over each device's own."""
+    """Batch norm over the samples of all devices, not of each device separately."""
 
     @property
     def processes(self) -> int:
-        """Devices of all machines."""
+        """Number of processes: the devices of all machines."""
         return self.devices * self.num_nodes
 
 
@@ -123,7 +123,7 @@ ONE_DEVICE = TrainerParameters(devices=1, num_nodes=1, sync_batchnorm=False)
 
 
 class SweepParameters(Section):
-    """Values to try besides the run's own, every combination; an empty list keeps the run's."""
+    """Values whose combinations are measured too; an empty list keeps the run's value."""
 
     batch_size: tuple[Annotated[int, Field(ge=1)], ...] = ()
     precision: tuple[Precision, ...] = ()
@@ -132,74 +132,74 @@ class SweepParameters(Section):
     num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
     deterministic: tuple[bool, ...] = ()
     devices: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Of this machine, training together; the run's own rate is always that of one."""
+    """Devices of this machine that train together; the run's rate is always that of one device."""
 
 
 class ThroughputParameters(Section):
     """How speed is measured."""
 
     deterministic: bool
-    """Torch uses deterministic kernels alone, as in training; what they cost is the mode
-    `nondeterministic`."""
+    """Use only deterministic kernels, as in training; the mode `nondeterministic` measures their
+    cost."""
     modes: tuple[ModeName, ...]
-    """What is measured; `trainer` must be among them."""
+    """Modes to measure; `trainer` must be among them."""
     repeats: int = Field(ge=2)
-    """Least number of independent processes; each is one sample."""
+    """Smallest number of independent processes; each gives one sample."""
     rounds: int = Field(ge=2)
     """Blocks of each mode in a process; they alternate. One more round first does not count."""
     width: float = Field(gt=0, lt=1)
-    """Further processes are measured until the intervals of the Trainer's rate and of its ratios
-    are this part of their estimates wide."""
+    """More processes are measured until the intervals of the Trainer's rate and ratios are no wider
+    than this share of their estimates."""
     budget_seconds: float = Field(ge=0)
-    """No further process is begun that would end later than this after the first one began."""
+    """No process starts that would end later than this after the first one's start."""
     block_seconds: float = Field(gt=0)
-    """About the length of a block; it holds as many warm steps as that takes, and one at least."""
+    """Approximate length of a block, which has as many warm steps as fit, and at least one."""
     warmup_steps: int = Field(ge=4)
-    """Most steps of a warm-up, which ends when step times are steady; a loader's workers add as
-    many as they had batches ready."""
+    """Largest number of warm-up steps; it ends earlier when step times are steady. The batches that
+    workers have prefetched are added."""
     sweep: SweepParameters
 
     @field_validator("modes")
     @classmethod
     def _trainer_is_measured(cls, names: tuple[str, ...]) -> Any:
         if "trainer" not in names:
-            raise ValueError("lacks trainer, with which the others are compared")
+            raise ValueError("lacks trainer, with which the other modes are compared")
         return names
 
     @field_validator("modes")
     @classmethod
-    def _determinism_has_a_cost(cls, names: tuple[str, ...], others: ValidationInfo) -> Any:
-        if "nondeterministic" in names and not others.data.get("deterministic", True):
-            raise ValueError("has nondeterministic, but deterministic is false: all modes are so")
+    def _determinism_has_a_cost(cls, names: tuple[str, ...], info: ValidationInfo) -> Any:
+        if "nondeterministic" in names and not info.data.get("deterministic", True):
+            raise ValueError("has nondeterministic, but deterministic is false for all modes")
         return names
 
 
 class ReportParameters(Section):
-    """What the report asks of the results."""
+    """Choices of the report; they measure nothing."""
 
     target_accuracy: float = Field(gt=0, lt=1)
-    """Validation accuracy to which time is counted."""
+    """Validation accuracy; the report gives the time to reach it."""
     margin: float = Field(gt=0, lt=1)
-    """Test accuracies that differ by less than this are called equal, if the images show it."""
+    """Test accuracies are called equal if their difference is shown to be smaller than this."""
     price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
-    """Of a machine with the accelerator; gives the cost of a million images and of the training."""
+    """Price of a machine with the accelerator; gives the cost of a million images."""
     currency: str = Field(min_length=1)
-    """Of the prices."""
+    """Currency of the prices."""
 
 
 class Parameters(Section):
-    """All of params.yaml."""
+    """The content of params.yaml."""
 
     seed: Seed
     seeds: tuple[Seed, ...]
-    """Further seeds, each of which costs a whole training on each accelerator."""
+    """More seeds; each costs a complete training on each accelerator."""
     accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
     omp_wait_policy: WaitPolicy
-    """How the processors' threads wait for one another: `passive` leaves other work its share,
-    `active` is for a machine of one's own, `auto` looks for other work. Results do not depend on
-    it, and the variable OMP_WAIT_POLICY counts first."""
+    """How OpenMP threads wait for each other: `active` spins, for an exclusive machine; `passive`
+    sleeps, next to other work; `auto` looks for other work. Results do not depend on it. The
+    variable OMP_WAIT_POLICY takes precedence."""
     controls: tuple[AcceleratorName, ...]
-    """Accelerators that train once more, from random weights; each costs a whole training."""
+    """Accelerators that also train from random weights; each costs a complete training."""
     data: DataParameters
     model: ModelParameters
     train: TrainParameters
@@ -208,25 +208,25 @@ class Parameters(Section):
     report: ReportParameters
 
     def of_training(self, name: str) -> "Parameters":
-        """Those of the training `name`: "own", or a further seed in place of the run's own.
+        """Return the parameters of the training `name`: "own", or another seed.
 
         Raises:
-            UserError: it is none of `seeds`: which runs there are is fixed before the first.
+            UserError: `seeds` does not contain it: the trainings are chosen before the first one.
         """
         if name == OWN:
             return self
         if name not in map(str, self.seeds):
             raise UserError(
-                f"{PARAMETERS_FILE}: seeds does not hold {name}.",
-                "Add it there: the report shows every run, not those that somebody chose.",
+                f"{PARAMETERS_FILE}: seeds does not contain {name}.",
+                "Add it there: the report shows every training, not a selection.",
             )
         return self.model_copy(update={"seed": int(name)})
 
     @field_validator("seeds")
     @classmethod
-    def _seeds_differ(cls, seeds: tuple[int, ...], others: ValidationInfo) -> Any:
-        if len({*seeds, others.data.get("seed")}) != len(seeds) + 1:
-            raise ValueError("repeats a seed, or the run's own, which is trained anyway")
+    def _seeds_differ(cls, seeds: tuple[int, ...], info: ValidationInfo) -> Any:
+        if len({*seeds, info.data.get("seed")}) != len(seeds) + 1:
+            raise ValueError("repeats a seed, or `seed`, which is trained anyway")
         return seeds
 
     @field_validator("accelerators", "controls")
@@ -238,15 +238,15 @@ class Parameters(Section):
 
     @field_validator("controls")
     @classmethod
-    def _controls_have_a_run(cls, names: tuple[str, ...], others: ValidationInfo) -> Any:
-        if not set(names) <= set(others.data.get("accelerators", names)):
+    def _controls_have_a_run(cls, names: tuple[str, ...], info: ValidationInfo) -> Any:
+        if not set(names) <= set(info.data.get("accelerators", names)):
             raise ValueError("names an accelerator that is not in accelerators")
         return names
 
     @field_validator("train")
     @classmethod
-    def _the_backbone_unfreezes(cls, train: TrainParameters, others: ValidationInfo) -> Any:
-        model = others.data.get("model")
+    def _the_backbone_unfreezes(cls, train: TrainParameters, info: ValidationInfo) -> Any:
+        model = info.data.get("model")
         if train.unfreeze_epoch and model and model.freeze_backbone:
             raise ValueError("unfreeze_epoch is set, but model.freeze_backbone keeps it frozen")
         if train.unfreeze_epoch >= train.max_epochs:
@@ -258,29 +258,29 @@ def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
     """Read and validate `path`.
 
     Raises:
-        UserError: the file is missing, is not YAML, or holds a value that is not allowed.
+        UserError: the file is missing, is not YAML, or contains a value that is not allowed.
     """
     return parse_parameters(_read_yaml(path), str(path))
 
 
 def parse_parameters(content: Any, source: str) -> Parameters:
-    """Validate `content`, which came from `source` (named in errors)."""
+    """Validate the content of params.yaml; errors name `source`."""
     try:
         return Parameters.model_validate(content)
     except ValidationError as error:
         complaints = "; ".join(_complaint(dict(detail)) for detail in error.errors())
         raise UserError(
-            f"{source}: {complaints}.", "docs/parameters.md lists what each key may hold."
+            f"{source}: {complaints}.", "docs/parameters.md lists the values of each key."
         ) from None
 
 
-def _suggestion(place: Sequence[Any]) -> str:
-    """The key that was meant, if one is like what stands at `place`."""
+def _suggestion(path: Sequence[Any]) -> str:
+    """Return a question with the most similar key to the unknown one at `path`; or nothing."""
     section: Any = Parameters
-    for part in place[:-1]:
+    for part in path[:-1]:
         section = section.model_fields[str(part)].annotation
-    meant = get_close_matches(str(place[-1]), section.model_fields, n=1)
-    return f"; did you mean {meant[0]}?" if meant else ""
+    matches = get_close_matches(str(path[-1]), section.model_fields, n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def _read_yaml(path: Path) -> Any:
@@ -288,26 +288,26 @@ def _read_yaml(path: Path) -> Any:
         return yaml_file.read(path)
     except FileNotFoundError:
         raise UserError(
-            f"{path} is not here.", "Run from the repository's top directory, which holds it."
+            f"{path} is not here.", "Run from the repository's top directory."
         ) from None
 
 
 def _complaint(detail: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in detail["loc"]) or "the file"
+    key = ".".join(str(part) for part in detail["loc"]) or "the file"
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
-        return f"{place} is missing"
+        return f"{key} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"there is no {place}{_suggestion(detail['loc'])}"
+        return f"there is no {key}{_suggestion(detail['loc'])}"
     if isinstance(detail["input"], dict):
-        return f"{place}: {message[0].lower()}{message[1:]}"
-    return f"{place} = {_shown(detail['input'])}: {message[0].lower()}{message[1:]}"
+        return f"{key}: {message[0].lower()}{message[1:]}"
+    return f"{key} = {_quoted(detail['input'])}: {message[0].lower()}{message[1:]}"
 
 
-def _shown(value: Any) -> str:
-    """A value as Python writes it, cut where it is long."""
+def _quoted(value: Any) -> str:
+    """Return a value as Python code, cut if it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write more than 4,300 digits
-        return "a number of very many digits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+        return "a number with very many digits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."

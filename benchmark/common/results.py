@@ -1,4 +1,4 @@
-"""Where each stage leaves its results; the only thing that stages know of one another."""
+"""Paths and base model of the stages' results; stages share nothing else."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +13,26 @@ REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"
 WEIGHTS = REPORTS / "weights.json"
 OWN, CONTROL = "own", "control"
-"""Trainings on each accelerator: with the run's own seed, and the same from random weights. Others
-are named by their seeds."""
+"""Names of trainings: with the run's own seed, and the same from random weights. Trainings with
+other seeds are named by their seeds."""
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
 TENSOR_HEADER = ("tensor",)
-"""And the number of each step, from 1."""
+"""A column for each step follows, numbered from 1."""
 PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 
 T = TypeVar("T")
 
 
 class ResultModel(BaseModel):
-    """Something that a stage writes as JSON and another reads; an unknown key is an error."""
+    """Base of all results: JSON that one stage writes and another reads; no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Unavailable(ResultModel):
-    """What every stage writes where its accelerator is not."""
+    """Result of a stage whose accelerator is unavailable."""
 
     status: Literal["unavailable"] = "unavailable"
     """As opposed to `ok`."""
@@ -44,13 +44,13 @@ class Unavailable(ResultModel):
 
 @dataclass(frozen=True)
 class ResultPaths:
-    """The files of one accelerator."""
+    """Paths of one accelerator's results."""
 
     accelerator: str
 
     @property
     def environment(self) -> Path:
-        """The machine's fingerprint."""
+        """Fingerprint of the machine."""
         return REPORTS / "environment" / f"{self.accelerator}.json"
 
     @property
@@ -60,34 +60,34 @@ class ResultPaths:
 
     @property
     def own(self) -> "TrainingPaths":
-        """Those of the training with the run's own seed."""
+        """Paths of the training with the run's own seed."""
         return self.training(OWN)
 
     @property
     def control(self) -> "TrainingPaths":
-        """Those of the same training from random weights."""
+        """Paths of the same training from random weights."""
         return self.training(CONTROL)
 
     def training(self, name: str) -> "TrainingPaths":
-        """Those of the training `name`: OWN, CONTROL or a further seed."""
+        """Return the paths of the training `name`: OWN, CONTROL or another seed."""
         return TrainingPaths(self.accelerator, name)
 
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """The files of one training."""
+    """Paths of one training's results."""
 
     accelerator: str
     name: str
 
     @property
     def checkpoint_dir(self) -> str:
-        """Its directory's name while it trains."""
+        """Name of its directory in .checkpoints/."""
         return f"{self.accelerator}.{self.name}"
 
     @property
     def kind(self) -> str:
-        """What lines about it add to the accelerator's name."""
+        """Text that follows the accelerator's name in messages; empty for OWN."""
         return {OWN: "", CONTROL: " control"}.get(self.name, f" seed {self.name}")
 
     @property
@@ -97,50 +97,54 @@ class TrainingPaths:
 
     @property
     def steps(self) -> Path:
-        """The loss of every step."""
+        """Loss of every step."""
         return self.result.with_suffix(".steps.csv")
 
     @property
     def epochs(self) -> Path:
-        """The metrics of every epoch."""
+        """Metrics of every epoch."""
         return self.result.with_suffix(".epochs.csv")
 
     @property
     def predictions(self) -> Path:
-        """What the best epoch's weights take each test image for."""
+        """Predictions for each test image with the best epoch's weights."""
         return self.result.with_suffix(".predictions.csv")
 
     @property
     def tensors(self) -> Path:
-        """Digests of each of the network's tensors after each of the first steps."""
+        """Digest of each tensor of the network after each of the first steps."""
         return self.result.with_suffix(".tensors.csv")
 
     @property
     def timing(self) -> Path:
-        """Wall times, kept apart because they differ each time."""
+        """Wall times, in a file of their own because they differ each time."""
         return REPORTS / "timing" / self.accelerator / f"{self.name}.json"
 
     @property
     def replay(self) -> Path:
-        """Whether the first steps could be repeated bit for bit."""
+        """Whether the first steps repeat bit for bit."""
         return REPORTS / "replay" / self.accelerator / f"{self.name}.json"
 
     @property
     def model(self) -> Path:
-        """A directory with the best epoch's weights."""
+        """Directory with the best epoch's weights."""
         return Path("models") / self.accelerator / self.name
 
 
 def write_result(path: Path, result: ResultModel) -> None:
-    """Replace `path` by `result` as JSON; what is None is left out."""
+    """Replace `path` by `result` as JSON, without values that are None."""
     write_json(path, result.model_dump(mode="json", exclude_none=True))
 
 
 def read_result(path: Path, kind: TypeAdapter[T]) -> T:
-    """What a stage wrote to `path`, a JSON file of the given kind.
+    """Read a stage's result.
+
+    Args:
+        path: JSON file that the stage wrote.
+        kind: model of the file.
 
     Raises:
-        UserError: the stage has not run, or wrote something else.
+        UserError: the stage has not run, or the file does not fit the model.
     """
     try:
         return kind.validate_json(path.read_bytes())
@@ -151,14 +155,14 @@ def read_result(path: Path, kind: TypeAdapter[T]) -> T:
     except ValidationError as error:
         raise UserError(
             f"{path} is not what this version writes: {complaint(error)}.",
-            "Write it anew: make repro.",
+            "Write it again: make repro.",
         ) from None
 
 
 def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong with a file, on one line."""
+    """Return the first fault of a file on one line."""
     detail = error.errors()[0]
-    place = ".".join(str(part) for part in detail["loc"])
+    key = ".".join(str(part) for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
     message = f"{message[0].lower()}{message[1:]}"
-    return " ".join(f"{place}: {message}".removeprefix(": ").split())
+    return " ".join(f"{key}: {message}".removeprefix(": ").split())

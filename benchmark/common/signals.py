@@ -1,4 +1,4 @@
-"""What a signal ends, in one line."""
+"""End this process with one line when SIGINT or SIGTERM arrives."""
 
 import os
 import signal
@@ -10,33 +10,38 @@ from types import FrameType
 from typing import NoReturn
 
 RANK = "TORCHELASTIC_RUN_ID"
-"""A variable that PyTorch's launcher sets for those that it starts."""
+"""A variable that PyTorch's launcher sets for its ranks."""
 
 AGAIN = 1.0
-"""Seconds after which a signal that was not noticed, or an end that was lost, comes again."""
+"""Seconds after which an unnoticed signal, or a lost exit exception, is raised again."""
 
 
 def end_on_signals() -> None:
-    """From now on SIGINT and SIGTERM end this process with one line and the status that a shell
-    gives. What waits in a `with` is cleared away; a second signal does not wait. Processes that
-    it forks are ended as before. Where DVC or PyTorch's launcher started this one, its end is a
-    SIGTERM too: a stage that outlived it would keep the next one waiting."""
+    """Let SIGINT and SIGTERM end this process with one line and a shell's exit status.
+
+    `with` blocks are left properly; a second signal does not wait for them. Forked processes keep
+    the default handlers. If DVC or PyTorch's launcher started this process, the parent's end counts
+    as a SIGTERM: a stage that outlived it would keep the next one waiting.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     signal.signal(signal.SIGALRM, lambda *_: None)
-    received, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    threading.Thread(target=_remind, args=[received], daemon=True).start()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_remind, args=[reader], daemon=True).start()
     os.register_at_fork(after_in_child=_in_child)
-    if "DVC_ROOT" in os.environ or RANK in os.environ:  # DVC sets the one for its stages
+    if "DVC_ROOT" in os.environ or RANK in os.environ:  # DVC sets DVC_ROOT for stages
         threading.Thread(target=_outlive, args=[os.getppid()], daemon=True).start()
 
 
-def _remind(received: int) -> NoReturn:
-    """Python handles a signal in its main thread, between two instructions: one that comes just
-    before a call that waits would not be noticed until that call ends. Another signal ends it."""
-    while ord(os.read(received, 1)) not in (signal.SIGINT, signal.SIGTERM):
+def _remind(reader: int) -> NoReturn:
+    """Interrupt blocking calls of the main thread after a signal.
+
+    Python handles a signal between two instructions of the main thread. A signal just before a
+    blocking call would be noticed only after that call; another signal interrupts the call.
+    """
+    while ord(os.read(reader, 1)) not in (signal.SIGINT, signal.SIGTERM):
         pass
     main = threading.main_thread().ident
     assert main
@@ -47,7 +52,7 @@ def _remind(received: int) -> NoReturn:
 
 def _end(number: int, frame: FrameType | None) -> None:
     _leave_signals()
-    if RANK not in os.environ:  # its launcher says so
+    if RANK not in os.environ:  # the launcher prints this for its ranks
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
     end = SystemExit(128 + number)
     signal.signal(signal.SIGALRM, partial(_end_again, end, _outermost(frame)))
@@ -58,9 +63,11 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _end_again(
     end: SystemExit, program: FrameType | None, number: int, frame: FrameType | None
 ) -> None:
-    """Python ignores what is raised while it clears an object away: `end` was lost, and the process
-    would go on. Where it is being handled, a `with` clears away, which may take its time; where
-    `program` has been left, Python itself does."""
+    """Raise `end` again if it was lost: Python ignores exceptions that are raised in `__del__`.
+
+    It is not lost while it is being handled, since a `with` block may take its time to end; nor
+    after `program` has ended, when Python itself exits.
+    """
     handled = sys.exception()
     while handled is not None and handled is not end:
         handled = handled.__context__
@@ -75,7 +82,7 @@ def _outermost(frame: FrameType | None) -> FrameType | None:
 
 
 def _report(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
-    """What Python has ignored, but for `end`, which comes again."""
+    """Report an ignored exception, except `end`, which is raised again."""
     if ignored.exc_value is not end:
         sys.__unraisablehook__(ignored)
 

@@ -1,7 +1,7 @@
-"""Unix sockets, whose paths hold about 100 characters; a cluster's TMPDIR may be longer.
+"""Unix sockets, whose paths have about 100 characters at most; a cluster's TMPDIR may be longer.
 
-Loader processes hand over tensors through sockets in the temporary directory. Where the path does
-not fit, a thread of theirs fails and the training process would wait for ever.
+DataLoader workers pass tensors through sockets in the temporary directory. If the path is too
+long, one of their threads fails, and the training process would wait forever.
 """
 
 import os
@@ -12,35 +12,37 @@ from pathlib import Path
 from benchmark.errors.user_error import UserError
 
 LONGEST = 103
-"""Bytes of a socket's path: 107 on Linux, 103 on macOS."""
+"""Largest number of bytes of a socket's path: 107 on Linux, 103 on macOS."""
 ADDED = len("/pymp-12345678/listener-12345678")
-"""What multiprocessing appends to the temporary directory."""
+"""Bytes that multiprocessing appends to the temporary directory's path."""
 SHORT = (Path("/tmp"), Path("/var/tmp"))
 
 
 def make_room_for_sockets() -> None:
-    """Where the temporary directory's path is too long, have multiprocessing's sockets elsewhere,
-    in this process and those that it starts through multiprocessing; nothing else moves.
+    """Move multiprocessing's sockets to a shorter path if the temporary directory's is too long.
+
+    This holds for this process and those that it starts through multiprocessing. Other temporary
+    files stay in TMPDIR.
 
     Raises:
-        UserError: it is too long, and no shorter directory can be written to.
+        UserError: the path is too long, and no shorter directory is writable.
     """
-    given = tempfile.gettempdir()
-    if len(os.fsencode(given)) + ADDED <= LONGEST:
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) + ADDED <= LONGEST:
         return
     try:
-        tempfile.tempdir = str(_short_directory(given))
-        util.get_temp_dir()  # is made once, and kept
+        tempfile.tempdir = str(_short_directory(temporary))
+        util.get_temp_dir()  # multiprocessing keeps it
     finally:
-        tempfile.tempdir = given
+        tempfile.tempdir = temporary
 
 
-def _short_directory(given: str) -> Path:
+def _short_directory(temporary: str) -> Path:
     for directory in SHORT:
         if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
             return directory
     raise UserError(
-        f"TMPDIR has {len(os.fsencode(given))} bytes, and sockets there would need at most "
-        f"{LONGEST - ADDED}: {given}.",
+        f"TMPDIR has {len(os.fsencode(temporary))} bytes, and sockets need at most "
+        f"{LONGEST - ADDED}: {temporary}.",
         "Set TMPDIR to a directory with a shorter path.",
     )

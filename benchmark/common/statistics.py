@@ -1,7 +1,7 @@
-"""Statistics of repeated measurements: the middle, and how sure it is.
+"""Statistics of repeated measurements: an estimate and its confidence interval.
 
-A sample is the result of one independent process. Blocks within a process share its memory
-layout and its moment, so they are no samples of their own.
+A sample is the result of one independent process. Blocks within a process share its memory layout
+and the machine's state, so they are not independent samples.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the 95 % interval that holds the true value, in the unit of the samples."""
+    """An estimate with its 95 % confidence interval, in the unit of the samples."""
 
     estimate: float
     """A geometric mean, a mean or a share."""
     low: float
-    """The interval's lower end."""
+    """Lower end of the interval."""
     high: float
-    """The interval's upper end."""
+    """Upper end of the interval."""
     degrees: float | None = None
-    """Degrees of freedom of Student's distribution; null where another one was used."""
+    """Degrees of freedom of Student's distribution; null for another distribution."""
 
     def __post_init__(self) -> None:
         if not self.low <= self.estimate <= self.high:
@@ -37,7 +37,7 @@ class Interval:
 
     @property
     def relative_width(self) -> float:
-        """The interval's width as a part of the estimate."""
+        """Width of the interval divided by the estimate."""
         return (self.high - self.low) / self.estimate
 
     def __contains__(self, value: float) -> bool:
@@ -45,12 +45,13 @@ class Interval:
 
     @property
     def inverse(self) -> "Interval":
-        """That of the reciprocal."""
+        """Interval of the reciprocal."""
         return Interval(1 / self.estimate, 1 / self.high, 1 / self.low, self.degrees)
 
     def over(self, other: "Interval") -> "Interval":
-        """The quotient by an independent one, both as `interval` makes them: Welch's interval of
-        the logarithms' difference, which does not ask for equal variances.
+        """Return the interval of the quotient by an independent interval; both from `interval`.
+
+        It is Welch's interval of the difference of logarithms, which allows unequal variances.
 
         Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.3.
         """
@@ -62,17 +63,17 @@ class Interval:
         return _of_logarithm(log(self.estimate / other.estimate), (one + two) ** 0.5, degrees)
 
     def _squared_error(self) -> float:
-        """Of the logarithm of the estimate."""
+        """Return the squared standard error of the estimate's logarithm."""
         assert self.degrees, "an interval of samples"
         return float((log(self.high / self.low) / 2 / _reach(self.degrees)) ** 2)
 
 
 def interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The geometric mean of positive, independent samples, and Student's interval around it.
+    """Return the geometric mean of positive, independent samples with Student's interval.
 
-    Rates and ratios scatter by factors, so their logarithms are taken to be normal; then the
-    geometric mean estimates the median. Five samples are too few for an interval that assumes
-    nothing (even their extremes enclose the median in only 15 of 16 cases).
+    Rates and ratios scatter by factors, so their logarithms are assumed to be normal; then the
+    geometric mean estimates the median. Five samples are too few for an interval without this
+    assumption: even their extremes enclose the median in only 15 of 16 cases.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
     """
@@ -81,7 +82,7 @@ def interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interv
 
 
 def mean_interval(samples: Sequence[float]) -> Interval:
-    """The mean of independent samples of any sign, and Student's interval around it.
+    """Return the mean of independent samples of any sign with Student's interval.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
     """
@@ -91,13 +92,13 @@ def mean_interval(samples: Sequence[float]) -> Interval:
 
 
 def _error(samples: Sequence[float]) -> float:
-    """The standard error of the mean."""
-    assert len(samples) > 1, "an interval needs two samples at least"
+    """Return the standard error of the mean."""
+    assert len(samples) > 1, "an interval needs at least two samples"
     return stdev(samples) / len(samples) ** 0.5
 
 
 def _reach(degrees: float, confidence: float = CONFIDENCE) -> float:
-    """Half of an interval's width, in standard errors."""
+    """Return half of an interval's width, in standard errors."""
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
@@ -109,15 +110,15 @@ def _of_logarithm(
 
 
 def proportion(successes: int, trials: int, confidence: float = CONFIDENCE) -> Interval:
-    """A share of independent trials with Wilson's score interval, between 0 and 1.
+    """Return a share of independent trials with Wilson's score interval, between 0 and 1.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.2.4.1.
     """
-    found = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Interval(successes / trials, float(found.low), float(found.high))
+    ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(successes / trials, float(ends.low), float(ends.high))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """The PERCENTILES of at least two values, linear between neighbours, by name ("p50")."""
+    """Return the PERCENTILES of at least two values, interpolated linearly, by name ("p50")."""
     cuts = quantiles(values, n=100, method="inclusive")
     return {f"p{percent}": cuts[percent - 1] for percent in PERCENTILES}

@@ -1,4 +1,4 @@
-"""`python -m benchmark clean`: remove what the next run makes anew."""
+"""`python -m benchmark clean`: remove the caches that the next run makes again."""
 
 import shutil
 from contextlib import suppress
@@ -8,22 +8,17 @@ from benchmark.machine.lock import measuring_lock
 
 
 def run() -> None:
-    """Remove the decode caches, and with them what the dataset check has seen, when nobody
-    measures or trains here."""
+    """Remove the decode caches and the dataset check's results, when no process measures."""
     if not CACHES.is_dir():
-        print(f"There is no {CACHES} here.")
+        print(f"There is no {CACHES}.")
         return
     with measuring_lock():
         size = sum(path.stat().st_size for path in CACHES.rglob("*") if path.is_file())
-        _remove()
+        for path in CACHES.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        with suppress(OSError):  # a link to a larger disk, or its mount point, stays
+            CACHES.rmdir()
     print(f"Removed {CACHES} ({size / 2**30:.1f} GiB).")
-
-
-def _remove() -> None:
-    for path in CACHES.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    with suppress(OSError):  # a link to a larger disk, or a mount of one, stays
-        CACHES.rmdir()

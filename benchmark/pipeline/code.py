@@ -1,4 +1,4 @@
-"""The code stage: digest the code that each stage runs."""
+"""The code stage: write digests of the code that each stage runs."""
 
 from benchmark.common.code import STAGES, counted, digest
 from benchmark.common.parameters import Parameters
@@ -6,7 +6,7 @@ from benchmark.common.results import REPORTS, ResultModel, write_result
 
 
 class Code(ResultModel):
-    """What makes a stage's results stale."""
+    """The code of a stage; a change makes the stage's results stale."""
 
     digest: str
     """sha256 of the modules' syntax trees."""
@@ -15,7 +15,7 @@ class Code(ResultModel):
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: write reports/code/<stage>.json for each of STAGES."""
+    """Write reports/code/<stage>.json for each of STAGES."""
     for stage, module in STAGES.items():
         path = REPORTS / "code" / f"{stage}.json"
         texts = stage == "report"  # a report's result is its text

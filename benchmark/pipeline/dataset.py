@@ -1,4 +1,4 @@
-"""The dataset stage: bring the pinned images and weights, refuse altered ones, record them."""
+"""The dataset stage: fetch the pinned images and weights, check them, and record them."""
 
 import os
 import subprocess
@@ -19,13 +19,13 @@ from benchmark.errors.user_error import UserError
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: `dvc pull` images and weights; write reports/dataset.json and weights.json.
+    """Run `dvc pull` for images and weights; write reports/dataset.json and weights.json.
 
     Raises:
-        UserError: they differ from their pins, cannot be fetched, or are not complete.
+        UserError: they differ from their pins, cannot be fetched, or are incomplete.
     """
     root = Path(parameters.data.root)
-    _check_place(root)
+    _check_root(root)
     pin = root.with_name(f"{root.name}.dvc")
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
@@ -36,38 +36,40 @@ def run(parameters: Parameters) -> None:
 
 
 def read_pin(pin: Path) -> dict[str, Any]:
-    """md5, nfiles and size of the directory that the DVC file `pin` describes."""
+    """Return md5, nfiles and size of the directory that the DVC file `pin` describes."""
     try:
         out = yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]
         return {"md5": out["md5"], "nfiles": out["nfiles"], "size": out["size"]}
     except FileNotFoundError:
         raise UserError(f"{pin} is not here.", f"Pin the directory: {_pinning(pin)}.") from None
     except (KeyError, IndexError, TypeError, yaml.YAMLError):
-        raise UserError(f"{pin} pins no directory.", f"Pin it again: {_pinning(pin)}.") from None
+        raise UserError(
+            f"{pin} does not pin a directory.", f"Pin it again: {_pinning(pin)}."
+        ) from None
 
 
-def _check_place(root: Path) -> None:
-    """DVC would check nothing there, and say nothing."""
+def _check_root(root: Path) -> None:
+    """Refuse a path outside the repository, which DVC silently skips."""
     if not Path(os.path.abspath(root)).is_relative_to(Path.cwd()):
         raise UserError(
             f"data.root = {str(root)!r} is outside this repository, where DVC pins nothing.",
-            "Move the images to a directory in here.",
+            "Move the images to a directory inside it.",
         )
 
 
 def _pinning(pin: Path) -> str:
-    """How to pin what is there now."""
+    """Return the command that pins the present content."""
     directory = pin.with_suffix("")
     command = f"dvc add {directory}"
     if directory.is_symlink():
-        return f"put the directory in the place of the link, then {command}"
+        return f"replace the link by the directory, then {command}"
     return command
 
 
 def _pull(pin: Path) -> dict[str, Any]:
-    """Bring what `pin` pins and return that pin.
+    """Fetch what `pin` pins, and return the pin.
 
-    Without --force, which would delete files that the user has added.
+    `--force` is not used: it would delete files that the user has added.
     """
     pinned = read_pin(pin)
     command = [sys.executable, "-m", "dvc", "pull", str(pin)]
@@ -75,51 +77,47 @@ def _pull(pin: Path) -> dict[str, Any]:
         command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if pulled.returncode:
-        raise _not_pulled(pin, pulled.stderr)
+        raise _pull_error(pin, pulled.stderr)
     return pinned
 
 
-def _not_pulled(pin: Path, output: str) -> UserError:
-    """Why, by what DVC says in `output`."""
+def _pull_error(pin: Path, output: str) -> UserError:
+    """Explain DVC's error output."""
     if altered := _altered(output):
         return UserError(
             f"Not what {pin} pins: {', '.join(altered)}.",
-            f"To use what is here, pin it: {_pinning(pin)}. "
-            f"To restore what was pinned: .venv/bin/dvc checkout --force {pin}.",
+            f"To use the present content, pin it: {_pinning(pin)}. "
+            f"To restore the pinned content: .venv/bin/dvc checkout --force {pin}.",
         )
-    if misspelt := _misspelt(pin.with_suffix("")):
-        return UserError(f"{misspelt!r} is no UTF-8.", "Rename it: DVC takes no other names.")
+    if name := _name_without_utf8(pin.with_suffix("")):
+        return UserError(f"{name!r} is not UTF-8.", "Rename it: DVC accepts only UTF-8.")
     if "is not a git repository" in output:
-        return UserError("This is no git repository.", "Clone it with git: DVC needs one.")
+        return UserError("This is not a git repository.", "Clone it with git: DVC needs one.")
     return UserError(
-        f"DVC could not bring what {pin} pins: {_error(output)}.", "See to that first."
+        f"DVC could not fetch what {pin} pins: {_reason(output)}.", "Fix that, then run again."
     )
 
 
 def _altered(output: str) -> list[str]:
-    """The files that DVC names, by their paths from here."""
-    here = f"{Path.cwd()}{os.sep}"
-    return [line.removeprefix(here) for line in output.splitlines() if line.startswith(here)]
+    """Return the files that DVC names, relative to the current directory."""
+    root = f"{Path.cwd()}{os.sep}"
+    return [line.removeprefix(root) for line in output.splitlines() if line.startswith(root)]
 
 
-def _misspelt(root: Path) -> bytes | None:
-    """The first path below `root` that is no UTF-8; DVC says which character, and not of which."""
-    paths = (os.fsencode(path) for path in sorted(root.rglob("*")))
-    return next((path for path in paths if not _is_utf8(path)), None)
+def _name_without_utf8(root: Path) -> bytes | None:
+    """Return the first path below `root` that is not UTF-8; DVC names only the character."""
+    for path in sorted(root.rglob("*")):
+        try:
+            os.fsencode(path).decode("utf-8")
+        except UnicodeDecodeError:
+            return os.fsencode(path)
+    return None
 
 
-def _is_utf8(path: bytes) -> bool:
-    try:
-        path.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _error(output: str) -> str:
-    """DVC's own reason, without its offer of help."""
-    said = " ".join(output.split()).partition("Having any troubles?")[0]
-    return said.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
+def _reason(output: str) -> str:
+    """Return DVC's reason without its offer of help."""
+    reason = " ".join(output.split()).partition("Having any troubles?")[0]
+    return reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
 
 
 def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> PinnedImages:
@@ -128,14 +126,11 @@ def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> PinnedImages:
 
 
 def _weights(model: ModelParameters) -> Weights:
-    """Their name, the digest of their file, because a file may change under its name, and the
-    card of the source weights."""
+    """Describe the weights: name, digest of the file if there is one, and card of the source."""
     path = model.weights_file
     if path is None:
         return Weights(weights=model.weights)
     if not path.is_file():
-        raise UserError(
-            f"model.weights: there is no file {str(path)!r}.", "Name a file that is here."
-        )
+        raise UserError(f"model.weights: there is no file {str(path)!r}.", "Name an existing file.")
     card = read_json(path.with_suffix(".json")) if path == SOURCE_WEIGHTS else None
     return Weights(weights=model.weights, sha256=sha256(path), card=card)

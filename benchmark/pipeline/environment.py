@@ -1,4 +1,4 @@
-"""The environment stage: fingerprint the machine, because results depend on it."""
+"""The environment stage: describe the machine, because results depend on it."""
 
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import ResultPaths, write_result
@@ -7,5 +7,5 @@ from benchmark.machine.environment import fingerprint
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """The stage: write the fingerprint of an accelerator that is here."""
+    """Write the fingerprint of an available accelerator."""
     write_result(ResultPaths(accelerator.name).environment, fingerprint(accelerator))

@@ -1,7 +1,6 @@
-"""What a stage writes where its accelerator is not: the reason, in every output it declares.
+"""Outputs of a stage whose accelerator is unavailable: the reason, in place of each result.
 
-An absent accelerator is a result and not an error. This module imports nothing heavy, so that
-finding nothing takes no time.
+An absent accelerator is a result, not an error. This module imports nothing slow.
 """
 
 from collections.abc import Sequence
@@ -21,18 +20,18 @@ from benchmark.common.results import (
 )
 from benchmark.machine.accelerators import Accelerator
 
-ASIDE = Path("set_aside")
-"""Where results lie that an absent accelerator would replace, each at its own path: a driver may
-be broken for a day."""
+SET_ASIDE = Path("set_aside")
+"""Folder for the results of an accelerator that is now absent, for example after a failed driver
+update. Each keeps its path."""
 
 
 def environment(accelerator: Accelerator) -> None:
-    """In place of a fingerprint."""
+    """Write the reason in place of a fingerprint."""
     _replace(accelerator, [ResultPaths(accelerator.name).environment])
 
 
 def train(accelerator: Accelerator, training: str = OWN) -> None:
-    """In place of a training: tables keep their headers, the model its directory."""
+    """Write the reason in place of a training, with empty tables and a directory for the model."""
     results = ResultPaths(accelerator.name).training(training)
     tables = [results.steps, results.epochs, results.predictions, results.tensors]
     _replace(accelerator, [results.result, results.timing], [*tables, results.model])
@@ -45,30 +44,32 @@ def train(accelerator: Accelerator, training: str = OWN) -> None:
 
 
 def replay(accelerator: Accelerator, training: str = OWN) -> None:
-    """In place of a replay."""
+    """Write the reason in place of a replay."""
     _replace(accelerator, [ResultPaths(accelerator.name).training(training).replay])
 
 
 def throughput(accelerator: Accelerator) -> None:
-    """In place of a measurement."""
+    """Write the reason in place of a measurement."""
     _replace(accelerator, [ResultPaths(accelerator.name).throughput])
 
 
 def _replace(
-    accelerator: Accelerator, results: Sequence[Path], others: Sequence[Path] = ()
+    accelerator: Accelerator, results: Sequence[Path], more_outputs: Sequence[Path] = ()
 ) -> None:
-    """Write the reason to each of `results`, and set aside what they and `others` held if the
-    first is of a time when the accelerator was here."""
+    """Write the reason to each of `results`.
+
+    If the accelerator was available before, these files and `more_outputs` move to SET_ASIDE.
+    """
     if _status(results[0]) == "ok":
-        for path in (*results, *others):
-            move(path, ASIDE / path)
-        print(f"{accelerator.label} was here before: {results[0]} is set aside, in {ASIDE}/.")
+        for path in (*results, *more_outputs):
+            move(path, SET_ASIDE / path)
+        print(f"{accelerator.label} was available before: {results[0]} is moved to {SET_ASIDE}/.")
     for path in results:
         write_result(path, _result(accelerator))
 
 
 def _status(path: Path) -> object:
-    with suppress(OSError, ValueError, AttributeError):  # the last: JSON, but no object
+    with suppress(OSError, ValueError, AttributeError):  # AttributeError: JSON, but not an object
         return read_json(path).get("status")
     return None
 

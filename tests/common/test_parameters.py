@@ -40,8 +40,8 @@ def test_the_bundled_run_is_valid() -> None:
         ("train", "precision", "8", r"train\.precision = '8': .*'32-true'"),
         ("train", "max_epochs", 0, r"train\.max_epochs = 0"),
         (None, "controls", ["xla"], r"controls = .*that is not in accelerators"),
-        (None, "seeds", [7], r"seeds = .*repeats a seed, or the run's own"),
-        (None, "seeds", [8, 8], r"seeds = .*repeats a seed, or the run's own"),
+        (None, "seeds", [7], r"seeds = .*repeats a seed, or `seed`"),
+        (None, "seeds", [8, 8], r"seeds = .*repeats a seed, or `seed`"),
         (None, "seeds", [-1], r"seeds\.0 = -1"),
         ("train", "unfreeze_epoch", 3, r"train: unfreeze_epoch is not below max_epochs"),
         ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
@@ -66,7 +66,7 @@ def test_a_backbone_that_unfreezes_is_not_frozen_throughout(raw_parameters: dict
 def test_a_backbone_that_runs_once_is_not_compiled(raw_parameters: dict[str, Any]) -> None:
     raw_parameters["model"] |= {"freeze_backbone": True, "compile": True}
     with pytest.raises(
-        UserError, match=r"model\.compile = True: is of no use with freeze_backbone"
+        UserError, match=r"model\.compile = True: has no effect with freeze_backbone"
     ):
         parse_parameters(raw_parameters, "params.yaml")
 

@@ -86,14 +86,14 @@ def test_what_an_accelerator_left_that_was_here_is_set_aside(
     capsys.readouterr()
     for _ in range(2):
         getattr(unavailable, stage)(gone)
-    assert files(tmp_path / unavailable.ASIDE) == before
+    assert files(tmp_path / unavailable.SET_ASIDE) == before
     [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith("gpu was here before: reports/")
+    assert line.startswith("gpu was available before: reports/")
     assert line.endswith(" is set aside, in set_aside/.")
     for path in before:
         path.write_text('{"status": "ok", "later": true}')
     getattr(unavailable, stage)(gone)
-    assert "later" in next(iter(files(tmp_path / unavailable.ASIDE).values()))
+    assert "later" in next(iter(files(tmp_path / unavailable.SET_ASIDE).values()))
 
 
 @pytest.mark.parametrize("content", [b"[]", b"no JSON", b"\xff"])
@@ -103,4 +103,4 @@ def test_what_is_no_result_is_replaced(tmp_path: Path, monkeypatch, content: byt
     GPU.throughput.write_bytes(content)
     unavailable.throughput(Accelerator("gpu", "", "gone"))
     assert read_json(GPU.throughput)["status"] == "unavailable"
-    assert not unavailable.ASIDE.exists()
+    assert not unavailable.SET_ASIDE.exists()

@@ -188,5 +188,7 @@ def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
 
 def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None:
     sweep = {"sweep": {"compile": [True]}}
-    with pytest.raises(UserError, match=r"throughput.sweep at .*is of no use with freeze_backbone"):
+    with pytest.raises(
+        UserError, match=r"throughput.sweep at .*has no effect with freeze_backbone"
+    ):
         points(change(throughput=sweep, model={"freeze_backbone": True}))

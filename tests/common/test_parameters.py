@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content, message: s
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("x" * 200, f"'{'x' * 76}..."), (16**5000, "a number of very many digits")],
+    [("x" * 200, f"'{'x' * 76}..."), (16**5000, "a number with very many digits")],
     ids=["text", "number"],
 )
 def test_a_long_value_is_cut(raw_parameters: dict[str, Any], value: Any, shown: str) -> None:

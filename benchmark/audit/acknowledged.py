@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.audit.problems import KINDS
-from benchmark.common import yaml_file
+from benchmark.common.files import read_yaml
 from benchmark.common.results import ResultModel, complaint
 from benchmark.data.folder import Problem
 from benchmark.errors.user_error import UserError
@@ -53,7 +53,7 @@ def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Prob
 
 def _read(path: Path) -> list[AcknowledgedProblem]:
     try:
-        entries = LIST.validate_python(yaml_file.read(path))
+        entries = LIST.validate_python(read_yaml(path))
     except ValidationError as error:
         raise UserError(
             f"{path} is not a list of problems: {complaint(error)}.",

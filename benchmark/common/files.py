@@ -12,7 +12,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmark.common.temporary import locked_directory
+from benchmark.errors.user_error import UserError
 
 PREVIOUS = "previous"
 """Name of the old directory while the new one takes its place."""
@@ -56,6 +59,25 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`."""
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file that people write by hand.
+
+    Raises:
+        UserError: it is not YAML in UTF-8.
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        return yaml.safe_load(content.decode())
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8.", "Save it as UTF-8.") from None
+    except Exception as error:  # a value like 2024-13-01 raises other types
+        problem = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            problem = f"line {error.problem_mark.line + 1}: {error.problem}"
+        raise UserError(f"{path} is not YAML: {problem}.", "Fix the syntax.") from None
 
 
 def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from benchmark.common import yaml_file
+from benchmark.common.files import read_yaml
 from benchmark.common.modes import ModeName
 from benchmark.common.results import OWN
 from benchmark.errors.user_error import UserError
@@ -260,7 +260,13 @@ def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
     Raises:
         UserError: the file is missing, is not YAML, or contains a value that is not allowed.
     """
-    return parse_parameters(_read_yaml(path), str(path))
+    try:
+        content = read_yaml(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not here.", "Run from the repository's top directory."
+        ) from None
+    return parse_parameters(content, str(path))
 
 
 def parse_parameters(content: Any, source: str) -> Parameters:
@@ -281,15 +287,6 @@ def _suggestion(path: Sequence[Any]) -> str:
         section = section.model_fields[str(part)].annotation
     matches = get_close_matches(str(path[-1]), section.model_fields, n=1)
     return f"; did you mean {matches[0]}?" if matches else ""
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml_file.read(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is not here.", "Run from the repository's top directory."
-        ) from None
 
 
 def _complaint(detail: dict[str, Any]) -> str:

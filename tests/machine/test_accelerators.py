@@ -252,6 +252,7 @@ PROGRAM = """
 import sys
 import pytorch_lightning as pl
 from benchmark.machine import accelerators
+from benchmark.training.trainer_arguments import trainer_arguments
 accelerators.prepare("cpu")
 pl.Trainer(**trainer_arguments("cpu", "32-true"), logger=False)
 print("torch_xla" in sys.modules)

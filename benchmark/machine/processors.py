@@ -57,7 +57,7 @@ class OtherLoad:
         return self
 
     def __exit__(self, *_: object) -> None:
-        own, end = _own_seconds() - self._own_start, psutil.cpu_times(percpu=True)
+        own_seconds, end = _own_seconds() - self._own_start, psutil.cpu_times(percpu=True)
         allowed = _allowed()
         pairs = [
             (_used_and_total(before), _used_and_total(after))
@@ -67,7 +67,7 @@ class OtherLoad:
         used = sum(after[0] - before[0] for before, after in pairs)
         seconds = sum(after[1] - before[1] for before, after in pairs) / max(1, len(pairs))
         usable = _usable(allowed)
-        taken = (used - own) / seconds - (len(allowed) - usable) if seconds else 0.0
+        taken = (used - own_seconds) / seconds - (len(allowed) - usable) if seconds else 0.0
         self.processors = max(0.0, taken)
         self.share = self.processors / usable
 

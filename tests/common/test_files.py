@@ -117,11 +117,11 @@ def test_files_of_killed_processes_are_removed_and_no_others(tmp_path: Path, nam
     with writer(tmp_path / name) as process:
         process.kill()
     assert len(list(tmp_path.iterdir())) == 1
-    others = [f".{name}.x", f".{name}.0123456789abcdeg.tmp", f".x{name}.0123456789abcdef.tmp"]
-    for other in others:
+    foreign = [f".{name}.x", f".{name}.0123456789abcdeg.tmp", f".x{name}.0123456789abcdef.tmp"]
+    for other in foreign:
         (tmp_path / other).mkdir()
     write_bytes(tmp_path / name, b"content")
-    assert {path.name for path in tmp_path.iterdir()} == {*others, name}
+    assert {path.name for path in tmp_path.iterdir()} == {*foreign, name}
 
 
 def test_files_of_a_process_in_another_container_stay(tmp_path: Path, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from benchmark.errors.user_error import visible
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("num_workers 2", "num_workers 2"),
         ("_e_ *d* `c`", r"\_e\_ \*d\* \`c\`"),
@@ -18,12 +18,12 @@ from benchmark.errors.user_error import visible
         ("[a](b) \\", r"\[a\](b) \\"),
     ],
 )
-def test_nothing_in_it_is_markup_and_names_stay_readable(text: str, shown: str) -> None:
-    assert literal(text) == shown
+def test_nothing_in_it_is_markup_and_names_stay_readable(text: str, expected: str) -> None:
+    assert literal(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("a\n\r\u2028b", "a  b"),
         ("<b>", "&lt;b>"),
@@ -33,14 +33,14 @@ def test_nothing_in_it_is_markup_and_names_stay_readable(text: str, shown: str) 
         (literal("`<b>` `"), r"\`&lt;b>\` \`"),
     ],
 )
-def test_a_line_is_one_and_begins_no_html(text: str, shown: str) -> None:
-    assert plain(text).split() == shown.split()
+def test_a_line_is_one_and_begins_no_html(text: str, expected: str) -> None:
+    assert plain(text).split() == expected.split()
 
 
 @given(st.text(st.characters()))
 def test_what_is_visible_steers_no_terminal(text: str) -> None:
-    shown = visible(text)
-    assert not {*map(chr, [*range(32), *range(127, 160), 0x2028, 0x202E, 0x2067])} & {*shown}
-    assert shown.encode().decode() == shown
+    expected = visible(text)
+    assert not {*map(chr, [*range(32), *range(127, 160), 0x2028, 0x202E, 0x2067])} & {*expected}
+    assert expected.encode().decode() == expected
     if text.isprintable():
-        assert shown == text
+        assert expected == text

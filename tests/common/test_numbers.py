@@ -7,7 +7,7 @@ from benchmark.common.statistics import Interval
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("value", "text"),
     [
         ((0.5, 0.49, 0.51), "0.500 (0.490 to 0.510)"),
         ((9.96, 9.62, 10.3), "9.96 (9.62 to 10.30)"),
@@ -24,26 +24,26 @@ from benchmark.common.statistics import Interval
         ((0.0, 0.0, 0.0), "0 (0 to 0)"),
     ],
 )
-def test_an_interval_gives_an_estimate_its_digits(found: tuple[float, ...], said: str) -> None:
-    assert numbers.interval(Interval(*found)) == said
-    assert numbers.estimate(Interval(*found)) == said.partition(" ")[0]
+def test_an_interval_gives_an_estimate_its_digits(value: tuple[float, ...], text: str) -> None:
+    assert numbers.interval(Interval(*value)) == text
+    assert numbers.estimate(Interval(*value)) == text.partition(" ")[0]
 
 
 def test_a_unit_stands_beside_the_estimate() -> None:
-    said = numbers.interval(Interval(66.2, 63.9, 68.6), "images/s")
-    assert said == "66.2 images/s (63.9 to 68.6)"
+    text = numbers.interval(Interval(66.2, 63.9, 68.6), "images/s")
+    assert text == "66.2 images/s (63.9 to 68.6)"
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [(0.5, "0.500"), (4123.0, "4,120"), (2_000_000.0, "2,000,000"), (0.0123, "0.0123"), (0, "0")],
 )
-def test_a_number_has_three_digits_and_no_exponent(value: float, said: str) -> None:
-    assert numbers.number(value) == said
+def test_a_number_has_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert numbers.number(value) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0.001, "1.00 ms"), (0.0123, "12.3 ms"), (0.5212, "521 ms"), (0.9999, "1.0 s"),
         (1.2, "1.2 s"), (1.8, "1.8 s"), (9.94, "9.9 s"), (9.97, "10 s"), (42.4, "42 s"),
@@ -51,20 +51,20 @@ def test_a_number_has_three_digits_and_no_exponent(value: float, said: str) -> N
         (3600, "1 h 0 min"), (36_000, "10 h 0 min"), (108_000, "30 h 0 min"), (0, "0 ms"),
     ],
 )  # fmt: skip
-def test_a_time_is_in_units_that_one_can_picture(seconds: float, said: str) -> None:
-    assert numbers.duration(seconds) == said
+def test_a_time_is_in_units_that_one_can_picture(seconds: float, text: str) -> None:
+    assert numbers.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(2**31, "2.0 GiB"), (2**30, "1.0 GiB"), (300 * 2**20, "300 MiB")]
+    ("count", "text"), [(2**31, "2.0 GiB"), (2**30, "1.0 GiB"), (300 * 2**20, "300 MiB")]
 )
-def test_a_size_is_in_gib_or_mib(count: float, said: str) -> None:
-    assert numbers.size(count) == said
+def test_a_size_is_in_gib_or_mib(count: float, text: str) -> None:
+    assert numbers.size(count) == text
 
 
 @given(st.floats(1e-4, 1e9), st.floats(1e-6, 0.5))
 def test_what_is_said_is_near_what_was_found(middle: float, part: float) -> None:
     """By less than half the interval's reach."""
-    found = Interval(middle, middle * (1 - part), middle * (1 + part))
-    said = float(numbers.estimate(found).replace(",", ""))
-    assert abs(said - middle) <= max(middle * part / 2, middle * 1e-4)
+    value = Interval(middle, middle * (1 - part), middle * (1 + part))
+    text = float(numbers.estimate(value).replace(",", ""))
+    assert abs(text - middle) <= max(middle * part / 2, middle * 1e-4)

@@ -108,7 +108,7 @@ def test_all_mistakes_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "said"),
+    ("section", "key", "message"),
     [
         ("data", "batchsize", r"there is no data\.batchsize; did you mean batch_size\?"),
         ("throughput", "sweeps", r"there is no throughput\.sweeps; did you mean sweep\?"),
@@ -117,10 +117,10 @@ def test_all_mistakes_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
     ],
 )
 def test_a_mistyped_key_is_told_from_the_one_that_was_meant(
-    raw_parameters: dict[str, Any], section: str | None, key: str, said: str
+    raw_parameters: dict[str, Any], section: str | None, key: str, message: str
 ) -> None:
     (raw_parameters[section] if section else raw_parameters)[key] = 1
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         parse_parameters(raw_parameters, "params.yaml")
 
 
@@ -161,13 +161,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content, message: s
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "quoted"),
     [("x" * 200, f"'{'x' * 76}..."), (16**5000, "a number with very many digits")],
     ids=["text", "number"],
 )
-def test_a_long_value_is_cut(raw_parameters: dict[str, Any], value: Any, shown: str) -> None:
+def test_a_long_value_is_cut(raw_parameters: dict[str, Any], value: Any, quoted: str) -> None:
     raw_parameters["seed"] = value
-    with pytest.raises(UserError, match=f"seed = {re.escape(shown)}: "):
+    with pytest.raises(UserError, match=f"seed = {re.escape(quoted)}: "):
         parse_parameters(raw_parameters, "params.yaml")
 
 
@@ -200,9 +200,9 @@ def test_whatever_is_written_there_ends_in_one_line(tmp_path_factory, edits, noi
         content[place % len(content)] = byte
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
     path.write_bytes(content)
-    said = "it is valid"
+    message = "it is valid"
     try:
         load_parameters(path)
     except UserError as error:
-        said = str(error)
-    assert len(said.splitlines()) == 1
+        message = str(error)
+    assert len(message.splitlines()) == 1

@@ -22,21 +22,21 @@ def test_the_interval_is_students_of_the_logarithms() -> None:
     """t of 4 degrees of freedom at 97.5 % is 2.776 (NIST e-Handbook, table 1.3.6.7.2)."""
     logarithms = [1.0, 2.0, 3.0, 4.0, 5.0]
     error = 2.776 * (2.5 / 5) ** 0.5  # their variance is 2.5
-    found = interval([exp(value) for value in logarithms])
-    assert found.estimate == pytest.approx(exp(3))
-    assert (log(found.low), log(found.high)) == pytest.approx((3 - error, 3 + error), abs=1e-3)
+    result = interval([exp(value) for value in logarithms])
+    assert result.estimate == pytest.approx(exp(3))
+    assert (log(result.low), log(result.high)) == pytest.approx((3 - error, 3 + error), abs=1e-3)
 
 
 @given(POSITIVE)
 def test_an_interval_stands_around_its_estimate_and_scales_with_the_unit(
     samples: list[float],
 ) -> None:
-    found = interval(samples)
-    assert log(found.high / found.estimate) == pytest.approx(log(found.estimate / found.low))
+    result = interval(samples)
+    assert log(result.high / result.estimate) == pytest.approx(log(result.estimate / result.low))
     scaled = interval([1000 * sample for sample in samples])
-    assert scaled.low == pytest.approx(1000 * found.low)
-    assert scaled.relative_width == pytest.approx(found.relative_width)
-    assert interval(sorted(samples, reverse=True)).low == pytest.approx(found.low)
+    assert scaled.low == pytest.approx(1000 * result.low)
+    assert scaled.relative_width == pytest.approx(result.relative_width)
+    assert interval(sorted(samples, reverse=True)).low == pytest.approx(result.low)
 
 
 def test_more_confidence_is_a_wider_interval() -> None:
@@ -53,16 +53,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say(count: int) -> None:
 
 
 def test_equal_samples_leave_no_doubt() -> None:
-    found = interval([2.0, 2.0, 2.0])
-    assert (found.low, found.high) == pytest.approx((2.0, 2.0))
-    assert found.relative_width == pytest.approx(0)
+    result = interval([2.0, 2.0, 2.0])
+    assert (result.low, result.high) == pytest.approx((2.0, 2.0))
+    assert result.relative_width == pytest.approx(0)
 
 
 def test_an_interval_contains_its_ends() -> None:
-    found = Interval(1.0, 0.9, 1.2)
-    assert 0.9 in found
-    assert 1.2 in found
-    assert 1.21 not in found
+    result = Interval(1.0, 0.9, 1.2)
+    assert 0.9 in result
+    assert 1.2 in result
+    assert 1.21 not in result
 
 
 def held(true: float, random: np.random.Generator, cases: list[tuple[int, float]]) -> float:
@@ -89,13 +89,13 @@ def test_quotients_hold_the_truth_as_often_as_they_say(cases: list[tuple[int, fl
 def test_a_quotient_is_welchs() -> None:
     """By hand, for logarithms of 0, 1, 2 and 0, 4: variances 1 / 3 and 8 / 2."""
     one, other = interval([exp(x) for x in (0, 1, 2)]), interval([exp(x) for x in (0, 4)])
-    found = one.over(other)
+    result = one.over(other)
     squared = 1 / 3 + 4
     degrees = squared**2 / ((1 / 3) ** 2 / 2 + 4**2 / 1)
-    assert found.estimate == pytest.approx(exp(-1))
-    assert found.degrees == pytest.approx(degrees)
+    assert result.estimate == pytest.approx(exp(-1))
+    assert result.degrees == pytest.approx(degrees)
     reach = student.ppf(0.975, degrees) * squared**0.5
-    assert (log(found.low), log(found.high)) == pytest.approx((-1 - reach, -1 + reach))
+    assert (log(result.low), log(result.high)) == pytest.approx((-1 - reach, -1 + reach))
 
 
 def test_a_quotient_of_what_does_not_scatter() -> None:
@@ -107,18 +107,18 @@ def test_a_quotient_of_what_does_not_scatter() -> None:
 
 def test_a_mean_may_have_any_sign() -> None:
     """t of 2 degrees of freedom at 97.5 % is 4.303."""
-    found = mean_interval([-1.0, 0.0, 1.0])
-    assert (found.estimate, found.degrees) == (0, 2)
-    assert (found.low, found.high) == pytest.approx((-4.303 / 3**0.5, 4.303 / 3**0.5), abs=1e-3)
+    result = mean_interval([-1.0, 0.0, 1.0])
+    assert (result.estimate, result.degrees) == (0, 2)
+    assert (result.low, result.high) == pytest.approx((-4.303 / 3**0.5, 4.303 / 3**0.5), abs=1e-3)
 
 
 def test_a_proportion_has_wilsons_interval() -> None:
     """Recomputed by the formula that the NIST e-Handbook gives in section 7.2.4.1."""
-    found = proportion(4, 20, 0.9)
+    result = proportion(4, 20, 0.9)
     z, p, n = 1.6449, 0.2, 20
     centre, reach = p + z**2 / (2 * n), z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
     scale = 1 + z**2 / n
-    assert (found.low, found.high) == pytest.approx(
+    assert (result.low, result.high) == pytest.approx(
         ((centre - reach) / scale, (centre + reach) / scale), abs=1e-4
     )
     assert proportion(0, 10).low == 0

@@ -26,8 +26,8 @@ def test_the_cpu_is_always_here_and_named() -> None:
 
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_an_accelerator_has_either_a_device_or_a_reason(name: str) -> None:
-    found = find(name)
-    assert found.available == bool(found.device) != bool(found.reason)
+    accelerator = find(name)
+    assert accelerator.available == bool(accelerator.device) != bool(accelerator.reason)
 
 
 def test_xlas_cpu_never_passes_for_a_tpu() -> None:
@@ -44,8 +44,8 @@ def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 0))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80"])
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    found = find("gpu")
-    assert found.available == (expected is not None)
+    accelerator = find("gpu")
+    assert accelerator.available == (expected is not None)
     if expected:
         assert accelerators.device("gpu").type == expected
 
@@ -71,17 +71,17 @@ def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
 @pytest.fixture
 def tpu(monkeypatch) -> types.SimpleNamespace:
     """What torch_xla knows of a v5e with four chips; a test may change it."""
-    known = types.SimpleNamespace(
+    chips = types.SimpleNamespace(
         get_tpu_type=lambda: "v5litepod",
         num_available_chips=lambda: 4,
         num_available_devices=lambda: 4,
         num_tpu_workers=lambda: 1,
     )
     monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
-    monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=known))
+    monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=chips))
     monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
     monkeypatch.setattr(accelerators, "_has_google_device", lambda: True)
-    return known
+    return chips
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_one_host_of_many_is_refused(tpu) -> None:
 
 
 @pytest.mark.parametrize(
-    ("capability", "known", "lacking"),
+    ("capability", "architectures", "lacking"),
     [
         ((8, 9), ["sm_80", "sm_90"], False),
         ((9, 0), ["sm_80", "sm_90a"], False),
@@ -139,18 +139,18 @@ def test_one_host_of_many_is_refused(tpu) -> None:
     ],
 )
 def test_a_gpu_that_this_torch_has_no_kernels_for_is_unavailable(
-    monkeypatch, capability: tuple[int, int], known: list[str], lacking: bool
+    monkeypatch, capability: tuple[int, int], architectures: list[str], lacking: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "A GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: known)
-    found = find("gpu")
-    assert found.available != lacking
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: architectures)
+    accelerator = find("gpu")
+    assert accelerator.available != lacking
     if lacking:
         sm = f"sm_{capability[0]}{capability[1]}"
-        assert found.reason == (
-            f"A GPU: this torch has no kernels for {sm}, only for {', '.join(known)}"
+        assert accelerator.reason == (
+            f"A GPU: this torch has no kernels for {sm}, only for {', '.join(architectures)}"
         )
 
 

@@ -30,15 +30,15 @@ def test_the_same_machine_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
 
 def test_it_holds_what_results_depend_on() -> None:
     cpu = find("cpu")
-    found = environment.fingerprint(cpu)
-    assert found.threads == torch.get_num_threads()
-    assert found.packages["torch"] == torch.__version__.split("+")[0]
-    assert found.device == cpu.device
-    assert found.machine == environment.machine_id()
-    assert found.cpu
-    assert found.cores > 0
-    assert found.memory_gib > 0
-    assert found.python == platform.python_version()
+    description = environment.fingerprint(cpu)
+    assert description.threads == torch.get_num_threads()
+    assert description.packages["torch"] == torch.__version__.split("+")[0]
+    assert description.device == cpu.device
+    assert description.machine == environment.machine_id()
+    assert description.cpu
+    assert description.cores > 0
+    assert description.memory_gib > 0
+    assert description.python == platform.python_version()
 
 
 def test_it_names_nobody() -> None:
@@ -166,8 +166,8 @@ def test_variables_that_change_what_is_computed_are_held(monkeypatch: pytest.Mon
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/data/somebody")
     monkeypatch.setenv("MKL_CBWR", "")
-    found = environment.fingerprint(find("cpu")).settings
-    assert found is not None
-    assert found.keys() == {"ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS"}
-    assert found["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
-    assert "somebody" not in found["XLA_FLAGS"]
+    description = environment.fingerprint(find("cpu")).settings
+    assert description is not None
+    assert description.keys() == {"ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS"}
+    assert description["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
+    assert "somebody" not in description["XLA_FLAGS"]

@@ -64,15 +64,15 @@ def test_the_tests_and_their_processes_have_a_lock_of_their_own() -> None:
 
 
 def test_jobs_with_temporary_directories_of_their_own_have_one_lock(tmp_path: Path) -> None:
-    found = set()
+    paths = set()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        own = {k: v for k, v in os.environ.items() if k != "BENCHMARK_LOCK_DIRECTORY"}
-        job = own | {"TMPDIR": str(tmp_path / name)}
+        variables = {k: v for k, v in os.environ.items() if k != "BENCHMARK_LOCK_DIRECTORY"}
+        job = variables | {"TMPDIR": str(tmp_path / name)}
         child = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, env=job)
-        found.add(child.stdout.strip())
-    assert len(found) == 1
-    assert not found.pop().startswith(str(tmp_path))
+        paths.add(child.stdout.strip())
+    assert len(paths) == 1
+    assert not paths.pop().startswith(str(tmp_path))
 
 
 @pytest.fixture

@@ -28,13 +28,13 @@ class Readings:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
         self.used = [0.0] * processors
         """Seconds for which each processor works."""
-        self.own = 0.0
+        self.ours = 0.0
         """Seconds of this process."""
         self._ended = False
         zero = dict.fromkeys(("children_user", "children_system", "system"), 0.0)
         process = SimpleNamespace(
             children=lambda recursive: [],
-            cpu_times=lambda: SimpleNamespace(user=self.own if self._ended else 0.0, **zero),
+            cpu_times=lambda: SimpleNamespace(user=self.ours if self._ended else 0.0, **zero),
         )
         monkeypatch.setattr(psutil, "Process", lambda: process)
         monkeypatch.setattr(psutil, "cpu_times", self._cpu_times)
@@ -55,7 +55,7 @@ class Readings:
 
 def test_other_work_is_distinguished_from_our_own(monkeypatch) -> None:
     readings = Readings(monkeypatch, 2)
-    readings.used, readings.own = [5.0, 3.0], 5.0
+    readings.used, readings.ours = [5.0, 3.0], 5.0
     load = readings.load()
     assert load.processors == pytest.approx((8 - 5) / 10)
     assert load.share == pytest.approx((8 - 5) / 20)
@@ -63,7 +63,7 @@ def test_other_work_is_distinguished_from_our_own(monkeypatch) -> None:
 
 def test_other_work_is_never_negative(monkeypatch) -> None:
     readings = Readings(monkeypatch, 2)
-    readings.used, readings.own = [1.0, 0.0], 5.0
+    readings.used, readings.ours = [1.0, 0.0], 5.0
     assert readings.load().share == 0
 
 
@@ -74,13 +74,13 @@ def test_work_on_processors_that_this_process_may_not_use_does_not_count(monkeyp
     assert readings.load().processors == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("others", "expected"), [(60, 0.0), (62, 2.0)])
+@pytest.mark.parametrize(("busy", "expected"), [(60, 0.0), (62, 2.0)])
 def test_other_work_may_use_what_a_quota_leaves(
-    groups: Path, monkeypatch, others: int, expected: float
+    groups: Path, monkeypatch, busy: int, expected: float
 ) -> None:
     readings = Readings(monkeypatch, 64)
     write(groups / "cpu.max", "400000 100000")
-    readings.used = [10.0] * others + [0.0] * (64 - others)
+    readings.used = [10.0] * busy + [0.0] * (64 - busy)
     assert readings.load().processors == pytest.approx(expected)
 
 

@@ -23,7 +23,7 @@ def driver(monkeypatch) -> types.SimpleNamespace:
     """pynvml, and torch with a CUDA device; a test may change it."""
     joules = iter(range(1000, 10**9, 2500))
     handles = {"GPU-1234": "the handle"}
-    known = types.SimpleNamespace(
+    pynvml = types.SimpleNamespace(
         NVMLError=NVMLError,
         nvmlInit=lambda: None,
         nvmlDeviceGetHandleByUUID=handles.__getitem__,
@@ -36,12 +36,12 @@ def driver(monkeypatch) -> types.SimpleNamespace:
         nvmlDeviceGetCurrentClocksEventReasons=lambda handle: 0x1 | 0x4 | 0x40,
         nvmlDeviceGetComputeRunningProcesses=lambda handle: [object(), object()],
     )
-    monkeypatch.setitem(sys.modules, "pynvml", known)
+    monkeypatch.setitem(sys.modules, "pynvml", pynvml)
     monkeypatch.setattr(sensors, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     properties = types.SimpleNamespace(uuid="1234")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
-    return known
+    return pynvml
 
 
 def failing(*_: Any) -> Any:
@@ -49,8 +49,8 @@ def failing(*_: Any) -> Any:
 
 
 def test_the_fingerprint_holds_driver_and_power_limit(driver) -> None:
-    found = environment._gpu("gpu")
-    assert (found["driver"], found["power_limit_watts"]) == ("570.86.15", 700)
+    facts = environment._gpu("gpu")
+    assert (facts["driver"], facts["power_limit_watts"]) == ("570.86.15", 700)
 
 
 @pytest.mark.parametrize("lacking", ["nvmlInit", "nvmlDeviceGetPowerManagementLimit"])
@@ -97,9 +97,9 @@ def test_a_gpu_that_others_use_is_warned_of(driver, capsys, name: str, percent: 
     rates = types.SimpleNamespace(gpu=percent)
     driver.nvmlDeviceGetUtilizationRates = lambda handle: rates
     sensors.warn_if_gpu_is_busy(name)
-    said = capsys.readouterr().err
+    warning_text = capsys.readouterr().err
     warning = "warning: the GPU is in use 37% of the time (processes on it: 2); it will disturb"
-    assert said.startswith(warning) if (name, percent) == ("gpu", 37) else not said
+    assert warning_text.startswith(warning) if (name, percent) == ("gpu", 37) else not warning_text
 
 
 def test_one_gpu_of_several_says_so(driver, monkeypatch) -> None:

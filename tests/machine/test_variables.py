@@ -34,10 +34,10 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     Readings(monkeypatch, 8)
 
 
-@pytest.mark.parametrize("asked", ["active", "passive"])
-def test_threads_wait_as_is_asked(asked: WaitPolicy) -> None:
-    variables.set_wait_policy(asked)
-    assert variables.wait_policy() == asked
+@pytest.mark.parametrize("policy", ["active", "passive"])
+def test_threads_wait_as_is_asked(policy: WaitPolicy) -> None:
+    variables.set_wait_policy(policy)
+    assert variables.wait_policy() == policy
 
 
 def test_threads_sleep_beside_other_work(busy: None) -> None:
@@ -105,8 +105,8 @@ command_line.main(sys.argv[1:])
 def test_a_stage_sets_them_before_torch_is_loaded() -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", STAGE, "train", "cpu"]
-    said = subprocess.check_output(command, env=environment, cwd=REPOSITORY, text=True)
-    assert said == "auto 1\n"
+    output = subprocess.check_output(command, env=environment, cwd=REPOSITORY, text=True)
+    assert output == "auto 1\n"
 
 
 FAULTS = """
@@ -123,10 +123,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not variables.gives_huge_pages(), reason="this system gives no huge pages")
-@pytest.mark.parametrize(("own", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
-def test_torch_takes_them(own: dict[str, str], few: bool) -> None:
+@pytest.mark.parametrize(("settings", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
+def test_torch_takes_them(settings: dict[str, str], few: bool) -> None:
     """One page fault for 2 MiB instead of 4 KiB."""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | own
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | settings
     command = [sys.executable, "-c", FAULTS]
     faults = int(subprocess.check_output(command, env=environment, text=True))
     assert (faults < 1_000) == few

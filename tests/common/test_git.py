@@ -58,7 +58,7 @@ def test_an_archive_cannot_leave_its_folder(
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as file:
         file.addfile(member)
-    monkeypatch.setattr(git, "_said", lambda *arguments: archive.getvalue())
+    monkeypatch.setattr(git, "run", lambda *command: answer(command, archive.getvalue()))
     (tmp_path / "folder").mkdir()
     (tmp_path / "beside").write_text("kept")
     with pytest.raises(ValueError, match=r"reports/x|beside") as refused:
@@ -69,8 +69,13 @@ def test_an_archive_cannot_leave_its_folder(
     assert not [path for path in (tmp_path / "folder").rglob("*") if path.is_symlink()]
 
 
+def answer(command: tuple[str, ...], output: bytes) -> "subprocess.CompletedProcess[bytes]":
+    """What a git that somebody replaced writes."""
+    return subprocess.CompletedProcess(command, 0, stdout=output)
+
+
 def test_an_archive_that_is_none_is_one_line(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(git, "_said", lambda *arguments: b"no archive")
+    monkeypatch.setattr(git, "run", lambda *command: answer(command, b"no archive"))
     with pytest.raises(ValueError, match="truncated header") as refused:
         git.unpack("HEAD", ["reports"], tmp_path)
     assert str(refused.value).isprintable()

@@ -89,7 +89,7 @@ def test_what_an_accelerator_left_that_was_here_is_set_aside(
     assert files(tmp_path / unavailable.SET_ASIDE) == before
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith("gpu was available before: reports/")
-    assert line.endswith(" is set aside, in set_aside/.")
+    assert line.endswith(" is moved to set_aside/.")
     for path in before:
         path.write_text('{"status": "ok", "later": true}')
     getattr(unavailable, stage)(gone)

@@ -124,11 +124,11 @@ def test_an_installed_peer_trains_in_full_batches(
     """Over epochs of three batches, with Adam: its first step moves weights by the learning rate,
     whatever the gradient is."""
     networks: list[nn.Module] = []
-    adapter = peers._adapter(installed)
+    load = peers._adapter
 
     def build(network: nn.Module, accelerator: str, parameters: Parameters) -> Any:
         networks.append(network)
-        return adapter(network, accelerator, parameters)
+        return load(installed)(network, accelerator, parameters)
 
     monkeypatch.setattr(peers, "_adapter", lambda name: build)
     fit = peers.start(installed, "cpu", parameters := change())

@@ -1,10 +1,10 @@
-"""Crop, flip and antialiased resize of a whole batch as two matrix products per image.
+"""Crop, flip and antialiased resize of a complete batch as two matrix products per image.
 
-Row o of an interpolation matrix holds the weights with which output pixel o reads the input
+Row o of an interpolation matrix contains the weights with which output pixel o reads the input
 pixels of one axis: out = A_y . image . A_x^T. Neighbouring output pixels read neighbouring input
-pixels, so that the matrix is zero but for a band: it is cut into a few blocks, and each is
-multiplied with the input that it reads. The shapes never change, there is no loop over single
-images, and matrix products are what every accelerator does best.
+pixels, so the matrix is a band: it is cut into a few blocks, and each is multiplied with the
+input that it reads. Shapes never change, no loop visits single images, and matrix products are
+fast on every accelerator.
 """
 
 import math

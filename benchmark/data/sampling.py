@@ -35,9 +35,9 @@ class EpochSampler(DistributedSampler[SampleKey]):
         order = np.arange(self._length)
         if self.shuffle:
             order = permutation(self.seed, self.epoch, self._length)
-        dealt = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        rank_indices = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
         start, self._start = self._start, 0
-        return ((self.epoch, int(index)) for index in dealt[start:])
+        return ((self.epoch, int(index)) for index in rank_indices[start:])
 
     def resume(self, epoch: int, samples: int) -> None:
         """Start the next iteration in `epoch`, after the first `samples` of this rank."""

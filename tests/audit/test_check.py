@@ -93,7 +93,7 @@ def test_unicode_forms_look_alike(root: Path) -> None:
     assert ("names that look alike", "'cafe\\u0301'") in problems(root)
 
 
-def test_a_split_that_is_not_there_and_one_class(root: Path) -> None:
+def test_a_missing_split_and_a_single_class(root: Path) -> None:
     shutil.rmtree(root / "test")
     for name in classes(root)[1:]:
         for split in ("train", "val"):
@@ -113,7 +113,7 @@ def test_a_split_that_is_not_there_and_one_class(root: Path) -> None:
         (("train", 0), ("train", 0), "same picture twice"),
     ],
 )
-def test_pictures_that_are_there_twice_are_found_by_their_pixels(
+def test_duplicates_are_found_by_their_pixels(
     root: Path, source: tuple[str, int], target: tuple[str, int], kind: str
 ) -> None:
     """In another format: no byte is equal."""
@@ -129,7 +129,7 @@ def test_pictures_that_are_there_twice_are_found_by_their_pixels(
     }  # fmt: skip
 
 
-def test_a_copy_that_is_turned_by_exif_is_a_copy(root: Path) -> None:
+def test_a_copy_that_exif_rotates_is_a_copy(root: Path) -> None:
     folder = root / "train" / classes(root)[0]
     with Image.open(first(folder)) as image:
         exif = image.getexif()
@@ -138,15 +138,17 @@ def test_a_copy_that_is_turned_by_exif_is_a_copy(root: Path) -> None:
     assert problems(root) == {("same picture twice", f"train/{folder.name}/turned.png")}
 
 
-def test_bright_pictures_of_16_bits_are_no_copies(root: Path) -> None:
-    """Training keeps their upper byte; cut off at 255, all of them would be white."""
-    for number in (20_000, 40_000):
-        path = root / "train" / classes(root)[0] / f"grey {number}.png"
-        Image.fromarray(np.full((40, 40), number, np.uint16)).save(path)
+def test_pictures_that_differ_are_not_copies(root: Path) -> None:
+    """Training keeps the upper byte of 16 bits; cut off at 255, all of them would be white."""
+    folder = root / "train" / classes(root)[0]
+    for level in (20_000, 40_000):
+        Image.fromarray(np.full((40, 40), level, np.uint16)).save(folder / f"{level}.png")
+    for size in ((40, 50), (50, 40)):  # equal bytes
+        Image.new("RGB", size, "grey").save(folder / f"{size[0]}.png")
     assert problems(root) == set()
 
 
-def test_a_phones_photograph_of_several_pictures_is_a_jpeg(root: Path) -> None:
+def test_a_phones_file_of_several_pictures_is_a_jpeg(root: Path) -> None:
     """Its first picture counts; the others are previews or depths."""
     path = root / "train" / classes(root)[0] / "phone.jpg"
     red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
@@ -165,20 +167,13 @@ def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -
     assert examination.examine(secret).problem == "not readable"
 
 
-def test_equal_bytes_of_another_shape_are_another_picture(root: Path) -> None:
-    for shape in ((40, 50), (50, 40)):
-        path = root / "train" / classes(root)[0] / f"grey {shape[0]}.png"
-        Image.new("RGB", shape, "grey").save(path)
-    assert problems(root) == set()
-
-
-def test_a_format_that_is_not_read_is_no_image_whatever_its_name(root: Path) -> None:
+def test_a_format_that_is_not_read_is_not_an_image_whatever_its_suffix(root: Path) -> None:
     path = root / "train" / classes(root)[0] / "gif.png"
     Image.new("RGB", (40, 40), "grey").save(path, "GIF")
     assert problems(root) == {("not an image", str(path.relative_to(root)))}
 
 
-def test_what_is_read_and_may_surprise_is_a_warning(root: Path) -> None:
+def test_what_is_read_but_may_surprise_is_a_warning(root: Path) -> None:
     folder = root / "train" / classes(root)[0]
     shade = (Image.new("RGB", (40, 40), (grey, 0, 0)) for grey in range(60))
     next(shade).save(folder / "png.jpg", "PNG")
@@ -291,7 +286,7 @@ def test_damaged_or_foreign_facts_are_not_used(root: Path, content: str) -> None
     assert problems(root) == before
 
 
-def test_many_images_are_shared_out(root: Path, monkeypatch, capsys) -> None:
+def test_many_images_are_decoded_in_several_processes(root: Path, monkeypatch, capsys) -> None:
     (root / "train" / classes(root)[0] / "text.png").write_text("not an image")
     alone = check.problems(root, 64)
     stores()[0].unlink()
@@ -311,7 +306,7 @@ def test_a_long_list_is_cut_and_each_kind_has_its_remedy() -> None:
     assert all(kind.remedy.endswith(".") for kind in KINDS.values())
 
 
-def test_a_directory_that_is_not_there_is_named(root: Path) -> None:
+def test_a_directory_that_does_not_exist_is_named(root: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere is not a directory\. Name one with train"):
         check.run(root / "nowhere", 32, as_json=False)
 
@@ -353,19 +348,19 @@ def test_a_wrong_list_of_acknowledged_problems_is_refused(
 
 
 @pytest.mark.parametrize("place", ["train/linked", "train/class 0/linked.png"])
-def test_a_link_to_what_can_have_no_name_is_broken(root: Path, place: str) -> None:
+def test_a_link_whose_target_is_too_long_is_broken(root: Path, place: str) -> None:
     (root / place).symlink_to("x" * 300)
     assert problems(root) == {("broken link", place)}
 
 
-def test_a_split_that_is_a_link_to_what_can_have_no_name_is_missing(root: Path) -> None:
+def test_a_split_that_is_a_link_with_too_long_a_target_is_missing(root: Path) -> None:
     shutil.rmtree(root / "val")
     (root / "val").symlink_to("x" * 300)
     assert ("missing folder", "val") in problems(root)
 
 
 def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
-    """Its images are looked at all the same."""
+    """Its images are checked all the same."""
     (root / "val").rename(root.parent / "elsewhere")
     (root / "val").symlink_to(root.parent / "elsewhere")
     assert problems(root) == {("link that leaves the dataset", "val")}
@@ -382,7 +377,7 @@ def test_a_dataset_may_be_named_from_within(root: Path, monkeypatch, capsys, nam
     assert "dataset.known.yaml: empty file (1)." in capsys.readouterr().out
 
 
-def test_a_dataset_below_the_top_of_the_disk_has_a_list_too() -> None:
+def test_a_dataset_in_the_root_directory_has_a_list_too() -> None:
     assert acknowledged.list_path(Path("/")) == Path("/.known.yaml")
 
 

@@ -113,7 +113,7 @@ class Listing:
             for split, present in folders.items():
                 similar = [name for name in names if name in present]
                 for name in names:
-                    if present and name not in present:
+                    if name not in present:
                         detail = f"{name!a} is spelled {similar[0]!a} there" if similar else ""
                         self._add("missing folder", self._root / split / name, detail)
 

@@ -74,6 +74,12 @@ def remove_class(root: Path) -> str:
     return r"test/class 1: missing folder\."
 
 
+def empty_split(root: Path) -> str:
+    (root / "val").rename(root / ".val")
+    (root / "val").mkdir()
+    return r"val/class 0: missing folder\."
+
+
 def empty_class(root: Path) -> str:
     for path in (root / "val" / "class 2").iterdir():
         path.unlink()
@@ -130,6 +136,7 @@ def leave_one_class(root: Path) -> str:
     [
         remove_split,
         remove_class,
+        empty_split,
         empty_class,
         add_text,
         add_pipe,

@@ -11,19 +11,19 @@ from typing import Any
 
 
 def check(datamodule: Any, /, **arguments: Any) -> None:
-    """Judge a DataModule by every rule.
+    """Judge a DataModule by every rule; return None if none is broken.
 
         def test_my_data() -> None:
             check(MyDataModule, root="data")
 
     Args:
-        datamodule: a class, or a function that returns a DataModule, to be called with `arguments`;
-            or an object that kept its arguments with save_hyperparameters(). New objects are made
-            from it, also in other processes.
+        datamodule: a class, or a function that returns a DataModule, or a DataModule that called
+            save_hyperparameters(). The kit makes new DataModules from it, also in new processes.
+        arguments: arguments of the class or function.
 
     Raises:
         AssertionError: rules are broken; the text describes each of them.
-        ValueError: no new object can be made.
+        ValueError: no new DataModule can be made; the text says why, with the remedy.
     """
     __tracebackhide__ = True
     # Every pytest session imports this package for its options. Importing torch takes seconds.

@@ -26,11 +26,11 @@ class Deviations:
     file: Path
     """The file that lists them."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """By name of a rule."""
+    """By name of a rule: why the project breaks it on purpose."""
 
     @classmethod
     def load(cls, path: str, folder: Path) -> "Deviations":
-        """Read the deviations of the DataModule `path`, from the nearest file in or above `folder`.
+        """Return the deviations of DataModule `path`, from the nearest file in or above `folder`.
 
         Raises:
             AcknowledgedError: an entry is invalid.
@@ -43,7 +43,11 @@ class Deviations:
         return cls(folder / FILE)
 
     def apply(self, result: RuleResult) -> RuleResult:
-        """The result, acknowledged if it is broken on purpose, broken if it no longer deviates."""
+        """Return the result of a rule after the project's deviations.
+
+        An acknowledged rule is ACKNOWLEDGED if it is broken, and BROKEN if it is not broken any
+        more, since its entry is outdated. Other results are returned unchanged.
+        """
         reason = self.reasons.get(result.rule)
         if reason is None or result.outcome is Outcome.NOT_JUDGED:
             return result
@@ -58,7 +62,7 @@ class Deviations:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """The deviations of all DataModules in `file`, or None if it has no such table."""
+    """Return the deviations of all DataModules in `file`; None if there is no file or no table."""
     if not file.is_file():
         return None
     try:
@@ -73,7 +77,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
-    """The reasons for the DataModule `path`, by rule, after a check of all entries."""
+    """Check all entries, and return the reasons for the DataModule `path`, by rule."""
     names = [rule.name for rule in rules()]
     for key, table in content.items():
         if not isinstance(table, dict):

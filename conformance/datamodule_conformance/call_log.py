@@ -29,12 +29,12 @@ class CallLog:
     """The hooks that were called, and their effect on the global generators."""
 
     calls: list[Call] = field(default_factory=list)
-    """Without loader hooks that another one calls: predict_dataloader may return
+    """A loader hook that another one calls is left out: predict_dataloader may return
     test_dataloader()."""
     generators: dict[str, set[str]] = field(default_factory=dict)
-    """By hook: names of the global generators that it uses or seeds."""
+    """By hook: names of the global generators from which it drew, or which it seeded."""
     seed: str = ""
-    """If not empty, each hook draws from generators that are seeded with it and restored."""
+    """If not empty: while a hook runs, the global generators are seeded from this text."""
     _running: list[str] = field(default_factory=list)
 
     def call(self, name: str, hook: Callable[[], Any]) -> Any:
@@ -43,17 +43,20 @@ class CallLog:
         return self.run(name, hook)
 
     def run(self, name: str, hook: Callable[[], Any]) -> Any:
-        """Call `hook`, watch the global generators meanwhile, and return its value."""
+        """Call `hook` and return its value.
+
+        Adds the global generators whose state changed to `generators`.
+        """
         seed = f"{self.seed} {name}"
-        seeded = generators.seeded(seed) if self.seed else contextlib.nullcontext()
-        before = generators.digests()
+        context = generators.seed_temporarily(seed) if self.seed else contextlib.nullcontext()
+        before = generators.state_digests()
         self._running.append(name)
         try:
-            with seeded:
+            with context:
                 return hook()
         finally:
             self._running.pop()
-            if names := generators.changed(before, generators.digests()):
+            if names := generators.changed_names(before, generators.state_digests()):
                 self.generators.setdefault(name, set()).update(names)
 
     @property
@@ -69,17 +72,18 @@ class CallLog:
 
 
 def with_call_log(kind: type[LightningDataModule], log: CallLog) -> type[Any]:
-    """A subclass of `kind` whose hooks log their calls in `log` before they run.
+    """Return a subclass of `kind` whose hooks log their calls in `log` before they run.
 
-    Loader hooks that `kind` does not override are left alone: Lightning calls overridden ones.
+    Loader hooks that `kind` does not override stay as they are: Lightning calls only overridden
+    ones.
     """
-    names = [name for name in HOOKS if has(kind, name) or not name.endswith(LOADER)]
+    names = [name for name in HOOKS if overrides(kind, name) or not name.endswith(LOADER)]
     hooks = {name: _logged(kind, name, log) for name in names}
     return type(kind.__name__, (kind,), {"__module__": kind.__module__, **hooks})
 
 
-def has(data: Any, hook: str) -> bool:
-    """Whether a DataModule, or a class of DataModules, overrides `hook`."""
+def overrides(data: Any, hook: str) -> bool:
+    """Return whether a DataModule, or a class of DataModules, overrides `hook`."""
     package = package_of(data if isinstance(data, type) else type(data))
     assert package is not None
     method = getattr(data, hook, None)
@@ -88,6 +92,7 @@ def has(data: Any, hook: str) -> bool:
 
 
 def _logged(kind: type[LightningDataModule], name: str, log: CallLog) -> Callable[..., Any]:
+    """Return a method that logs the call in `log`, then calls the hook `name` of `kind`."""
     hook = getattr(kind, name)
 
     # Without functools.wraps: Lightning unwraps hooks, and would take this one for its own.

@@ -38,9 +38,10 @@ PREREQUISITES: dict[str, tuple[str, ...]] = {
     "two ranks share an epoch": (RANKS,),
     "a plain fit runs": ("setup and teardown take the stage",),
 }
-"""By rule: the rules without which it can't be judged.
+"""By rule: its prerequisites, the rules without which it can't be judged.
 
-A broken one is the cause, unless reseeded draws repair it and not the rule.
+A broken prerequisite is the cause, unless reseeding all draws repairs the prerequisite and not the
+rule.
 """
 POSSIBLE_CAUSES: dict[str, tuple[str, ...]] = {
     VALIDATION: (DRAWS, HOOKS),
@@ -58,44 +59,58 @@ POSSIBLE_CAUSES: dict[str, tuple[str, ...]] = {
     EPOCH: (HOOKS,),
     "augmentation differs between epochs": (HOOKS,),
 }
-"""By rule: broken rules that explain it if it holds with reseeded draws, likeliest first."""
+"""By rule: rules that explain why it is broken if reseeded draws repair it, likeliest first."""
 
 
 def root_cause(name: str, observations: Observations, tests: Mapping[str, RuleTest]) -> str | None:
-    """The name of the broken rule that explains why the rule `name` is broken, if there is one."""
+    """Return the name of the broken rule that explains why the rule `name` is broken, or None.
+
+    If rule A explains rule B, and B explains `name`, return A. Rules that are not selected explain
+    nothing.
+    """
     for cause in (*PREREQUISITES.get(name, ()), *POSSIBLE_CAUSES.get(name, ())):
         selected = observations.selected_rules
         if selected is not None and cause not in selected:
             continue
-        if _is_broken(tests[cause], observations) and _explains(cause, name, observations, tests):
+        if _is_broken(tests[cause], observations) and _is_sufficient_cause(
+            cause, name, observations, tests
+        ):
             return root_cause(cause, observations, tests) or cause
     return None
 
 
-def _explains(
+def _is_sufficient_cause(
     cause: str, name: str, observations: Observations, tests: Mapping[str, RuleTest]
 ) -> bool:
-    """Whether the broken rule `cause` explains that the rule `name` is broken.
+    """Return whether the broken rule `cause` alone can explain that the rule `name` is broken.
 
-    It does if `name` holds with reseeded draws, or if a prerequisite is broken with them too.
+    The kit runs the DataModule again with reseeded draws. The first case that applies decides:
+
+    1. `Observations.obstacle` is set with reseeded draws, so nothing can be tried: True.
+    2. `cause` is a prerequisite of `name`, and stays broken with reseeded draws: True.
+    3. `name` is REPEATS and `cause` is DRAWS: True if training is not map-style and shares a class
+       of dataset with validation. Otherwise evaluation does not depend on training's draws.
+    4. `name` is not broken with reseeded draws: True.
+    5. Training is not map-style, so its draws can't be reseeded: True if `cause` is DRAWS or `name`
+       is SPLIT.
+    6. Any other case: False.
     """
     reseeded = observations.reseeded
     if reseeded.obstacle:
-        return True  # nothing can be tried
+        return True
     if cause in PREREQUISITES.get(name, ()) and _is_broken(tests[cause], reseeded):
         return True
     default_fit = observations.default_fit
     if name == REPEATS and cause == DRAWS:
-        # Evaluation draws independently of training, unless both use one class of dataset.
         classes = default_fit.dataset_classes
         return bool(classes["fit"] & classes.get("validate", set())) and not default_fit.map_style
     if not _is_broken(tests[name], reseeded):
         return True
-    # The draws of an iterable dataset can't be reseeded.
     return not default_fit.map_style and (cause == DRAWS or name == SPLIT)
 
 
 def _is_broken(test: RuleTest, observations: Observations) -> bool:
+    """Return whether `test` fails; a rule that can't be judged is not broken."""
     try:
         test(observations)
     except NotJudged:

@@ -1,4 +1,4 @@
-"""Judges a DataModule by all rules, without a pytest session; used by `check`."""
+"""Judge a DataModule by all rules without a pytest session: the implementation of `check`."""
 
 import warnings
 from pathlib import Path
@@ -12,14 +12,15 @@ from datamodule_conformance.source import DataModuleSource
 
 
 class NotConforming(AssertionError):
-    """Rules are broken. The text names them, with what was seen, why it matters and the fix."""
+    """Rules are broken. The text names each one, with what was seen, why it matters and the fix."""
 
 
 def judge(source: DataModuleSource) -> None:
-    """Judge the DataModule by all rules.
+    """Judge the DataModule by all rules; return None if none is broken.
 
     Raises:
         NotConforming: rules are broken that the project does not acknowledge.
+        AcknowledgedError: an acknowledged deviation is invalid.
         SourceError: the DataModule can't be made.
     """
     __tracebackhide__ = True

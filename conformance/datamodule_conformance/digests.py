@@ -1,4 +1,4 @@
-"""Digests of samples and batches, whatever their container."""
+"""Digests of samples and batches in any container."""
 
 import contextlib
 import hashlib
@@ -18,20 +18,20 @@ MAX_DEPTH = 12
 
 
 def digest(value: Any) -> str | None:
-    """SHA-256 over all leaves of `value`, or None if it has no leaves."""
+    """Return the SHA-256 (hex) over all leaves of `value`, or None if it has no leaves."""
     contents = [_content(leaf) for leaf in leaves(value)]
     return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """The tensors in nested containers, with arrays converted to tensors."""
+    """Return the tensors in nested containers, on the CPU, with arrays converted to tensors."""
     return [leaf for leaf in leaves(value) if isinstance(leaf, Tensor)]
 
 
 def leaves(value: Any, depth: int = 0) -> Iterator[Any]:
-    """The tensors, strings and numbers in nested sequences, mappings and other objects.
+    """Yield the tensors, strings and numbers in nested sequences, mappings and other objects.
 
-    Nothing is written to `value`. A mapping is read in the order of its keys.
+    `value` is not changed. Mappings are read in the order of their sorted keys.
     """
     if isinstance(value, Tensor):
         yield value.detach().cpu()
@@ -43,7 +43,7 @@ def leaves(value: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _content(leaf: Any) -> bytes:
-    """The bytes of one leaf, with its type and shape."""
+    """Return the type, shape and content of one leaf as bytes."""
     if not isinstance(leaf, Tensor):
         return f"{type(leaf).__name__} {leaf!r};".encode()
     dense = leaf if leaf.layout is torch.strided else leaf.to_dense()
@@ -55,6 +55,7 @@ def _content(leaf: Any) -> bytes:
 
 
 def _elements(value: Any) -> list[Any]:
+    """Return the elements of a container, or the attributes of another object."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.hasobject else [_tensor(value)]
     if isinstance(value, Mapping):
@@ -69,14 +70,15 @@ def _elements(value: Any) -> list[Any]:
 
 
 def _tensor(array: "np.ndarray[Any, Any]") -> Any:
+    """Convert an array to a tensor, or to a string if torch has no such dtype."""
     try:
         return torch.from_numpy(np.ascontiguousarray(array))
-    except TypeError:  # strings, or numbers for which torch has no dtype
+    except TypeError:
         return f"{array.dtype} {array.tolist()}"
 
 
 def _attributes(value: Any) -> list[Any]:
-    """The attributes of any other object by name, such as PyTorch Geometric's Data."""
+    """Return the content of any other object (an image, PyTorch Geometric's Data) in a list."""
     if hasattr(value, "__array_interface__"):  # a Pillow image
         return [np.asarray(value)]
     if callable(getattr(value, "to_dict", None)):

@@ -22,7 +22,7 @@ class RngStates(NamedTuple):
 
 
 def get_states() -> RngStates:
-    """The current state of each global generator."""
+    """Return the current state of each global generator."""
     numpy = np.random.get_state(legacy=False)
     return RngStates(torch.get_rng_state(), numpy, random.getstate())
 
@@ -34,8 +34,8 @@ def set_states(states: RngStates) -> None:
     random.setstate(states.random)
 
 
-def restorer(value: Any) -> Callable[[], object] | None:
-    """A function that resets the generator `value` to its current state.
+def make_restorer(value: Any) -> Callable[[], object] | None:
+    """Return a function that sets the generator `value` back to its state of now.
 
     None if `value` is not a generator of torch, NumPy or Python.
     """
@@ -56,8 +56,8 @@ def draw() -> None:
     torch.rand(1), np.random.rand(), random.random()
 
 
-def digests() -> dict[str, str]:
-    """A digest of the state of each global generator, by name."""
+def state_digests() -> dict[str, str]:
+    """Return a digest of the state of each global generator, by name."""
     states = get_states()
     contents = {
         "torch": states.torch.numpy().tobytes(),
@@ -67,14 +67,14 @@ def digests() -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """The names of the generators whose digests differ: they were used or seeded."""
+def changed_names(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the names of the generators whose digests differ: they were used or seeded."""
     return [name for name, state in before.items() if state != after[name]]
 
 
 @contextlib.contextmanager
-def seeded(text: str) -> Iterator[None]:
-    """Seed the global generators from `text`, and restore their states at the end."""
+def seed_temporarily(text: str) -> Iterator[None]:
+    """Seed the global generators from `text` for the block, and restore their states after it."""
     states, seed = get_states(), zlib.crc32(text.encode())
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)

@@ -1,4 +1,4 @@
-"""Directory listings in reverse order: another file system may list in any order."""
+"""Directory listings in reverse order, since another file system may list in any order."""
 
 import contextlib
 import os
@@ -28,8 +28,8 @@ class _ReversedEntries(contextlib.AbstractContextManager["_ReversedEntries"]):
 
 
 @contextlib.contextmanager
-def reversed_listings() -> Iterator[None]:
-    """Let os.listdir and os.scandir list in reverse order, and so glob and pathlib."""
+def reverse_listings() -> Iterator[None]:
+    """Let os.listdir and os.scandir, and so glob and pathlib, list in reverse order."""
     listdir, scandir = os.listdir, os.scandir
     with (
         patch.object(os, "listdir", lambda *a, **named: listdir(*a, **named)[::-1]),

@@ -10,11 +10,16 @@ from typing import Any, cast
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
 from datamodule_conformance.digests import MAX_DEPTH, digest
-from datamodule_conformance.generators import get_states, restorer, seeded, set_states
+from datamodule_conformance.generators import (
+    get_states,
+    make_restorer,
+    seed_temporarily,
+    set_states,
+)
 from datamodule_conformance.probe import SampleDigests
 
 WORKER_TIMEOUT = 600.0
-"""Seconds after which a loader's worker counts as hanging."""
+"""Seconds that a loader waits for a batch of its workers before it raises."""
 MAX_BATCHES = 200
 """Batches after which a pass over a loader without a length ends."""
 MAX_SAMPLES = 100_000
@@ -22,7 +27,7 @@ MAX_SAMPLES = 100_000
 
 
 def flatten(loaders: Any) -> list[Any]:
-    """The loaders, of any class, in nested containers."""
+    """Return the loaders, of any class, in nested containers."""
     if _is_combined(loaders):
         return list(loaders.flattened)
     if isinstance(loaders, Mapping):
@@ -33,22 +38,22 @@ def flatten(loaders: Any) -> list[Any]:
 
 
 def dataloaders(loaders: Any) -> list[DataLoader[Any]]:
-    """The loaders that are instances of torch's DataLoader."""
+    """Return the loaders that are instances of torch's DataLoader."""
     return [loader for loader in flatten(loaders) if isinstance(loader, DataLoader)]
 
 
 def all_dataloaders(loaders: Any) -> bool:
-    """Whether all loaders are instances of torch's DataLoader."""
+    """Return whether all loaders are instances of torch's DataLoader."""
     return len(dataloaders(loaders)) == len(flatten(loaders))
 
 
 def all_map_style(loaders: Any) -> bool:
-    """Whether all loaders are DataLoaders over a map-style dataset."""
+    """Return whether all loaders are DataLoaders over a map-style dataset."""
     return all_dataloaders(loaders) and all(map(_is_map_style, dataloaders(loaders)))
 
 
 def limit_length(loaders: Any) -> None:
-    """End each pass over a loader without a length after MAX_BATCHES."""
+    """Patch each loader without a length so that a pass ends after MAX_BATCHES."""
     for loader in flatten(loaders):
         try:
             len(loader)
@@ -57,16 +62,18 @@ def limit_length(loaders: Any) -> None:
 
 
 def freeze_rng_on_iter(loaders: Any) -> None:
-    """Restore all generators after iter(loader): global ones, the loader's and the dataset's.
+    """Patch each DataLoader so that iter(loader) leaves all generators as they were.
 
-    Lightning makes one iterator more if it reloads, and that one would draw a seed.
+    These are the global generators, the loader's and those in the dataset's attributes. Draws while
+    iterating are not affected. Lightning calls iter() once more if it reloads loaders, and each
+    call draws a seed.
     """
     for loader in dataloaders(loaders):
         _replace_iter(loader, functools.partial(_iter_with_frozen_rng, loader))
 
 
 def set_workers(loaders: Any, count: int) -> None:
-    """Give each DataLoader `count` worker processes."""
+    """Set the number of worker processes of each DataLoader, and the options that depend on it."""
     for loader in dataloaders(loaders):
         loader.num_workers = count
         loader.prefetch_factor = 2 if count else None
@@ -77,10 +84,12 @@ def set_workers(loaders: Any, count: int) -> None:
 
 
 def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | None]":
-    """The samples that the datasets will return, batch by batch.
+    """Patch collate_fn to append each batch's sample digests to a queue; return the queue.
 
-    It stays empty for loaders with workers and for several loaders that Lightning reads in parallel
-    (`in_parallel`: training), because one step then gets several batches.
+    The queue stays empty if a loader is not a map-style DataLoader or has workers, which collate in
+    their processes. It also stays empty if Lightning reads several loaders in parallel
+    (`in_parallel`: training), since a step then gets a batch of each. An element is None if the
+    samples of a batch can't be digested one by one.
     """
     recorded: deque[SampleDigests | None] = deque()
     parallel = _is_combined(loaders) or (in_parallel and len(flatten(loaders)) > 1)
@@ -92,9 +101,10 @@ def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | No
 
 
 def reseed_draws(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
-    """Make the loaders' draws from the global generators independent of the generators' states.
+    """Patch each map-style DataLoader so that its draws do not depend on the generators' states.
 
     The order becomes a function of seed and epoch, a sample a function of seed and index.
+    This applies to draws from the global generators only.
     """
     for loader in filter(_is_map_style, dataloaders(loaders)):
         sampler = _ReseededSampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
@@ -105,9 +115,9 @@ def reseed_draws(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
 
 
 def dataset_size(loaders: Any) -> int | None:
-    """The number of samples behind the loaders.
+    """Return the number of samples in the loaders' datasets.
 
-    None if it is unknown: an iterable dataset, or a sampler that cuts pieces out of a sample.
+    None if this is unknown: an iterable dataset, or a sampler that cuts pieces out of a sample.
     """
     if not dataloaders(loaders) or not all_map_style(loaders):
         return None
@@ -122,7 +132,7 @@ def dataset_size(loaders: Any) -> int | None:
 
 
 def sampler_order(loader: Any, limit: int = MAX_SAMPLES) -> list[Any] | None:
-    """The indices of one more epoch, from the loader's own sampler; None if it has no sampler."""
+    """Iterate over the loader's sampler; return an epoch's indices, or None without a sampler."""
     if not isinstance(loader, DataLoader) or not _is_map_style(loader):
         return None
     batches: Any = loader.batch_sampler
@@ -130,14 +140,14 @@ def sampler_order(loader: Any, limit: int = MAX_SAMPLES) -> list[Any] | None:
 
 
 def sample_digest(loader: Any, index: Any, seed: str) -> str | None:
-    """The digest of one sample, read while the global generators start from `seed`."""
+    """Read one sample while the global generators are seeded from `seed`; return its digest."""
     get_batch = getattr(loader.dataset, "__getitems__", None)
-    with seeded(seed):
+    with seed_temporarily(seed):
         return digest(get_batch([index]) if get_batch else loader.dataset[index])
 
 
 def all_sample_digests(loaders: Any) -> list[str]:
-    """The digests of the samples of one more pass, all read from the same generator state."""
+    """Read the samples of one more pass, each from the same generator state; return digests."""
     digests = (
         sample_digest(loader, index, "a sample")
         for loader in dataloaders(loaders)
@@ -147,7 +157,7 @@ def all_sample_digests(loaders: Any) -> list[str]:
 
 
 class _RecordingCollate:
-    """A collate_fn that records the digests of its samples."""
+    """A collate_fn that appends the digests of its samples to `recorded`."""
 
     def __init__(
         self, collate: Callable[..., Any], recorded: "deque[SampleDigests | None]"
@@ -164,14 +174,14 @@ class _RecordingCollate:
 
 
 class _ReseededSampler:
-    """A batch sampler whose passes draw from generators that are seeded for each epoch."""
+    """A batch sampler that seeds the global generators for each epoch, then restores them."""
 
     def __init__(self, sampler: Any, seed: Callable[[], str]) -> None:
         self.batches = sampler
         self.seed = seed
 
     def __iter__(self) -> Iterator[Any]:
-        with seeded(self.seed()):
+        with seed_temporarily(self.seed()):
             batches = list(itertools.islice(self.batches, MAX_SAMPLES))
         yield from batches  # a generator, since Lightning calls set_epoch after iter()
 
@@ -185,31 +195,31 @@ class _ReseededSampler:
 
 
 class _ReseededCollate:
-    """A collate_fn whose draws come from generators that are seeded for each batch."""
+    """A collate_fn that seeds the global generators for each batch, then restores them."""
 
     def __init__(self, collate: Callable[..., Any], seed: str) -> None:
         self.collate = collate
         self.seed = seed
 
     def __call__(self, samples: Any) -> Any:
-        with seeded(f"{self.seed} batch"):
+        with seed_temporarily(f"{self.seed} batch"):
             return self.collate(samples)
 
 
 def _reseeded_dataset(dataset: Any, seed: str) -> Any:
-    """The dataset, with each sample drawn from generators that are seeded from seed and index.
+    """Return a dataset that reads each sample with generators seeded from seed and index.
 
-    Its class is derived from the original one, because a loader may check it. An object without
-    attributes is returned as it is: it has nothing to draw with.
+    Its class derives from the class of `dataset`, which a loader may check. Both share their
+    attributes. A dataset without a __dict__, such as a list, is returned unchanged.
     """
     kind: Any = type(dataset)
 
     def get_sample(self: Any, index: Any) -> Any:
-        with seeded(f"{seed} sample {index}"):
+        with seed_temporarily(f"{seed} sample {index}"):
             return kind.__getitem__(self, index)
 
     def get_batch(self: Any, indices: list[Any]) -> Any:
-        with seeded(f"{seed} samples {indices}"):
+        with seed_temporarily(f"{seed} samples {indices}"):
             return kind.__getitems__(self, indices)
 
     methods = {"__module__": kind.__module__, "__getitem__": get_sample}
@@ -223,7 +233,7 @@ def _reseeded_dataset(dataset: Any, seed: str) -> Any:
 
 
 def _is_combined(loaders: Any) -> bool:
-    """Whether this is a CombinedLoader of either of Lightning's packages."""
+    """Return whether this is a CombinedLoader of either of Lightning's packages."""
     return hasattr(loaders, "flattened")
 
 
@@ -232,14 +242,14 @@ def _is_map_style(loader: DataLoader[Any]) -> bool:
 
 
 def _first_batches(iterator: Iterator[Any]) -> Iterator[Any]:
-    """At most MAX_BATCHES; by next() alone, because iter() would restart some loaders."""
+    """Yield at most MAX_BATCHES. Only next() is used, because iter() would restart some loaders."""
     with contextlib.suppress(StopIteration):
         for _ in range(MAX_BATCHES):
             yield next(iterator)
 
 
 def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> None:
-    """Let iter(loader) return `change(make_iterator)`."""
+    """Let iter(loader) return `change(make_iterator)`; make_iterator() is the original iter."""
     kind = type(loader)
     methods = {
         "__module__": kind.__module__,
@@ -249,7 +259,8 @@ def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> No
 
 
 def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], Any]) -> Any:
-    restorers = [restorer(value) for value in (loader.generator, *_attributes(loader.dataset))]
+    """Return make_iterator(), then restore the generators from which it may have drawn."""
+    restorers = [make_restorer(value) for value in (loader.generator, *_attributes(loader.dataset))]
     states = get_states()
     iterator = make_iterator()
     set_states(states)
@@ -259,7 +270,7 @@ def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], A
 
 
 def _attributes(dataset: Any) -> Iterator[Any]:
-    """The values of a dataset's attributes, and of the dataset that it wraps as Subset does."""
+    """Yield the attributes of a dataset, and of the datasets that it wraps as Subset does."""
     for _ in range(MAX_DEPTH):
         attributes = getattr(dataset, "__dict__", {})
         yield from attributes.values()
@@ -267,7 +278,7 @@ def _attributes(dataset: Any) -> Iterator[Any]:
 
 
 def _samples_are_pieces(loader: DataLoader[Any]) -> bool:
-    """Whether the sampler yields slices or coordinates, which cut pieces out of a sample."""
+    """Return whether the sampler yields slices or coordinates, which cut pieces out of a sample."""
     indices: list[Any] = []
     with contextlib.suppress(Exception):  # teardown may have closed the sampler's data
         indices = sampler_order(loader, limit=1) or []

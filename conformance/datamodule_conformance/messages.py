@@ -9,7 +9,7 @@ FRAMEWORK = sys.stdlib_module_names | {
     "datamodule_conformance", "lightning", "lightning_fabric", "lightning_utilities",
     "pytorch_lightning", "torch",
 }  # fmt: skip
-"""Packages that call every DataModule, or that every DataModule calls: the fault is elsewhere."""
+"""Packages that call DataModules, or that DataModules call. They are not the user's code."""
 FROM_WORKER = "Caught "
 """Start of a message that a worker process sent. It contains the worker's complete traceback."""
 TRANSLATIONS = {
@@ -18,11 +18,11 @@ TRANSLATIONS = {
         "predict, and for several processes, with arguments by keyword"
     ),
 }
-"""Messages of Lightning's that do not name the mistake, and what they mean."""
+"""By pattern of a Lightning message that does not name the mistake: a text that does."""
 
 
 def describe_error(error: BaseException) -> str:
-    """The error in one line, with function, file and line of the user's code if there is any."""
+    """Return the error in one line, with function, file and line of the user's code, if any."""
     lines = str(error).strip().splitlines() or ["no message"]
     if lines[0].startswith(FROM_WORKER):
         message = lines[-1]
@@ -35,9 +35,9 @@ def describe_error(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str | None:
-    """The last call in the user's own code.
+    """Return function, file and line of the last call in the user's code, or None.
 
-    For a DataModule that pip installed: the last call in the first package that Lightning called.
+    If pip installed all of the code: of the last call in the package that Lightning called.
     """
     calls = [
         call for call in traceback.walk_tb(error.__traceback__)
@@ -52,4 +52,5 @@ def _place(error: BaseException) -> str | None:
 
 
 def _package(frame: FrameType) -> str:
+    """Return the name of the top-level package whose code runs in `frame`."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]

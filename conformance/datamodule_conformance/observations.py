@@ -1,4 +1,4 @@
-"""Observations: the scenarios that the rules ask for, each run once."""
+"""Observations: run the scenarios that the rules request, each only once."""
 
 import contextlib
 import traceback
@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from datamodule_conformance.call_log import has
+from datamodule_conformance.call_log import overrides
 from datamodule_conformance.probe import BatchRecord, Layout
 from datamodule_conformance.processes import observe_in_processes
 from datamodule_conformance.scenario import LOADERS, Observation, Scenario, observe
@@ -18,8 +18,9 @@ from datamodule_conformance.source import DataModuleSource
 MAX_DIMENSIONS = 64
 """Dimensions that a tensor can have in torch."""
 REFUSALS = ("AssertionError", "MisconfigurationException", "NotImplementedError")
-"""Errors by which a loader hook says that the object has no such data."""
+"""Names of exceptions that a loader hook raises if the DataModule has no data for its stage."""
 PRIOR_PREPARES = 2
+"""How many other objects run prepare_data before a fit that tests whether it can run again."""
 NO_FIT = "it has no train_dataloader"
 FIT_FAILS = "a plain fit fails"
 PREPARE_FAILS = "prepare_data can not run again"
@@ -32,12 +33,12 @@ class NotJudged(Exception):
 
 
 class Observations:
-    """The behaviour of a DataModule in any scenario.
+    """Runs a DataModule in any scenario, and caches what was observed.
 
     Args:
         source: makes new DataModules.
-        stages: the stages to judge; by default all that work.
-        kind: the kind of its batches; by default detected.
+        stages: the stages to judge; empty: all that work.
+        kind: the kind of its batches, see `Observations.kind`; None: detect it.
         reseeded: reseed all draws, see `Scenario.reseeded`.
     """
 
@@ -59,14 +60,14 @@ class Observations:
         self._results: dict[tuple[str, Scenario], Any] = {}
 
     def make(self) -> LightningDataModule:
-        """A new DataModule."""
+        """Return a new DataModule."""
         return self.source.make(Scenario().seed)
 
     @cached_property
     def obstacle(self) -> str | None:
-        """Why most rules can't be judged, or None.
+        """The reason why most rules can't be judged, or None. Runs two fits.
 
-        Every requirement reads it first: other scenarios may leave files that hide an obstacle.
+        Requirements of rules read this first: files of other scenarios may hide an obstacle.
         """
         if "fit" not in self._candidate_stages:
             return NO_FIT
@@ -86,12 +87,12 @@ class Observations:
 
     @cached_property
     def reseeded(self) -> "Observations":
-        """The same DataModule with all draws reseeded."""
+        """Observations of the same DataModule with all draws reseeded."""
         return Observations(self.source, self.stages, self._kind, reseeded=True)
 
     @cached_property
     def kind(self) -> str:
-        """The kind of its batches: "images", "sequences", "graphs" or "table"."""
+        """The kind of the batches: "images", "sequences", "graphs" or "table"."""
         if self._kind:
             return self._kind
         steps = [step for epoch in self.default_fit.train for step in epoch]
@@ -106,16 +107,17 @@ class Observations:
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
-        """The stages that work, alone or after a fit; fit comes first."""
+        """Fit, and then the evaluation stages that get a batch, alone or after a fit."""
         return tuple(
             stage for stage in self._candidate_stages if stage == "fit" or self._works(stage)
         )
 
     @cached_property
     def failing_stages(self) -> tuple[str, ...]:
-        """The stages that should work and never do: requested ones, or with a loader of the class.
+        """The stages that should get a batch, alone or after a fit, and do not.
 
-        An inherited loader may belong to another class, and a hook that refuses has no data.
+        If stages were requested, these should work. Otherwise, a stage should work if the class
+        itself defines its loader hook, and the hook does not raise one of REFUSALS.
         """
         methods = vars(type(self.make()))
         missing = [stage for stage in self._candidate_stages if stage not in self.stages]
@@ -126,31 +128,36 @@ class Observations:
 
     @property
     def validates(self) -> bool:
-        """Whether a fit asks for the validation loader."""
+        """Whether a fit calls val_dataloader."""
         return "validate" in self._candidate_stages
 
     @cached_property
     def _candidate_stages(self) -> list[str]:
+        """The requested stages (by default all) whose loader hook is overridden."""
         data = self.make()
-        return [name for name in self.requested_stages or LOADERS if has(data, _hook(name))]
+        return [name for name in self.requested_stages or LOADERS if overrides(data, _hook(name))]
 
     def observe(self, **changes: Any) -> Observation:
-        """Observe Scenario(**changes) in this process. An error is raised again each time."""
-        return self._cached(observe, changes)
+        """Run Scenario(**changes) in this process once; return its observation, or raise."""
+        return self._run_once(observe, changes)
 
     def observe_in_processes(self, **changes: Any) -> list[Observation]:
-        """Observe Scenario(**changes) in new processes; one observation per rank."""
-        return self._cached(observe_in_processes, changes)
+        """Run Scenario(**changes) in new processes once; return one observation per rank."""
+        return self._run_once(observe_in_processes, changes)
 
     def stage_or_after_fit(self, stage: str) -> Observation:
-        """A new object in `stage`, alone or, if that does not run, after a fit."""
+        """Observe a new DataModule in `stage` alone, or after a fit if that gets no batch."""
         with contextlib.suppress(Exception):
             if (observation := self.observe(stages=(stage,))).passes.get(stage):
                 return observation
         return self.observe(stages=("fit", stage))
 
     def single_stage(self, stage: str) -> Observation:
-        """A new object in `stage` alone. NotJudged if it fails: another rule covers that."""
+        """Observe a new DataModule in `stage` alone.
+
+        Raises:
+            NotJudged: it fails or gets no batch; the rule "each stage runs alone" reports that.
+        """
         try:
             observation = self.observe(stages=(stage,))
         except Exception as error:
@@ -161,17 +168,18 @@ class Observations:
 
     @property
     def default_fit(self) -> Observation:
-        """The fit with default options."""
+        """The observation of a fit with default options."""
         return self.observe()
 
     @property
     def all_stages(self) -> Observation:
-        """One object in all stages, one after the other."""
+        """The observation of one DataModule that runs all stages, one after the other."""
         return self.observe(stages=self.stages, read_samples=True)
 
-    def _cached(
+    def _run_once(
         self, function: Callable[[DataModuleSource, Scenario], Any], changes: dict[str, Any]
     ) -> Any:
+        """Call `function` with the changed scenario, or return (raise) what its first call did."""
         trainer = self._trainer + changes.get("trainer", ())
         scenario = Scenario(**self._options | changes | {"trainer": trainer})
         key = function.__name__, scenario
@@ -185,14 +193,14 @@ class Observations:
         return self._results[key]
 
     def _works(self, stage: str) -> bool:
-        """Whether the stage gets a batch, alone or after a fit."""
+        """Return whether the stage gets a batch, alone or, if that raises, after a fit."""
         for stages in ((stage,), ("fit", stage)):
             with contextlib.suppress(Exception):
                 return bool(self.observe(stages=stages).passes.get(stage))
         return False
 
     def _refuses(self, stage: str) -> bool:
-        """Whether the loader hook itself raises one of REFUSALS, even after a fit."""
+        """Return whether the loader hook itself raises one of REFUSALS, even after a fit."""
         try:
             self.observe(stages=("fit", stage))
         except Exception as error:
@@ -202,27 +210,27 @@ class Observations:
 
 
 def repeatable_fit(observations: Observations) -> None:
-    """Requirement of a rule that compares fits: NotJudged if a fit can't be repeated."""
+    """Raise NotJudged if a fit can't be repeated: requirement of rules that compare fits."""
     if observations.obstacle:
         raise NotJudged(observations.obstacle)
 
 
 def running_fit(observations: Observations) -> None:
-    """Requirement of a rule about one fit: NotJudged if no fit runs."""
+    """Raise NotJudged if no fit runs: requirement of rules about a single fit."""
     if observations.obstacle != NOT_REPRODUCIBLE:
         repeatable_fit(observations)
 
 
 def sample_counts(epochs: list[list[BatchRecord]]) -> list[int]:
-    """The number of samples in each epoch."""
+    """Return the number of samples in each epoch."""
     return [sum(step.size for step in epoch) for epoch in epochs]
 
 
 def sample_digests(epochs: list[list[BatchRecord]]) -> list[list[str]]:
-    """The digests of each epoch's samples, in order.
+    """Return the digests of each epoch's samples, in order.
 
-    Usually these are the rows of the batches. If rows depend on their batch (padding, nodes of
-    graphs), they are the samples that the dataset returned.
+    Usually a sample is a row of a batch. If rows depend on their batch (padding, nodes of graphs),
+    a sample is what the dataset returned, if this was recorded.
     """
     steps = [step for epoch in epochs for step in epoch]
     uneven = any(len(set(step.lengths)) != 1 or step.graph for step in steps)
@@ -235,7 +243,10 @@ def sample_digests(epochs: list[list[BatchRecord]]) -> list[list[str]]:
 
 
 def batch_layout(step: BatchRecord, kind: str) -> tuple[Layout, ...]:
-    """The layout that all batches of a `kind` share: sequences have any length, graphs any size."""
+    """Return the layout of a batch, with None for dimensions that may vary between batches.
+
+    These are the lengths of "sequences", and all dimensions of "graphs".
+    """
     free = {"sequences": 1, "graphs": MAX_DIMENSIONS}.get(kind, 0)
     return tuple(
         part._replace(shape=((None,) * free + part.shape[free:])[: len(part.shape)])
@@ -244,7 +255,7 @@ def batch_layout(step: BatchRecord, kind: str) -> tuple[Layout, ...]:
 
 
 def difference(first: list[list[BatchRecord]], second: list[list[BatchRecord]]) -> str | None:
-    """The first difference between two lists of epochs, in words, or None."""
+    """Describe the first difference between two lists of epochs; None if all batches are equal."""
     if len(first) != len(second):
         return f"{len(first)} epochs and {len(second)}"
     for epoch, (left, right) in enumerate(zip(first, second, strict=True)):
@@ -258,6 +269,7 @@ def difference(first: list[list[BatchRecord]], second: list[list[BatchRecord]]) 
 
 
 def _describe_difference(first: list[BatchRecord], second: list[BatchRecord]) -> str:
+    """Return whether two epochs differ in order or in samples, in words."""
     left, right = map(Counter, sample_digests([first, second]))
     if left == right:
         return "the same samples in another order"
@@ -266,4 +278,5 @@ def _describe_difference(first: list[BatchRecord], second: list[BatchRecord]) ->
 
 
 def _hook(stage: str) -> str:
+    """Return the name of the stage's loader hook."""
     return f"{LOADERS[stage]}_dataloader"

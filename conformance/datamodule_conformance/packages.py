@@ -7,7 +7,7 @@ NAMES = ("pytorch_lightning", "lightning.pytorch")
 
 
 def package_of(kind: type) -> ModuleType | None:
-    """The imported package whose LightningDataModule the class `kind` derives from, if any."""
+    """Return the imported package whose LightningDataModule `kind` derives from, or None."""
     for name in NAMES:
         package = sys.modules.get(name)
         if package is not None and issubclass(kind, package.LightningDataModule):

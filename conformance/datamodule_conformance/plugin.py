@@ -41,10 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """If a DataModule is named, run only the rules, in a session without the project's settings.
+    """If the options name a DataModule, judge the rules in a new session and return its exit code.
 
-    The project's settings and conftest.py select, mark and distribute its own tests. They would
-    switch rules off.
+    Otherwise return None, and pytest runs as usual. The new session ignores the project's settings
+    and conftest.py, which may deselect, mark or distribute tests.
     """
     if config.pluginmanager.has_plugin(SESSION) or not _asks_for_rules(config):
         return None
@@ -60,7 +60,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def datamodule_source(config: pytest.Config) -> Any:
-    """The source of the DataModule that the options name."""
+    """Return the source of the DataModule that the options name.
+
+    Raises:
+        SourceError: an argument is not written as key=value.
+    """
     from datamodule_conformance.source import DataModuleSource, parse_arguments
 
     arguments = parse_arguments(config.getoption("--datamodule-arg"))
@@ -69,7 +73,7 @@ def datamodule_source(config: pytest.Config) -> Any:
 
 
 def stages(config: pytest.Config) -> tuple[str, ...]:
-    """The stages of --datamodule-stages in Lightning's order, or none.
+    """Return the stages of --datamodule-stages in Lightning's order; empty without the option.
 
     Raises:
         pytest.UsageError: a name is not a stage.
@@ -83,10 +87,11 @@ def stages(config: pytest.Config) -> tuple[str, ...]:
 
 
 def _asks_for_rules(config: pytest.Config) -> bool:
-    """Whether the options name a DataModule.
+    """Return whether the command line names a DataModule and the rules.
 
     Raises:
-        pytest.UsageError: the rules are named without a DataModule, or the reverse.
+        pytest.UsageError: it names the rules without a DataModule, a DataModule without the rules,
+            or other tests too.
     """
     paths = config.getoption("file_or_dir")
     rules = [path for path in paths if path.startswith(KIT) and config.getoption("pyargs")]

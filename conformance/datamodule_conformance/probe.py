@@ -1,4 +1,4 @@
-"""Probe: a model that learns nothing and records every batch."""
+"""Probe: a model that does not learn, and records every batch."""
 
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -41,23 +41,23 @@ class BatchRecord(NamedTuple):
     """One batch, as one step of the probe gets it."""
 
     digest: str | None
-    """Over the complete batch; None if it has no tensor, string or number."""
+    """Digest of the complete batch; None if it has no tensor, string or number."""
     rows: tuple[str, ...]
     """One digest per row of the batch, over all its tensors."""
     samples: SampleDigests | None
-    """None if they are unknown."""
+    """Digests of the samples before collate_fn; None if they were not recorded."""
     labels: Tensor | None
-    """Integers (n,): the second element of a tuple, or the value under one of LABELS."""
+    """Integers (n,): the second element of a tuple, or the value under one of LABELS; or None."""
     layout: tuple[Layout, ...]
-    """One per tensor."""
+    """The layout of each tensor."""
     lengths: tuple[int, ...]
     """The first dimension of each tensor."""
     images: tuple[tuple[float, float], ...]
-    """Minimum and maximum of each float tensor with four dimensions; NaN if any value is."""
+    """Minimum and maximum of each float tensor with four dimensions; NaN if any value is NaN."""
     generators: dict[str, str]
-    """Digests of the states of the global generators, before the step."""
+    """Digests of the states of the global generators when the step begins."""
     loader: int
-    """dataloader_idx."""
+    """Lightning's dataloader_idx."""
     graph: bool
     """Whether the batch contains graphs, or rows that are assigned to its samples."""
 
@@ -68,14 +68,14 @@ class BatchRecord(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of samples."""
+        """The number of samples; if none were recorded, the most common length of a tensor."""
         if self.samples is not None:
             return len(self.samples)
         return Counter(self.lengths).most_common(1)[0][0] if self.lengths else 0
 
 
 class Probe(Module):
-    """Records every batch of every stage.
+    """Records every batch of every stage in `passes`, except those of the sanity check.
 
     Args:
         draws: draw from the global generators in each training step, as dropout does.
@@ -88,8 +88,9 @@ class Probe(Module):
         self.draws = draws
         self.fails = fails
         self.passes: dict[str, list[list[BatchRecord]]] = {"fit": []}
+        """By stage: its epochs or evaluation passes, each a list of batches."""
         self.samples: dict[str, deque[SampleDigests | None]] = {}
-        """By stage: the samples of the next batches, if its loaders record them."""
+        """By stage: a queue of the next batches' samples, if its loaders record them."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if self.fails:
@@ -115,18 +116,20 @@ class Probe(Module):
         return torch.optim.SGD(self.parameters(), 0.0)
 
     def _record(self, stage: str, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
+        """Append the batch's record to the stage's pass; the first batch begins a new pass."""
         passes = self.passes.setdefault(stage, [])
         if (batch_idx, dataloader_idx) == (0, 0):
             passes.append([])
         passes[-1].append(describe_batch(batch, dataloader_idx, self._next_samples(stage)))
 
     def _next_samples(self, stage: str) -> SampleDigests | None:
+        """Take the samples of the stage's next batch from its queue; None if it is empty."""
         queue = self.samples.get(stage)
         return queue.popleft() if queue else None
 
 
 def probe_for(package: ModuleType, **options: bool) -> Any:
-    """A Probe that derives from the LightningModule of this one of Lightning's packages."""
+    """Return a Probe that derives from the LightningModule of the given Lightning package."""
     kind = type("Probe", (Probe, package.LightningModule), {})
     return kind(**options)
 
@@ -134,7 +137,7 @@ def probe_for(package: ModuleType, **options: bool) -> Any:
 def describe_batch(
     batch: Any, loader: int = 0, samples: SampleDigests | None = None
 ) -> BatchRecord:
-    """The record of a batch in any container; the batch is not changed."""
+    """Return the record of a batch in any container. The batch is not changed."""
     tensors = [tensor for tensor in digests.tensors(batch) if tensor.ndim]
     images = [
         tensor for tensor in tensors
@@ -148,19 +151,21 @@ def describe_batch(
         layout=tuple(Layout(str(tensor.dtype), tuple(tensor.shape[1:])) for tensor in tensors),
         lengths=tuple(len(tensor) for tensor in tensors),
         images=tuple((float(image.min()), float(image.max())) for image in images),
-        generators=generators.digests(),
+        generators=generators.state_digests(),
         loader=loader,
         graph=_has_edges(batch) or _has_assignment(tensors, samples) or _has_offsets(tensors),
     )
 
 
 def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
+    """Return one digest per row over all tensors, as many as the shortest tensor has rows."""
     count = min((len(tensor) for tensor in tensors), default=0)
     dense = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in tensors]
     return tuple(digests.digest([tensor[i] for tensor in dense]) or "" for i in range(count))
 
 
 def _labels(batch: Any) -> Tensor | None:
+    """Return a copy of a batch's integer labels (n,); None without labels or if all are -1."""
     labels = None
     if isinstance(batch, (tuple, list)):
         lengths = {len(tensor) for tensor in digests.tensors(batch[:2]) if tensor.ndim}
@@ -176,7 +181,7 @@ def _labels(batch: Any) -> Tensor | None:
 
 
 def _are_lengths(tokens: Any, numbers: Any) -> bool:
-    """Whether `numbers` (n,) are the sequence lengths of padded `tokens` (n, longest)."""
+    """Return whether `numbers` (n,) are the sequence lengths of padded `tokens` (n, longest)."""
     if not (isinstance(tokens, Tensor) and isinstance(numbers, Tensor) and numbers.numel()):
         return False
     integers = not tokens.is_floating_point() and not numbers.is_floating_point()
@@ -185,6 +190,7 @@ def _are_lengths(tokens: Any, numbers: Any) -> bool:
 
 
 def _has_edges(batch: Any) -> bool:
+    """Return whether the batch, or an element of it, has the edges of a graph."""
     parts = batch if isinstance(batch, (tuple, list)) else [batch]
     return any(
         EDGES in part if isinstance(part, Mapping) else hasattr(part, EDGES) for part in parts
@@ -192,7 +198,7 @@ def _has_edges(batch: Any) -> bool:
 
 
 def _has_assignment(tensors: list[Tensor], samples: SampleDigests | None) -> bool:
-    """Whether a tensor assigns each row to a sample (0, 0, 1, ...), as for atoms of molecules."""
+    """Return whether a tensor assigns rows to samples (0, 0, 1, ...), as for atoms of molecules."""
     count = len(samples or ())
     candidates = [
         tensor.unique_consecutive() for tensor in tensors
@@ -202,7 +208,7 @@ def _has_assignment(tensors: list[Tensor], samples: SampleDigests | None) -> boo
 
 
 def _has_offsets(tensors: list[Tensor]) -> bool:
-    """Whether a tensor contains the offsets at which the samples begin in another tensor."""
+    """Return whether a tensor contains the offsets at which samples begin in another tensor."""
     for offsets in tensors:
         if offsets.ndim == 1 and len(offsets) > 2 and not offsets.is_floating_point():
             lengths = {len(tensor) for tensor in tensors} - {len(offsets)}

@@ -1,4 +1,4 @@
-"""Scenarios in new processes, one per rank, which multiprocessing's fork server starts.
+"""Run scenarios in new processes, one per rank, which multiprocessing's fork server starts.
 
 The fork server imports torch and Lightning once for all of them. It starts with another
 PYTHONHASHSEED than this process has, so its processes hash strings differently.
@@ -26,13 +26,13 @@ from datamodule_conformance.scenario import Observation, Scenario, observe
 from datamodule_conformance.source import DataModuleSource
 
 TIMEOUT = 600.0
-"""Seconds after which processes count as hanging."""
+"""Seconds after which the processes of a scenario are killed."""
 GRACE = 5.0
-"""Seconds in which other ranks may fail too, after the first failure."""
+"""Seconds to wait for other ranks after the first failure, since these may show its cause."""
 PEER_ERRORS = ("Connection closed by peer", "Connection reset by peer")
-"""Errors of a rank whose peer has ended, for whatever reason."""
+"""Error texts of a rank whose peer has ended. They do not name the cause."""
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-"""macOS's own libraries may not survive a fork, so each process imports everything there."""
+"""On macOS, system libraries may not survive a fork, so each process imports everything."""
 PRELOAD = ["datamodule_conformance.scenario", "torch_xla"]
 """Modules that the fork server imports. Lightning imports torch_xla for any Trainer if it can."""
 HASH_SEED = "PYTHONHASHSEED"
@@ -65,6 +65,7 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
 
 
 def _start(process: BaseProcess) -> None:
+    """Start `process` with this process's `sys.path`, and with another PYTHONHASHSEED."""
     environment = {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         HASH_SEED: "2" if os.environ.get(HASH_SEED) == "1" else "1",
@@ -88,7 +89,11 @@ def _run_rank(
     path: list[str],
     task: bytes,
 ) -> None:
-    """In the new process: run the scenario as if in the caller, and write the observation."""
+    """In the new process: run the scenario, and write the observation to `folder`.
+
+    The process takes over environment, working directory and `sys.path` of the parent, and joins
+    the DDP group of `ddp`. Its output goes to a file in `folder`.
+    """
     os.setpgrp()
     output = os.open(folder / f"output-{rank}", os.O_WRONLY | os.O_CREAT)
     os.dup2(output, 1)
@@ -113,7 +118,7 @@ def _wait(processes: list[BaseProcess], folder: Path) -> None:
     """Wait until all processes have ended.
 
     Raises:
-        RuntimeError: one has failed (others may wait for it for ever), or the time is up.
+        RuntimeError: a process has failed (its peers may hang), or TIMEOUT is over.
     """
     deadline = time.monotonic() + TIMEOUT
     running: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
@@ -132,7 +137,7 @@ def _wait(processes: list[BaseProcess], folder: Path) -> None:
 
 
 def _kill(process: BaseProcess) -> None:
-    """Kill a process with the processes that it has started."""
+    """Kill a process and its group, and wait for its end. Do nothing if it was not started."""
     if process.pid is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -141,11 +146,12 @@ def _kill(process: BaseProcess) -> None:
 
 
 def without_peer_errors(failures: list[str]) -> list[str]:
-    """The failures that another rank did not cause; all of them if none is left."""
+    """Return the texts without PEER_ERRORS, as their cause is on another rank; or all texts."""
     return [text for text in failures if not any(e in text for e in PEER_ERRORS)] or failures
 
 
 def _failure(rank: int, exit_code: int, folder: Path) -> str:
+    """Describe a rank's failure by the last error in its output, or else by the last line."""
     output = folder / f"output-{rank}"
     text = output.read_text(errors="replace") if output.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -155,7 +161,7 @@ def _failure(rank: int, exit_code: int, folder: Path) -> str:
 
 
 def _ddp_environment(ranks: int) -> dict[str, str]:
-    """Variables that let Lightning's DDP join `ranks` running processes; none for one rank."""
+    """Return the variables with which Lightning's DDP joins `ranks` processes; {} for one rank."""
     if ranks == 1:
         return {}
     with socket.create_server(("127.0.0.1", 0)) as server:

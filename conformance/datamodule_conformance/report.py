@@ -18,7 +18,7 @@ INDENT = 16
 
 
 def describe_counts(results: list[RuleResult]) -> str:
-    """The number of results with each outcome, in words."""
+    """Return the number of results with each outcome, in words."""
     counts = Counter(result.outcome for result in results)
     text = (
         f"{counts[Outcome.HOLDS]} rules hold, {counts[Outcome.BROKEN]} broken, "
@@ -29,9 +29,9 @@ def describe_counts(results: list[RuleResult]) -> str:
 
 
 def summary(name: str, results: list[RuleResult], width: int) -> str:
-    """The counts, and a line for each broken or acknowledged rule.
+    """Return the counts, a line for each broken or acknowledged rule, and the rules not judged.
 
-    Rules that were not judged are grouped by reason.
+    Rules that were not judged are grouped by reason. `width` is the terminal's, in columns.
     """
     lines = [f"{name}: {describe_counts(results)}"]
     for outcome, field in ((Outcome.BROKEN, "seen"), (Outcome.ACKNOWLEDGED, "reason")):
@@ -51,7 +51,10 @@ def summary(name: str, results: list[RuleResult], width: int) -> str:
 
 
 def write(path: Path, name: str, results: list[RuleResult]) -> None:
-    """Write every rule's result to a file; the suffix of `path` chooses the format."""
+    """Write every rule's result to `path`, as JSON (.json) or Markdown.
+
+    A rule without a result is written as not judged.
+    """
     left_out = {
         rule.name: RuleResult(rule.name, Outcome.NOT_JUDGED, reason=LEFT_OUT) for rule in rules()
     }
@@ -61,7 +64,7 @@ def write(path: Path, name: str, results: list[RuleResult]) -> None:
 
 
 def _labelled(outcome: Outcome, texts: list[str], width: int) -> list[str]:
-    """The wrapped texts in one column, with the outcome before the first."""
+    """Return lines: the wrapped texts in one column, with the outcome before the first."""
     lines: list[str] = []
     for text in texts:
         label = "" if lines else outcome
@@ -93,5 +96,5 @@ def _markdown(name: str, results: list[RuleResult]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text in one line, with HTML and the column separator escaped."""
+    """Return the text in one line, with HTML and the column separator escaped."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Rules: tests that say, when broken, what was seen, why it matters and how to fix it."""
+"""Rules: tests that explain, if they fail, what was seen, why it matters and how to fix it."""
 
 import importlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from datamodule_conformance.results import Outcome, RuleResult
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 FOLLOWS = "follows from a broken rule: "
-"""Start of the reason why a rule is not judged whose only fault is another rule's."""
+"""Start of the reason of a rule that is broken only because another rule is broken."""
 
 
 class Broken(AssertionError):
@@ -36,13 +36,16 @@ class Rule:
         return f"{self.test.__module__.rpartition('.')[2]}::{self.test.__name__}"
 
     def evaluate(self, observations: Observations) -> None:
-        """Check the requirement, then run the test. Raises what these raise."""
+        """Check the requirement, then run the test. Errors of both are passed on."""
         if self.requires:
             self.requires(observations)
         self.test(observations)
 
     def judge(self, observations: Observations) -> RuleResult:
-        """Evaluate the rule and, if it is broken, look for a broken rule that explains it."""
+        """Evaluate the rule and return its result.
+
+        A broken rule that another broken rule explains is returned as not judged.
+        """
         try:
             self.evaluate(observations)
         except NotJudged as unjudged:
@@ -67,9 +70,9 @@ def expect(condition: bool, seen: str) -> None:
 def rule(
     why: str, fix: str, requires: RuleTest | None = repeatable_fit
 ) -> Callable[[RuleTest], RuleTest]:
-    """Decorator that attaches a Rule to its test, as the attribute `rule`.
+    """Attach a Rule to the decorated test, as its attribute `rule`; its name is the test's.
 
-    By default, the rule requires a fit that can be repeated.
+    `requires` is called before the test. By default, it raises NotJudged if no fit can be repeated.
     """
 
     def decorate(test: RuleTest) -> RuleTest:
@@ -81,7 +84,7 @@ def rule(
 
 
 def rules() -> list[Rule]:
-    """All rules, in the order of their modules."""
+    """Return all rules, in the order of their modules."""
     modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
     values = [value for module in modules for value in vars(module).values()]
     return [value.rule for value in values if isinstance(getattr(value, "rule", None), Rule)]

@@ -20,8 +20,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from datamodule_conformance import generators, loaders
-from datamodule_conformance.call_log import CallLog, has, with_call_log
-from datamodule_conformance.listing import reversed_listings
+from datamodule_conformance.call_log import CallLog, overrides, with_call_log
+from datamodule_conformance.listing import reverse_listings
 from datamodule_conformance.packages import package_of
 from datamodule_conformance.probe import BatchRecord, probe_for
 from datamodule_conformance.source import DataModuleSource
@@ -31,50 +31,52 @@ EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 """By stage: the prefix of its loader hook."""
 TIMEOUT = 300.0
-"""Seconds after which a scenario counts as hanging."""
+"""Seconds after which a scenario is stopped by a TimeoutError."""
 MAX_TEMPORARY_PATH = 70
-"""Longest temporary directory, in bytes, in which multiprocessing can create its sockets.
+"""Longest path of a temporary directory, in bytes, in which multiprocessing can create sockets.
 
-Workers hang under a longer one, which clusters may have.
+With a longer path, which clusters may have, workers hang.
 """
 SEED_VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 READ_SEEDS = ("one state", "one state", "another state")
-"""Seeds of the global generators for repeated reads of one sample."""
+"""Texts that seed the global generators for three reads of one sample."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to run a DataModule. The defaults are the fit that others are compared with."""
+    """One way to run a DataModule. The defaults are the fit with which the rules compare."""
 
     stages: tuple[str, ...] = ("fit",)
-    """Names of fit, validate, test, predict, or one of these:
+    """Methods of _ScenarioRun to call, in order: fit, validate, test, predict, or one of these.
 
     "refit": a fit with a new Trainer; "fail": a fit whose first step raises;
     "first": a fit of one epoch that saves a checkpoint; "resume": a fit from `checkpoint`.
     """
     checkpoint: bytes = b""
+    """The checkpoint from which "resume" goes on."""
     seed: int = 1
     """Seed of the process, and of the DataModule if it takes one."""
     workers: int = 0
     """Workers of the training loader; also the DataModule's `num_workers`, unless 0."""
     prior_prepares: int = 0
-    """How many other objects ran prepare_data before."""
+    """How many other DataModules run prepare_data before this one is made."""
     runs_prepare_data: bool = True
-    """False: as on a rank on which Lightning does not call prepare_data."""
+    """Whether Lightning's call of prepare_data runs it. False: as on a rank without this call."""
     model_draws: bool = False
     """Whether the model draws from the global generators in each step."""
     ranks: int = 1
+    """Number of DDP processes."""
     reseeded: bool = False
-    """Whether draws of hooks, loaders and datasets are reseeded.
+    """Whether to seed the global generators for each hook, epoch, sample and batch.
 
-    They no longer depend on the generators' states, so a remaining difference has another cause.
+    Draws then do not depend on the generators' states, so a remaining difference has another cause.
     """
     freeze_rng_on_iter: bool = False
-    """Whether iter(loader) leaves the generators' states unchanged."""
+    """Whether to patch the loaders, so that iter(loader) leaves all generators as they were."""
     reversed_listings: bool = False
-    """Whether folders list their files in reverse order."""
+    """Whether os.listdir and os.scandir list in reverse order."""
     read_samples: bool = False
-    """Whether all samples are read once more at the end, one by one."""
+    """Whether to read all samples once more after the last stage, for `Observation.samples`."""
     trainer: tuple[tuple[str, Any], ...] = ()
     """Options of the Trainer."""
 
@@ -95,6 +97,7 @@ class Observation:
     samples: dict[str, list[str]] = field(default_factory=dict)
     """By stage: digests of its samples, all read from the same generator state."""
     workers_can_be_set: bool = True
+    """Whether `Scenario.workers` could be set for the training loaders."""
     dataset_classes: dict[str, set[str]] = field(default_factory=dict)
     """By stage: names of the classes of the datasets behind its loaders."""
     requested_workers: int = 0
@@ -102,6 +105,7 @@ class Observation:
     map_style: bool = True
     """Whether all training datasets are map-style."""
     checkpoint: bytes = b""
+    """The checkpoint that stage "first" saved."""
 
     @property
     def train(self) -> list[list[BatchRecord]]:
@@ -115,12 +119,12 @@ class Observation:
         return len(order) - len(set(map(repr, order)))
 
     def is_cut(self, stage: str) -> bool:
-        """Whether a pass of `stage` was ended because it might be infinite."""
+        """Return whether a pass of `stage` was ended because it might be infinite."""
         return any(len(steps) >= loaders.MAX_BATCHES for steps in self.passes.get(stage, []))
 
 
 class _ScenarioRun:
-    """One run of a scenario in this process."""
+    """Runs one scenario in this process. Each stage is a method."""
 
     def __init__(self, source: DataModuleSource, scenario: Scenario, folder: str) -> None:
         self.source = source
@@ -129,15 +133,16 @@ class _ScenarioRun:
         self.log = CallLog(seed=f"seed {scenario.seed}" if scenario.reseeded else "")
         self.observation = Observation({}, self.log)
         self.package: ModuleType = pl
-        """Lightning's package whose LightningDataModule the DataModule is."""
+        """The Lightning package from which the DataModule derives."""
         self.loaders: dict[str, Any] = {}
-        """By stage: the loaders as Lightning used them."""
-        self.data = self._make_watched()
+        """By stage: the loaders that the Trainer used."""
+        self.data = self._make_observed()
         self.probe = probe_for(self.package, draws=scenario.model_draws)
         self.trainer = self._trainer()
         self.states = generators.get_states()
 
     def run(self) -> Observation:
+        """Run the stages of the scenario, and return what was observed."""
         for stage in self.scenario.stages:
             getattr(self, stage)()
         self.observation.passes = self.probe.passes
@@ -184,8 +189,11 @@ class _ScenarioRun:
         self.trainer.predict(self.probe, datamodule=self.data)
         self.loaders["predict"] = self.trainer.predict_dataloaders
 
-    def _make_watched(self) -> LightningDataModule:
-        """A new DataModule whose hooks are logged and whose loaders are changed as requested."""
+    def _make_observed(self) -> LightningDataModule:
+        """Return a new DataModule whose hooks are logged and whose loaders are patched.
+
+        Before that, `prior_prepares` other DataModules run prepare_data.
+        """
         states = generators.get_states()
         for _ in range(self.scenario.prior_prepares):
             other = self._make()
@@ -195,24 +203,20 @@ class _ScenarioRun:
         data = self._make()
         data.__class__ = with_call_log(type(data), self.log)
         if not self.scenario.runs_prepare_data:
-            data.prepare_data = functools.partial(  # type: ignore[method-assign]
-                self._skip_prepare_data, data.prepare_data
-            )
+            prepare = data.prepare_data
+            # Lightning's call is skipped. A call by a hook is left to the rule about hooks.
+            data.prepare_data = lambda: prepare() if self.log.hook_runs else None  # type: ignore[method-assign]
         for stage, name in LOADERS.items():
             hook_name = f"{name}_dataloader"
-            if has(data, hook_name):
+            if overrides(data, hook_name):
                 hook = getattr(data, hook_name)
                 if hook_name in vars(data):  # from_datasets sets it; the class logs its own hooks
                     hook = functools.partial(self.log.call, hook_name, hook)
                 setattr(data, hook_name, functools.partial(self._make_loaders, stage, hook))
         return data
 
-    def _skip_prepare_data(self, prepare_data: Callable[[], None]) -> None:
-        """Ignore Lightning's call. A call by another hook is left to the rule about hooks."""
-        if self.log.hook_runs:
-            prepare_data()
-
     def _make(self) -> LightningDataModule:
+        """Return a new DataModule with the scenario's workers; set `package` to Lightning's."""
         data = self.log.run("__init__", lambda: self.source.make(self.scenario.seed))
         self.package = package_of(type(data)) or pl
         if self.scenario.workers:  # 0 might contradict other arguments of its loaders
@@ -220,7 +224,10 @@ class _ScenarioRun:
         return data
 
     def _make_loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
-        """The return value of a loader hook, changed as the scenario requests."""
+        """Call a loader hook, patch the loaders as the scenario requests, and return them.
+
+        Also record the datasets' classes, and let the probe get the samples of the batches.
+        """
         made = hook()
         if stage == "fit":
             made = self._with_workers(made)
@@ -239,9 +246,9 @@ class _ScenarioRun:
         return made
 
     def _with_workers(self, made: Any) -> Any:
-        """The training loaders with the scenario's number of workers.
+        """Return the training loaders with the scenario's number of workers.
 
-        A loader that is not a DataLoader depends on the DataModule's `num_workers`.
+        If some are not DataLoaders, set the DataModule's `num_workers` and make them again.
         """
         count, data = self.scenario.workers, self.data
         requested = [loader.num_workers for loader in loaders.dataloaders(made)]
@@ -254,7 +261,7 @@ class _ScenarioRun:
         return made
 
     def _observe_loaders(self) -> None:
-        """Observe the loaders after the last stage."""
+        """Record the loaders' sizes, order and samples after the last stage."""
         for stage, used in self.loaders.items():
             size = loaders.dataset_size(used)
             self.observation.dataset_sizes |= {} if size is None else {stage: size}
@@ -281,7 +288,7 @@ class _ScenarioRun:
 
 
 def make_trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
-    """A Trainer on the CPU with the scenario's processes.
+    """Return a Trainer on the CPU, from the given Lightning package.
 
     It ignores a launcher (SLURM, torchrun) that may have started other processes in the same job.
     """
@@ -292,30 +299,33 @@ def make_trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
 
 
 def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
-    """Run a scenario in this process, from seeded generators that are restored afterwards."""
+    """Run a scenario in this process and return what was observed.
+
+    The global generators are seeded before and restored afterwards. After TIMEOUT: TimeoutError.
+    """
     shorten_socket_paths()
     with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
         importlib.import_module(source.path.partition(":")[0])
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(_seeded(scenario.seed))
+        stack.enter_context(_seed_process(scenario.seed))
         if scenario.ranks == 1:
             stack.enter_context(patch.object(rank_zero_only, "rank", 0))
         stack.enter_context(time_limit(TIMEOUT))
         if scenario.reversed_listings:
-            stack.enter_context(reversed_listings())
+            stack.enter_context(reverse_listings())
         return _ScenarioRun(source, scenario, folder).run()
 
 
 def shorten_socket_paths() -> None:
-    """Create multiprocessing's sockets in /tmp if the temporary directory's path is too long."""
+    """Let multiprocessing create its sockets in /tmp if the temporary directory's path is long."""
     if len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY_PATH:
         with patch.object(tempfile, "tempdir", "/tmp"):
             util.get_temp_dir()  # creates the directory for the life of this process
 
 
 def _set_num_workers(data: LightningDataModule, count: int) -> bool:
-    """Set the DataModule's `num_workers`; False if it has none that can be set."""
+    """Set the DataModule's `num_workers`; return False if it has none that can be set."""
     owners: list[Any] = [owner for owner in (data, data.hparams) if hasattr(owner, "num_workers")]
     for owner in owners:
         try:
@@ -326,8 +336,11 @@ def _set_num_workers(data: LightningDataModule, count: int) -> bool:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the process as Lightning advises: seed_everything(seed, workers=True)."""
+def _seed_process(seed: int) -> Iterator[None]:
+    """Call seed_everything(seed, workers=True) for the block, without warnings.
+
+    Generators and environment variables are restored afterwards.
+    """
     before = {name: os.environ.pop(name, None) for name in SEED_VARIABLES}
     try:
         with isolate_rng(), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The pytest session that judges the rules: it shows each result as the outcome of a test."""
+"""The pytest session that judges the rules: each result is the outcome of a test."""
 
 import sys
 from pathlib import Path
@@ -19,14 +19,14 @@ RESULTS = pytest.StashKey[list[RuleResult]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let -rs name each rule, and put the current directory on the path as `python -m` does."""
+    """List each skipped rule separately, and put the current directory on `sys.path`."""
     config.option.fold_skipped = False
     if "" not in sys.path:
         sys.path.insert(0, "")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Check all options before any rule runs.
+    """Check all options before any rule runs, and keep source and deviations in the stash.
 
     Raises:
         pytest.UsageError: the DataModule can't be made, or an option is invalid.
@@ -47,7 +47,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def observations(request: pytest.FixtureRequest) -> Observations:
-    """The observations that all rules share."""
+    """Return the observations that all rules of the session share."""
     config = request.config
     kind = config.getoption("--datamodule-kind")
     shared = Observations(config.stash[SOURCE], stages(config), kind)
@@ -59,9 +59,10 @@ def observations(request: pytest.FixtureRequest) -> Observations:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
-    """Judge the rule of this test and keep its result.
+    """Judge the rule of this test instead of calling it, and keep the result in the stash.
 
-    An acknowledged deviation is an expected failure. A broken rule fails without a traceback.
+    A broken rule fails without a traceback, an acknowledged deviation is an expected failure, and
+    a rule that can't be judged is skipped.
     """
     config = pyfuncitem.config
     result = config.stash[DEVIATIONS].apply(
@@ -78,19 +79,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the summary."""
+    """Print the summary of all results."""
     name, results = str(config.stash[SOURCE]), config.stash[RESULTS]
     terminalreporter.write_line(summary(name, results, terminalreporter._tw.fullwidth))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report, if an option asks for it."""
+    """Write the file of --conformance-report, if the option is set."""
     config = session.config
     if path := config.getoption("--conformance-report"):
         write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])
 
 
 def _check_report(name: str | None) -> None:
+    """Raise pytest.UsageError if the report can't be written to the file `name`."""
     path = Path(name or "report.md")
     if path.suffix not in SUFFIXES:
         raise pytest.UsageError(f"--conformance-report {path}: name a file .json or .md.")

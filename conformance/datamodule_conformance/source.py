@@ -18,19 +18,20 @@ from pytorch_lightning import LightningDataModule
 from datamodule_conformance.packages import package_of
 
 SEED = "seed"
-"""The argument that the kit chooses, unless it is given."""
+"""Name of the argument that the kit sets, unless the user has set it."""
 USE_CLASS = "Pass its class and arguments: check(MyDataModule, key=value)."
 
 
 class SourceError(ValueError):
-    """The DataModule was not found or can't be made; the text says why, with the remedy."""
+    """The DataModule can't be imported or made; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class DataModuleSource:
-    """A class or function, as "module:name", that makes the DataModule, and its arguments."""
+    """A class or function that makes the DataModule, and the arguments with which to call it."""
 
     path: str
+    """The class or function, as "module:name"."""
     arguments: tuple[tuple[str, Any], ...] = ()
     augmented: bool = True
     """Whether training shows a sample differently in each epoch."""
@@ -39,10 +40,10 @@ class DataModuleSource:
         return f"{self.path}({', '.join(f'{key}={value!r}' for key, value in self.arguments)})"
 
     def make(self, seed: int) -> LightningDataModule:
-        """A new DataModule. `seed` is passed on if it takes a seed and none was given.
+        """Return a new DataModule. `seed` is its argument "seed" if it has one that is not set.
 
         Raises:
-            SourceError: it can't be imported, raises, or is not a LightningDataModule.
+            SourceError: `path` can't be imported, raises, or does not make a LightningDataModule.
         """
         target, arguments = _import(self.path), copy.deepcopy(dict(self.arguments))
         if SEED in inspect.signature(target).parameters:
@@ -63,7 +64,7 @@ class DataModuleSource:
 
 
 def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
-    """Parse texts `key=value`, with the values as YAML.
+    """Parse texts `key=value`, with the values as YAML, and return pairs (key, value).
 
     Raises:
         SourceError: a text without "=".
@@ -76,7 +77,7 @@ def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:
-    """The source that makes the DataModule given to `check`: a class, a function or an object.
+    """Return the source of the DataModule given to `check`: a class, a function or an object.
 
     Raises:
         SourceError: other processes could not make the DataModule.
@@ -101,6 +102,7 @@ def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:
 
 
 def _import(path: str) -> Callable[..., Any]:
+    """Import and return the class or function `path`, "module:name", or raise SourceError."""
     module, _, name = path.partition(":")
     remedy = "Write it as my.module:MyDataModule, and run where `import my.module` works."
     try:
@@ -108,14 +110,14 @@ def _import(path: str) -> Callable[..., Any]:
     # A module may raise anything. A script without a `__main__` guard may exit.
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {error}"
-        raise SourceError(f"--datamodule {path} was not found: {seen}. {remedy}") from error
+        raise SourceError(f"--datamodule {path} can't be imported: {seen}. {remedy}") from error
     if callable(target):
         return target
     raise SourceError(f"--datamodule {path} is a {type(target).__name__}. {remedy}")
 
 
 def _saved_arguments(data: LightningDataModule) -> dict[str, Any]:
-    """The constructor arguments that save_hyperparameters() kept, without the seed."""
+    """Return the arguments that save_hyperparameters() saved, without the seed."""
     kind, saved = type(data), dict(data.hparams_initial)
     parameters = inspect.signature(kind).parameters.values()
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
@@ -131,7 +133,7 @@ def _saved_arguments(data: LightningDataModule) -> dict[str, Any]:
 
 
 def _import_path(target: Callable[..., Any]) -> str:
-    """The "module:name" under which other processes import `target`."""
+    """Return the "module:name" of `target`, or raise SourceError if others can't import it."""
     name = getattr(target, "__qualname__", repr(target))
     module = getattr(target, "__module__", None) or "__main__"
     imported = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from datamodule_conformance.generators import changed
+from datamodule_conformance.generators import changed_names
 from datamodule_conformance.observations import (
     FIT_FAILS,
     NO_FIT,
@@ -30,13 +30,13 @@ ORDER = (
     "DistributedSampler(dataset, num_replicas=world, rank=rank, seed=seed)."
 )
 MIN_ORDERS = 1000.0
-"""Possible orders of an epoch from which on two epochs do not have the same one by chance."""
+"""With fewer possible orders, two epochs may have the same order by chance."""
 FEW = "with so few samples or labels, two orders can be equal by chance"
 AUGMENTATION = "Draw augmentation from a generator made of (seed, epoch, index) for each sample."
 
 
 def _expect_default_batches(observations: Observations, scenario: str, **changes: Any) -> None:
-    """Expect that a changed scenario trains on the batches of the default fit."""
+    """Raise Broken if a changed scenario trains on other batches than the default fit."""
     differs = difference(observations.default_fit.train, observations.observe(**changes).train)
     expect(differs is None, f"{scenario}: {differs}")
 
@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_batches(observations: Observations) -> Non
     fix="Use sorted(...) for names and paths.",
 )
 def test_a_fresh_process_sees_the_same(observations: Observations) -> None:
-    """In a process with other string hashes and reversed directory listings."""
+    """Runs a fit in a process with other string hashes and reversed directory listings."""
     (fresh,) = observations.observe_in_processes(reversed_listings=True)
     differs = difference(observations.default_fit.train, fresh.train)
     expect(differs is None, f"a fit in another process: {differs}")
@@ -94,7 +94,7 @@ def test_each_epoch_has_its_own_order(observations: Observations) -> None:
         orders, unit = [_labels(epoch) for epoch in epochs], "labels"
     first, second = orders
     if not first and not second:
-        raise NotJudged("samples differ, and there are no labels that would show their order")
+        raise NotJudged("samples differ, and without labels their order can't be compared")
     if first == second and _possible_orders(first) < MIN_ORDERS:
         raise NotJudged(FEW)
     expect(first != second, f"epochs 0 and 1 have their {len(first)} {unit} in the same order")
@@ -200,7 +200,7 @@ def test_loading_leaves_the_global_generators_alone(observations: Observations) 
     if not pairs:
         raise NotJudged("an epoch has only one step")
     for before, after in pairs:
-        names = changed(before.generators, after.generators)
+        names = changed_names(before.generators, after.generators)
         expect(not names, f"loading a batch draws from the global generator of {', '.join(names)}")
 
 
@@ -210,7 +210,7 @@ def test_loading_leaves_the_global_generators_alone(observations: Observations) 
     fix=f"{ORDER} Save the state of a generator in state_dict.",
 )
 def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
-    """In three new processes with the same seed, as users resume."""
+    """Runs three fits in new processes with the same seed, as users resume."""
     (complete,) = observations.observe_in_processes()
     (first,) = observations.observe_in_processes(stages=("first",))
     (resumed,) = observations.observe_in_processes(stages=("resume",), checkpoint=first.checkpoint)
@@ -245,7 +245,7 @@ def test_two_ranks_share_an_epoch(observations: Observations) -> None:
 
 
 def _repeats_with_its_workers(observations: Observations) -> bool:
-    """Whether fits are equal with the number of workers that the DataModule asks for."""
+    """Return whether two fits are equal with the number of workers that the DataModule sets."""
     workers = observations.default_fit.requested_workers
     if not workers:
         return False
@@ -257,23 +257,24 @@ def _repeats_with_its_workers(observations: Observations) -> bool:
 
 
 def _require_validation(observations: Observations) -> None:
+    """Raise NotJudged if the fit runs no validation."""
     if not observations.default_fit.passes.get("validate"):
         raise NotJudged("it has no validation")
 
 
 def _labels(epoch: list[BatchRecord]) -> list[int]:
-    """The labels of an epoch; augmentation does not change them."""
+    """Return the labels of an epoch, in order. Augmentation does not change them."""
     return [label for step in epoch if step.labels is not None for label in step.labels.tolist()]
 
 
 def _possible_orders(epoch: Sequence[Any]) -> float:
-    """The number of different orders of an epoch's samples or labels."""
+    """Return the number of different orders of an epoch's samples or labels, at most e**100."""
     equal = (math.lgamma(count + 1) for count in Counter(epoch).values())
     return math.exp(min(math.lgamma(len(epoch) + 1) - sum(equal), 100))
 
 
 def _is_random(observations: Observations) -> bool:
-    """Whether a training sample is random: drawn from a global generator or a seeded one."""
+    """Return whether training samples are random: drawn from a global or a seeded generator."""
     if len(set(observations.default_fit.repeated_reads)) > 1:
         return True
     passes = [observations.default_fit.passes, observations.observe(seed=2).passes]

@@ -43,7 +43,7 @@ def test_setup_and_teardown_take_the_stage(observations: Observations) -> None:
 
 
 @rule(
-    why="Nothing else can be judged, and nobody can train with it.",
+    why="Training does not work, and most other rules can't be judged.",
     fix="Run trainer.fit(model, datamodule=...) and follow the traceback.",
     requires=None,
 )
@@ -181,7 +181,10 @@ def test_hooks_leave_the_global_generators_alone(observations: Observations) -> 
     fix="Make datasets and splits in setup; let the loader hooks only wrap them.",
 )
 def test_loaders_can_be_asked_for_again(observations: Observations) -> None:
-    """Tried also with iter(loader) that draws nothing: Lightning makes one iterator more."""
+    """If batches differ, try again with freeze_rng_on_iter.
+
+    Lightning calls iter(loader) once more if it reloads loaders, which draws a seed.
+    """
     differs = _reload_difference(observations)
     differs = differs and _reload_difference(observations, freeze_rng_on_iter=True)
     expect(differs is None, f"with loaders made in each epoch: {differs}")
@@ -251,7 +254,7 @@ def test_two_ranks_prepare_once_and_set_up_twice(observations: Observations) -> 
 
 
 def _reload_difference(observations: Observations, **changes: Any) -> str | None:
-    """What reload_dataloaders_every_n_epochs changes in training and validation."""
+    """Describe how reload_dataloaders_every_n_epochs=1 changes the batches, or return None."""
     trainer = (("reload_dataloaders_every_n_epochs", 1),)
     passes = observations.observe(**changes).passes
     reloaded = observations.observe(trainer=trainer, **changes).passes
@@ -262,6 +265,7 @@ def _reload_difference(observations: Observations, **changes: Any) -> str | None
 
 
 def _train_loader_works(data: Any) -> bool:
+    """Return whether train_dataloader returns something and does not raise."""
     try:
         return data.train_dataloader() is not None
     except Exception:
@@ -271,7 +275,7 @@ def _train_loader_works(data: Any) -> bool:
 def _cycle(
     stage: str, passes: dict[str, list[list[BatchRecord]]], observations: Observations
 ) -> list[Call]:
-    """The expected hooks of one stage, from prepare_data to teardown."""
+    """Return the expected calls of hooks in one stage, from prepare_data to teardown."""
     loaders = [stage]
     stage_passes = list(passes.get(stage, []))
     if stage == "fit" and observations.validates:
@@ -287,4 +291,5 @@ def _cycle(
 
 
 def _describe_call(call: Call) -> str:
+    """Return the call as in code, such as `setup('fit')`."""
     return f"{call[0]}({', '.join(map(repr, call[1:]))})" if call != ("the end",) else call[0]

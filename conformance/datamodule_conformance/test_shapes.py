@@ -19,7 +19,7 @@ from datamodule_conformance.rules import expect, rule
 
 SPLITS = ("fit", "validate", "test")
 MAX_SCALED = 20.0
-"""Larger values were not scaled: normalised images lie within 5, raw ones reach 255."""
+"""Pixel magnitude from which on images count as not scaled: normalised ones stay below 5."""
 
 
 @rule(
@@ -28,7 +28,7 @@ MAX_SCALED = 20.0
     fix="End the training and evaluation transforms with the same size and dtype.",
 )
 def test_every_batch_has_the_same_layout(observations: Observations) -> None:
-    """Evaluation may lack a tensor, such as labels or the batch of a second training loader."""
+    """Evaluation may lack a tensor of training, such as labels, but not have another one."""
     kind = observations.kind
     layouts: dict[tuple[Layout, ...], str] = {}
     for place, step in _steps(observations, ("fit",)):
@@ -172,7 +172,7 @@ def test_training_sees_every_sample_once(observations: Observations) -> None:
 
 
 def _passes(observations: Observations) -> Iterator[tuple[str, list[list[BatchRecord]]]]:
-    """Each stage with its passes."""
+    """Yield each stage with its passes."""
     for stage in observations.stages:
         yield stage, observations.stage_or_after_fit(stage).passes[stage]
 
@@ -180,7 +180,7 @@ def _passes(observations: Observations) -> Iterator[tuple[str, list[list[BatchRe
 def _steps(
     observations: Observations, stages: tuple[str, ...] | None = None
 ) -> Iterator[tuple[str, BatchRecord]]:
-    """The batches of the given stages (by default all), each with its place in words."""
+    """Yield the batches of the given stages (by default all), each after its place in words."""
     for stage, passes in _passes(observations):
         if stages is not None and stage not in stages:
             continue
@@ -190,6 +190,7 @@ def _steps(
 
 
 def _labels(passes: list[list[BatchRecord]]) -> list[int]:
+    """Return all labels of the passes, or raise NotJudged if there are none."""
     labels = [step.labels for steps in passes for step in steps if step.labels is not None]
     if not labels:
         raise NotJudged("no labels in batch[1] or batch['labels']")
@@ -197,5 +198,6 @@ def _labels(passes: list[list[BatchRecord]]) -> list[int]:
 
 
 def _list(numbers: set[int]) -> str:
+    """Return the sorted numbers as text, at most 20 of them."""
     ordered = sorted(numbers)
     return ", ".join(map(str, ordered[:20])) + (", ..." if len(ordered) > 20 else "")

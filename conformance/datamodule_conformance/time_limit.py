@@ -12,8 +12,9 @@ from types import FrameType
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in the block after `seconds`.
 
-    It uses the process's only real-time timer, so not on Windows and not outside the main thread.
-    A running timer (such as pytest-timeout's) stays if it ends sooner, or else goes on afterwards.
+    Do nothing on Windows and outside the main thread: the limit needs SIGALRM. A process has only
+    one such timer. If another one runs (such as pytest-timeout's) and ends sooner, `seconds`
+    is ignored. If it ends later, it is paused, and goes on after the block, less the elapsed time.
     """
     if not hasattr(signal, "SIGALRM") or threading.current_thread() != threading.main_thread():
         yield

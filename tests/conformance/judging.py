@@ -23,7 +23,7 @@ TWO_RANKS = "two ranks prepare once and set up twice"
 WORKERS = "workers change nothing"
 ALL = frozenset(rule.name for rule in rules())
 IN_PROCESS = ALL - {FRESH, RESUME, SHARE, TWO_RANKS}
-"""The rules that start no processes but a loader's workers."""
+"""Rules that start no processes, except workers of loaders."""
 
 
 # unraisableexception would collect garbage twice per session, and the outer pytest has it.
@@ -36,7 +36,7 @@ KIT = [
 
 
 class Results(dict[str, RuleResult]):
-    """The results by name of the rule."""
+    """Results by name of the rule."""
 
     def with_outcome(self, outcome: Outcome) -> set[str]:
         return {name for name, result in self.items() if result.outcome is outcome}
@@ -63,7 +63,7 @@ def judge(
     augmented: bool = True,
     **arguments: Any,
 ) -> Results:
-    """The results of the selected rules for the DataModule `path`, "module:name"."""
+    """Judge the DataModule `path`, "module:name", by the selected rules; return their results."""
     assert ALL.issuperset(selected)
     source = DataModuleSource(path, tuple(arguments.items()), augmented)
     observations = Observations(source, stages, kind)

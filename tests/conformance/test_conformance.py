@@ -1,4 +1,4 @@
-"""The kit finds what is wrong with broken DataModules, and nothing with good ones."""
+"""Broken DataModules break exactly their rules, and conforming ones break none."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ BROKEN: dict[str, set[str]] = {
     "CountsAndDraws": {DRAWS, RESUME, SECOND},
     "FilesFromASet": {FRESH},
     "ClassesAsListed": {FRESH},
-    "EveryRankTheWhole": {SHARE},
+    "AllSamplesOnEachRank": {SHARE},
 }
 """By name of a DataModule: all rules that it breaks, without those that follow from them."""
 RESUME_FOLLOWS = {
@@ -119,7 +119,7 @@ CONFORMING = {
         "reading a sample changes nothing",
     },
 }  # fmt: skip
-"""By DataModule: the rules that can't be judged; all others hold."""
+"""By DataModule: the rules that can't be judged. No rule is broken."""
 
 
 @pytest.mark.slow

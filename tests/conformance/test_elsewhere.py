@@ -112,7 +112,7 @@ def test_workers_answer_under_a_long_temporary_directory(
 def test_a_projects_settings_do_not_apply_to_the_rules(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Except `pythonpath`, which says where its modules are."""
+    """Only `pythonpath` applies: it says where the project's modules are."""
     (project / "src").mkdir()
     (project / "mine.py").rename(project / "src/mine.py")
     (project / "pytest.ini").write_text(SETTINGS)
@@ -126,10 +126,10 @@ def test_a_projects_settings_do_not_apply_to_the_rules(
 @pytest.mark.parametrize(
     ("content", "seen"),
     [
-        ("import absent", "not found: ModuleNotFoundError: No module named 'absent'"),
-        ("raise OSError('no disk')", "fails:Data was not found: OSError: no disk"),
+        ("import absent", "can't be imported: ModuleNotFoundError: No module named 'absent'"),
+        ("raise OSError('no disk')", "fails:Data can't be imported: OSError: no disk"),
         ("x = (", "SyntaxError: '(' was never closed (fails.py, line 1)"),
-        ("raise SystemExit(2)", "fails:Data was not found: SystemExit: 2"),
+        ("raise SystemExit(2)", "fails:Data can't be imported: SystemExit: 2"),
         ("def Data(): raise SystemExit('usage')", "fails:Data() raised SystemExit: usage"),
     ],
 )
@@ -166,7 +166,7 @@ def test_the_package_called_lightning_has_its_own_trainer(project: Path) -> None
 
 
 def test_other_sessions_get_only_options() -> None:
-    """They get no other hooks, and import no module that takes time."""
+    """The plugin registers no other hooks, and does not import torch or Lightning."""
     hooks = {name for name in vars(plugin) if name.startswith("pytest_")}
     assert hooks == {"pytest_addoption", "pytest_cmdline_main"}
     program = f"import sys, pytest; before = {{*sys.modules}}; import {plugin.__name__}"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from datamodule_conformance.listing import reversed_listings
+from datamodule_conformance.listing import reverse_listings
 
 
 def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:
         return [os.listdir(path=tmp_path), scanned, walked, iterated, globbed]
 
     before = listings()
-    with reversed_listings():
+    with reverse_listings():
         within = listings()
     assert within == [names[::-1] for names in before]
     assert listings() == before

@@ -18,7 +18,7 @@ from tests.conformance.datamodules.broken import SetupWithoutStage
 
 
 def message(function: Callable[[], Any]) -> str:
-    """The message for the exception that `function` raises."""
+    """Return the message for the exception that `function` raises."""
     try:
         function()
     except Exception as error:
@@ -29,7 +29,7 @@ def message(function: Callable[[], Any]) -> str:
 
 
 def place(function: Callable[..., Any]) -> str:
-    """The first line of a function's body, as a message names it."""
+    """Return the place of a function's first line as a message names it."""
     code = function.__code__
     return f"({code.co_name} in {__file__}:{code.co_firstlineno + 1})"
 

@@ -1,4 +1,4 @@
-"""DataModules of other kinds: no false alarm, and nothing passes unseen."""
+"""DataModules of unusual kinds: sentences, graphs, streams and other loaders."""
 
 from typing import Any
 
@@ -54,10 +54,10 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
         ("Shuffled", IN_PROCESS, DRAWS),
         ("DrawnInTheConstructor", IN_PROCESS, HOOKS),
         ("GeneratorOfTheLoader", IN_PROCESS | {RESUME}, RELOAD),
-        ("PairsDrawnAnew", IN_PROCESS | {RESUME}, RESUME),
+        ("PairsNotInTheState", IN_PROCESS | {RESUME}, RESUME),
         ("StreamOfDraws", IN_PROCESS | {RESUME}, DRAWS),
         ("SeededInWorkers", IN_PROCESS, WORKERS),
-        ("SplitAnewAndOverlapping", IN_PROCESS, {HOOKS, DISJOINT}),
+        ("RedrawnAndOverlappingSplits", IN_PROCESS, {HOOKS, DISJOINT}),
         ("CountsAndAsksForItsDataset", {DRAWS, RESUME}, {DRAWS, RESUME}),
         ("LoadersSideBySide", IN_PROCESS, set()),
         ("HidesItsTensors", IN_PROCESS, set()),
@@ -134,7 +134,7 @@ def test_random_batches_leave_rules_about_one_fit_to_judge() -> None:
 
 
 @pytest.mark.slow
-def test_what_follows_from_a_cause_names_it() -> None:
+def test_a_rule_that_follows_from_a_cause_names_it() -> None:
     results = judge("Shuffled", DRAWS, RESUME)
     assert results[RESUME].reason == FOLLOWS
     results = judge("AsksForItsDataset", DRAWS, VALIDATION, RESUME)

@@ -1,4 +1,4 @@
-"""The record of a batch."""
+"""Records of batches."""
 
 import pickle
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from datamodule_conformance.probe import describe_batch
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_sample_has_one_digest_whatever_the_layout_of_its_batch(size: int) -> None:
-    """torch treats a view of one column as contiguous, whatever its strides."""
+    """torch treats a view of one column as contiguous, for any strides."""
     table = torch.arange(6).reshape(3, 2)
     views = table.t()[:size, :1], table[:size, 1:], table[:size, 1]
     packed = tuple(view.clone(memory_format=torch.contiguous_format) for view in views)

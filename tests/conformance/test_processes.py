@@ -27,11 +27,11 @@ def observe(name: str, folder: Path, scenario: Scenario = TWO) -> list[Observati
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
-    """The reports of the ranks of Reporting."""
+    """Return what each rank of the DataModule Reporting wrote."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("report-*.json"))]
 
 
-def test_ranks_hash_strings_alike_and_otherwise_than_this_process(tmp_path: Path) -> None:
+def test_ranks_hash_strings_equally_and_this_process_differently(tmp_path: Path) -> None:
     observe("Reporting", tmp_path)
     first, second = reports(tmp_path)
     assert first["hash"] == second["hash"] != hash("a text")

@@ -81,7 +81,7 @@ def test_counts_name_what_there_is_of_each() -> None:
 
 
 def run_session(path: str, folder: Path, *options: str) -> int:
-    """Judge rules in a pytest session of the kit; the exit code."""
+    """Judge rules in a pytest session of the kit; return its exit code."""
     arguments = ["--datamodule", path, "--datamodule-arg", f"folder={folder}"]
     return pytest.main([*KIT, *arguments, *options])
 
@@ -151,7 +151,7 @@ def test_a_report_that_can_not_be_written_is_refused_at_once(
     ("options", "message"),
     [
         ("", "which DataModule?"),
-        ("--datamodule absent:Data", "--datamodule absent:Data was not found"),
+        ("--datamodule absent:Data", "--datamodule absent:Data can't be imported"),
         ("--datamodule pathlib:Path", "pathlib:Path makes a PosixPath"),
         (f"--datamodule {DATAMODULES}.broken:RawPixels", "missing 1 required"),
         ("--datamodule pathlib:Path --datamodule-arg name", "--datamodule-arg name has no value"),

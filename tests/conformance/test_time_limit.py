@@ -1,4 +1,4 @@
-"""The time limit, and timers that others have set."""
+"""The time limit, alone and inside another timer."""
 
 import signal
 import time

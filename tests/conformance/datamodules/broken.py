@@ -194,7 +194,7 @@ class ClassesAsListed(PicturesModule):
             pictures.names = names  # type: ignore[attr-defined]
 
 
-class EveryRankTheWhole(PicturesModule):
+class AllSamplesOnEachRank(PicturesModule):
     def sampler(self, split: str) -> EpochSampler:
         return EpochSampler(
             self.splits[split], rank=0, ranks=1, seed=self.seed, shuffle=split == "train"
@@ -469,6 +469,6 @@ class GeneratorNotInTheState(PicturesModule):
 
 
 class CountsAndDraws(CountsEpochsByItself):
-    """Two causes, which are two findings."""
+    """Breaks two independent rules."""
 
     dataset = _Global

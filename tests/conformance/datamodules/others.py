@@ -466,7 +466,7 @@ class _PairsLoader(DataLoader[Any]):
         return super().__iter__()
 
 
-class PairsDrawnAnew(Seeded):
+class PairsNotInTheState(Seeded):
     """A resumed run draws the pairs of the first epoch again."""
 
     def setup(self, stage: str | None = None) -> None:
@@ -487,7 +487,7 @@ class WithReplacement(LightningDataModule):
 # Splits and stages
 
 
-class SplitAnewAndOverlapping(LightningDataModule):
+class RedrawnAndOverlappingSplits(LightningDataModule):
     """Each setup draws the split, and the test contains all data."""
 
     def setup(self, stage: str | None = None) -> None:

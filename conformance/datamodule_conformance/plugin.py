@@ -1,7 +1,6 @@
 """The pytest options of the rules. Every pytest session imports this module: keep it light."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,33 +56,6 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         # The summary names the rules; Lightning's log would hide it.
         defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
         return pytest.main([*defaults, *arguments, *session], config.invocation_params.plugins)
-
-
-def datamodule_source(config: pytest.Config) -> Any:
-    """Return the source of the DataModule that the options name.
-
-    Raises:
-        SourceError: an argument is not written as key=value.
-    """
-    from datamodule_conformance.source import DataModuleSource, parse_arguments
-
-    arguments = parse_arguments(config.getoption("--datamodule-arg"))
-    augmented = not config.getoption("--datamodule-unaugmented")
-    return DataModuleSource(config.getoption("--datamodule"), arguments, augmented)
-
-
-def stages(config: pytest.Config) -> tuple[str, ...]:
-    """Return the stages of --datamodule-stages in Lightning's order; empty without the option.
-
-    Raises:
-        pytest.UsageError: a name is not a stage.
-    """
-    names = [name for name in (config.getoption("--datamodule-stages") or "").split(",") if name]
-    if unknown := set(names) - set(STAGES):
-        raise pytest.UsageError(
-            f"--datamodule-stages {', '.join(sorted(unknown))}: use {', '.join(STAGES)}."
-        )
-    return tuple(stage for stage in STAGES if stage in names)
 
 
 def _asks_for_rules(config: pytest.Config) -> bool:

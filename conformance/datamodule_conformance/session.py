@@ -8,10 +8,10 @@ import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
 from datamodule_conformance.observations import Observations
-from datamodule_conformance.plugin import datamodule_source, stages
+from datamodule_conformance.plugin import STAGES
 from datamodule_conformance.report import SUFFIXES, summary, write
 from datamodule_conformance.results import Outcome, RuleResult
-from datamodule_conformance.source import DataModuleSource, SourceError
+from datamodule_conformance.source import DataModuleSource, SourceError, parse_arguments
 
 SOURCE = pytest.StashKey[DataModuleSource]()
 DEVIATIONS = pytest.StashKey[Deviations]()
@@ -33,9 +33,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     config = session.config
     _check_report(config.getoption("--conformance-report"))
-    stages(config)
+    _requested_stages(config)
     try:
-        source = datamodule_source(config)
+        source = DataModuleSource(
+            config.getoption("--datamodule"),
+            parse_arguments(config.getoption("--datamodule-arg")),
+            augmented=not config.getoption("--datamodule-unaugmented"),
+        )
         source.make(0)
         deviations = Deviations.load(source.path, Path.cwd())
     except (SourceError, AcknowledgedError) as error:
@@ -50,7 +54,7 @@ def observations(request: pytest.FixtureRequest) -> Observations:
     """Return the observations that all rules of the session share."""
     config = request.config
     kind = config.getoption("--datamodule-kind")
-    shared = Observations(config.stash[SOURCE], stages(config), kind)
+    shared = Observations(config.stash[SOURCE], _requested_stages(config), kind)
     shared.selected_rules = frozenset(
         item.obj.rule.name for item in request.session.items if isinstance(item, pytest.Function)
     )
@@ -100,3 +104,17 @@ def _check_report(name: str | None) -> None:
         raise pytest.UsageError(
             f"--conformance-report {path}: the folder {path.parent} does not exist. Create it."
         )
+
+
+def _requested_stages(config: pytest.Config) -> tuple[str, ...]:
+    """Return the stages of --datamodule-stages in Lightning's order; empty without the option.
+
+    Raises:
+        pytest.UsageError: a name is not a stage.
+    """
+    names = [name for name in (config.getoption("--datamodule-stages") or "").split(",") if name]
+    if unknown := set(names) - set(STAGES):
+        raise pytest.UsageError(
+            f"--datamodule-stages {', '.join(sorted(unknown))}: use {', '.join(STAGES)}."
+        )
+    return tuple(stage for stage in STAGES if stage in names)

@@ -117,7 +117,7 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. This is recorded.")
         getattr(unavailable, stage)(accelerator, **which)
-    elif "training" in which and parameters.trainer.processes > 1 and not variables.launched():
+    elif "training" in which and parameters.trainer.processes > 1 and not variables.is_launched():
         launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
     elif stage == "train" and which["training"] == CONTROL:
         import_module("benchmark.pipeline.control").run(accelerator, parameters)

@@ -106,12 +106,12 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
 def _key(recipe: Recipe) -> str:
     """The name of the checkpoint directory: a run resumes only what had the same inputs."""
     place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
-    return digests.of_json([recipe.model_dump(), code.digest(__name__), place])[:32]
+    return digests.json_digest([recipe.model_dump(), code.digest(__name__), place])[:32]
 
 
 def _data(recipe: Recipe) -> ImageDataModule:
     collection = sources(recipe.species, recipe.images_per_species, recipe.drawn_size)
-    root = Path(".cache/source") / digests.of_text(repr(collection), str(recipe.seed))[:16]
+    root = Path(".cache/source") / digests.text_digest(repr(collection), str(recipe.seed))[:16]
     if not root.exists():
         synthesise(root, recipe.seed, collection)
     return SourceImages(str(root), recipe.image_sizes[-1], recipe.batch_size, seed=recipe.seed)
@@ -160,7 +160,7 @@ def _write(model: SourceLearner, card: dict[str, Any]) -> None:
     with new_directory(SOURCE_WEIGHTS.parent) as directory:
         weights = directory / SOURCE_WEIGHTS.name
         save_file(backbone, weights)
-        write_json(weights.with_suffix(".json"), card | {"digest": digests.of_state(backbone)})
+        write_json(weights.with_suffix(".json"), card | {"digest": digests.state_digest(backbone)})
 
 
 def _stored(value: Tensor) -> Tensor:

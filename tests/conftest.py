@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from benchmark.common.sockets import make_room_for_sockets
 from benchmark.errors.user_error import UserError
-from benchmark.machine.lock import lock_file, opened
+from benchmark.machine.lock import lock_file, open_lock_file
 from benchmark.machine.variables import offer_huge_pages
 from tests.support.forked_python import start_server
 
@@ -116,7 +116,7 @@ def hands_out(config: pytest.Config) -> bool:
 def is_held(path: Path) -> bool:
     """Whether some process holds a lock."""
     try:
-        with opened(path) as file:
+        with open_lock_file(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -94,7 +94,8 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_reading_results_needs_no_torch(name: str) -> None:
-    paths = [code.ROOT.joinpath(*module.split(".")) for module in code.modules(f"benchmark.{name}")]
+    modules = code.imported_modules(f"benchmark.{name}")
+    paths = [code.ROOT.joinpath(*module.split(".")) for module in modules]
     files = [path.with_suffix(".py") for path in paths if path.with_suffix(".py").is_file()]
     assert code.ROOT.joinpath("benchmark", *name.split(".")).with_suffix(".py") in files
     heavy = [path.name for path in files if {"torch", "pytorch_lightning"} & imports(path)]

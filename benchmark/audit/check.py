@@ -17,13 +17,13 @@ from benchmark.audit import acknowledged
 from benchmark.audit.examination import ImageFacts, examine
 from benchmark.audit.problems import count, is_error, lines
 from benchmark.common.code import digest
-from benchmark.common.digests import of_text
+from benchmark.common.digests import text_digest
 from benchmark.common.files import read_json, write_json
 from benchmark.common.progress import progress
 from benchmark.data.cache import CACHES
 from benchmark.data.folder import FORMATS, SPLITS, Listing, Problem, relative
 from benchmark.errors.user_error import UserError, visible
-from benchmark.machine.processors import cores
+from benchmark.machine.processors import processor_count
 
 EXAMINATION = "benchmark.audit.examination"
 KEPT = 8
@@ -103,7 +103,7 @@ def _uneven_classes(images: Mapping[tuple[str, str], Sequence[Path]]) -> Iterato
 
 def _facts(root: Path, paths: Sequence[Path]) -> dict[Path, ImageFacts]:
     """Facts of each image; it is decoded only if it is new or has changed."""
-    store = CACHES / f"check-{of_text(visible(str(root.resolve())))[:16]}.json"
+    store = CACHES / f"check-{text_digest(visible(str(root.resolve())))[:16]}.json"
     stored = _read_facts(store)
     keys = {path: _key(path, root) for path in paths}
     fresh = [path for path, key in keys.items() if key not in stored]
@@ -140,7 +140,7 @@ def _examine_all(paths: Sequence[Path]) -> Iterator[ImageFacts]:
         yield from map(examine, paths)
         return
     step = -(-len(paths) // UPDATES)
-    with ProcessPoolExecutor(cores()) as pool, progress(UPDATES, "images") as update:
+    with ProcessPoolExecutor(processor_count()) as pool, progress(UPDATES, "images") as update:
         try:
             for number, facts in enumerate(pool.map(examine, paths, chunksize=CHUNK), start=1):
                 if number % step == 0:

@@ -32,7 +32,7 @@ NO_NUMBERS = (
 """Modules and packages that no number of a stage passes through: errors in words, locks, logs."""
 
 
-def modules(name: str) -> list[str]:
+def imported_modules(name: str) -> list[str]:
     """The module `name` and every module of PACKAGES that it imports, sorted."""
     imported: set[str] = set()
     seen = waiting = {name}
@@ -44,7 +44,7 @@ def modules(name: str) -> list[str]:
     return sorted(imported)
 
 
-def counted(name: str, *, texts: bool = False) -> dict[str, list[str]]:
+def code_by_module(name: str, *, texts: bool = False) -> dict[str, list[str]]:
     """The modules that a result of the module `name` depends on, with what counts of each.
 
     Args:
@@ -56,15 +56,15 @@ def counted(name: str, *, texts: bool = False) -> dict[str, list[str]]:
     """
     content = {
         module: [canonical(_source(module), texts=texts), _template(module)]
-        for module in modules(name)
+        for module in imported_modules(name)
         if texts or not any(f"{module}.".startswith(f"{other}.") for other in NO_NUMBERS)
     }
     return {module: parts for module, parts in content.items() if parts != [EMPTY, ""]}
 
 
 def digest(name: str, *, texts: bool = False) -> str:
-    """Return a sha256 of `counted(name, texts=texts)`."""
-    content = counted(name, texts=texts)
+    """Return a sha256 of `code_by_module(name, texts=texts)`."""
+    content = code_by_module(name, texts=texts)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

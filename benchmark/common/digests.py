@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def of_state(state: Mapping[str, Tensor]) -> str:
+def state_digest(state: Mapping[str, Tensor]) -> str:
     """Return the digest of named tensors: names, dtypes, shapes and bits, in any order."""
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -29,14 +29,14 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
     return digest.hexdigest()
 
 
-def of_text(*parts: str) -> str:
+def text_digest(*parts: str) -> str:
     """Return the digest of strings, joined with NUL."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def of_json(value: Any) -> str:
+def json_digest(value: Any) -> str:
     """Return the digest of a value's JSON with sorted keys."""
-    return of_text(json.dumps(value, sort_keys=True))
+    return text_digest(json.dumps(value, sort_keys=True))
 
 
 def element_bytes(tensor: Tensor) -> bytes:

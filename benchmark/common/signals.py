@@ -29,13 +29,13 @@ def end_on_signals() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_remind, args=[reader], daemon=True).start()
-    os.register_at_fork(after_in_child=_in_child)
+    threading.Thread(target=_interrupt_main_thread, args=[reader], daemon=True).start()
+    os.register_at_fork(after_in_child=_reset_after_fork)
     if "DVC_ROOT" in os.environ or RANK in os.environ:  # DVC sets DVC_ROOT for stages
-        threading.Thread(target=_outlive, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
 
 
-def _remind(reader: int) -> NoReturn:
+def _interrupt_main_thread(reader: int) -> NoReturn:
     """Interrupt blocking calls of the main thread after a signal.
 
     Python handles a signal between two instructions of the main thread. A signal just before a
@@ -51,16 +51,16 @@ def _remind(reader: int) -> NoReturn:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    _leave_signals()
+    _restore_default_handlers()
     if RANK not in os.environ:  # the launcher prints this for its ranks
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
     end = SystemExit(128 + number)
-    signal.signal(signal.SIGALRM, partial(_end_again, end, _outermost(frame)))
-    sys.unraisablehook = partial(_report, end)
+    signal.signal(signal.SIGALRM, partial(_reraise_if_lost, end, _outermost(frame)))
+    sys.unraisablehook = partial(_report_unraisable, end)
     raise end
 
 
-def _end_again(
+def _reraise_if_lost(
     end: SystemExit, program: FrameType | None, number: int, frame: FrameType | None
 ) -> None:
     """Raise `end` again if it was lost: Python ignores exceptions that are raised in `__del__`.
@@ -81,23 +81,23 @@ def _outermost(frame: FrameType | None) -> FrameType | None:
     return frame
 
 
-def _report(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
+def _report_unraisable(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
     """Report an ignored exception, except `end`, which is raised again."""
     if ignored.exc_value is not end:
         sys.__unraisablehook__(ignored)
 
 
-def _outlive(parent: int) -> None:
+def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _in_child() -> None:
-    _leave_signals()
+def _reset_after_fork() -> None:
+    _restore_default_handlers()
     signal.set_wakeup_fd(-1)
 
 
-def _leave_signals() -> None:
+def _restore_default_handlers() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -40,8 +40,8 @@ def locked_directory(
         rescue: called with each directory of a killed process before it is removed.
     """
     for directory in parent.glob(glob.escape(prefix) + "[0-9a-f]" * DIGITS + SUFFIX):
-        if _is_own(directory):
-            with suppress(OSError), _opened(directory) as descriptor:
+        if _belongs_to_user(directory):
+            with suppress(OSError), _open_directory(directory) as descriptor:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 rescue(directory)
                 shutil.rmtree(directory)
@@ -68,7 +68,7 @@ def _make(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 @contextmanager
-def _opened(directory: Path) -> Iterator[int]:
+def _open_directory(directory: Path) -> Iterator[int]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         yield descriptor
@@ -76,14 +76,14 @@ def _opened(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _is_own(directory: Path) -> bool:
+def _belongs_to_user(directory: Path) -> bool:
     """Whether it is this user's directory: where everybody may write, a link could be anything."""
     status = directory.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 @contextmanager
-def room_for(path: Path) -> Iterator[None]:
+def reserve_space(path: Path) -> Iterator[None]:
     """Reserve RESERVED bytes of the disk until the block ends.
 
     A result that took minutes to measure can then be written to `path`, even if the disk has

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.common import code
-from benchmark.common.digests import of_text
+from benchmark.common.digests import text_digest
 from benchmark.common.files import new_directory, read_json, sha256, write_json
 from benchmark.data import folder
 from benchmark.data.folder import DatasetFiles
@@ -142,7 +142,10 @@ class DecodeCache:
 
     def _build(self, directory: Path) -> None:
         paths = self.files.paths
-        with new_directory(directory) as temporary, ThreadPoolExecutor(processors.cores()) as pool:
+        with (
+            new_directory(directory) as temporary,
+            ThreadPoolExecutor(processors.processor_count()) as pool,
+        ):
             shapes = np.array(list(_map(pool, folder.shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
             height, width = self._stored_shape(shapes)
@@ -168,7 +171,8 @@ class DecodeCache:
     def _prefix(self) -> str:
         """Digest of the dataset's location and of the parameters."""
         root = self.files.root.resolve()
-        return of_text("decode cache", str(root), str(self.image_size), str(self.limit_gib))[:12]
+        limits = str(self.image_size), str(self.limit_gib)
+        return text_digest("decode cache", str(root), *limits)[:12]
 
     def _key(self) -> str:
         """Digest of code, decoders and files: of each its name, size and times, not its bytes."""

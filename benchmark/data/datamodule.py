@@ -23,7 +23,7 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 from benchmark.distributed.process_group import gather_round_robin
-from benchmark.errors.loader_errors import notice_deaths, shut_down_workers, worker_error
+from benchmark.errors.loader_errors import rearm_sigchld, shut_down_workers, worker_error
 
 LOADER_TIMEOUT = 600.0
 """Seconds without a batch after which a loader process counts as hanging."""
@@ -282,7 +282,7 @@ class ImageDataModule(LightningDataModule):
     def _loader(
         self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
     ) -> DataLoader[Any]:
-        notice_deaths()
+        rearm_sigchld()
         samples, trainer = self._samples[split], self.trainer
         if isinstance(samples, SplitDataset) and self.num_workers:
             positions = torch.zeros(self.num_workers, dtype=torch.int64)

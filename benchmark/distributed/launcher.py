@@ -15,7 +15,7 @@ import psutil
 
 from benchmark.common.parameters import TrainerParameters
 from benchmark.errors.user_error import UserError
-from benchmark.machine.processors import cores
+from benchmark.machine.processors import processor_count
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
@@ -118,7 +118,7 @@ def _config(devices: int, directory: str) -> "LaunchConfig":
 
 def _set_defaults(devices: int) -> None:
     """Set the variables of ranks on one machine: a share of its processors, and no network."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // devices)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processor_count() // devices)))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 

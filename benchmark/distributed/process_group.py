@@ -77,7 +77,7 @@ def process_group(name: str, processes: int) -> Iterator[None]:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl" if device else "gloo",
-        store=_store(cluster),
+        store=_connect_rendezvous_store(cluster),
         rank=cluster.global_rank(),
         world_size=processes,
         device_id=device,
@@ -171,7 +171,7 @@ def _silence_gloo() -> None:
         os.dup2(nothing.fileno(), 1)
 
 
-def _store(cluster: "ClusterEnvironment") -> "Store":
+def _connect_rendezvous_store(cluster: "ClusterEnvironment") -> "Store":
     """Return the launcher's store, or a new one if the launcher has none.
 
     After a restart the keys have another prefix: the old ones contain addresses of ended processes.

@@ -45,7 +45,7 @@ def worker_error(
     )
 
 
-def notice_deaths() -> None:
+def rearm_sigchld() -> None:
     """Make the next loader notice at once if a worker dies, not after its timeout.
 
     torch sets its SIGCHLD handler once, and Lightning removes handlers that were set during a fit.

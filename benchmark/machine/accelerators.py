@@ -90,7 +90,7 @@ def _set_up_torch() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(threads())  # fixes MKL's number of threads too
+    torch.set_num_threads(thread_count())  # fixes MKL's number of threads too
 
 
 def _refuse_changing_threads() -> None:
@@ -103,7 +103,7 @@ def _refuse_changing_threads() -> None:
         )
 
 
-def threads() -> int:
+def thread_count() -> int:
     """Return the number of threads that torch computes with.
 
     It is torch's own choice, limited by the container's quota, which torch does not read.
@@ -124,7 +124,7 @@ def device(name: str) -> torch.device:
     return torch.device("cpu")
 
 
-def dispatch(name: str) -> None:
+def end_xla_graph(name: str) -> None:
     """End a step: XLA starts what was traced; other devices need no call."""
     if name in ("tpu", "xla"):
         import torch_xla
@@ -147,7 +147,7 @@ def synchronise(name: str) -> None:
             xla_model.wait_device_ops()
 
 
-def compilations(name: str) -> int:
+def count_compilations(name: str) -> int:
     """Return the number of graphs that XLA and torch.compile have compiled in this process."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     graphs = int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
@@ -184,7 +184,7 @@ def cpu_name() -> str:
 
 
 def _find_cpu() -> Accelerator:
-    return Accelerator("cpu", f"{cpu_name()}, {threads()} threads")
+    return Accelerator("cpu", f"{cpu_name()}, {thread_count()} threads")
 
 
 def _find_gpu() -> Accelerator:

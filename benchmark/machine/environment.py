@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 import torch
 
-from benchmark.common.digests import of_text
+from benchmark.common.digests import text_digest
 from benchmark.machine import processors
-from benchmark.machine.accelerators import Accelerator, cpu_name, threads
+from benchmark.machine.accelerators import Accelerator, cpu_name, thread_count
 from benchmark.machine.schema import Environment
 from benchmark.machine.sensors import NvidiaGpu, SensorError
 
@@ -55,8 +55,8 @@ def fingerprint(accelerator: Accelerator) -> Environment:
         machine=machine_id(),
         cpu=cpu_name(),
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
-        processors=processors.cores(),
-        threads=threads(),
+        processors=processors.processor_count(),
+        threads=thread_count(),
         memory_gib=_memory_gib(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
@@ -73,7 +73,7 @@ def machine_id() -> str:
     mainboard's number, machines of one model have one id.
     """
     parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
-    return of_text("benchmark machine", *parts)[:16]
+    return text_digest("benchmark machine", *parts)[:16]
 
 
 def settings() -> dict[str, str]:
@@ -82,7 +82,7 @@ def settings() -> dict[str, str]:
     A value that may contain a path or a name is replaced by a digest.
     """
     values = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
-    return {n: v if WORD.fullmatch(v) else of_text(v)[:16] for n, v in values.items()}
+    return {n: v if WORD.fullmatch(v) else text_digest(v)[:16] for n, v in values.items()}
 
 
 def _packages(name: str) -> dict[str, str]:
@@ -98,7 +98,7 @@ def _gpu(name: str) -> dict[str, Any]:
     if name != "gpu" or not torch.cuda.is_available():
         return {}
     facts = {
-        "gpu": of_text("benchmark gpu", str(torch.cuda.get_device_properties(0).uuid))[:16],
+        "gpu": text_digest("benchmark gpu", str(torch.cuda.get_device_properties(0).uuid))[:16],
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),
     }

@@ -40,7 +40,7 @@ def measuring_lock() -> Iterator[None]:
     Raises:
         UserError: the lock file is not a regular file.
     """
-    with opened(lock_file()) as file:
+    with open_lock_file(lock_file()) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,7 +55,7 @@ def measuring_lock() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
+def open_lock_file(path: Path) -> Iterator[int]:
     """Open the file `path`, or create it; yield a descriptor for a lock.
 
     Raises:

@@ -17,7 +17,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 THREADS = Path("/proc/self/task")
 
 
-def cores() -> int:
+def processor_count() -> int:
     """Return the number of logical processors that this process may use.
 
     These are the ones that it may run on, but no more than a container's quota

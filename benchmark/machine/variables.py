@@ -23,7 +23,7 @@ SET: set[str] = set()
 LOOK_SECONDS = 0.3
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Whether a launcher has started this process as one of several.
 
     srun can start a single one, and a SLURM batch script is not a task of its job.
@@ -52,7 +52,7 @@ def set_wait_policy(policy: WaitPolicy) -> None:
     """
     if WAIT_POLICY in os.environ or SPIN_COUNT in os.environ:
         return
-    if policy == "auto" and (launched() or not _other_work()):
+    if policy == "auto" and (is_launched() or not _other_work()):
         _set(SPIN_COUNT, FEW_SPINS)
     else:
         _set(WAIT_POLICY, "passive" if policy == "auto" else policy)

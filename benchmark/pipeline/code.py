@@ -1,6 +1,6 @@
 """The code stage: write digests of the code that each stage runs."""
 
-from benchmark.common.code import STAGES, counted, digest
+from benchmark.common.code import STAGES, code_by_module, digest
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import REPORTS, ResultModel, write_result
 
@@ -19,5 +19,5 @@ def run(parameters: Parameters) -> None:
     for stage, module in STAGES.items():
         path = REPORTS / "code" / f"{stage}.json"
         texts = stage == "report"  # a report's result is its text
-        code, names = digest(module, texts=texts), tuple(counted(module, texts=texts))
+        code, names = digest(module, texts=texts), tuple(code_by_module(module, texts=texts))
         write_result(path, Code(digest=code, modules=names))

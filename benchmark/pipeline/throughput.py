@@ -14,7 +14,7 @@ from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters
 from benchmark.common.progress import progress
 from benchmark.common.results import ResultPaths, write_result
-from benchmark.common.temporary import room_for
+from benchmark.common.temporary import reserve_space
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
@@ -41,7 +41,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     points = sweep.points(parameters)
     inputs = take_fingerprints(accelerator.name, parameters, "throughput")
     path = ResultPaths(accelerator.name).throughput
-    with room_for(path), measuring_lock():
+    with reserve_space(path), measuring_lock():
         warn_if_busy()
         warn_if_gpu_is_busy(accelerator.name)
         data = data_module(parameters)

@@ -97,7 +97,7 @@ def _checkpoint_dir(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Pa
         yield process_group.broadcast(CHECKPOINTS)
         return
     # A run resumes only what had the same inputs. Lightning stores absolute paths in checkpoints.
-    key = digests.of_json([*inputs.model_dump().values(), str(Path.cwd())])[:32]
+    key = digests.json_digest([*inputs.model_dump().values(), str(Path.cwd())])[:32]
     with checkpoint_dir(results.checkpoint_dir, key, results.result) as directory:
         yield process_group.broadcast(directory)
 
@@ -105,7 +105,7 @@ def _checkpoint_dir(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Pa
 def _write(fit: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
     state = fit.model.network.state_dict()
     learned = {name: value.cpu().contiguous() for name, value in state.items()}
-    result = _result(fit, inputs, digests.of_state(learned))
+    result = _result(fit, inputs, digests.state_digest(learned))
     with new_directory(results.model) as directory:
         # safetensors' save_file would write a file that only its owner can read.
         write_bytes(directory / "weights.safetensors", save(learned))

@@ -194,7 +194,7 @@ def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int)
 
 def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
     """Number of cores that each mode without training keeps busy."""
-    cores = processors.cores()
+    cores = processors.processor_count()
     loaders = {name: MODES[name] for name in steps if name != AA and not MODES[name].trains}
     return {
         name: min(max(1, mode.loader_processes(num_workers, cores)), cores)

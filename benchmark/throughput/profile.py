@@ -183,7 +183,7 @@ def _plain_step(accelerator: str, model: EmptyModel, batches: DataLoader[Tensor]
             optimizer.zero_grad()
             model.training_step(batch.to(device), 0).backward()
             optimizer.step()
-            accelerators.dispatch(accelerator)
+            accelerators.end_xla_graph(accelerator)
             times.append(time.perf_counter())
     return median(b - a for a, b in pairwise(times))
 
@@ -225,7 +225,7 @@ def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
         result = work()  # XLA skips work whose result is not referenced
-        accelerators.dispatch(accelerator)
+        accelerators.end_xla_graph(accelerator)
         del result
     accelerators.synchronise(accelerator)
     return (time.perf_counter() - start) / repeats

@@ -29,7 +29,7 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
         batch_size=data.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=processors.cores(),
+        num_workers=processors.processor_count(),
         pin_memory=pin_memory,
         persistent_workers=True,
         timeout=LOADER_TIMEOUT,

@@ -86,6 +86,6 @@ def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
         item_tfms=[RandomResizedCrop(data.image_size), FlipItem()],
         batch_tfms=[Normalize.from_stats(MEAN, STD)],
         bs=data.batch_size,
-        num_workers=processors.cores(),
+        num_workers=processors.processor_count(),
         device=accelerators.device(accelerator),
     )

@@ -60,7 +60,7 @@ class TrainingStep:
             self._scaler.scale(loss).backward()
             self._scaler.step(self._optimizer)
             self._scaler.update()
-        accelerators.dispatch(self._accelerator)
+        accelerators.end_xla_graph(self._accelerator)
 
 
 @dataclass

@@ -128,14 +128,14 @@ class ModeTimer:
     def time(self, name: str, steps: int) -> Block:
         """Run `steps` of the mode `name` between two synchronised readings of the clock."""
         accelerators.synchronise(self.accelerator)
-        compiled = accelerators.compilations(self.accelerator)
+        compiled = accelerators.count_compilations(self.accelerator)
         with self._workers[name].running():
             process_group.barrier()
             start = time.perf_counter()
             self.modes[name].run(steps)
             accelerators.synchronise(self.accelerator)
             seconds = time.perf_counter() - start
-        compilations = accelerators.compilations(self.accelerator) - compiled
+        compilations = accelerators.count_compilations(self.accelerator) - compiled
         return Block(
             seconds=max(process_group.all_gather(seconds)),
             compilations=max(process_group.all_gather(compilations)),
@@ -249,7 +249,7 @@ class ModeTimer:
     def _prefetched(self, name: str) -> int:
         """Batches that a mode's loader processes have ready, to be discarded."""
         workers = self.parameters.data.num_workers
-        return 2 * MODES[name].loader_processes(workers, processors.cores())
+        return 2 * MODES[name].loader_processes(workers, processors.processor_count())
 
 
 def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:

@@ -33,7 +33,7 @@ def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.Pr
         interpolation="bilinear",
         mean=MEAN,
         std=STD,
-        num_workers=processors.cores(),
+        num_workers=processors.processor_count(),
         pin_memory=device.type == "cuda",
         device=device,
     )

@@ -68,7 +68,7 @@ def _arguments(device: torch.device, parameters: Parameters) -> TrainingArgument
         tempfile.gettempdir(),  # must exist, though nothing is written to it
         per_device_train_batch_size=data.batch_size,
         dataloader_drop_last=True,
-        dataloader_num_workers=processors.cores(),
+        dataloader_num_workers=processors.processor_count(),
         dataloader_persistent_workers=True,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,

@@ -77,11 +77,11 @@ class XLAGraphs(Callback):
 
     def on_validation_batch_end(self, *_: Any) -> None:
         """Execute the traced graph."""
-        accelerators.dispatch(self._accelerator)
+        accelerators.end_xla_graph(self._accelerator)
 
     def on_test_batch_end(self, *_: Any) -> None:
         """Execute the traced graph."""
-        accelerators.dispatch(self._accelerator)
+        accelerators.end_xla_graph(self._accelerator)
 
 
 class StopAfterSteps(Callback):

@@ -77,7 +77,7 @@ class Fit:
         self.model = fine_tuner(
             parameters, len(self.data.classes), norm_layer(accelerator.name, parameters.trainer)
         )
-        self.initial = digests.of_state(self.model.network.state_dict())
+        self.initial = digests.state_digest(self.model.network.state_dict())
         self.features_seconds = 0.0
         self.history, self.first_steps = History(), FirstStepsDigest(accelerator.name)
         self.predictions = Predictions()
@@ -116,7 +116,7 @@ class Fit:
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
         if process_group.get_world_size() > 1:
             learned = dict(self.model.network.named_parameters())
-            weights = process_group.all_gather(digests.of_state(learned))
+            weights = process_group.all_gather(digests.state_digest(learned))
             assert len(set(weights)) == 1, "ranks have different weights"
 
     def _position(self) -> str:

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from benchmark.common.digests import of_state
+from benchmark.common.digests import state_digest
 from benchmark.distributed.process_group import gather_round_robin
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise
@@ -91,16 +91,16 @@ class FirstStepsDigest(Callback):
         start = time.perf_counter()
         state = self._state(module)
         for name, value in state.items():
-            self.tensors.setdefault(name, []).append(of_state({name: value})[:DIGITS])
+            self.tensors.setdefault(name, []).append(state_digest({name: value})[:DIGITS])
         if trainer.global_step == FIRST_STEPS:
-            self.steps, self.weights = FIRST_STEPS, of_state(state)
+            self.steps, self.weights = FIRST_STEPS, state_digest(state)
         self.seconds += time.perf_counter() - start
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Digest the last weights of a fit of fewer than FIRST_STEPS steps."""
         if trainer.global_step < FIRST_STEPS:
             start = time.perf_counter()
-            self.steps, self.weights = trainer.global_step, of_state(self._state(module))
+            self.steps, self.weights = trainer.global_step, state_digest(self._state(module))
             self.seconds += time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:

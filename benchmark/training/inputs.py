@@ -94,9 +94,9 @@ def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerpr
     data = {"image_size": size, "batch_size": parameters.data.batch_size * devices}
     environment = read_result(ResultPaths(name).environment, ENVIRONMENT)
     return Fingerprints(
-        parameters=digests.of_json([relevant, data]),
+        parameters=digests.json_digest([relevant, data]),
         code=code.digest(code.STAGES[stage]),
         dataset=read_result(DATASET, DATASET_RESULT).md5,
         weights=weights.fingerprint(parameters.model),
-        environment=digests.of_json(environment.model_dump(mode="json", exclude_none=True)),
+        environment=digests.json_digest(environment.model_dump(mode="json", exclude_none=True)),
     )

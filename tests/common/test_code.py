@@ -200,7 +200,7 @@ def test_a_text_that_is_used_is_no_docstring(root: Path) -> None:
 
 
 def test_it_holds_what_the_stage_imports_and_the_packages_around(root: Path) -> None:
-    assert code.modules(NAME) == [
+    assert code.imported_modules(NAME) == [
         "benchmark", "benchmark.room", "benchmark.room.helper", "benchmark.room.stage",
     ]  # fmt: skip
 
@@ -216,7 +216,7 @@ def test_it_holds_what_the_stage_imports_and_the_packages_around(root: Path) -> 
 )
 def test_a_module_that_is_imported_in_a_function_counts(root: Path, statement: str) -> None:
     edited(root, "# A square.", statement)
-    assert "benchmark.room.late" in code.modules(NAME)
+    assert "benchmark.room.late" in code.imported_modules(NAME)
     before = code.digest(NAME)
     write(root / "benchmark/room/late.py", "COUNT = 2\n")
     assert code.digest(NAME) != before
@@ -276,12 +276,12 @@ def test_the_report_depends_on_its_page() -> None:
     """The one template of this repository."""
     template = Path(code.ROOT / "benchmark/report/page.html")
     assert template.is_file()
-    assert "benchmark.report.page" in code.modules(code.STAGES["report"])
+    assert "benchmark.report.page" in code.imported_modules(code.STAGES["report"])
 
 
 def test_what_measuring_processes_run_counts() -> None:
     """They are started with `python -m` or by their path, which no import statement shows."""
-    modules = code.modules(code.STAGES["throughput"])
+    modules = code.imported_modules(code.STAGES["throughput"])
     assert "benchmark.throughput.measuring_process" in modules
     assert "benchmark.interleave.side_process" in modules
 
@@ -367,7 +367,7 @@ def changed_constants(source: str) -> Iterator[str]:
 def test_a_changed_constant_retrains_all_that_import_it(copy: Path, name: str) -> None:
     path = copy / name
     module = name.removesuffix(".py").replace("/", ".")
-    importing = {stage for stage in TIMED if module in code.modules(code.STAGES[stage])}
+    importing = {stage for stage in TIMED if module in code.imported_modules(code.STAGES[stage])}
     assert importing
     before = timed_digests()
     alone = code.digest(module)
@@ -401,7 +401,7 @@ def searched_texts(source: str) -> Iterator[str]:
 
 def test_texts_with_a_space_that_are_searched_for_decide_no_number() -> None:
     """They do not count. A text that decides a number must be compared, or have no space."""
-    names = {name for stage in TIMED for name in code.modules(code.STAGES[stage])}
+    names = {name for stage in TIMED for name in code.imported_modules(code.STAGES[stage])}
     paths = [REPOSITORY.joinpath(*name.split(".")).with_suffix(".py") for name in names]
     sources = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
     assert {text for source in sources for text in searched_texts(source)} == SEARCHED
@@ -420,8 +420,8 @@ def test_a_package_without_code_is_not_counted(root: Path) -> None:
     write(root / "benchmark/empty/__init__.py", '"""Words."""\n')
     write(root / "benchmark/empty/inner.py", "A = 1\n")
     write(root / "benchmark/stage.py", "from benchmark.empty import inner\n")
-    assert "benchmark.empty" in code.modules("benchmark.stage")
-    assert [*code.counted("benchmark.stage")] == ["benchmark.empty.inner", "benchmark.stage"]
+    assert "benchmark.empty" in code.imported_modules("benchmark.stage")
+    assert [*code.code_by_module("benchmark.stage")] == ["benchmark.empty.inner", "benchmark.stage"]
 
 
 def test_the_report_depends_on_its_texts(copy: Path) -> None:

@@ -6,19 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.common.digests import chain, element_bytes, of_json, of_state, of_text
+from benchmark.common.digests import chain, element_bytes, json_digest, state_digest, text_digest
 
 
 def test_state_digest_is_sha256_of_names_types_shapes_and_bytes() -> None:
     expected = hashlib.sha256(b"a" + b"torch.uint8 (2,)\n" + bytes([1, 2])).hexdigest()
-    assert of_state({"a": torch.tensor([1, 2], dtype=torch.uint8)}) == expected
+    assert state_digest({"a": torch.tensor([1, 2], dtype=torch.uint8)}) == expected
 
 
 def test_state_digest_does_not_depend_on_the_order_or_layout_of_tensors() -> None:
     image = torch.arange(24.0).reshape(1, 2, 3, 4)
     one = {"a": image, "b": torch.tensor(1)}
     other = {"b": torch.tensor(1), "a": image.to(memory_format=torch.channels_last)}
-    assert of_state(one) == of_state(other)
+    assert state_digest(one) == state_digest(other)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,13 @@ def test_state_digest_does_not_depend_on_the_order_or_layout_of_tensors() -> Non
     ],
 )
 def test_state_digest_tells_states_apart(state: dict[str, torch.Tensor]) -> None:
-    assert of_state(state) != of_state({"a": torch.tensor([1.0, 2.0])})
+    assert state_digest(state) != state_digest({"a": torch.tensor([1.0, 2.0])})
 
 
 def test_half_precision_can_be_digested() -> None:
-    assert of_state({"a": torch.ones(2, dtype=torch.bfloat16)}) != of_state({"a": torch.ones(2)})
+    assert state_digest({"a": torch.ones(2, dtype=torch.bfloat16)}) != state_digest(
+        {"a": torch.ones(2)}
+    )
 
 
 @st.composite
@@ -60,7 +62,7 @@ def views(draw: st.DrawFn) -> Tensor:
 def test_a_view_has_the_digest_of_its_clone(view: Tensor) -> None:
     """Torch counts a view of one element as contiguous, whatever its strides."""
     packed = torch.empty(view.shape, dtype=view.dtype).copy_(view)
-    assert of_state({"a": view}) == of_state({"a": packed})
+    assert state_digest({"a": view}) == state_digest({"a": packed})
     assert chain("", [view]) == chain("", [packed])
 
 
@@ -77,5 +79,5 @@ def test_chain_depends_on_all_that_went_before() -> None:
 
 
 def test_texts_are_told_apart() -> None:
-    assert of_text("ab", "c") != of_text("a", "bc")
-    assert of_json({"a": 1, "b": 2}) == of_json({"b": 2, "a": 1})
+    assert text_digest("ab", "c") != text_digest("a", "bc")
+    assert json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})

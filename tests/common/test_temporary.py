@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.common import temporary
-from benchmark.common.temporary import room_for, temporary_directory
+from benchmark.common.temporary import reserve_space, temporary_directory
 from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import REPOSITORY
 
@@ -80,7 +80,7 @@ def test_what_others_have_put_there_is_left_alone(
 def test_room_is_kept_without_a_file_that_could_be_left(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(temporary, "RESERVED", 2**26)
     free = shutil.disk_usage(tmp_path).free
-    with room_for(tmp_path / "reports/result.json"):
+    with reserve_space(tmp_path / "reports/result.json"):
         assert list((tmp_path / "reports").iterdir()) == []
         assert free - shutil.disk_usage(tmp_path).free > 2**25
 
@@ -95,6 +95,6 @@ def test_a_disk_without_that_room_is_said_before_anything_is_measured(
     with (
         pytest.raises(UserError, match=r"result\.json: No space left on device\. Make room"),
         explain_system_errors(),
-        room_for(tmp_path / "result.json"),
+        reserve_space(tmp_path / "result.json"),
     ):
         pytest.fail("there was room")

@@ -41,7 +41,7 @@ class Fit:
         pl.Trainer(accelerator="cpu", devices=1, **plain | (trainer or {})).fit(
             model, datamodule=module, ckpt_path=resume
         )
-        self.weights = digests.of_state(model.network.state_dict())
+        self.weights = digests.state_digest(model.network.state_dict())
         self.evidence = module.digest_log.state_dict()
 
     def __eq__(self, other: object) -> bool:

@@ -14,7 +14,7 @@ from benchmark.common.parameters import ONE_DEVICE
 from benchmark.distributed import launcher
 from benchmark.errors.user_error import UserError
 from benchmark.machine import variables
-from benchmark.machine.processors import cores
+from benchmark.machine.processors import processor_count
 
 TWO = ONE_DEVICE.model_copy(update={"devices": 2})
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -38,7 +38,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Iterato
 
 def test_each_device_gets_a_process_and_its_part_of_the_processors(tmp_path: Path) -> None:
     launcher.launch(["end", str(tmp_path)], TWO)
-    threads = str(max(1, cores() // 2))
+    threads = str(max(1, processor_count() // 2))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
         "01", threads
     )
@@ -94,4 +94,4 @@ def test_a_rank_knows_that_it_is_one(
 ) -> None:
     for name, value in job.items():
         monkeypatch.setenv(name, value)
-    assert variables.launched() == expected
+    assert variables.is_launched() == expected

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.machine import accelerators, processors
-from benchmark.machine.processors import OtherLoad, cores, warn_if_busy
+from benchmark.machine.processors import OtherLoad, processor_count, warn_if_busy
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
@@ -183,7 +183,7 @@ def write(path: Path, text: str) -> None:
 def test_a_quota_of_processors_counts(groups: Path, name: str, text: str, expected: int) -> None:
     """docker run --cpus=4 on 64 processors."""
     write(groups / name, f"{text}\n")
-    assert cores() == expected
+    assert processor_count() == expected
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("400000", 4), ("-1", 64)])
@@ -191,18 +191,18 @@ def test_a_quota_of_the_first_version_counts(groups: Path, limit: str, expected:
     """Within a container its own group is mounted as the root."""
     write(groups / "cpu,cpuacct/cpu.cfs_quota_us", limit)
     write(groups / "cpu,cpuacct/cpu.cfs_period_us", "100000")
-    assert cores() == expected
+    assert processor_count() == expected
 
 
 def test_torch_computes_with_no_more_threads_than_the_quota(groups: Path, monkeypatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
-    assert accelerators.threads() == 32
+    assert accelerators.thread_count() == 32
     write(groups / "cpu.max", "400000 100000")
-    assert accelerators.threads() == 4
+    assert accelerators.thread_count() == 4
 
 
 def test_threads_that_are_bound_to_processors_count_each(groups: Path, monkeypatch) -> None:
     """OMP_PROC_BIND=true leaves the main thread one processor of all."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert accelerators.threads() == 32
+    assert accelerators.thread_count() == 32

@@ -130,7 +130,7 @@ class DigestAfter(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if trainer.global_step == self.steps:
-            self.weights = digests.of_state(module.network.state_dict())
+            self.weights = digests.state_digest(module.network.state_dict())
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(3, 10), (2, 8)])
@@ -168,7 +168,7 @@ def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) ->
 def test_the_model_directory_holds_the_weights_that_were_digested(parameters: Parameters) -> None:
     result = trained(parameters)
     state = load_file(CPU.own.model / "weights.safetensors")
-    assert digests.of_state(state) == result.digests.weights
+    assert digests.state_digest(state) == result.digests.weights
     assert read_json(CPU.own.model / "status.json")["classes"] == ["class 0", "class 1", "class 2"]
     mode = (CPU.own.model / "weights.safetensors").stat().st_mode
     assert mode & 0o777 == (CPU.own.model / "status.json").stat().st_mode & 0o777
@@ -313,7 +313,7 @@ class BackboneRecorder(pl.Callback):
         self.rates: list[list[float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.backbones.append(digests.of_state(module.backbone.state_dict()))
+        self.backbones.append(digests.state_digest(module.backbone.state_dict()))
         self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
 
 
@@ -323,7 +323,7 @@ def test_a_backbone_unfreezes_at_its_epoch_and_rate(change, workspace, monkeypat
     recorder = BackboneRecorder()
     add_callback(monkeypatch, recorder)
     trained(parameters)
-    initial = digests.of_state(fit.fine_tuner(parameters, 3).backbone.state_dict())
+    initial = digests.state_digest(fit.fine_tuner(parameters, 3).backbone.state_dict())
     assert recorder.backbones[0] == initial
     assert len({initial, *recorder.backbones}) == 3
     assert recorder.rates == [[1e-4], [1e-4, rate], [1e-4, rate]]

@@ -64,7 +64,7 @@ def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
     assert set(files) == {"source.safetensors", "source.json"}
     assert files["source.safetensors"].stat().st_size < 50e6
     card, state = read_json(files["source.json"]), load_file(files["source.safetensors"])
-    assert card["digest"] == digests.of_state(state)
+    assert card["digest"] == digests.state_digest(state)
     recipe = load_recipe()
     assert card["recipe"] == recipe.model_dump(mode="json", exclude={"seed"})
     assert card["seed"] == recipe.seed

@@ -42,7 +42,7 @@ def pretrained(recipe: Recipe = RECIPE) -> dict[str, Any]:
 def test_the_card_describes_the_weights() -> None:
     card = pretrained()
     weights = load_file("weights/source.safetensors")
-    assert card["digest"] == digests.of_state(weights)
+    assert card["digest"] == digests.state_digest(weights)
     assert card["images_seen"] == 3 * 8 * 3
     assert card["recipe"] | {"seed": card["seed"]} == CONTENT
     assert card["seed"] == 7

@@ -66,7 +66,7 @@ class Trace(Callback):
 
 def digest_by_name(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """The digest of each tensor, by its name."""
-    return {name: digests.of_state({name: value})[:LENGTH] for name, value in tensors.items()}
+    return {name: digests.state_digest({name: value})[:LENGTH] for name, value in tensors.items()}
 
 
 def first_difference(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> str:

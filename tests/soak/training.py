@@ -72,7 +72,7 @@ def outcome(fit: Any) -> dict[str, Any]:
     from benchmark.common import digests
 
     return {
-        "weights": digests.of_state(fit.model.network.state_dict()),
+        "weights": digests.state_digest(fit.model.network.state_dict()),
         "order": list(fit.data.digest_log.order.values()),
         "pixels": fit.data.digest_log.pixels,
         "steps": fit.history.steps,

@@ -11,7 +11,7 @@ from benchmark.timing import baseline
 def test_whole_batches_of_the_training_split(images: Path) -> None:
     data = DataParameters(root=str(images), image_size=32, batch_size=4, num_workers=0, cache_gib=8)
     loader = baseline.loader(data, pin_memory=False)
-    assert loader.num_workers == processors.cores() >= 1
+    assert loader.num_workers == processors.processor_count() >= 1
     assert loader.timeout == LOADER_TIMEOUT
     batches = list(loader)
     assert len(batches) == 15 // 4

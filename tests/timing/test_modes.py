@@ -70,7 +70,7 @@ def plain_loop(parameters: Parameters, steps: int) -> str:
         step, source, torch.device("cpu"),
         lambda *tensors: data.on_after_batch_transfer(Batch(*tensors), 0),
     ).run(steps)  # fmt: skip
-    return digests.of_state(model.network.state_dict())
+    return digests.state_digest(model.network.state_dict())
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -82,7 +82,7 @@ def test_loop_and_trainer_do_the_same_work_bit_for_bit(
     parameters = change(train={"precision": precision}, data={"num_workers": workers})
     mode, model = started(parameters)
     mode.run(7)
-    learned = digests.of_state(model.network.state_dict())
+    learned = digests.state_digest(model.network.state_dict())
     mode.stop()
     assert learned == plain_loop(parameters, 7)
 
@@ -150,7 +150,7 @@ def test_a_lazy_device_does_not_look_fast(parameters, monkeypatch, mode: str) ->
     device = LazyDevice()
     with timer.ModeTimer("cpu", parameters) as ready:
         monkeypatch.setattr(accelerators, "synchronise", device.synchronise)
-        monkeypatch.setattr(accelerators, "dispatch", device.enqueue)
+        monkeypatch.setattr(accelerators, "end_xla_graph", device.enqueue)
         optimizer = ready.lightning.optimizer
         optimizer.register_step_post_hook(device.enqueue if mode == "trainer" else lambda *_: None)
         device.queue = 5  # another mode's

@@ -81,7 +81,7 @@ def test_loaders_start_before_anything_is_trained(change, workspace, monkeypatch
     with ModeTimer("cpu", change(data={"num_workers": 1})) as mode_timer:
         for name in mode_timer.names:
             mode_timer.warm_up(name)
-    assert workers[0] == workers[-1] > 2 * processors.cores()
+    assert workers[0] == workers[-1] > 2 * processors.processor_count()
 
 
 def test_determinism_is_a_parameter(change, workspace) -> None:

@@ -33,12 +33,12 @@ def test_it_is_torchvisions_resnet50_with_another_head() -> None:
 
 
 def test_weights_are_a_function_of_the_seed_alone() -> None:
-    first = digests.of_state(build(3, 7).state_dict())
+    first = digests.state_digest(build(3, 7).state_dict())
     torch.rand(5)
     before = torch.get_rng_state()
-    assert digests.of_state(build(3, 7).state_dict()) == first
+    assert digests.state_digest(build(3, 7).state_dict()) == first
     assert torch.equal(torch.get_rng_state(), before)
-    assert digests.of_state(build(3, 8).state_dict()) != first
+    assert digests.state_digest(build(3, 8).state_dict()) != first
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 def test_a_frozen_backbone_gets_none_and_keeps_its_statistics() -> None:
     model = tuner(freeze_backbone=True)
-    before = digests.of_state(model.network.state_dict())
+    before = digests.state_digest(model.network.state_dict())
     model.training_step(batch(), 0).backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"network.fc.weight", "network.fc.bias"}
-    assert digests.of_state(model.network.state_dict()) == before
+    assert digests.state_digest(model.network.state_dict()) == before
     optimizer = model.configure_optimizers()
     assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == 2048 * 3 + 3
 

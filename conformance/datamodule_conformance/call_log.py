@@ -35,7 +35,8 @@ class CallLog:
     """By hook: names of the global generators from which it drew, or which it seeded."""
     seed: str = ""
     """If not empty: while a hook runs, the global generators are seeded from this text."""
-    _running: list[str] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
+    """Names of the hooks that are running now, the innermost last."""
 
     def call(self, name: str, hook: Callable[[], Any]) -> Any:
         """Log a call without arguments, then call `hook` and return its value."""
@@ -50,23 +51,18 @@ class CallLog:
         seed = f"{self.seed} {name}"
         context = generators.seed_temporarily(seed) if self.seed else contextlib.nullcontext()
         before = generators.state_digests()
-        self._running.append(name)
+        self.running.append(name)
         try:
             with context:
                 return hook()
         finally:
-            self._running.pop()
+            self.running.pop()
             if names := generators.changed_names(before, generators.state_digests()):
                 self.generators.setdefault(name, set()).update(names)
 
-    @property
-    def hook_runs(self) -> bool:
-        """Whether a hook is running now."""
-        return bool(self._running)
-
     def log(self, name: str, *arguments: Any) -> None:
         """Append a call to the log."""
-        in_loader_hook = self._running[-1].endswith(LOADER) if self._running else False
+        in_loader_hook = self.running[-1].endswith(LOADER) if self.running else False
         if not (in_loader_hook and name.endswith(LOADER)):
             self.calls.append((name, *arguments))
 

@@ -205,7 +205,7 @@ class _ScenarioRun:
         if not self.scenario.runs_prepare_data:
             prepare = data.prepare_data
             # Lightning's call is skipped. A call by a hook is left to the rule about hooks.
-            data.prepare_data = lambda: prepare() if self.log.hook_runs else None  # type: ignore[method-assign]
+            data.prepare_data = lambda: prepare() if self.log.running else None  # type: ignore[method-assign]
         for stage, name in LOADERS.items():
             hook_name = f"{name}_dataloader"
             if overrides(data, hook_name):

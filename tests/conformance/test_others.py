@@ -52,24 +52,24 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
     ("name", "selected", "broken"),
     [
         ("Shuffled", IN_PROCESS, DRAWS),
-        ("DrawnInTheConstructor", IN_PROCESS, HOOKS),
-        ("GeneratorOfTheLoader", IN_PROCESS | {RESUME}, RELOAD),
+        ("DrawsInInit", IN_PROCESS, HOOKS),
+        ("GeneratorPerLoader", IN_PROCESS | {RESUME}, RELOAD),
         ("PairsNotInTheState", IN_PROCESS | {RESUME}, RESUME),
         ("StreamOfDraws", IN_PROCESS | {RESUME}, DRAWS),
         ("SeededInWorkers", IN_PROCESS, WORKERS),
         ("RedrawnAndOverlappingSplits", IN_PROCESS, {HOOKS, DISJOINT}),
-        ("CountsAndAsksForItsDataset", {DRAWS, RESUME}, {DRAWS, RESUME}),
-        ("LoadersSideBySide", IN_PROCESS, set()),
-        ("HidesItsTensors", IN_PROCESS, set()),
+        ("CountsAndChecksDatasetClass", {DRAWS, RESUME}, {DRAWS, RESUME}),
+        ("TwoTrainingLoaders", IN_PROCESS, set()),
+        ("BatchesOfFunctions", IN_PROCESS, set()),
         ("Shuffled", {RESUME, EPOCH}, RESUME),  # its cause is not judged
-        ("OwnLoaderByWorkers", {WORKERS}, WORKERS),
-        ("BatchesByWorkers", {WORKERS}, WORKERS),
-        ("WorkersForGood", {WORKERS}, set()),
-        ("PreparesWhereItMust", {PREPARED}, set()),
+        ("LoaderDependsOnWorkers", {WORKERS}, WORKERS),
+        ("BatchSizeDependsOnWorkers", {WORKERS}, WORKERS),
+        ("RequiresWorkers", {WORKERS}, set()),
+        ("SetupPreparesIfNeeded", {PREPARED}, set()),
         ("StreamsForAllStages", {NEEDS}, NEEDS),
         ("WithReplacement", {SHARE}, set()),
         ("PredictsOnRequest", {ALONE}, set()),
-        ("ForgetsItsPrediction", {ALONE}, ALONE),
+        ("PredictionNeverWorks", {ALONE}, ALONE),
     ],
 )
 def test_each_cause_is_one_finding(name: str, selected: set[str], broken: str | set[str]) -> None:
@@ -82,12 +82,12 @@ def test_each_cause_is_one_finding(name: str, selected: set[str], broken: str | 
 @pytest.mark.parametrize(
     ("name", "rule", "reason"),
     [
-        ("OwnLoader", WORKERS, "its training loader is not a DataLoader"),
-        ("HidesItsTensors", DRAWS, "contains no tensor, string or number"),
+        ("LoaderOfAnotherClass", WORKERS, "its training loader is not a DataLoader"),
+        ("BatchesOfFunctions", DRAWS, "contains no tensor, string or number"),
         ("OneGraph", SEED, "by chance"),
         ("OneGraph", EPOCH, "by chance"),
-        ("FewOfOneOrder", SEED, "by chance"),
-        ("FewOfOneOrder", EPOCH, "by chance"),
+        ("ThreeSamples", SEED, "by chance"),
+        ("ThreeSamples", EPOCH, "by chance"),
         ("OneGraph", DISJOINT, "each split is one graph"),
         ("StreamOfDraws", EVALUATED, "can be counted"),
         ("StreamOfDraws", TRAINED, "can't be counted"),
@@ -106,7 +106,7 @@ def test_a_rule_that_can_not_be_judged_says_why(name: str, rule: str, reason: st
     ("name", "rule", "seen"),
     [
         ("SeededInWorkers", WORKERS, "are equal with its own workers, and differ with 0"),
-        ("SeedsAsTheProcess", HOOKS, "__init__ seeds the global generator of numpy"),
+        ("SeedsLikeTheProcess", HOOKS, "__init__ seeds the global generator of numpy"),
         ("TestsOnAll", REPEATS, "test alone and after a fit: the same samples in another order"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_broken_rule_says_what_was_seen(name: str, rule: str, seen: str) -> No
     assert seen in judge(name, rule)[rule].seen
 
 
-@pytest.mark.parametrize("name", ["OneGraph", "FewOfOneOrder"])
+@pytest.mark.parametrize("name", ["OneGraph", "ThreeSamples"])
 def test_equal_orders_by_chance_break_no_rule(name: str) -> None:
     results = judge(name)
     assert results.broken == set(), results
@@ -137,13 +137,13 @@ def test_random_batches_leave_rules_about_one_fit_to_judge() -> None:
 def test_a_rule_that_follows_from_a_cause_names_it() -> None:
     results = judge("Shuffled", DRAWS, RESUME)
     assert results[RESUME].reason == FOLLOWS
-    results = judge("AsksForItsDataset", DRAWS, VALIDATION, RESUME)
+    results = judge("ChecksDatasetClass", DRAWS, VALIDATION, RESUME)
     assert results.broken == {DRAWS}
     assert results[VALIDATION].reason == FOLLOWS
 
 
 def test_a_test_that_needs_a_fit_is_judged_after_one() -> None:
-    results = judge("RefusesToBeSetUpForATest", NEEDS, EVALUATED, ALONE)
+    results = judge("SetupForTestNeedsFit", NEEDS, EVALUATED, ALONE)
     assert "test does not run alone" in results[NEEDS].reason
     assert EVALUATED in results.holding
     assert results.broken == {ALONE}

@@ -116,14 +116,14 @@ class LoaderRebuiltAtEachAccess(PicturesModule):
 
 class _Counting(EpochSampler):
     def set_epoch(self, epoch: int) -> None:
-        """Ignore the epoch: __iter__ counts."""
+        """Ignore the epoch, because __iter__ counts epochs."""
 
     def __iter__(self) -> Iterator[SampleKey]:
         self.epoch += 1
         return super().__iter__()
 
 
-class CountsEpochsByItself(PicturesModule):
+class CountsEpochsItself(PicturesModule):
     """Counts epochs as long as the object lives."""
 
     def __init__(self, folder: str, seed: int = 0) -> None:
@@ -138,7 +138,7 @@ class CountsEpochsByItself(PicturesModule):
         return self.counting
 
 
-class LeftOpenByAnError(PicturesModule):
+class FileStaysOpenAfterError(PicturesModule):
     """teardown undoes what setup did, and on_exception does not."""
 
     drift = 0
@@ -175,7 +175,7 @@ class FilesFromASet(PicturesModule):
             return super().__getitem__((epoch, names.index(list(set(names))[index])))
 
 
-class ClassesAsListed(PicturesModule):
+class ClassesInListingOrder(PicturesModule):
     class dataset(Pictures):
         names: list[str]
 
@@ -320,7 +320,7 @@ class _Listed(Dataset[Any]):
         return self.pictures[self.keys[index]]
 
 
-class _Global(Pictures):
+class _GlobalNoise(Pictures):
     def noise(self, epoch: int, index: int) -> Any:
         return np.float32(np.random.random())
 
@@ -328,7 +328,7 @@ class _Global(Pictures):
 class ShuffledWithWorkerAugmentation(PicturesModule):
     """The most common code: shuffle=True, and a transform that draws random numbers."""
 
-    dataset = _Global
+    dataset = _GlobalNoise
 
     def train_dataloader(self) -> Any:
         keys = [(0, index) for index in range(len(self.splits["train"]))]
@@ -337,14 +337,14 @@ class ShuffledWithWorkerAugmentation(PicturesModule):
 
 class ChangedByReading(PicturesModule):
     class dataset(Pictures):
-        """Each access makes the sample darker, in the process that reads it."""
+        """Makes a sample darker with each access, in the process that reads it."""
 
         def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
             self.pixels[key[1]] //= 2
             return super().__getitem__(key)
 
 
-class ValidationMovesTheOrder(PicturesModule):
+class ValidationAdvancesSampler(PicturesModule):
     """The sanity check and each validation count as epochs of the training sampler."""
 
     def val_dataloader(self) -> Any:
@@ -352,7 +352,7 @@ class ValidationMovesTheOrder(PicturesModule):
         return super().val_dataloader()
 
 
-class SplitGeneratorRunsOn(PicturesModule):
+class SplitGeneratorNotReset(PicturesModule):
     """Its generator is made once for all setups."""
 
     def __init__(self, folder: str, seed: int = 0) -> None:
@@ -366,7 +366,7 @@ class SplitGeneratorRunsOn(PicturesModule):
         return dict(zip(SIZES, np.split(everything[order], ends), strict=True))
 
 
-class SeedsInTheConstructor(PicturesModule):
+class SeedsInInit(PicturesModule):
     def __init__(self, folder: str, seed: int = 0) -> None:
         super().__init__(folder, seed)
         torch.manual_seed(42)
@@ -409,7 +409,7 @@ class ValidationIsCounted(PicturesModule):
         super().setup(stage)
 
 
-class SeedsInTheOrderOfAsking(PicturesModule):
+class SeedsLoadersInCallOrder(PicturesModule):
     """Seeds its loaders in the order in which Lightning asks for them."""
 
     def setup(self, stage: str | None = None) -> None:
@@ -445,7 +445,7 @@ class _InOrder(EpochSampler):
         return ((0, index) for index in range(len(self)))
 
 
-class NeverShuffledNorLabelled(PicturesModule):
+class NotShuffledNotLabelled(PicturesModule):
     def sampler(self, split: str) -> EpochSampler:
         return _InOrder(self.splits[split], rank=0, ranks=1, seed=self.seed, shuffle=False)
 
@@ -468,7 +468,7 @@ class GeneratorNotInTheState(PicturesModule):
         return DataLoader(_Listed(dataset, keys), 4, shuffle=True, generator=self.generator)
 
 
-class CountsAndDraws(CountsEpochsByItself):
+class CountsAndDraws(CountsEpochsItself):
     """Breaks two independent rules."""
 
-    dataset = _Global
+    dataset = _GlobalNoise

@@ -31,7 +31,7 @@ def shuffled(data: Any, **options: Any) -> DataLoader[Any]:
 
 
 class Seeded(LightningDataModule):
-    """Base class that keeps the seed."""
+    """Base class that saves the seed."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _WithPrediction(LightningDataModule):
 
 
 class SentencesModule(_WithPrediction):
-    """Padded to the longest of a batch, without augmentation and without a test."""
+    """Sentences padded to the longest of their batch, without augmentation or test."""
 
     dataset: type[Sentences] = Sentences
     collate: Any = staticmethod(padded)
@@ -99,15 +99,15 @@ class SentencesModule(_WithPrediction):
         return DataLoader(self.parts["val"], batch_size=4, collate_fn=self.collate)
 
 
-class LoadersSideBySide(SentencesModule):
+class TwoTrainingLoaders(SentencesModule):
     """Two training loaders in each step, each padded separately."""
 
     def train_dataloader(self) -> Any:
-        return {name: super(LoadersSideBySide, self).train_dataloader() for name in "ab"}
+        return {name: super(TwoTrainingLoaders, self).train_dataloader() for name in "ab"}
 
 
 class PredictsOnRequest(SentencesModule):
-    """predict_dataloader refuses unless it was given something to predict."""
+    """predict_dataloader raises unless the object got data to predict."""
 
     predicted: Any = None
 
@@ -116,8 +116,8 @@ class PredictsOnRequest(SentencesModule):
         return DataLoader(self.predicted)
 
 
-class ForgetsItsPrediction(SentencesModule):
-    """Its own predict_dataloader never works."""
+class PredictionNeverWorks(SentencesModule):
+    """Overrides predict_dataloader, which always fails."""
 
     def predict_dataloader(self) -> Any:
         return DataLoader(self.parts["predict"])
@@ -125,7 +125,7 @@ class ForgetsItsPrediction(SentencesModule):
 
 @dataclass(frozen=True)
 class Graph:
-    """One or several graphs; frozen, with a `to` method."""
+    """One or several graphs as a frozen dataclass with a `to` method."""
 
     x: Tensor
     edge_index: Tensor
@@ -209,7 +209,7 @@ class StreamOfDraws(LightningDataModule):
         return DataLoader(_Draws(), 4)
 
 
-class _Twelve(IterableDataset[Tensor]):
+class _TwelveNumbers(IterableDataset[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         return iter(torch.arange(12))
 
@@ -218,7 +218,7 @@ class StreamsForAllStages(LightningDataModule):
     """setup makes the training stream for any stage; streams have no samples to compare."""
 
     def setup(self, stage: str | None = None) -> None:
-        self.stream = _Twelve()
+        self.stream = _TwelveNumbers()
 
     def train_dataloader(self) -> Any:
         return DataLoader(self.stream, 4)
@@ -243,14 +243,14 @@ class _Wrapper:
         return len(self.loader)
 
 
-class OwnLoader(LightningDataModule):
+class LoaderOfAnotherClass(LightningDataModule):
     """Its loader is not a DataLoader, and it has no `num_workers`."""
 
     def train_dataloader(self) -> Any:
         return _Wrapper(DataLoader(Sentences(range(4, 5)), 1))
 
 
-class OwnLoaderByWorkers(LightningDataModule):
+class LoaderDependsOnWorkers(LightningDataModule):
     """Its loader is not a DataLoader, and the data depend on `num_workers`."""
 
     num_workers = 1
@@ -260,7 +260,7 @@ class OwnLoaderByWorkers(LightningDataModule):
         return _Wrapper(DataLoader(Sentences(lengths), 1, num_workers=self.num_workers))
 
 
-class BatchesByWorkers(LightningDataModule):
+class BatchSizeDependsOnWorkers(LightningDataModule):
     """The batch size depends on `num_workers`."""
 
     num_workers = 0
@@ -269,7 +269,7 @@ class BatchesByWorkers(LightningDataModule):
         return DataLoader(NUMBERS, 4 + self.num_workers, num_workers=self.num_workers)
 
 
-class WorkersForGood(LightningDataModule):
+class RequiresWorkers(LightningDataModule):
     """Its loader is invalid without workers."""
 
     num_workers = 1
@@ -278,7 +278,7 @@ class WorkersForGood(LightningDataModule):
         return DataLoader(NUMBERS, 4, num_workers=self.num_workers, persistent_workers=True)
 
 
-class _Restless(Dataset[Tensor]):
+class _SeededInWorkersOnly(Dataset[Tensor]):
     """Its generator is seeded only in worker processes."""
 
     generator = np.random.RandomState()
@@ -297,14 +297,14 @@ def _seed_the_dataset(worker: int) -> None:
 
 
 class SeededInWorkers(LightningDataModule):
-    """A fit can be repeated with the worker that it asks for, but not without."""
+    """A fit can be repeated with its one worker, but not without workers."""
 
     def train_dataloader(self) -> Any:
-        return shuffled(_Restless(), num_workers=1, worker_init_fn=_seed_the_dataset)
+        return shuffled(_SeededInWorkersOnly(), num_workers=1, worker_init_fn=_seed_the_dataset)
 
 
-class HidesItsTensors(LightningDataModule):
-    """Its batches are functions, without any content to digest."""
+class BatchesOfFunctions(LightningDataModule):
+    """Batches are functions, which have no content to digest."""
 
     def train_dataloader(self) -> Any:
         return DataLoader(range(12), 4, collate_fn=lambda samples: lambda: samples)
@@ -313,7 +313,7 @@ class HidesItsTensors(LightningDataModule):
 # Order and draws
 
 
-class Anyhow(Dataset[Any]):
+class _UnknownContainer(Dataset[Any]):
     def __len__(self) -> int:
         return 12
 
@@ -326,7 +326,7 @@ class ShuffledByTheSystem(LightningDataModule):
 
     def train_dataloader(self) -> Any:
         order = sorted(range(12), key=lambda _: os.urandom(8))
-        return DataLoader(Anyhow(), 4, sampler=order, collate_fn=lambda samples: samples)
+        return DataLoader(_UnknownContainer(), 4, sampler=order, collate_fn=lambda samples: samples)
 
 
 class Shuffled(LightningDataModule):
@@ -352,7 +352,7 @@ class GeneratorInTheState(Seeded):
         self.generator.set_state(state["generator"])
 
 
-class GeneratorOfTheLoader(Seeded):
+class GeneratorPerLoader(Seeded):
     """Each new loader starts with a new generator."""
 
     def train_dataloader(self) -> Any:
@@ -361,14 +361,14 @@ class GeneratorOfTheLoader(Seeded):
         return DataLoader(numbers, 4, shuffle=True, generator=generator)
 
 
-class FewOfOneOrder(LightningDataModule):
+class ThreeSamples(LightningDataModule):
     """Three samples, whose order may be the same by chance."""
 
     def train_dataloader(self) -> Any:
         return DataLoader(TensorDataset(torch.arange(3)), 2)
 
 
-class DrawnInTheConstructor(LightningDataModule):
+class DrawsInInit(LightningDataModule):
     """Draws its data from the global generator in __init__, as demos do."""
 
     def __init__(self) -> None:
@@ -382,7 +382,7 @@ class DrawnInTheConstructor(LightningDataModule):
         return DataLoader(self.validation, 4)
 
 
-class SeedsAsTheProcess(LightningDataModule):
+class SeedsLikeTheProcess(LightningDataModule):
     """Seeds with the process's seed, which leaves the generators as they were at the start."""
 
     def __init__(self, seed: int = 0) -> None:
@@ -394,15 +394,15 @@ class SeedsAsTheProcess(LightningDataModule):
 
 
 class _SubsetLoader(DataLoader[Any]):
-    """Requires one class of dataset."""
+    """A DataLoader that accepts only one class of dataset."""
 
     def __iter__(self) -> Any:
         assert isinstance(self.dataset, Subset)
         return super().__iter__()
 
 
-class AsksForItsDataset(LightningDataModule):
-    """Shuffles by the global generator, in a loader that requires its class of dataset."""
+class ChecksDatasetClass(LightningDataModule):
+    """Shuffles with the global generator, in a loader that accepts only one class of dataset."""
 
     def train_dataloader(self) -> Any:
         return _SubsetLoader(Subset(TensorDataset(torch.arange(20)), range(12)), 5, shuffle=True)
@@ -420,7 +420,7 @@ class _Noisy(Dataset[Tensor]):
 
 
 class _Counted:
-    """Its order depends on the number of passes so far."""
+    """A sampler whose order depends on the number of earlier passes."""
 
     passes = 0
 
@@ -433,8 +433,8 @@ class _Counted:
         return 12
 
 
-class CountsAndAsksForItsDataset(LightningDataModule):
-    """Two independent causes: its samples are drawn, and its sampler counts passes."""
+class CountsAndChecksDatasetClass(LightningDataModule):
+    """Breaks two independent rules: samples are drawn, and the sampler counts passes."""
 
     def setup(self, stage: str | None = None) -> None:
         self.order = _Counted()
@@ -503,8 +503,8 @@ class RedrawnAndOverlappingSplits(LightningDataModule):
         return DataLoader(torch.arange(30), 4)
 
 
-class PreparesWhereItMust(LightningDataModule):
-    """setup calls prepare_data if Lightning did not."""
+class SetupPreparesIfNeeded(LightningDataModule):
+    """setup calls prepare_data if Lightning did not call it."""
 
     numbers: Any = None
 
@@ -519,7 +519,7 @@ class PreparesWhereItMust(LightningDataModule):
         return shuffled(self.numbers)
 
 
-class RefusesToBeSetUpForATest(LightningDataModule):
+class SetupForTestNeedsFit(LightningDataModule):
     """setup("test") fails without a fit, after it has made the training data."""
 
     def setup(self, stage: str | None = None) -> None:

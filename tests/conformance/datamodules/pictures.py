@@ -1,4 +1,4 @@
-"""A small DataModule that keeps every rule, and from which the broken ones derive."""
+"""A small DataModule that keeps every rule; the broken DataModules derive from it."""
 
 from pathlib import Path
 from typing import Any

@@ -62,7 +62,7 @@ class Deviations:
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    """Return the deviations of all DataModules in `file`; None if there is no file or no table."""
+    """Return the deviations of all DataModules in `file`; None without file or table."""
     if not file.is_file():
         return None
     try:

@@ -35,7 +35,7 @@ def set_states(states: RngStates) -> None:
 
 
 def make_restorer(value: Any) -> Callable[[], object] | None:
-    """Return a function that sets the generator `value` back to its state of now.
+    """Return a function that resets the generator `value` to its current state.
 
     None if `value` is not a generator of torch, NumPy or Python.
     """

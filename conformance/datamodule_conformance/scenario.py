@@ -53,7 +53,7 @@ class Scenario:
     "first": a fit of one epoch that saves a checkpoint; "resume": a fit from `checkpoint`.
     """
     checkpoint: bytes = b""
-    """The checkpoint from which "resume" goes on."""
+    """The checkpoint that stage "resume" loads."""
     seed: int = 1
     """Seed of the process, and of the DataModule if it takes one."""
     workers: int = 0
@@ -61,7 +61,7 @@ class Scenario:
     prior_prepares: int = 0
     """How many other DataModules run prepare_data before this one is made."""
     runs_prepare_data: bool = True
-    """Whether Lightning's call of prepare_data runs it. False: as on a rank without this call."""
+    """Whether Lightning's call of prepare_data has an effect. False: as on ranks without it."""
     model_draws: bool = False
     """Whether the model draws from the global generators in each step."""
     ranks: int = 1

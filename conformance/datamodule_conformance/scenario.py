@@ -61,7 +61,7 @@ class Scenario:
     prior_prepares: int = 0
     """How many other DataModules run prepare_data before this one is made."""
     runs_prepare_data: bool = True
-    """Whether Lightning's call of prepare_data has an effect. False: as on ranks without it."""
+    """Whether Lightning's call of prepare_data has an effect; not every rank gets this call."""
     model_draws: bool = False
     """Whether the model draws from the global generators in each step."""
     ranks: int = 1
@@ -277,6 +277,7 @@ class _ScenarioRun:
                 self.observation.samples |= {stage: loaders.all_sample_digests(used)}
 
     def _trainer(self, **options: Any) -> pl.Trainer:
+        """Return a new Trainer with the scenario's options; `options` take precedence."""
         defaults: dict[str, Any] = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
             "enable_checkpointing": False, "enable_progress_bar": False,

@@ -1,6 +1,6 @@
-"""Problems that stay on purpose: `<dataset>.known.yaml`, next to the dataset.
+"""Read the list of problems that stay on purpose: `<dataset>.known.yaml`, next to the dataset.
 
-Each is listed with the reason:
+An entry gives the reason:
 
     - {kind: animated image, path: train/monarch/7.webp, reason: the first frame shows it well}
 """
@@ -31,16 +31,16 @@ LIST = TypeAdapter(list[AcknowledgedProblem])
 
 
 def list_path(root: Path) -> Path:
-    """The path of the list for the dataset `root`."""
+    """Return the path of the list for the dataset `root`; the file need not exist."""
     named = root if root.name.strip(".") else root.resolve()  # "." and ".." are not names
     return Path(f"{named}.known.yaml")
 
 
 def split(problems: list[Problem], root: Path) -> tuple[list[Problem], list[Problem]]:
-    """The problems that are not on the list of the dataset `root`, and those that are.
+    """Split `problems` into those not on the list of the dataset `root`, and those on it.
 
     Raises:
-        UserError: the list is wrong, or names a problem that does not exist any more.
+        UserError: the list is not valid, or names a problem that is not among `problems`.
     """
     path = list_path(root)
     listed = {(entry.kind, entry.path) for entry in _read(path)} if path.is_file() else set()

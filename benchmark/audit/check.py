@@ -27,22 +27,22 @@ from benchmark.machine.processors import processor_count
 
 EXAMINATION = "benchmark.audit.examination"
 KEPT = 8
-"""Datasets whose facts are kept in CACHES: those that were checked last."""
+"""Number of datasets whose facts stay in CACHES: those that were checked last."""
 FEW = 200
-"""Number of images up to which more processes take longer to start than they save."""
+"""Up to this number of images, starting processes takes longer than they save."""
 CHUNK = 32
 """Images that a process takes at a time."""
 UPDATES = 20
-"""Lines of progress."""
+"""Number of lines of progress."""
 UNEVEN = 10
 """Ratio of the largest class to the smallest above which classes are uneven."""
 
 
 def run(root: Path, image_size: int, as_json: bool) -> int:
-    """Print every problem, and return the exit status: 1 if one of them is an error.
+    """Print the problems that are not acknowledged; return 1 if one of them is an error, else 0.
 
     Raises:
-        UserError: the directory does not exist, or its list of acknowledged problems is wrong.
+        UserError: the directory does not exist, or its list of acknowledged problems is not valid.
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a directory.", "Name one with train, val and test in it.")
@@ -50,17 +50,17 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps([vars(problem) for problem in remaining], indent=2))
     else:
-        print("\n".join(lines(remaining)) or visible(f"{root}: no problem was found."))
+        print("\n".join(lines(remaining)) or visible(f"{root}: no problem."))
         if listed:
             print(visible(f"Listed in {acknowledged.list_path(root)}: {count(listed)}."))
     return int(any(map(is_error, remaining)))
 
 
 def refuse_errors(root: Path, image_size: int) -> None:
-    """Raise if the dataset has errors; print the number of warnings.
+    """Raise if the dataset has errors; otherwise print the number of warnings, if any.
 
     Raises:
-        UserError: an error is not in the list of acknowledged problems.
+        UserError: an error is not in the list of acknowledged problems, or that list is not valid.
     """
     remaining, _ = acknowledged.split(problems(root, image_size), root)
     errors = list(filter(is_error, remaining))
@@ -74,7 +74,7 @@ def refuse_errors(root: Path, image_size: int) -> None:
 
 
 def problems(root: Path, image_size: int) -> list[Problem]:
-    """All problems of the dataset below `root`.
+    """Return all problems of the dataset below `root`, acknowledged ones included.
 
     Args:
         root: contains a folder for each split, and in it a folder for each class.
@@ -102,7 +102,10 @@ def _uneven_classes(images: Mapping[tuple[str, str], Sequence[Path]]) -> Iterato
 
 
 def _facts(root: Path, paths: Sequence[Path]) -> dict[Path, ImageFacts]:
-    """Facts of each image; it is decoded only if it is new or has changed."""
+    """Return the facts of each image, and store them below CACHES for the next check.
+
+    An image is decoded only if it is new or has changed since the last check.
+    """
     store = CACHES / f"check-{text_digest(visible(str(root.resolve())))[:16]}.json"
     stored = _read_facts(store)
     keys = {path: _key(path, root) for path in paths}
@@ -121,7 +124,7 @@ def _facts(root: Path, paths: Sequence[Path]) -> dict[Path, ImageFacts]:
 
 
 def _read_facts(store: Path) -> dict[str, list[Any]]:
-    """Facts that the same code stored earlier; none if the file is damaged."""
+    """Return the facts that the same code stored in `store`; empty if it cannot be read."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         content = read_json(store)
         if content["code"] == digest(EXAMINATION):
@@ -135,7 +138,13 @@ def _key(path: Path, root: Path) -> str:
 
 
 def _examine_all(paths: Sequence[Path]) -> Iterator[ImageFacts]:
-    """Facts in the order of `paths`, from one process per processor."""
+    """Examine the images and yield their facts in the order of `paths`.
+
+    More than FEW images are examined by one process per processor.
+
+    Raises:
+        UserError: a process was killed.
+    """
     if len(paths) <= FEW:
         yield from map(examine, paths)
         return
@@ -171,7 +180,7 @@ def _single_images(
 
 
 def _duplicates(facts: Mapping[Path, ImageFacts], root: Path) -> Iterator[Problem]:
-    """Images whose pixels equal those of an earlier image."""
+    """Yield a problem for each image whose pixels equal those of an earlier image."""
     by_pixels: dict[str, list[Path]] = defaultdict(list)
     for path, image in facts.items():
         if image.pixels:
@@ -183,7 +192,7 @@ def _duplicates(facts: Mapping[Path, ImageFacts], root: Path) -> Iterator[Proble
 
 
 def _duplicate_kind(one: Sequence[str], other: Sequence[str]) -> str:
-    """The kind of problem of two equal images in `one` and `other`: split, class and name."""
+    """Return the kind of problem of two equal images at `one` and `other`: (split, class, name)."""
     if one[1] != other[1]:
         return "same picture under two labels"
     if one[0] == other[0]:

@@ -1,4 +1,4 @@
-"""Facts of one image file, from a complete decode."""
+"""Decode one image file completely and return its facts."""
 
 import hashlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.data.folder import decode, opened
+from benchmark.data.folder import decode, open_image
 from benchmark.errors.user_error import UserError
 
 PHONE_FORMAT = "MPO"
@@ -29,15 +29,15 @@ class ImageFacts(NamedTuple):
     problem: str = ""
     """A key of problems.KINDS; empty if the image can be read."""
     detail: str = ""
-    """The decoder's error message."""
+    """The decoder's error message; empty without one."""
 
 
 def examine(path: Path) -> ImageFacts:
-    """Decode the file `path` as training does."""
+    """Decode the file `path` as training does; return its facts, or the problem. Never raises."""
     try:
         if not path.stat().st_size:
             return ImageFacts(problem="empty file")
-        return _decoded(path)
+        return _decode_facts(path)
     except PermissionError:
         return ImageFacts(problem="not readable")
     except UnidentifiedImageError:
@@ -50,8 +50,8 @@ def examine(path: Path) -> ImageFacts:
         return ImageFacts(problem="damaged image", detail=str(error) or type(error).__name__)
 
 
-def _decoded(path: Path) -> ImageFacts:
-    with opened(path) as image:
+def _decode_facts(path: Path) -> ImageFacts:
+    with open_image(path) as image:
         format_name, frames = str(image.format), int(getattr(image, "n_frames", 1))
     if format_name == PHONE_FORMAT:
         format_name, frames = "JPEG", 1

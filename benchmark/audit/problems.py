@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from benchmark.data.folder import Problem
 
 MAX_PATHS = 10
-"""Paths of one kind that a terminal shows; JSON has all."""
+"""Largest number of paths of one kind that a terminal shows; JSON has all."""
 
 
 class ProblemKind(NamedTuple):
@@ -58,18 +58,18 @@ KINDS = {
 
 
 def is_error(problem: Problem) -> bool:
-    """Whether `problem` stops the dataset stage."""
+    """Return whether `problem` stops the dataset stage."""
     return KINDS[problem.kind].severity == "error"
 
 
 def count(problems: Sequence[Problem]) -> str:
-    """The number of problems of each kind: "empty file (1), damaged image (3)"."""
+    """Return the number of problems of each kind, as "empty file (1), damaged image (3)"."""
     counts = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
     return ", ".join(f"{kind} ({number:,})" for kind, number in counts.items() if number)
 
 
 def lines(problems: Sequence[Problem]) -> Iterator[str]:
-    """Lines for a terminal: each kind with its remedy, then its first paths."""
+    """Yield lines for a terminal: each kind with its remedy, then its first MAX_PATHS paths."""
     for name, kind in KINDS.items():
         matching = [problem for problem in problems if problem.kind == name]
         if matching:

@@ -1,9 +1,9 @@
 """The decode cache: every image of a dataset decoded once, as one memory-mapped uint8 array.
 
-All images share one shape, so that a batch is a gather of bytes. An image of another shape is
-resized to it with antialiasing, and its true shape is stored too: crops are drawn in the true
-geometry (see crops.py). Where all images share a shape of at most ZOOM x image_size, as the
-bundled ones do, nothing is resized; elsewhere the second resize softens the finest detail.
+All stored images share one shape, so that reading a batch is a gather of bytes. An image of
+another shape is resized with antialiasing. Its true shape is stored too, since crops are drawn in
+true pixels (see crops.py). Images that share a shape of at most ZOOM x image_size, as the bundled
+ones, are stored as they are. Others are resized twice, which softens the finest detail.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ CACHES = Path(".cache")
 DIGESTS = "digests.json"
 """File in each cache with the sha256 of its other files."""
 KEPT = 2
-"""Caches kept of one dataset and size, because two revisions of the code may alternate."""
+"""Number of caches kept for one dataset and size: two revisions of the code may alternate."""
 ZOOM = 8
 """Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square is
 0.245 of its side (an area of 8 % at an aspect ratio of 3:4), so each output pixel covers at least
@@ -48,7 +48,7 @@ two cached pixels."""
 
 
 class ImageStore(Protocol):
-    """All images of a dataset, split after split."""
+    """Stored images of a dataset, in the order of DatasetFiles.paths."""
 
     @property
     def shapes(self) -> NDArray[np.int32]:
@@ -66,12 +66,15 @@ class ImageStore(Protocol):
         ...
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images at `positions`, uint8 (len(positions), height, width, 3)."""
+        """Return the images at `positions`, uint8 (len(positions), height, width, 3)."""
         ...
 
 
 class CachedImages:
-    """Images from the cache. Pickles as a path, so that each worker maps the file itself."""
+    """Images in the memory-mapped file of a cache.
+
+    Pickling stores its path alone, so that each loader worker maps the file itself.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -84,13 +87,13 @@ class CachedImages:
         return CachedImages, (self.directory,)
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Gather rows of the memory map."""
+        """Copy the images at `positions` out of the memory map."""
         return np.take(self._pixels, positions, axis=0)
 
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """The same pixels without a cache: `take` decodes the files."""
+    """Images that `take` decodes from the dataset's files; the pixels equal those of a cache."""
 
     paths: tuple[Path, ...]
     shapes: NDArray[np.int32]
@@ -98,14 +101,14 @@ class DecodedImages:
     width: int
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Decode the files."""
+        """Decode the images at `positions`."""
         images = [folder.pixels(self.paths[i], self.height, self.width) for i in positions]
         return np.stack(images)
 
 
 @dataclass(frozen=True)
 class DecodeCache:
-    """The decoded form of one dataset, on disk unless it would exceed `limit_gib`."""
+    """The decode cache of one dataset, below `root`. Above `limit_gib` it has no pixels."""
 
     files: DatasetFiles
     image_size: int
@@ -114,11 +117,14 @@ class DecodeCache:
 
     @property
     def directory(self) -> Path:
-        """The cache's folder. Everything that its content depends on is in the name."""
+        """Path of the cache. The name has digests of everything that the content depends on."""
         return self.root / f"{self._prefix()}-{self._key()}"
 
     def prepare(self) -> None:
-        """Build the cache unless an intact one exists. Several processes may call this."""
+        """Build the cache unless an intact one exists, and remove older ones.
+
+        Several processes may call this at once: one builds, the others wait for its file lock.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         directory = self.directory
         with FileLock(f"{directory}.lock"):
@@ -132,7 +138,7 @@ class DecodeCache:
                 self._remove_stale()
 
     def open(self) -> ImageStore:
-        """The prepared images: memory-mapped, or decoded on demand above `limit_gib`."""
+        """Return the prepared images: memory-mapped, or decoded by `take` above `limit_gib`."""
         directory = self.directory
         assert directory.exists(), f"{directory}: call prepare() on this node first"
         if (directory / "pixels.npy").exists():
@@ -156,8 +162,10 @@ class DecodeCache:
             write_json(temporary / DIGESTS, _digests(temporary))
 
     def _remove_stale(self) -> None:
-        """Remove caches of the same dataset and parameters except for the KEPT latest: after a
-        file has changed, an old one is never read again."""
+        """Remove caches of the same dataset and parameters except for the KEPT latest.
+
+        When a file changes, the cache gets another name, and nothing reads the old one.
+        """
         with FileLock(self.root / f"{self._prefix()}.lock"):
             caches = [path for path in self.root.glob(f"{self._prefix()}-*") if path.is_dir()]
             caches.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -169,13 +177,13 @@ class DecodeCache:
         return int(height), int(width)
 
     def _prefix(self) -> str:
-        """Digest of the dataset's location and of the parameters."""
+        """Return a digest of the dataset's location and of the parameters."""
         root = self.files.root.resolve()
         limits = str(self.image_size), str(self.limit_gib)
         return text_digest("decode cache", str(root), *limits)[:12]
 
     def _key(self) -> str:
-        """Digest of code, decoders and files: of each its name, size and times, not its bytes."""
+        """Return a digest of the code, the decoders, and every file's name, size and times."""
         decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
         facts = [code.digest("benchmark.data.cache"), *decoder]
         digest = hashlib.sha256(repr(facts).encode())
@@ -188,7 +196,7 @@ class DecodeCache:
 
 
 def _is_intact(directory: Path) -> bool:
-    """Whether a cache's files still have the digests with which they were written."""
+    """Return whether a cache's files have the digests with which they were written."""
     try:
         return read_json(directory / DIGESTS) == _digests(directory)
     except (OSError, ValueError):
@@ -200,7 +208,7 @@ def _digests(directory: Path) -> dict[str, str]:
 
 
 def _check_space(directory: Path, size: int) -> None:
-    """Raise before hours of decoding end in a full disk."""
+    """Raise UserError, before hours of decoding, if `size` bytes do not fit in `directory`."""
     free = shutil.disk_usage(directory).free
     if size > free:
         raise UserError(
@@ -217,7 +225,10 @@ def _decode_all(
     start = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).offset
 
     def fill(position: int) -> None:
-        """Write with pwrite: a memory map would cause a page fault at each new page."""
+        """Decode an image and write its pixels at their place in the file.
+
+        A memory map would cause a page fault at each new page.
+        """
         image = folder.pixels(paths[position], height, width)
         written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
         if written < image.nbytes:
@@ -233,7 +244,10 @@ def _decode_all(
 
 
 def _map(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """pool.map with CHUNK items per task: one task per item takes a quarter longer."""
+    """Yield `work(item)` for each item, in order, as pool.map does.
+
+    A task of the pool has CHUNK items: one task per item takes a quarter longer.
+    """
 
     def work_on_chunk(start: int) -> list[R]:
         return [work(item) for item in items[start : start + CHUNK]]

@@ -1,11 +1,10 @@
 """The crop window of each sample: torchvision's rules, drawn for a complete batch at once.
 
-A window gives, for each axis of the stored image, what to resample and what may be read:
-int32 (n, 2, 4) = (y, x) x (start, length, low, high), in units of 1/65536 stored pixel. Whole
-numbers, so that no precision setting can round them and their digest is the same everywhere.
-`start` and `length` are resampled to the output's side; the antialiasing filter reads pixels
-between `low` and `high` only. RandomResizedCrop crops first, so its filter stops at the crop's
-edge; Resize + CenterCrop filters first, so its filter reads beyond.
+Windows are int32 (n, 2, 4) = (y, x) x (start, length, low, high), in units of 1/65536 pixel of
+the stored image. They are integers, so that no precision setting rounds them and their digest is
+the same everywhere. `length` pixels from `start` are resampled to one side of the output; the
+antialiasing filter reads pixels between `low` and `high` only. RandomResizedCrop crops first, so
+its filter stops at the crop's edge; Resize + CenterCrop filters first, so its filter reads beyond.
 """
 
 import numpy as np
@@ -32,7 +31,7 @@ def training_windows(
     indices: NDArray[np.int64],
     area: tuple[float, float] = AREA,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """RandomResizedCrop and a flip of probability 1/2 for n samples of an epoch.
+    """Draw a RandomResizedCrop and a flip of probability 1/2 for each of n samples.
 
     Args:
         shapes: true height and width of each image, (n, 2).
@@ -43,31 +42,34 @@ def training_windows(
         area: smallest and largest fraction of an image's area that a window covers.
 
     Returns:
-        Windows int32 (n, 2, 4) and flips bool (n,).
+        Windows int32 (n, 2, 4), and flips bool (n,): True where the image is to be mirrored.
     """
     draws = uniforms(seed, epochs, indices, 3 + 2 * ATTEMPTS)
     boxes = _random_boxes(shapes.astype(np.float64), draws[:, 1:], area)
-    return _windows(boxes, boxes, shapes, stored), draws[:, 0] < 0.5
+    return _to_stored_pixels(boxes, boxes, shapes, stored), draws[:, 0] < 0.5
 
 
 def evaluation_windows(
     shapes: NDArray[np.int32], stored: tuple[int, int], image_size: int
 ) -> NDArray[np.int32]:
-    """Resize of the shorter side + CenterCrop for images of `shapes`: windows (n, 2, 4)."""
+    """Return the windows of Resize + CenterCrop for true `shapes` (n, 2): int32 (n, 2, 4)."""
     sides = shapes.astype(np.int64)
     short = sides.min(axis=1, keepdims=True)
     resized = round(image_size * RESIZE_FRACTION) * sides // short
     offset = np.rint((resized - image_size) / 2)
     scale = sides / resized
     boxes = np.concatenate([offset * scale, image_size * scale], axis=1)
-    readable = np.concatenate([np.zeros_like(sides), sides], axis=1).astype(np.float64)
-    return _windows(boxes, readable, shapes, stored)
+    complete_images = np.concatenate([np.zeros_like(sides), sides], axis=1).astype(np.float64)
+    return _to_stored_pixels(boxes, complete_images, shapes, stored)
 
 
 def _random_boxes(
     sides: NDArray[np.float64], draws: NDArray[np.float64], area: tuple[float, float]
 ) -> Boxes:
-    """torchvision's RandomResizedCrop.get_params, with all attempts drawn at once."""
+    """Draw boxes as torchvision's RandomResizedCrop.get_params, all attempts at once.
+
+    Each image gets the first attempt that lies within it, or else a central crop.
+    """
     fraction = area[0] + draws[:, 2 : 2 + ATTEMPTS] * (area[1] - area[0])
     target = sides.prod(axis=1, keepdims=True) * fraction
     low, high = np.log(ASPECT)
@@ -82,7 +84,7 @@ def _random_boxes(
 
 
 def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
-    """The fallback for images too long for any attempt: the largest central crop allowed."""
+    """Return the largest central crops whose aspect ratio is within ASPECT."""
     height, width = sides[:, 0], sides[:, 1]
     size = np.stack(
         [
@@ -94,12 +96,16 @@ def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
     return np.concatenate([np.floor((sides - size) / 2), size], axis=1)
 
 
-def _windows(
-    boxes: Boxes, readable: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
+def _to_stored_pixels(
+    boxes: Boxes, filter_may_read: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Convert boxes in true pixels to windows in stored pixels; round `readable` outwards."""
+    """Convert boxes in pixels of the true image to windows of the stored image, (n, 2, 4).
+
+    `filter_may_read` limits the pixels of the antialiasing filter: the crop itself in training,
+    the complete image in evaluation. Its edges are rounded outwards to complete pixels.
+    """
     zoom = np.array(stored) / shapes
-    low = np.floor(readable[:, :2] * zoom)
-    high = np.ceil((readable[:, :2] + readable[:, 2:]) * zoom)
+    low = np.floor(filter_may_read[:, :2] * zoom)
+    high = np.ceil((filter_may_read[:, :2] + filter_may_read[:, 2:]) * zoom)
     windows = np.stack([boxes[:, :2] * zoom, boxes[:, 2:] * zoom, low, high], axis=2)
     return np.rint(windows * UNIT).astype(np.int32)

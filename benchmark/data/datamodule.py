@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 
 
 class SampleView(Protocol):
-    """Draws the crop of each sample: windows int32 (n, 2, 4) and flips bool (n,)."""
+    """Returns the crop of each sample: windows int32 (n, 2, 4) and flips bool (n,)."""
 
     def __call__(
         self, *, shapes: NDArray[np.int32], epochs: NDArray[np.int64], indices: NDArray[np.int64]
@@ -60,7 +60,10 @@ class SampleView(Protocol):
 
 
 class SplitDataset(Dataset[Batch]):
-    """The samples of one split; `__getitems__` makes a batch of keys."""
+    """The samples of one split, read a Batch at a time.
+
+    `offset` is the position of the split's first image in `images`.
+    """
 
     def __init__(
         self, images: ImageStore, offset: int, labels: Sequence[int], view: SampleView
@@ -70,13 +73,13 @@ class SplitDataset(Dataset[Batch]):
         self._labels = np.asarray(labels, dtype=np.int64)
         self._view = view
         self.worker_positions: Tensor | None = None
-        """int64 (loader processes,) in shared memory: the first index of each one's batch."""
+        """First index of the batch that each loader process reads: int64 (processes,), shared."""
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitems__(self, keys: list[SampleKey]) -> Batch:
-        """Gather the samples of `keys`. DataLoader calls this once per batch."""
+        """Return the batch of the samples `keys`. DataLoader calls this once per batch."""
         epochs, indices = np.array(keys, dtype=np.int64).T
         if (worker := get_worker_info()) and self.worker_positions is not None:
             self.worker_positions[worker.id] = int(indices[0])
@@ -95,7 +98,7 @@ class ResumableLoader(DataLoader[Any]):
     """The Trainer whose progress is the position in the order of samples."""
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and number of this rank's samples after which training continues.
+        """Return the epoch, and the number of this rank's samples in it that are done.
 
         An epoch may end before its last sample: Trainer(limit_train_batches=...).
         """
@@ -109,7 +112,7 @@ class ResumableLoader(DataLoader[Any]):
         return {"epoch": epoch.processed, "samples": batches.current.ready * self.batch_size}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the samples that `state` counts."""
+        """Start the next iteration in the epoch and after the samples that `state` names."""
         assert isinstance(self.sampler, EpochSampler)
         self.sampler.resume(**state)
 
@@ -130,7 +133,7 @@ class ImageDataModule(LightningDataModule):
         cache_dir: folder of decode caches; it may be deleted at any time.
         cache_gib: largest decode cache in GiB; above it images are decoded for each batch.
         digests: whether `digest_log` records the order and the first pixels of training batches.
-            It costs a little in each step, and decides nothing.
+            It takes a little of each step, and does not change the training.
     """
 
     crop_area = crops.AREA
@@ -163,21 +166,24 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names by label; this needs no `setup`."""
+        """The class names by label, available before `setup`."""
         if self._folder is None:
             self._folder = scan(self.root)
         return self._folder.classes
 
     def prepare_data(self) -> None:
-        """Once per node: check the dataset and build its decode cache.
+        """Check the dataset and build its decode cache. Lightning calls this once per node.
 
         Raises:
-            UserError: the folders are incomplete or an image is unreadable.
+            UserError: the folders are incomplete, or an image cannot be read.
         """
         self._cache(scan(self.root)).prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """In every process: map the decode cache for the splits that `stage` needs."""
+        """Map the decode cache for the splits of `stage`; for "fit", start a new digest log.
+
+        Lightning calls this in every process.
+        """
         self._folder = scanned = scan(self.root)
         images = self._cache(scanned).open()
         if stage == "fit":
@@ -187,7 +193,7 @@ class ImageDataModule(LightningDataModule):
             self._samples[split] = SplitDataset(images, offset, labels, self._view(split, images))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of every sample once, in the epoch's order.
+        """Return the loader of this rank's training samples, at the Trainer's current epoch.
 
         The sampler gets the epoch here, because worker processes draw the first batches before
         Lightning calls `set_epoch`.
@@ -201,26 +207,29 @@ class ImageDataModule(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the order of the files."""
+        """Return the loader of the validation split, in the order of the files."""
         return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the order of the files."""
+        """Return the loader of the test split, in the order of the files."""
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The test split, in the order of the files."""
+        """Return the loader of the test split, in the order of the files."""
         return self._loader("test")
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Record the order of training samples while it is on the host."""
+        """Add the indices of all ranks' training samples to the digest log, on the host."""
         if self._digesting():
             indices = gather_round_robin(batch.keys[:, 1])
             self.digest_log.record_order(int(batch.keys[0, 0]), indices)
         return batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """On the device: crop, flip, resize and normalise."""
+        """Crop, flip, resize and normalise on the device; return images and labels.
+
+        Add the first training batches of all ranks to the digest log.
+        """
         if self._digesting() and self.digest_log.wants_pixels:
             tensors = batch.images, batch.labels, batch.windows, batch.flips
             self.digest_log.record_pixels(*map(gather_round_robin, tensors))
@@ -228,15 +237,15 @@ class ImageDataModule(LightningDataModule):
         return normalise(images), batch.labels
 
     def teardown(self, stage: str | None = None) -> None:
-        """Release the memory map."""
+        """Release the memory map and the loaders."""
         self._samples.clear()
         self._loaders.clear()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Release the memory map, because Lightning calls no teardown after an error.
+        """Release the memory map and the loaders: Lightning calls no teardown after an error.
 
         Raises:
-            UserError: a loader process died or hangs; the message names it.
+            UserError: the cause is a loader process that died or hangs; the message names it.
         """
         self._samples.clear()
         loaders, self._loaders = self._loaders, {}
@@ -250,7 +259,10 @@ class ImageDataModule(LightningDataModule):
             raise error from exception
 
     def _batch_of_worker(self, split: str, loader: DataLoader[Any], number: int) -> str:
-        """Name the first image of the batch that loader process `number` loads."""
+        """Return words that name the first image of the batch that a loader process reads.
+
+        `number` is that of the process. The words are empty if the image is not known.
+        """
         positions = getattr(loader.dataset, "worker_positions", None)
         if positions is None or self._folder is None:
             return ""
@@ -258,11 +270,11 @@ class ImageDataModule(LightningDataModule):
         return f"; its batch begins with {path}"
 
     def state_dict(self) -> dict[str, Any]:
-        """The digest log; the order of samples needs no state of the DataModule."""
+        """Return the digest log. ResumableLoader saves the position in the order of samples."""
         return {"digest_log": self.digest_log.state_dict()} if self.digests else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the digest log of a checkpoint."""
+        """Continue the digest log that a checkpoint contains."""
         self.digest_log.load_state_dict(state_dict["digest_log"])
 
     def _digesting(self) -> bool:
@@ -320,5 +332,5 @@ def _evaluation_view(
 
 
 def identity(batch: Any) -> Any:
-    """Collate nothing: the dataset returns complete batches."""
+    """Return `batch` as it is: a collate_fn for datasets that return complete batches."""
     return batch

@@ -16,9 +16,9 @@ class DigestLog:
 
     def __init__(self) -> None:
         self.order: dict[int, str] = {}
-        """The chain over all indices until the end of each epoch, by epoch."""
+        """By epoch: the chain over all indices from the first epoch to the end of that one."""
         self.pixels = ""
-        """The chain over the first batches' bytes, labels, windows and flips."""
+        """The chain over the first batches' images, labels, windows and flips."""
         self.pixel_batches = 0
         """Number of batches in `pixels`."""
 
@@ -38,7 +38,7 @@ class DigestLog:
         self.pixel_batches += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The chains, as plain values."""
+        """Return the chains as plain values."""
         return {
             "order": dict(self.order),
             "pixels": self.pixels,

@@ -1,4 +1,4 @@
-"""Images in folders: <root>/{train,val,test}/<class>/<image>, and how one becomes RGB."""
+"""List a dataset's images, <root>/{train,val,test}/<class>/<image>, and decode them to RGB."""
 
 import os
 import unicodedata
@@ -17,14 +17,14 @@ from benchmark.errors.user_error import UserError, visible
 
 SPLITS = ("train", "val", "test")
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
-"""What a suffix promises. Pillow opens by content, so that a name alone keeps no format out."""
+"""Pillow's format for each suffix. Pillow looks at the content: the suffix may be wrong."""
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that file managers leave behind, in lower case; those of other systems are hidden."""
 TOLERATED = frozenset({
     "names that look alike", "name that is not text", "link that leaves the dataset",
     "hidden or system file",
 })  # fmt: skip
-"""Problems with which the images can be read: the check alone refuses them."""
+"""Kinds of problems with which images can be read: `scan` ignores them, the check does not."""
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width."""
 
@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The samples of one split: a sample's index is its place in these tuples."""
+    """The samples of one split: a sample's index is its position in these tuples."""
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -63,15 +63,15 @@ class DatasetFiles:
         return tuple(path for split in self.splits.values() for path in split.paths)
 
     def offset(self, split: str) -> int:
-        """Where in `paths` the images of `split` begin."""
+        """Return the position in `paths` of the first image of `split`."""
         before = SPLITS[: SPLITS.index(split)]
         return sum(len(self.splits[name].paths) for name in before)
 
 
 class Listing:
-    """The image files below `root`, and every problem of names, links and kinds of files.
+    """Lists the image files below `root`, and all problems of names, links and kinds of files.
 
-    No file is opened: to open a pipe is to wait for ever.
+    It opens no file, because opening a pipe would wait for ever.
     """
 
     classes: tuple[str, ...]
@@ -103,7 +103,7 @@ class Listing:
         return {path.name: path for path in self._entries(folder, os.path.isdir, "not a folder")}
 
     def _compare_names(self, folders: Mapping[str, Mapping[str, Path]]) -> None:
-        """Find classes that a split lacks, and names that differ in case or Unicode form alone."""
+        """Add problems: classes that a split lacks, names that differ in case or Unicode only."""
         spellings: dict[str, list[str]] = defaultdict(list)
         for name in self.classes:
             spellings[unicodedata.normalize("NFC", name).casefold()].append(name)
@@ -131,7 +131,10 @@ class Listing:
     def _entries(
         self, folder: Path, is_wanted: Callable[[str], bool], otherwise: str
     ) -> Iterator[Path]:
-        """Entries of `folder` that are wanted, sorted by name; each other one is a problem."""
+        """Yield the entries of `folder` that are wanted, sorted by name.
+
+        Each entry that is not wanted becomes a problem of the kind `otherwise`.
+        """
         if not os.access(folder, os.R_OK | os.X_OK):
             self._add("not readable", folder)
             return
@@ -157,7 +160,7 @@ class Listing:
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` relative to `root`, in characters that can be printed."""
+    """Return `path` relative to `root`, in characters that can be printed."""
     return visible(str(path.relative_to(root)))
 
 
@@ -184,13 +187,13 @@ def scan(root: Path) -> DatasetFiles:
     return DatasetFiles(root, listing.classes, splits)
 
 
-def opened(path: Path) -> Image.Image:
-    """The image in `path`, of one of FORMATS, not decoded yet."""
+def open_image(path: Path) -> Image.Image:
+    """Open the image in `path`, of one of FORMATS, without decoding it. The caller closes it."""
     return Image.open(path, formats=sorted(set(FORMATS.values())))
 
 
 def decode(path: Path) -> Image.Image:
-    """The image in `path`, upright and RGB, whatever its mode.
+    """Decode the image in `path`: upright and RGB, whatever mode the file has.
 
     Transparency is dropped as torchvision's loader drops it; 16-bit grey keeps its upper byte.
 
@@ -198,7 +201,7 @@ def decode(path: Path) -> Image.Image:
         UserError: the file cannot be read as an image.
     """
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I;16"):
@@ -209,22 +212,22 @@ def decode(path: Path) -> Image.Image:
 
 
 def shape(path: Path) -> tuple[int, int]:
-    """Height and width of the upright image in `path`, read from its header alone.
+    """Return height and width of the upright image in `path`; only the header is read.
 
     Raises:
         UserError: the file cannot be read as an image.
     """
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             sideways = image.getexif().get(0x0112) in SIDEWAYS
             width, height = image.size
             return (width, height) if sideways else (height, width)
-    except Exception as error:  # as above
+    except Exception as error:  # as in `decode`
         raise _unreadable(path, error) from None
 
 
 def pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    """The image in `path` as (height, width, 3), resized with antialiasing if it must be."""
+    """Decode the image in `path` to (height, width, 3), resized with antialiasing if necessary."""
     image = decode(path)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)

@@ -53,7 +53,7 @@ def _resample(
     columns: Tensor,
     column_weights: Tensor,
 ) -> Tensor:
-    """Interpolate rows, then columns, and flip where `flips` is True."""
+    """Interpolate rows, then columns, flip where `flips` is True; return (n, 3, height, width)."""
     count, height, width, channels = images.shape
     output = _interpolate(images.reshape(count, height, width * channels), rows, row_weights)
     transposed = output.reshape(count, -1, width, channels).transpose(1, 2)
@@ -66,14 +66,14 @@ def _resample(
 def normalise(images: Tensor) -> Tensor:
     """Subtract ImageNet's mean from pixels of 0 to 255, (n, 3, h, w), and divide by its deviation.
 
-    In place: new memory for each batch costs a CPU more than the arithmetic.
+    It changes `images` and returns them: new memory costs a CPU more than the arithmetic.
     """
     mean, std = _statistics(images.device)
     return images.sub_(mean).div_(std)
 
 
 def interpolation(axis: Tensor, source: int, target: int) -> tuple[Tensor, Tensor]:
-    """Triangle-filter weights of one axis, as in Pillow's BILINEAR and torchvision's antialias.
+    """Return triangle-filter weights of one axis, as Pillow's BILINEAR and torchvision's antialias.
 
     The triangle is as wide as an output pixel covers input pixels, and at least 1.
 
@@ -100,7 +100,7 @@ def interpolation(axis: Tensor, source: int, target: int) -> tuple[Tensor, Tenso
 
 
 def _interpolate(images: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Interpolate images (n, source, values) along `source`: float32 (n, target, values)."""
+    """Interpolate images (n, source, values) along `source`; return float32 (n, target, values)."""
     count, source, values = images.shape
     rows = pixels + source * torch.arange(count, device=images.device)[:, None, None]
     inputs = images.reshape(count * source, values).index_select(0, rows.flatten())
@@ -109,14 +109,17 @@ def _interpolate(images: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _span(source: int, target: int, blocks: int) -> int:
-    """Largest number of input pixels that a block reads, when the window is the complete image."""
+    """Return how many input pixels a block reads at most: with the complete image as window."""
     scale = source / target
     return min(source, math.ceil((target // blocks - 1) * scale + 2 * max(scale, 1)) + 1)
 
 
 @cache
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """MEAN and STD for pixels of 0 to 255, cached: a copy in each step would make a GPU wait."""
+    """Return MEAN and STD for pixels of 0 to 255, (3, 1, 1) on `device`.
+
+    They are cached, because a copy in each step would make a GPU wait.
+    """
     with torch.inference_mode(False):
         mean, std = (torch.tensor(values, device=device) for values in (MEAN, STD))
         return mean.mul(255)[:, None, None], std.mul(255)[:, None, None]

@@ -9,16 +9,16 @@ from torch.utils.data import Dataset, DistributedSampler
 from benchmark.data.randomness import permutation
 
 SampleKey: TypeAlias = tuple[int, int]
-"""(epoch, index) of a sample: it gives persistent workers the epoch."""
+"""(epoch, index) of a sample. Persistent workers get the epoch from it."""
 
 
 class EpochSampler(DistributedSampler[SampleKey]):
-    """Deals keys round-robin to the ranks: at each step n ranks together get the samples that one
-    process with an n-fold batch gets.
+    """Deals sample keys round-robin to the ranks.
 
-    It is a DistributedSampler because Lightning keeps those, and calls their `set_epoch`. In
-    training, all ranks get equally many samples: some of the first are dealt twice if necessary.
-    In evaluation (`shuffle=False`) each sample is dealt once.
+    At each step n ranks together get the samples that one process with an n-fold batch gets.
+    In training, all ranks get equally many samples: some of the first are dealt twice if
+    necessary. In evaluation (`shuffle=False`) each sample is dealt once. Lightning keeps a
+    DistributedSampler and calls its `set_epoch`; it would replace another sampler.
     """
 
     def __init__(

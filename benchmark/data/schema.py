@@ -8,7 +8,7 @@ from benchmark.common.results import ResultModel
 
 
 class PinnedImages(ResultModel):
-    """The dataset as DVC pins it."""
+    """The dataset, as its .dvc file pins it."""
 
     md5: str
     """DVC's digest of the directory, as in its .dvc file."""
@@ -28,7 +28,7 @@ class Weights(ResultModel):
     weights: str
     """The value of `model.weights`."""
     sha256: str | None = None
-    """sha256 of their file; None if they have none."""
+    """sha256 of the file of weights; None for weights without a file."""
     card: dict[str, Any] | None = None
     """Card of the bundled source weights; None for other weights."""
 

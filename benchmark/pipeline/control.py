@@ -1,7 +1,7 @@
 """The control stage: train from random weights, with the same seed, sample order and steps.
 
-It trains every layer on augmented images. If the training stage does so too, the difference in
-accuracy is the effect of the weights.
+The control trains every layer on augmented images. If the training stage does so too, the
+difference in accuracy is the effect of the weights.
 """
 
 from benchmark.common.parameters import Parameters
@@ -15,7 +15,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
     """Run the stage on an available accelerator, after the training stage.
 
     Raises:
-        UserError: as the training stage, or that stage has not run here.
+        UserError: as in the training stage, or that stage has not run on this machine.
     """
     parameters = control_parameters(accelerator.name, parameters)
     inputs = take_fingerprints(accelerator.name, parameters, "control")
@@ -23,7 +23,9 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
 
 
 def control_parameters(name: str, parameters: Parameters) -> Parameters:
-    """Change `parameters` to random weights, all layers trained, and the own training's epochs.
+    """Return a copy of `parameters` for the control: random weights, all layers trained.
+
+    It trains as many epochs as the main training ran, which is read from that result.
 
     Raises:
         UserError: the training stage has not run on the accelerator `name`.

@@ -24,8 +24,11 @@ from benchmark.training.schema import Replay
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
     """Run the stage: repeat the first steps of `training` on an available accelerator.
 
+    It writes `results.replay`, also if steps differ, and removes the checkpoints of the finished
+    training.
+
     Raises:
-        UserError: as that training's stage, or the training has not run here with these inputs.
+        UserError: as in the stage of that training, or it has not run here with these inputs.
     """
     results = ResultPaths(accelerator.name).training(training)
     recorded = read_training(results)
@@ -64,9 +67,10 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
 
 
 def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int, str] | None:
-    """The first step whose loss or tensors differ from the recorded ones, and what differs.
+    """Return the first step that differs from the recorded one, and "loss" or a tensor's name.
 
-    A step computes its loss before it changes the weights.
+    Within a step, the loss is compared before the tensors: a step computes its loss before it
+    changes the weights. None if nothing differs.
     """
     with results.steps.open(newline="") as file:
         losses = [row["train_loss"] for row in islice(csv.DictReader(file), steps)]

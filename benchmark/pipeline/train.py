@@ -44,8 +44,10 @@ from benchmark.training.schema import (
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
     """Run the stage: train on an available accelerator with one of the parameters' seeds.
 
+    It writes the result files of `training`.
+
     Args:
-        training: OWN for the run's own seed, or another of `seeds`.
+        training: OWN for `parameters.seed`, or another of `seeds`.
 
     Raises:
         UserError: the data or the weights are not usable, another process is training, or
@@ -61,7 +63,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
 def train_and_write(
     accelerator: Accelerator, parameters: Parameters, inputs: Fingerprints, results: TrainingPaths
 ) -> None:
-    """Train with these parameters and write `results`; raises as `run`."""
+    """Train with these parameters on all ranks; rank 0 writes `results`. Raises as `run`."""
     check(accelerator.name, parameters.train)
     accelerators.check_devices(accelerator.name, parameters.trainer.devices)
     check_splits(parameters)
@@ -78,7 +80,9 @@ def train_and_write(
 
 @contextmanager
 def _checkpoint_dir(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Path]:
-    """Yield rank 0's directory for checkpoints on every rank.
+    """Compare the inputs of all ranks, then yield the directory of checkpoints.
+
+    Every rank gets the path of rank 0's directory; only rank 0 makes, locks and removes it.
 
     Raises:
         UserError: a rank has other inputs, because its machine has other images, weights or code.
@@ -147,7 +151,7 @@ def _result(fit: Fit, inputs: Fingerprints, learned: str) -> Training:
 
 
 def _device(fit: Fit) -> str:
-    """The device's name; for several devices also their number and batch norm."""
+    """Return the device's name; for several devices also their number and batch norm."""
     trainer = fit.parameters.trainer
     if trainer.processes == 1:
         return fit.accelerator.device
@@ -157,7 +161,7 @@ def _device(fit: Fit) -> str:
 
 
 def _predictions(fit: Fit) -> Iterator[list[str]]:
-    """A row for each test image: its path below test/, its class, and the prediction."""
+    """Yield a row for each test image: path below test/, class, predicted class, probability."""
     classes, root = fit.data.classes, fit.data.root / "test"
     images = scan(fit.data.root).splits["test"]
     rows = zip(images.paths, images.labels, fit.predictions.rows, strict=True)
@@ -172,7 +176,7 @@ def _metrics(values: Mapping[str, float], prefix: str = "") -> Metrics:
 
 
 def _timing(fit: Fit) -> Timing:
-    """The wall times. The features of the test split count in the time of the test."""
+    """Return the wall times. The features of the test split count in the time of the test."""
     epochs = fit.epoch_timer.seconds
     total = fit.features_seconds + sum(epochs) + fit.test_seconds
     return Timing(
@@ -185,7 +189,7 @@ def _timing(fit: Fit) -> Timing:
 
 
 def exact(row: tuple[float, ...]) -> list[str]:
-    """Write numbers as text; nine digits distinguish every two float32 numbers."""
+    """Return numbers as text; nine digits distinguish every two float32 numbers."""
     return [str(value) if isinstance(value, int) else f"{value:.9g}" for value in row]
 
 
@@ -193,7 +197,7 @@ def read_training(results: TrainingPaths) -> Training:
     """Read the result of a training on an available accelerator.
 
     Raises:
-        UserError: it has not run, or it was recorded as unavailable.
+        UserError: the training has not run, or the accelerator was unavailable then.
     """
     training = read_result(results.result, TRAINING)
     if isinstance(training, Unavailable):

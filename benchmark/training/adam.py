@@ -1,4 +1,4 @@
-"""torch's three implementations of Adam: they give different bits, and each repeats its own."""
+"""Choose one of torch's three implementations of Adam: each is reproducible, their bits differ."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from benchmark.common.parameters import AdamName
 
 FUSED = ("cpu", "cuda", "mps")
-"""Device types that have a fused kernel. By torch's documentation it is the fastest as a rule; that
-was measured on a CPU alone."""
+"""Device types that have a fused kernel. torch's documentation says that it is usually the fastest;
+this project measured that on a CPU only."""
 
 
 def implementation(name: AdamName, device_type: str) -> str:
-    """Return `name`, where `auto` becomes the fastest implementation for the device type."""
+    """Return `name`, or for `auto` the fastest implementation on the device type."""
     if name != "auto":
         return name
     return "fused" if device_type in FUSED else "for-loop"
 
 
 def options(name: AdamName, device_type: str) -> dict[str, Any]:
-    """Keyword arguments that make torch's Adam use this implementation, not its own choice."""
+    """Return the keyword arguments with which torch's Adam uses the implementation `name`."""
     chosen = implementation(name, device_type)
     return {"fused": chosen == "fused", "foreach": chosen == "foreach"}
 
@@ -28,8 +28,9 @@ def options(name: AdamName, device_type: str) -> dict[str, Any]:
 class Adam(torch.optim.Adam):
     """torch's Adam with the same bits, without a copy of each channels_last gradient.
 
-    The fused CPU kernel works on memory in any order of dimensions. It copies each channels_last
-    gradient to the default order and does not use the copy. Contiguous views avoid that.
+    The fused CPU kernel works on memory in any order of dimensions. Nevertheless it copies each
+    channels_last gradient to the default order, and does not use the copy. Contiguous views avoid
+    the copy.
     """
 
     def _init_group(self, group: dict[str, Any], *tensors: list[Tensor]) -> Any:
@@ -43,6 +44,6 @@ class Adam(torch.optim.Adam):
 
 
 def _contiguous_view(tensor: Tensor) -> Tensor:
-    """A contiguous view of a channels_last tensor; any other tensor as it is."""
+    """Return a contiguous view of a channels_last tensor, and any other tensor itself."""
     last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return tensor.permute(0, 2, 3, 1) if last else tensor

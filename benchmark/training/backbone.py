@@ -1,7 +1,7 @@
 """Find ResNet50's backbone in the content of a file of weights, and load it.
 
-The search covers every entry, at any depth, and every prefix of the tensors' names. Anything that
-is missing is refused, except batch norm's counters of batches, which older files lack.
+The search covers every entry, at any depth, and every prefix of the tensors' names. A missing
+tensor is an error, except batch norm's counters of batches, which older files lack.
 docs/weights.md describes what is read.
 """
 
@@ -16,31 +16,31 @@ from benchmark.common import digests
 from benchmark.errors.user_error import UserError
 
 COUNTER = "num_batches_tracked"
-"""Batch norm's counter, which a fixed momentum, as ResNet50 has it, does not use."""
+"""Batch norm's counter of batches. ResNet50 has a fixed momentum and does not use it."""
 REMEDY = "docs/weights.md says which files are read."
 
 
 class Candidate(NamedTuple):
-    """Tensors of one entry of a file that may be a backbone, behind one prefix."""
+    """Tensors with one prefix in one entry of a file: they may be a backbone."""
 
     entry: str
     """Keys that lead to the tensors, joined by dots; empty for the top."""
     prefix: str
     """Text before the backbone's own names."""
     state: dict[str, Tensor]
-    """Tensors with a name of the backbone's, by that name."""
+    """Tensors whose names, without the prefix, are the backbone's, by that name."""
     unused: dict[str, str]
     """Module of each other tensor of the entry, by the tensor's complete name."""
 
     @property
     def place(self) -> str:
-        """Entry and prefix in words; empty for unprefixed names at the top."""
+        """Entry and prefix in words for messages; empty for unprefixed names at the top."""
         parts = {"entry": self.entry, "prefix": self.prefix}
         return ", ".join(f"{name} {value!r}" for name, value in parts.items() if value)
 
 
 def load(network: ResNet, content: Any, source: str) -> str:
-    """Give `network`, except its last module, the weights that `content` contains.
+    """Load the weights in `content` into `network`, in place, except into its last module.
 
     Args:
         network: float32 on the CPU.
@@ -48,10 +48,10 @@ def load(network: ResNet, content: Any, source: str) -> str:
         source: name of the file, for errors.
 
     Returns:
-        Which weights were used, in words; empty if the content is the backbone and nothing else.
+        Words that say which weights were used; empty if the content is exactly the backbone.
 
     Raises:
-        UserError: it contains no such backbone, or several, or numbers that are not finite.
+        UserError: `content` has no backbone, different ones, or numbers that are not finite.
     """
     *modules, _ = (name for name, _ in network.named_children())
     expected = {n: v for n, v in network.state_dict().items() if n.split(".")[0] in modules}
@@ -77,7 +77,11 @@ def load(network: ResNet, content: Any, source: str) -> str:
 def _choose(
     candidates: list[Candidate], modules: list[str], expected: Mapping[str, Tensor], source: str
 ) -> Candidate:
-    """The candidate that is a backbone, or the first of several equal ones."""
+    """Return the candidate that is a backbone, or the first of several equal ones.
+
+    Raises:
+        UserError: none is a backbone, or several with different weights are.
+    """
     faults = [_faults(candidate, modules, expected) for candidate in candidates]
     fitting = [pair[0] for pair in zip(candidates, faults, strict=True) if not pair[1]]
     if not fitting:
@@ -92,7 +96,7 @@ def _choose(
 
 
 def _refusal(candidates: list[Candidate], faults: list[list[str]], source: str) -> UserError:
-    """The error about the candidate that has most of the backbone."""
+    """Return the error to raise, about the candidate with the most tensors of the backbone."""
     if not candidates:
         return UserError(f"{source}: no tensor of it has a name of ResNet50's.", REMEDY)
     closest, reasons = max(
@@ -108,7 +112,7 @@ def _refusal(candidates: list[Candidate], faults: list[list[str]], source: str) 
 def _candidates(
     content: Any, expected: Mapping[str, Tensor], entry: str = ""
 ) -> Iterator[Candidate]:
-    """Each prefix of the backbone's names, in `content` and in every mapping that it contains."""
+    """Yield a candidate for each prefix of backbone names in `content` and in nested mappings."""
     if not isinstance(content, Mapping):
         return
     tensors = {n: v for n, v in content.items() if isinstance(n, str) and isinstance(v, Tensor)}
@@ -123,12 +127,12 @@ def _candidates(
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """The empty prefix, and each that ends with a dot: "", "a." and "a.b." for "a.b.c"."""
+    """Yield the empty prefix and each that ends with a dot: "", "a." and "a.b." for "a.b.c"."""
     yield from (name[:end] for end in range(len(name)) if end == 0 or name[end - 1] == ".")
 
 
 def _faults(candidate: Candidate, modules: list[str], expected: Mapping[str, Tensor]) -> list[str]:
-    """Reasons why the candidate is not the backbone, a few words for each tensor."""
+    """Return why the candidate is not the backbone, a few words for each tensor; empty if it is."""
     state, start = candidate.state, candidate.prefix
     missing = [n for n in expected if n not in state and not n.endswith(COUNTER)]
     mismatches = {name: _mismatch(value, expected[name]) for name, value in state.items()}
@@ -145,7 +149,7 @@ def _faults(candidate: Candidate, modules: list[str], expected: Mapping[str, Ten
 
 
 def _mismatch(value: Tensor, expected: Tensor) -> str:
-    """Why `value` cannot replace `expected`; empty if it can.
+    """Return why `value` cannot replace `expected`, in words; empty if it can.
 
     Any float dtype fits a float tensor, and any number fits a counter.
     """

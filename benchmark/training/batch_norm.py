@@ -9,14 +9,17 @@ AXES = (0, 2, 3)
 
 
 class HostSyncBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose training mean and variance are those of all ranks' samples.
+    """Batch norm that, in training, uses the mean and variance over the samples of all ranks.
 
-    Every rank must have the same number of samples. Evaluation is that of BatchNorm2d.
+    Every rank must have the same number of samples. Evaluation is as in BatchNorm2d.
     Source: Ioffe and Szegedy, 2015, algorithm 1, with sums over the ranks.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise a float tensor (n, channels, h, w); the result has its shape and dtype."""
+        """Normalise a float tensor (n, channels, h, w); return one of the same shape and dtype.
+
+        In training all ranks must call it, since it reduces over them.
+        """
         if not self.training:
             return super().forward(input)
         wide = input.to(torch.promote_types(input.dtype, torch.float32))

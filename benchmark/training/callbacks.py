@@ -1,4 +1,4 @@
-"""Callbacks that change what a fit does: Lightning's, made to survive a resume, and two more."""
+"""Callbacks that change a fit: two of Lightning's that survive a resume here, and two more."""
 
 import gc
 from typing import Any
@@ -13,10 +13,11 @@ from benchmark.training.model import FineTuner
 
 
 class ResumableBackboneFinetuning(BackboneFinetuning):
-    """Lightning's BackboneFinetuning at a fixed rate, with frozen batch norm, and resumable.
+    """Unfreezes the backbone at `epoch`, with a fixed learning rate; the fit can be resumed.
 
-    Before the unfreezing Lightning would train batch norm's weights and normalise by the batch.
-    When a run resumes after the unfreezing, Lightning would freeze the backbone again.
+    Lightning's BackboneFinetuning trains batch norm's weights before that epoch and normalises by
+    the batch; this one freezes both. On a resume after that epoch Lightning's would freeze the
+    backbone again.
     """
 
     def __init__(self, epoch: int, learning_rate: float) -> None:
@@ -26,14 +27,17 @@ class ResumableBackboneFinetuning(BackboneFinetuning):
         self._wrapped_again = False
 
     def freeze_before_training(self, module: pl.LightningModule) -> None:
-        """Freeze the complete backbone, with its batch norm."""
+        """Freeze the complete backbone, batch norm included."""
         assert isinstance(module, FineTuner)
         self.freeze(module.backbone.eval(), train_bn=False)
 
     def finetune_function(
         self, module: pl.LightningModule, epoch: int, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Unfreeze the backbone at the start of its epoch."""
+        """Unfreeze the backbone from its epoch on, also after a resume.
+
+        Lightning calls this at the start of every epoch.
+        """
         assert isinstance(module, FineTuner)
         super().finetune_function(module, epoch, optimizer)
         if epoch >= self.unfreeze_backbone_at_epoch:
@@ -61,15 +65,15 @@ class ResumableEarlyStopping(EarlyStopping):
             super().on_train_epoch_end(trainer, module)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin no epoch that the interrupted run would not have begun."""
+        """Stop at once if the interrupted run had run out of patience."""
         trainer.should_stop = self.wait_count >= self.patience
 
 
 class XLAGraphs(Callback):
     """Ends the XLA graph after each evaluation batch.
 
-    Lightning does so after training steps only. Without this, a complete validation would be
-    traced into the graph of the next training step.
+    Lightning does so after training steps only: XLA would trace a complete validation into the
+    graph of the next training step.
     """
 
     def __init__(self, accelerator: str) -> None:

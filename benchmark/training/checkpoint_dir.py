@@ -20,17 +20,17 @@ from benchmark.errors.user_error import UserError
 
 CHECKPOINTS = Path(".checkpoints")
 DONE = "done"
-"""File next to the checkpoints of a finished training: the MD5 of its result, as in dvc.lock."""
+"""File next to the checkpoints of a finished training, with the MD5 of its result."""
 SEAL = hashlib.sha256().digest_size
 """Bytes of the digest at the start of each checkpoint."""
 
 
 @contextmanager
 def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
-    """Lock and yield a training's checkpoint directory, which outlives an interruption.
+    """Lock and yield a training's checkpoint directory. It stays if the block is interrupted.
 
-    It is removed when the block succeeds. If DVC runs the training, it stays until DVC has recorded
-    the result: DVC removes unrecorded results, and the training would be lost.
+    It is removed when the block succeeds. In a DVC stage it stays until dvc.lock contains the
+    result: DVC removes results that are not recorded, and the training would be lost.
 
     Args:
         name: name of the training.
@@ -38,7 +38,7 @@ def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
         result: file that the training has written when the block ends.
 
     Raises:
-        UserError: another process has the directory.
+        UserError: another process has locked the directory.
     """
     parent = CHECKPOINTS / name
     parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,8 @@ def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
             (parent / key).mkdir(exist_ok=True)
             yield parent / key
             if "DVC_ROOT" in os.environ:  # DVC sets it for its stages
-                write_text(parent / key / DONE, _md5(result))
+                md5 = hashlib.md5(result.read_bytes(), usedforsecurity=False)  # as in dvc.lock
+                write_text(parent / key / DONE, md5.hexdigest())
             else:
                 shutil.rmtree(parent / key)
     except Timeout:
@@ -60,23 +61,22 @@ def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
 
 
 def remove_finished(name: str) -> None:
-    """Remove the checkpoints of a finished training, when a later stage shows that DVC knows it."""
+    """Remove the checkpoints of the training `name` if it is finished.
+
+    A later stage calls this: that it runs shows that DVC has recorded the training.
+    """
     for done in (CHECKPOINTS / name).glob(f"*/{DONE}"):
         shutil.rmtree(done.parent)
 
 
 def _is_recorded(directory: Path) -> bool:
-    """Whether the training is finished and DVC's lock file contains the digest of its result."""
+    """Return whether the training is finished and dvc.lock contains the digest of its result."""
     done, lock = directory / DONE, Path("dvc.lock")
     return done.exists() and lock.exists() and done.read_text() in lock.read_text("utf-8")
 
 
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-
-
 class SealedCheckpoints(_WrappingCheckpointIO):
-    """Lightning's checkpoints, each after the sha256 of its content.
+    """Writes and reads Lightning's checkpoints with the sha256 of their content in front.
 
     After a power cut a disk may have lost parts of a file, and torch reads most altered files
     without an error. The base class is a wrapper, although nothing is wrapped: Lightning's XLA
@@ -86,7 +86,7 @@ class SealedCheckpoints(_WrappingCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a file atomically."""
+        """Write the checkpoint and its digest to `path` atomically."""
         buffer = io.BytesIO()
         torch.save(move_data_to_device(checkpoint, torch.device("cpu")), buffer)
         write_bytes(Path(path), hashlib.sha256(buffer.getbuffer()).digest(), buffer.getbuffer())
@@ -94,16 +94,17 @@ class SealedCheckpoints(_WrappingCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Return a file's tensors and plain values, on the CPU.
+        """Return the tensors and plain values of the file `path`, on the CPU.
 
-        Rank 0 reads the file and sends it to the others, whose machines may not have it.
+        All ranks must call it: rank 0 reads the file and broadcasts it, because the machines of
+        other ranks may not have it.
 
         Raises:
-            UserError: it is damaged, or contains what could run code.
+            UserError: the file is damaged, or contains what could run code.
         """
         content = broadcast(Path(path).read_bytes() if get_rank() == 0 else b"")
         try:
-            unsealed = io.BytesIO(_unsealed(content))
+            unsealed = io.BytesIO(_unseal(content))
             checkpoint: dict[str, Any] = torch.load(unsealed, map_location="cpu", weights_only=True)
         except Exception:  # torch has many kinds
             raise UserError(
@@ -113,19 +114,20 @@ class SealedCheckpoints(_WrappingCheckpointIO):
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove the file."""
+        """Remove the file `path` if it exists."""
         Path(path).unlink(missing_ok=True)
 
 
 def is_undamaged(path: Path) -> bool:
-    """Whether a checkpoint's content has the digest at its start."""
+    """Return whether the content of a checkpoint has the digest in front of it."""
     try:
-        return bool(_unsealed(path.read_bytes()))
+        return bool(_unseal(path.read_bytes()))
     except ValueError:
         return False
 
 
-def _unsealed(content: bytes) -> bytes:
+def _unseal(content: bytes) -> bytes:
+    """Return the content after the digest; raise ValueError if the digest differs."""
     if hashlib.sha256(memoryview(content)[SEAL:]).digest() != content[:SEAL]:
         raise ValueError
     return content[SEAL:]

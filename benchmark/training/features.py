@@ -1,4 +1,4 @@
-"""A DataModule of a frozen backbone's features, which are computed once for all epochs."""
+"""A DataModule that computes the features of a frozen backbone once for all epochs."""
 
 import sys
 import time
@@ -38,7 +38,7 @@ class FeatureBatch(NamedTuple):
 
 
 class FeatureDataset(Dataset[FeatureBatch]):
-    """The samples of one split, which are fetched a batch at a time."""
+    """The features and labels of one split, read a FeatureBatch at a time."""
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self._features = features
@@ -48,7 +48,7 @@ class FeatureDataset(Dataset[FeatureBatch]):
         return len(self._labels)
 
     def __getitems__(self, keys: list[SampleKey]) -> FeatureBatch:
-        """Pick the samples of `keys`. DataLoader calls this once per batch."""
+        """Return the batch of the samples `keys`. DataLoader calls this once per batch."""
         key_rows = torch.tensor(keys)
         indices = key_rows[:, 1]
         return FeatureBatch(self._features[indices], self._labels[indices], key_rows)
@@ -66,12 +66,15 @@ class FeatureDataModule(ImageDataModule):
     """Wall time that the computation of features took in this process."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Compute the features of the splits that `stage` needs, in every process."""
+        """Compute the features of the splits of `stage`. All ranks must call it.
+
+        Each rank computes its share of the images and gets the features of all.
+        """
         super().setup(stage)
         start, model = time.perf_counter(), self._model()
         model.eval()
         for split in STAGE_SPLITS[stage]:
-            loader = self._recorded(split) if split == "train" else self._batches(split)
+            loader = self._batches_with_digests(split) if split == "train" else self._batches(split)
             batches = [self._compute(model, batch) for batch in loader]
             features, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
             self._samples[split] = FeatureDataset(
@@ -81,14 +84,17 @@ class FeatureDataModule(ImageDataModule):
         self.seconds += time.perf_counter() - start
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Return features and labels."""
+        """Return features and labels, unchanged."""
         return batch.features, batch.labels
 
     def _view(self, split: str, images: ImageStore) -> SampleView:
         return super()._view("test", images)
 
     def _model(self) -> FineTuner:
-        """The FineTuner on its device and in its precision. Lightning moves it after `setup`."""
+        """Move the Trainer's FineTuner to its device and precision, and return it.
+
+        Lightning itself would do so after `setup`.
+        """
         assert self.trainer is not None
         strategy, model = self.trainer.strategy, self.trainer.lightning_module
         assert isinstance(model, FineTuner)
@@ -107,8 +113,12 @@ class FeatureDataModule(ImageDataModule):
         )
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
 
-    def _recorded(self, split: str) -> Iterator[Batch]:
-        """Yield the batches; after the last, record the digest of all ranks' first ones."""
+    def _batches_with_digests(self, split: str) -> Iterator[Batch]:
+        """Yield every batch; afterwards add the first ones of all ranks to the digest log.
+
+        All ranks must exhaust it: it gathers each rank's first PIXEL_BATCHES batches and puts
+        them into the order of steps.
+        """
         first: list[tuple[Tensor, ...]] = []
         for batch in self._batches(split):
             if len(first) < PIXEL_BATCHES:
@@ -122,7 +132,7 @@ class FeatureDataModule(ImageDataModule):
 
     @torch.no_grad()
     def _compute(self, model: FineTuner, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Compute the features of a batch; return them and the labels on the host."""
+        """Return the features of a batch and its labels, both on the host."""
         assert self.trainer is not None
         strategy = self.trainer.strategy
         images, _, windows, flips, _ = (part.to(strategy.root_device) for part in batch)

@@ -1,4 +1,4 @@
-"""One seeded, resumable Lightning fit and the test of its best epoch."""
+"""Run one seeded, resumable Lightning fit, and test its best epoch."""
 
 import logging
 import math
@@ -88,7 +88,9 @@ class Fit:
         self.trainer = self._trainer(checkpoints, extras)
 
     def fit_and_test(self) -> "Fit":
-        """Fit, from the last complete epoch if the run was interrupted, then test.
+        """Fit, load the weights of the best epoch and test them. Returns itself.
+
+        An interrupted run continues from its last complete epoch.
 
         Raises:
             UserError: a loss is not a finite number, or as `fit`.
@@ -107,7 +109,7 @@ class Fit:
         return self
 
     def fit(self, checkpoint: str | None = None) -> None:
-        """Fit without a test, from a checkpoint if one is given.
+        """Fit without a test, from `checkpoint` if it is given. All ranks must call it.
 
         Raises:
             UserError: as `explain_training_errors`.
@@ -123,7 +125,10 @@ class Fit:
         return f"in epoch {self.trainer.current_epoch + 1}, after {self.trainer.global_step} steps"
 
     def _resumes(self) -> bool:
-        """Whether to resume an interrupted run, by the files of rank 0, which writes them."""
+        """Return whether rank 0 has intact checkpoints to resume from; print the reason.
+
+        Rank 0 decides for all ranks, because it alone writes checkpoints.
+        """
         existing = list(self.last.parent.glob("*.ckpt"))
         damaged = [path.name for path in existing if not is_undamaged(path)]
         if damaged:
@@ -137,7 +142,10 @@ class Fit:
             print(f"{self.title}: {message}", flush=True)
 
     def _restore_best(self) -> None:
-        """Load the best weights. test(ckpt_path=...) would restore the callbacks' records too."""
+        """Load the weights of the best epoch into the model.
+
+        `Trainer.test(ckpt_path=...)` would also restore the callbacks, and lose their records.
+        """
         score = self.best.best_model_score
         self._require_finite(math.inf if score is None else score.item(), "validation")
         checkpoint = self._checkpoint_io.load_checkpoint(self.best.best_model_path)
@@ -193,11 +201,11 @@ class Fit:
 def data_module(
     parameters: Parameters, *, features: bool = False, digests: bool = True
 ) -> ImageDataModule:
-    """The DataModule that `parameters` describe.
+    """Make the DataModule that `parameters` describe.
 
     Args:
         features: whether its samples are features of a frozen backbone.
-        digests: whether it records digests of what the model is shown.
+        digests: whether it records digests of the training samples' order and pixels.
     """
     kind, data = FeatureDataModule if features else ImageDataModule, parameters.data
     return kind(
@@ -209,22 +217,22 @@ def data_module(
 def fine_tuner(
     parameters: Parameters, classes: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d
 ) -> FineTuner:
-    """The model that `parameters` describe, for `classes` classes."""
+    """Make the model that `parameters` describe, for `classes` classes."""
     train, model = parameters.train, parameters.model
     return FineTuner(classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer)
 
 
 def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
-    """The class of batch norm layers: HostSyncBatchNorm2d if it is synchronised on a CPU.
+    """Return the class of batch norm layers: HostSyncBatchNorm2d if synchronised on a CPU.
 
-    On other accelerators Lightning replaces torch's BatchNorm2d by SyncBatchNorm.
+    On GPUs Lightning itself replaces BatchNorm2d by torch's SyncBatchNorm.
     """
     synchronised = trainer.sync_batchnorm and trainer.processes > 1
     return HostSyncBatchNorm2d if synchronised and accelerator == "cpu" else nn.BatchNorm2d
 
 
 def silence_lightning() -> None:
-    """Silence Lightning's general advice, which does not concern these runs."""
+    """Silence Lightning's general advice in this process: it does not apply to these runs."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # gathering bytes is fast
     warnings.filterwarnings("ignore", "GPU available but not used")  # the run is on the CPU

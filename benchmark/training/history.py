@@ -15,7 +15,7 @@ from benchmark.machine.accelerators import synchronise
 
 FIRST_STEPS = 10
 DIGITS = 16
-"""Hexadecimal digits kept of each tensor's digest."""
+"""Number of hexadecimal digits that a tensor's digest has in the records."""
 DIVERGED = "Lower train.learning_rate, or choose a finer train.precision."
 """Remedy for a loss that is not a finite number."""
 
@@ -28,7 +28,7 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int, float]] = []
-        """Step and epoch, both from 1, and training loss."""
+        """Of each step: step and epoch, both from 1, and training loss."""
         self.epochs: list[tuple[int, float, float, float, float]] = []
         """Epoch, from 1, training loss, validation loss, accuracy and top-5 accuracy."""
         self._pending: list[Tensor] = []
@@ -40,7 +40,7 @@ class History(Callback):
         self._pending.append(outputs["loss"].detach())
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Fetch the epoch's losses and its validation metrics.
+        """Record the epoch's losses, averaged over the ranks, and its validation metrics.
 
         Raises:
             UserError: a loss is not a finite number.
@@ -57,7 +57,7 @@ class History(Callback):
         self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))
 
     def state_dict(self) -> dict[str, Any]:
-        """The records up to the end of an epoch."""
+        """Return the records of complete epochs."""
         return {"steps": list(self.steps), "epochs": list(self.epochs)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -68,23 +68,23 @@ class History(Callback):
 class FirstStepsDigest(Callback):
     """Records digests of the network after each of the first FIRST_STEPS steps.
 
-    A replay in another process must reproduce them, or can name the first tensor that differs.
-    They survive a resume.
+    A replay in another process compares its own and can name the first tensor that differs. The
+    digests survive a resume.
     """
 
     def __init__(self, accelerator: str) -> None:
         self.steps = 0
-        """Number of the last step whose weights were digested as one."""
+        """The step after which `weights` was computed."""
         self.weights = ""
-        """sha256 of all the network's tensors after that step."""
+        """sha256 over all tensors of the network after step `steps`."""
         self.tensors: dict[str, list[str]] = {}
-        """First DIGITS digits of each tensor's digest, one for each step, by the tensor's name."""
+        """By tensor name: the first DIGITS digits of its digest after each step."""
         self.seconds = 0.0
         """Time spent on digests in this process; it is subtracted from the training's time."""
         self._accelerator = accelerator
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """Digest every tensor after one of the first steps."""
+        """Digest every tensor, if the step is one of the first."""
         if trainer.global_step > FIRST_STEPS:
             return
         synchronise(self._accelerator)
@@ -97,14 +97,14 @@ class FirstStepsDigest(Callback):
         self.seconds += time.perf_counter() - start
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Digest the last weights of a fit of fewer than FIRST_STEPS steps."""
+        """Digest the last weights if the fit had fewer than FIRST_STEPS steps."""
         if trainer.global_step < FIRST_STEPS:
             start = time.perf_counter()
             self.steps, self.weights = trainer.global_step, state_digest(self._state(module))
             self.seconds += time.perf_counter() - start
 
     def state_dict(self) -> dict[str, Any]:
-        """The digests so far."""
+        """Return the digests up to now."""
         return {"steps": self.steps, "weights": self.weights, "tensors": self.tensors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class FirstStepsDigest(Callback):
         self.tensors = state_dict["tensors"]
 
     def _state(self, module: LightningModule) -> dict[str, Tensor]:
-        """The network's tensors, on the host."""
+        """Return the network's tensors on the host, by name."""
         assert isinstance(module.network, nn.Module)
         return {name: value.cpu() for name, value in module.network.state_dict().items()}
 
@@ -123,7 +123,7 @@ class Predictions(Callback):
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, float]] = []
-        """Label and probability of each test sample, in the order of the files."""
+        """Predicted label and its probability for each test sample, in the order of the files."""
         self._pending: list[Tensor] = []
 
     def on_test_batch_end(
@@ -133,7 +133,7 @@ class Predictions(Callback):
         self._pending.append(outputs)
 
     def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Fetch the logits of all ranks."""
+        """Gather the logits of all ranks and record the predictions."""
         logits = gather_round_robin(torch.cat(self._pending)).cpu()
         best = logits.softmax(dim=1).max(dim=1)
         self._pending.clear()
@@ -143,8 +143,8 @@ class Predictions(Callback):
 class EpochTimer(Callback):
     """Records the wall time of every epoch in seconds, with its validation and checkpoints.
 
-    The time that `digests` takes is left out. The times survive a resume, without that of writing
-    the checkpoint that the run resumed from.
+    The time that `digests` takes is left out. The times survive a resume, except for the time of
+    writing the checkpoint from which the run resumed.
     """
 
     def __init__(self, accelerator: str, digests: FirstStepsDigest) -> None:
@@ -154,26 +154,29 @@ class EpochTimer(Callback):
         self._start: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """End the previous epoch, whose checkpoints are written, and start the clock."""
+        """Add the checkpoints of the previous epoch to its time, and start the clock."""
         self._include_checkpoints()
         self._start = self._now()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Record the epoch without its checkpoints, which can contain no later time."""
+        """Record the time of the epoch until before its checkpoints, which contain this record."""
         assert self._start is not None
         self.seconds.append(self._now() - self._start)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """End the last epoch."""
+        """Add the checkpoints of the last epoch to its time."""
         self._include_checkpoints()
 
     def _include_checkpoints(self) -> None:
-        """Replace the last time. Lightning writes checkpoints after every other callback's hook."""
+        """Replace the last time by one until now.
+
+        Lightning writes checkpoints after the hooks of all other callbacks.
+        """
         if self._start is not None:
             self.seconds[-1] = self._now() - self._start
 
     def state_dict(self) -> dict[str, Any]:
-        """The times so far."""
+        """Return the times up to now."""
         return {"seconds": list(self.seconds)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -181,6 +184,7 @@ class EpochTimer(Callback):
         self.seconds = list(state_dict["seconds"])
 
     def _now(self) -> float:
+        """Wait for the device; return the clock in seconds, without the time of digests."""
         synchronise(self._accelerator)
         return time.perf_counter() - self._digests.seconds
 
@@ -196,7 +200,7 @@ class EpochPrinter(Callback):
         self._history = history
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Print the epoch that `history` has just recorded."""
+        """Print the epoch that `history` has just recorded, on rank 0."""
         if not trainer.is_global_zero:
             return
         epoch, train_loss, loss, accuracy, _ = self._history.epochs[-1]

@@ -1,4 +1,4 @@
-"""The inputs of a training: checks before it starts, and digests for its result."""
+"""Check the inputs of a training before it starts, and digest them for its result."""
 
 from math import ceil
 from pathlib import Path
@@ -16,24 +16,24 @@ from benchmark.training.schema import Fingerprints
 
 
 def check(name: str, train: TrainParameters) -> None:
-    """Refuse parameters that the accelerator `name` does not support.
+    """Raise if the accelerator `name` does not support the parameters.
 
     Raises:
-        UserError: it lacks the precision, or the implementation of Adam.
+        UserError: the accelerator lacks the precision, or the implementation of Adam.
     """
     precision.check(name, train.precision)
     if train.adam in ("fused", "foreach") and name in ("tpu", "xla"):
         raise UserError(
-            f"train.adam: there is no {train.adam} Adam on {name}.",
+            f"train.adam: {name} does not support {train.adam}.",
             f"Set it to auto, or leave {name} out of accelerators.",
         )
 
 
 def check_splits(parameters: Parameters) -> None:
-    """Refuse splits with too few images.
+    """Raise if a split has too few images.
 
     Raises:
-        UserError: as `check_batches`, or an evaluation has fewer images than there are devices.
+        UserError: as `check_batches`, or val or test has fewer images than there are devices.
     """
     data, devices = parameters.data, parameters.trainer.processes
     splits = scan(Path(data.root)).splits
@@ -55,7 +55,7 @@ def check_batches(
     synchronised: bool = False,
     drop_last: bool = False,
 ) -> None:
-    """Refuse batches that would be smaller than asked for, or that batch norm cannot train on.
+    """Raise if batches would be smaller than `data.batch_size`, or too small for batch norm.
 
     Args:
         images: number of training images.
@@ -81,10 +81,13 @@ def check_batches(
 
 
 def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerprints:
-    """Digest the inputs of a `stage` on the accelerator `name`, after the stages before it.
+    """Return digests of the inputs of `stage` on the accelerator `name`.
 
     Weights count by their content, not by the name of their file. The batch size counts as the
-    samples of all devices in a step.
+    samples of all devices in a step. The results of the dataset and environment stages are read.
+
+    Raises:
+        UserError: one of these stages has not run, or the file of weights does not exist.
     """
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     del relevant["model"]["weights"], relevant["train"]["logger"]

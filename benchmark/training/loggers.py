@@ -1,4 +1,4 @@
-"""Lightning's own loggers, to watch a training with other tools."""
+"""Lightning's loggers, with which other tools can show a training."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ LOGS = Path("logs")
 
 
 def logger(kind: LoggerName, title: str) -> Logger | None:
-    """Make the logger of a training, which writes to a folder named after `title`.
+    """Make the logger of a training; it writes to a folder below LOGS named after `title`.
 
     Returns:
         None for the kind "none".
@@ -42,7 +42,7 @@ def logger(kind: LoggerName, title: str) -> Logger | None:
 
 
 class EpochLogger(Callback):
-    """Sends each epoch's losses and metrics to the Trainer's logger, when they are on the host.
+    """Sends each epoch's losses and metrics to the Trainer's logger at the end of the epoch.
 
     It must come after `history` in the Trainer's list of callbacks.
     """
@@ -52,7 +52,7 @@ class EpochLogger(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Log the epoch that `history` has just recorded."""
+        """Log the epoch that `history` has just recorded, on rank 0."""
         assert trainer.logger
         epoch, train_loss, loss, accuracy, top5 = self._history.epochs[-1]
         metrics = {

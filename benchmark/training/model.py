@@ -20,7 +20,7 @@ class MeanLoss(Metric):
     """The mean loss over the samples of all batches and ranks.
 
     Lightning's mean of logged values is wrong for 9 samples on 2 ranks: it divides by twice 4.
-    torchmetrics' MeanMetric stops the accelerator to look for NaN, or else ignores the weights.
+    torchmetrics' MeanMetric makes the host wait to look for NaN, or else ignores the weights.
     """
 
     total: Tensor
@@ -32,7 +32,7 @@ class MeanLoss(Metric):
         self.add_state("samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, samples: int) -> None:
-        """Add a batch's mean loss, weighted by its samples."""
+        """Add the mean loss of a batch of `samples` samples."""
         self.total = self.total + loss * samples
         self.samples = self.samples + samples
 
@@ -42,10 +42,10 @@ class MeanLoss(Metric):
 
 
 class FineTuner(LightningModule):
-    """ResNet50 for `classes` classes.
+    """Fine-tunes ResNet50 for `classes` classes.
 
-    Batches are images and labels, (float (n, 3, h, w), int64 (n,)). Features of a frozen backbone,
-    (float (n, 2048), int64 (n,)), go through the head alone.
+    Batches are images and labels, (float (n, 3, h, w), int64 (n,)); or features of a frozen
+    backbone and labels, (float (n, 2048), int64 (n,)), which go through the head alone.
 
     Weights that are not loaded are drawn on the CPU from `seed`, so that every accelerator starts
     from the same bits. `origin` says which weights were loaded; it is empty for none.
@@ -87,7 +87,7 @@ class FineTuner(LightningModule):
 
     @property
     def backbone(self) -> nn.Sequential:
-        """All layers except the head, in the order in which they run."""
+        """The network's layers except the head, in the order in which they run."""
         return nn.Sequential(*list(self.network.children())[:-1])
 
     def features(self, images: Tensor) -> Tensor:
@@ -103,7 +103,10 @@ class FineTuner(LightningModule):
         return logits
 
     def train(self, mode: bool = True) -> "FineTuner":
-        """Set the mode. A frozen network stays in eval mode, so that its batch norm stays fixed."""
+        """Set the mode and return the model. A frozen network stays in eval mode.
+
+        So the statistics of its batch norm stay fixed.
+        """
         super().train(mode)
         if self.frozen:
             self.network.eval()
@@ -145,9 +148,9 @@ class FineTuner(LightningModule):
 
 
 def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
-    """Refuse a batch of one image whose last feature maps are single pixels.
+    """Raise if an epoch has a batch of one image whose last feature maps are single pixels.
 
-    Batch norm would have one value per channel and cannot train on that.
+    Batch norm cannot train on one value per channel.
 
     Args:
         samples: number of samples in an epoch.
@@ -155,7 +158,7 @@ def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
         image_size: pixels per side.
 
     Raises:
-        UserError: an epoch has such a batch.
+        UserError: the last batch has one image, and the image size is at most STRIDE.
     """
     last = samples % batch_size or batch_size
     if last == 1 and image_size <= STRIDE:
@@ -167,7 +170,7 @@ def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
 
 
 def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
-    """Return a ResNet50 for `classes` classes, drawn from `seed`; float32 on the CPU."""
+    """Return a ResNet50 for `classes` classes: random float32 weights from `seed`, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return resnet50(weights=None, num_classes=classes, norm_layer=norm_layer)

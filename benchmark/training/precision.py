@@ -1,4 +1,4 @@
-"""Float precisions: which ones an accelerator has, and Lightning plugins for TF32 and mixed XLA."""
+"""Check the precision of an accelerator; Lightning plugins for TF32 and mixed XLA."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,7 +19,7 @@ PRECISIONS = {
 
 
 def check(accelerator: str, precision: str) -> None:
-    """Refuse a precision that Lightning would silently change, or that would change the pixels.
+    """Raise if Lightning would silently change `precision`, or if it would change the pixels.
 
     Raises:
         UserError: the accelerator does not have `precision`.
@@ -37,7 +37,8 @@ def check(accelerator: str, precision: str) -> None:
 def tf32(allowed: bool) -> Iterator[None]:
     """Allow TF32 (10 bits of mantissa) in float32 products and convolutions within the block.
 
-    A block is one step, so that the images are computed in full float32.
+    Use one block per step: images are computed outside, in full float32. The previous settings
+    are restored at the end. If not `allowed`, nothing changes.
     """
     if not allowed:
         yield
@@ -53,7 +54,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def plugin(accelerator: str, precision: str) -> Precision | None:
-    """The plugin for a precision that Lightning does not have; None for Lightning's own."""
+    """Return the plugin for a precision that Lightning lacks; None for Lightning's own ones."""
     if precision == "tf32":
         return TF32()
     if accelerator in ("tpu", "xla") and precision == "bf16-mixed":
@@ -62,20 +63,20 @@ def plugin(accelerator: str, precision: str) -> Precision | None:
 
 
 class TF32(Precision):
-    """Weights and sums in float32, products in TF32, as many users of a GPU choose."""
+    """Plugin for float32 weights and sums, and products in TF32."""
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> Any:
-        """Run the forward and backward pass and the step."""
+        """Run the forward and backward pass and the optimizer's step with TF32."""
         with tf32(True):
             return super().optimizer_step(*arguments, **options)
 
     def forward_context(self) -> AbstractContextManager[None]:
-        """The context of each step, of validation and test too."""
+        """Return the context in which Lightning runs each training, validation or test step."""
         return tf32(True)
 
 
 class XLAMixed(XLAPrecision):
-    """`bf16-mixed` on XLA: weights in float32, and what autocast chooses in bfloat16."""
+    """Plugin for `bf16-mixed` on XLA: float32 weights; autocast chooses what is in bfloat16."""
 
     def __init__(self) -> None:
         super().__init__("32-true")
@@ -83,6 +84,6 @@ class XLAMixed(XLAPrecision):
 
     @contextmanager
     def forward_context(self) -> Iterator[None]:
-        """The context of each step. Images are made outside of it."""
+        """Run a step of the model in autocast. Images are computed outside, in float32."""
         with torch.autocast("xla", dtype=torch.bfloat16):
             yield

@@ -22,11 +22,11 @@ class Fingerprints(ResultModel):
     """Digests of what a training depends on, taken when it starts."""
 
     parameters: str
-    """Digest of the parameters that change its results."""
+    """Digest of the parameters that change the results."""
     code: str
-    """Digest of the code that it runs."""
+    """Digest of the code that the training runs."""
     dataset: str
-    """md5 of the dataset's pin."""
+    """DVC's md5 of the dataset."""
     weights: str
     """sha256 of the file of weights, or the name of weights without a file."""
     environment: str
@@ -34,12 +34,12 @@ class Fingerprints(ResultModel):
 
 
 class FirstSteps(ResultModel):
-    """The digest that a replay must reproduce."""
+    """The weights after the first steps, which a replay must reproduce."""
 
     steps: int
     """Number of steps."""
     weights: str
-    """sha256 of the weights after them."""
+    """sha256 of the weights after these steps."""
 
 
 class Digests(ResultModel):
@@ -50,24 +50,24 @@ class Digests(ResultModel):
     initial_weights: str
     """Digest of the weights before the first step."""
     order: str
-    """Digest of the order of samples over all epochs."""
+    """Digest of the order of the samples over all epochs."""
     pixels: str
-    """Digest of the first batches' bytes, labels, windows and flips."""
+    """Digest of the first batches' images, labels, windows and flips."""
     first_steps: FirstSteps
     """Digest of the weights after the first steps."""
     order_by_epoch: tuple[str, ...]
-    """Digests of the order of samples up to the end of each epoch."""
+    """For each epoch: digest of the order of samples until its end."""
 
 
 class Training(ResultModel):
     """One training; a repetition on the same machine writes the same bytes."""
 
     status: Literal["ok"] = "ok"
-    """As opposed to `unavailable`."""
+    """`ok`; the result of an absent accelerator has `unavailable`."""
     accelerator: str
-    """The accelerator as reports call it."""
+    """Name of the accelerator in reports."""
     device: str
-    """The device's own name."""
+    """The name of the device, as its driver or the system gives it."""
     test: Metrics
     """Metrics on the test split."""
     val: Metrics
@@ -83,16 +83,16 @@ class Training(ResultModel):
     digests: Digests
     """Digests of the weights and of the model's inputs."""
     inputs: Fingerprints
-    """Digests of what it depends on."""
+    """Digests of what the training depends on."""
 
 
 class Timing(ResultModel):
     """Wall times of a training, in seconds."""
 
     status: Literal["ok"] = "ok"
-    """As opposed to `unavailable`."""
+    """`ok`; the result of an absent accelerator has `unavailable`."""
     accelerator: str
-    """The accelerator as reports call it."""
+    """Name of the accelerator in reports."""
     total_seconds: float
     """Sum of the times below."""
     features_seconds: float
@@ -107,9 +107,9 @@ class Replay(ResultModel):
     """A training's first steps, repeated in a fresh process."""
 
     status: Literal["ok"] = "ok"
-    """As opposed to `unavailable`."""
+    """`ok`; the result of an absent accelerator has `unavailable`."""
     accelerator: str
-    """The accelerator as reports call it."""
+    """Name of the accelerator in reports."""
     steps: int
     """Number of steps that were repeated."""
     bitwise: bool

@@ -1,4 +1,4 @@
-"""The arguments that make Lightning's Trainer use an accelerator, and how many of its devices."""
+"""Make the arguments with which Lightning's Trainer uses an accelerator and its devices."""
 
 from functools import cache
 from typing import Any
@@ -15,8 +15,8 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """Return a Trainer's arguments for devices of the accelerator `name`, one process each.
 
-    For one device they hide a launcher's variables (SLURM, torchrun, LSF, MPI), by which Lightning
-    would wait for the job's other processes.
+    For one device, Lightning does not read a launcher's variables (SLURM, torchrun, LSF, MPI): it
+    would wait for the other processes of the job.
     """
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
@@ -43,7 +43,7 @@ def trainer_arguments(
 
 
 def xla_cpu() -> Any:
-    """Lightning's XLA accelerator, made to accept XLA's one CPU device."""
+    """Return a Lightning accelerator that runs XLA on its only CPU device."""
     from pytorch_lightning.accelerators import XLAAccelerator
 
     class XLACPUAccelerator(XLAAccelerator):

@@ -1,4 +1,4 @@
-"""A network's weights: the pinned source weights, a local file or torchvision's download.
+"""Load a network's weights: the pinned source weights, a local file or torchvision's download.
 
 Missing weights are an error, never replaced by random ones. Every download's hash is checked.
 """
@@ -17,18 +17,18 @@ from benchmark.training import backbone, weights_file
 
 
 def load(network: ResNet, model: ModelParameters) -> str:
-    """Give `network` the backbone that `model.weights` names, unless it is random.
+    """Load the backbone that `model.weights` names into `network`; leave it as it is for "random".
 
     Returns:
-        Which weights were used, in words; empty for random ones.
+        Words that say which weights were used; empty for random ones.
 
     Raises:
-        UserError: they are missing, damaged, or not those of a ResNet50.
+        UserError: the weights are missing, damaged, or not those of a ResNet50.
     """
     if model.weights == "random":
         return ""
     path = model.weights_file
-    content, kind = weights_file.read(_existing(path)) if path else (_download(), "torchvision")
+    content, kind = weights_file.read(_require_file(path)) if path else (_download(), "torchvision")
     source = path or model.weights
     used = backbone.load(network, content, f"model.weights: {source}")
     return "; ".join(filter(None, [f"weights of {source} ({kind})", used]))
@@ -41,10 +41,11 @@ def fingerprint(model: ModelParameters) -> str:
         UserError: the file does not exist.
     """
     path = model.weights_file
-    return sha256(_existing(path)) if path else model.weights
+    return sha256(_require_file(path)) if path else model.weights
 
 
-def _existing(path: Path) -> Path:
+def _require_file(path: Path) -> Path:
+    """Return `path` if it is a file, else raise UserError."""
     if path.is_file():
         return path
     remedy = "Name a file, source, IMAGENET1K_V2 (needs a download) or random."
@@ -54,11 +55,19 @@ def _existing(path: Path) -> Path:
 
 
 def _download() -> dict[str, Any]:
-    """torchvision's weights from torch's hub cache or the network, with a checked hash."""
+    """Return torchvision's weights from torch's hub cache or the network; check their hash.
+
+    Raises:
+        UserError: the hash differs, or the weights cannot be downloaded.
+    """
     weights = ResNet50_Weights.IMAGENET1K_V2
     cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
-    if cached.exists():
-        _check_hash(cached)  # torch.hub checks downloads, but not its cache
+    if cached.exists():  # torch.hub checks downloads, but not its cache
+        digest = sha256(cached)
+        if not digest.startswith(cached.stem.rsplit("-", 1)[1]):  # name-0123abcd.pth
+            raise UserError(
+                f"model.weights: {cached} is damaged: its sha256 begins {digest[:8]}.", "Delete it."
+            )
     options = {"map_location": "cpu", "weights_only": True, "progress": sys.stderr.isatty()}
     try:
         return dict(weights.get_state_dict(check_hash=True, **options))
@@ -67,12 +76,3 @@ def _download() -> dict[str, Any]:
             f"model.weights: IMAGENET1K_V2 cannot be downloaded: {error}.",
             "Connect to the network once, or name a local file or random.",
         ) from None
-
-
-def _check_hash(path: Path) -> None:
-    """Compare a file's sha256 with the digits in torch.hub's name for it: name-0123abcd.pth."""
-    digest = sha256(path)
-    if not digest.startswith(path.stem.rsplit("-", 1)[1]):
-        raise UserError(
-            f"model.weights: {path} is damaged: its sha256 begins {digest[:8]}.", "Delete it."
-        )

@@ -17,7 +17,7 @@ SAFETENSORS, ZIP, LEGACY = "safetensors", "torch's zip format", "torch's legacy 
 
 
 class Weights(NamedTuple):
-    """The content of a file."""
+    """The content of a file of weights."""
 
     content: Any
     """Named tensors, alone or within what a training script saved; on the CPU."""
@@ -26,11 +26,11 @@ class Weights(NamedTuple):
 
 
 def read(path: Path) -> Weights:
-    """Read the file `path`.
+    """Read the file `path` and return its content and format.
 
     Raises:
-        UserError: it has another format, is damaged, or contains more than tensors and plain
-            values.
+        UserError: the file has another format, is damaged, or contains more than tensors and
+            plain values.
     """
     kind = _format(path)
     try:
@@ -43,6 +43,7 @@ def read(path: Path) -> Weights:
 
 
 def _format(path: Path) -> str:
+    """Return SAFETENSORS, ZIP or LEGACY by the first bytes of a file, or raise UserError."""
     with path.open("rb") as file:
         head = file.read(12)
     if head[8:9] == b"{":  # a JSON header follows its length
@@ -59,7 +60,7 @@ def _format(path: Path) -> str:
 
 
 def _refusal(path: Path, message: str) -> UserError:
-    """The reader's error in one line, without torch's advice to unpickle everything."""
+    """Return the reader's error in one line, without torch's advice to unpickle everything."""
     if unsafe := re.search(r"GLOBAL (\S+)", message):
         return UserError(
             f"model.weights: {path} contains more than tensors, {unsafe[1]}, and unpickling that "

@@ -36,7 +36,7 @@ def classes(root: Path) -> list[str]:
 def test_a_good_dataset_has_no_problem(root: Path, capsys) -> None:
     assert problems(root) == set()
     assert check.run(root, 32, as_json=False) == 0
-    assert capsys.readouterr().out == f"{root}: no problem was found.\n"
+    assert capsys.readouterr().out == f"{root}: no problem.\n"
     check.refuse_errors(root, 32)
     assert capsys.readouterr().out == ""
 
@@ -162,7 +162,7 @@ def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -
     def refuse(path: Path) -> Image.Image:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(examination, "opened", refuse)
+    monkeypatch.setattr(examination, "open_image", refuse)
     secret = first(root / "train" / classes(root)[0])
     assert examination.examine(secret).problem == "not readable"
 
@@ -321,7 +321,7 @@ def test_an_acknowledged_problem_stops_nothing_and_is_counted(root: Path, capsys
     acknowledge(root, f"- {{kind: empty file, path: train/{name}/empty.png, reason: on purpose}}")
     assert check.run(root, 32, as_json=False) == 0
     output = capsys.readouterr().out
-    assert "no problem was found" in output
+    assert "no problem." in output
     assert "dataset.known.yaml: empty file (1)." in output
     check.refuse_errors(root, 32)
     (root / "val" / name / "empty.png").write_bytes(b"")

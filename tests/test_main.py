@@ -75,7 +75,7 @@ def test_an_implementation_of_adam_is_refused_where_there_is_none(
     monkeypatch.setattr(accelerators, "_find_xla", lambda: xla)
     edit(train={"adam": adam})
     assert main([stage, "xla"]) == 1
-    assert f"there is no {adam} Adam on xla. Set" in capsys.readouterr().err
+    assert f"xla does not support {adam}. Set" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""Each planted fault is found, in the same pass as all others."""
+"""The check reports each planted fault, and all of them in one pass."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_a_missing_split_and_a_single_class(root: Path) -> None:
 def test_duplicates_are_found_by_their_pixels(
     root: Path, source: tuple[str, int], target: tuple[str, int], kind: str
 ) -> None:
-    """In another format: no byte is equal."""
+    """The copy has another format: no byte of the file is equal."""
     names = classes(root)
     path = first(root / source[0] / names[source[1]])
     with Image.open(path) as image:
@@ -157,7 +157,7 @@ def test_a_phones_file_of_several_pictures_is_a_jpeg(root: Path) -> None:
 
 
 def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -> None:
-    """root may read everything, so that the system is made to refuse."""
+    """root may read everything, so `open_image` is replaced by a function that refuses."""
 
     def refuse(path: Path) -> Image.Image:
         raise PermissionError(13, "Permission denied", str(path))
@@ -211,7 +211,7 @@ def test_errors_are_refused_in_one_line(root: Path, capsys) -> None:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that the check decodes, in order."""
+    """The list of files that the check decodes, in order."""
     paths: list[Path] = []
     examine = check.examine
     monkeypatch.setattr(check, "examine", lambda path: (paths.append(path), examine(path))[1])
@@ -262,7 +262,7 @@ def test_facts_of_the_datasets_checked_last_are_kept(
 
 
 def stores() -> list[Path]:
-    """The files of facts."""
+    """The paths of the files of facts."""
     return sorted(check.CACHES.glob("check-*.json"))
 
 
@@ -360,7 +360,7 @@ def test_a_split_that_is_a_link_with_too_long_a_target_is_missing(root: Path) ->
 
 
 def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
-    """Its images are checked all the same."""
+    """The images of that split are checked all the same."""
     (root / "val").rename(root.parent / "elsewhere")
     (root / "val").symlink_to(root.parent / "elsewhere")
     assert problems(root) == {("link that leaves the dataset", "val")}
@@ -368,7 +368,7 @@ def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
 
 @pytest.mark.parametrize("name", [".", "..", "../dataset"])
 def test_a_dataset_may_be_named_from_within(root: Path, monkeypatch, capsys, name: str) -> None:
-    """Its list of acknowledged problems lies next to it."""
+    """The list of acknowledged problems lies next to the dataset's directory."""
     monkeypatch.chdir(root / ("train" if name == ".." else "."))
     animal = classes(root)[0]
     (root / "train" / animal / "empty.png").touch()

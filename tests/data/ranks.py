@@ -20,7 +20,7 @@ from tests.support.small import hide_torch_xla
 
 
 class Noting(ImageDataModule):
-    """Keeps the keys of its training batches; fails in setup where it is told to."""
+    """Keeps the keys of its training batches; `setup` fails on rank `broken`."""
 
     broken: int | None = None
 
@@ -68,7 +68,7 @@ def fit(
 
 
 def main(root: Path, options: dict[str, Any]) -> None:
-    """One fit after another."""
+    """Run the fits of the command line, one after another."""
     hide_torch_xla()
     warnings.simplefilter("ignore")
     for keywords in options.pop("fits"):

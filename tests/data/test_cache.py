@@ -191,7 +191,7 @@ def test_mapped_images_travel_to_a_worker_as_a_path(images: Path) -> None:
 
 
 def test_other_code_has_another_cache(images: Path, monkeypatch) -> None:
-    """It may resize otherwise."""
+    """Other code may resize in another way."""
     directory = cached(images).directory
     monkeypatch.setattr(cache.code, "digest", lambda module: f"another of {module}")
     assert cached(images).directory != directory
@@ -217,7 +217,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, 
 
 
 def test_clean_empties_a_folder_of_caches_that_is_a_link(tmp_path: Path, monkeypatch) -> None:
-    """To a larger disk; the next run finds it there."""
+    """The link may lead to a larger disk, and the next run uses it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "disk" / "cache").mkdir(parents=True)
     (tmp_path / "disk" / "check.json").touch()

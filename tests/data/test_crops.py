@@ -14,7 +14,7 @@ sides = st.integers(16, 300)
 
 
 def picture(height: int, width: int) -> torch.Tensor:
-    """Smooth shapes under noise, uint8 (height, width, 3)."""
+    """Make a picture of smooth shapes under noise, uint8 (height, width, 3)."""
     y, x = np.mgrid[:height, :width]
     waves = 128 + 100 * np.sin(x[..., None] / (7, 11, 17)) * np.cos(y[..., None] / (13, 5, 9))
     noise = np.random.default_rng(height * 1000 + width).normal(0, 10, (height, width, 3))
@@ -56,7 +56,7 @@ def test_evaluation_equals_torchvisions_resize_and_centre_crop(h: int, w: int, s
 
 @given(st.integers(60, 300), st.integers(60, 300))
 def test_stretching_an_image_for_the_cache_hardly_shows(h: int, w: int) -> None:
-    """Stored at 256 x 256 instead of its own shape: the same view within 3 of 255 on average."""
+    """Stored at 256 x 256 instead of the true shape, the view is within 3 of 255 on average."""
     image = floats(picture(h, w))
     stored = v2.functional.resize(image, [256, 256], antialias=True).round().to(torch.uint8)
     resize = v2.Compose([v2.Resize(73, antialias=True), v2.CenterCrop(64)])
@@ -103,14 +103,14 @@ def test_crops_reach_every_edge() -> None:
 
 
 def test_crops_reach_across_the_image() -> None:
-    """From one edge to the other in one axis alone, so that it is no fallback."""
+    """Some crops reach from edge to edge in one axis only: these are not the fallback."""
     windows, _ = training((20, 20), 4000)
     across = windows[:, :, 1] // UNIT == 20
     assert (across & ~across[:, ::-1]).any(axis=0).all()
 
 
 def test_an_image_too_long_for_any_attempt_shows_its_middle() -> None:
-    """As torchvision's fallback: the largest central crop of an allowed aspect ratio."""
+    """The crop is torchvision's fallback: the largest central one of an allowed aspect ratio."""
     windows, _ = training((20, 2000), 50)
     assert (windows[:, 0, :2] // UNIT).tolist() == [[0, 20]] * 50
     assert (windows[:, 1, :2] // UNIT).tolist() == [[(2000 - 27) // 2, 27]] * 50
@@ -155,8 +155,8 @@ def test_cutting_the_matrices_into_blocks_cuts_off_no_weight(h: int, w: int, siz
     output = resample(images, windows, flips, size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "BLOCKS", 1)
-        whole = resample(images, windows, flips, size)
-    torch.testing.assert_close(output, whole, atol=1e-3, rtol=0)
+        complete = resample(images, windows, flips, size)
+    torch.testing.assert_close(output, complete, atol=1e-3, rtol=0)
 
 
 def test_a_batch_of_any_size_shows_each_image_as_alone() -> None:

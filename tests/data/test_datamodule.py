@@ -47,7 +47,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 class Probe(pl.LightningModule):
-    """Keeps every batch that it is trained on."""
+    """A model that keeps every training batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def test_a_crop_of_the_complete_area_is_the_complete_image(images: Path) -> None
 
 
 def test_two_ranks_share_the_samples_of_one_process(images: Path) -> None:
-    """By the trainer's rank and world size, which Lightning sets before the loaders."""
+    """The samplers use the rank and world size of the trainer, which Lightning sets earlier."""
     shares = []
     progress = types.SimpleNamespace(current=types.SimpleNamespace(processed=0))
     fit_loop = types.SimpleNamespace(epoch_progress=progress)
@@ -203,7 +203,7 @@ def test_the_log_chains_order_by_epoch_and_the_first_pixels(images, tmp_path) ->
 
 
 def test_the_digest_of_pixels_is_that_of_the_loaders_batches(images: Path, tmp_path: Path) -> None:
-    """Recomputed: bytes before augmentation, with labels, windows and flips, for two epochs."""
+    """The digest is recomputed from pixels, labels, windows and flips, for two epochs."""
     data, expected = module(images), DigestLog()
     trainer(tmp_path, max_epochs=2).fit(Probe(), datamodule=data)
     again = ready(images)
@@ -243,7 +243,7 @@ def test_the_images_are_released(images: Path, end: str) -> None:
 
 
 class Saver(pl.Callback):
-    """A checkpoint after each step and at the end of each epoch."""
+    """Writes a checkpoint after each step and at the end of each epoch."""
 
     def _save(self, trainer: pl.Trainer, moment: str = "") -> None:
         path = Path(trainer.default_root_dir) / f"{trainer.global_step}{moment}.ckpt"
@@ -263,7 +263,7 @@ class Saver(pl.Callback):
 def test_a_run_resumed_after_any_step_sees_the_samples_that_remain(
     images: Path, tmp_path: Path, workers: int, limit: float, digests: bool
 ) -> None:
-    """4 batches in each of 3 epochs, or the first 3 of them."""
+    """Each of 3 epochs has 4 batches, of which all or the first 3 are used."""
     fit = {"max_epochs": 3, "limit_train_batches": limit, "num_sanity_val_steps": 0}
     options = {"num_workers": workers, "digests": digests}
     complete, data = Probe(), module(images, **options)
@@ -288,7 +288,7 @@ def test_without_digests_nothing_is_recorded(images: Path, tmp_path: Path) -> No
 
 @pytest.fixture
 def none_left() -> Iterator[None]:
-    """No loader process survives the test."""
+    """Check that no loader process survives the test."""
     before = set(multiprocessing.active_children())
     yield
     for process in set(multiprocessing.active_children()) - before:
@@ -331,7 +331,7 @@ class Kill(pl.Callback):
 @pytest.mark.slow
 @pytest.mark.usefixtures("none_left")
 def test_a_loader_process_that_dies_is_named_with_its_place(images: Path, tmp_path: Path) -> None:
-    """It has many epochs to be noticed."""
+    """The fit has many epochs in which the death can be noticed."""
     data = module(images, num_workers=2)
     message = r"process 2 of 2 was ended by SIGKILL; its batch begins with .*/train/.*png\. "
     with pytest.raises(UserError, match=message):
@@ -343,7 +343,7 @@ def test_a_loader_process_that_dies_is_named_with_its_place(images: Path, tmp_pa
 def test_a_loader_process_that_hangs_is_named_with_its_place(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the second batch, which the second process loads."""
+    """The second process hangs at the second batch."""
     monkeypatch.setattr("benchmark.data.datamodule.LOADER_TIMEOUT", 1)
     fifth, take = permutation(7, 0, 15)[4], CachedImages.take
 

@@ -1,4 +1,4 @@
-"""The same bits whatever does not matter, in whole fits of a small network on the CPU."""
+"""Fits of a small network on the CPU give the same bits, whatever the workers or interruptions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ EPOCHS, STEPS = 2, 4
 
 
 class Fit:
-    """What a fit came to, as digests."""
+    """Runs a fit; its results are digests."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Fit:
 
 
 class Unusual(ImageDataModule):
-    """Workers that end with each epoch, and another prefetch."""
+    """A DataModule whose workers end with each epoch, and with another prefetch."""
 
     def train_dataloader(self) -> DataLoader[Any]:
         loader = super().train_dataloader()
@@ -96,23 +96,23 @@ def test_the_seed_matters(images: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_resumed_after_any_step_ends_the_same(images: Path, workers: int) -> None:
-    whole = Fit(images, trainer={"callbacks": [Saver()]})
+    uninterrupted = Fit(images, trainer={"callbacks": [Saver()]})
     checkpoints = sorted(images.parent.glob("*.ckpt"))
     assert len(checkpoints) == EPOCHS * STEPS + EPOCHS
     for checkpoint in checkpoints[:: 1 if workers == 0 else 3]:
-        assert Fit(images, resume=checkpoint, num_workers=workers) == whole, checkpoint.name
+        assert Fit(images, resume=checkpoint, num_workers=workers) == uninterrupted, checkpoint.name
 
 
 def test_draws_from_the_global_generators_do_not_matter(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a model with dropout makes them, or a library in the background."""
+    """A model with dropout draws from them, or a library in the background."""
     import random
 
     import numpy as np
     import torch
 
-    whole = Fit(images)
+    uninterrupted = Fit(images)
     before: Callable[..., Any] = ImageDataModule.on_before_batch_transfer
 
     def drawing(*arguments: Any) -> Any:
@@ -120,4 +120,4 @@ def test_draws_from_the_global_generators_do_not_matter(
         return before(*arguments)
 
     monkeypatch.setattr(ImageDataModule, "on_before_batch_transfer", drawing)
-    assert Fit(images) == whole
+    assert Fit(images) == uninterrupted

@@ -6,15 +6,15 @@ from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
 
 
 def test_a_resumed_log_continues_its_chains() -> None:
-    whole, first, second = DigestLog(), DigestLog(), DigestLog()
+    uninterrupted, first, second = DigestLog(), DigestLog(), DigestLog()
     for epoch in range(4):
-        for digest_log in (whole, first if epoch < 2 else second):
+        for digest_log in (uninterrupted, first if epoch < 2 else second):
             if epoch == 2 and digest_log is second:
                 digest_log.load_state_dict(first.state_dict())
             digest_log.record_order(epoch, torch.tensor([epoch, 1]))
             digest_log.record_order(epoch, torch.tensor([2, 3]))
             digest_log.record_pixels(torch.full((2,), epoch))
-    assert second.state_dict() == whole.state_dict()
+    assert second.state_dict() == uninterrupted.state_dict()
 
 
 def test_the_chain_distinguishes_orders_epochs_and_batches() -> None:

@@ -92,7 +92,7 @@ def add_text(root: Path) -> str:
 
 
 def add_pipe(root: Path) -> str:
-    """To open it would be to wait for ever."""
+    """Make a pipe; opening it would wait for ever."""
     os.mkfifo(root / "train" / "class 0" / "pipe.png")
     return r"pipe\.png: not a regular file\."
 
@@ -206,7 +206,7 @@ def test_a_rotated_photograph_is_upright(tmp_path: Path, orientation: int) -> No
 
 @pytest.mark.parametrize("orientation", [0, 9, 262])
 def test_an_orientation_that_there_is_not_turns_nothing(tmp_path: Path, orientation) -> None:
-    """Its shape is that of its pixels: training would stretch it otherwise."""
+    """The image's shape is that of its pixels: training would stretch it otherwise."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", (30, 20)).save(tmp_path / "photo.png", exif=exif)

@@ -49,7 +49,7 @@ def bind(path: Path) -> None:
 
 
 def picture(path: Path) -> bytes:
-    """A picture in a colour that depends on its path, so that no two are equal."""
+    """Make a picture in a colour that depends on `path`, so that no two are equal."""
     return encoded(Image.new("RGB", (64, 64), crc32(os.fsencode(path)) % 2**24), "PNG")
 
 
@@ -134,7 +134,7 @@ def workspace() -> Iterator[None]:
 
 
 def message(action: Callable[[], object]) -> str:
-    """The error message for the user; empty if there is none."""
+    """Return the error message for the user; empty without an error."""
     try:
         action()
     except UserError as error:
@@ -177,7 +177,7 @@ def test_any_folder_is_read(name: str, tree: dict) -> None:
 
 
 def gradient(mode: str) -> Image.Image:
-    """A picture of few pixels, all of them different."""
+    """Make a picture of few pixels, all of them different."""
     return Image.linear_gradient("L").resize((12, 9)).rotate(30).convert("RGB").convert(mode)
 
 
@@ -254,7 +254,7 @@ def bounded_memory() -> Iterator[None]:
 
 
 def read(path: Path) -> bytes | str:
-    """The pixels as training reads them, or the error message."""
+    """Return the pixels as training reads them, or the error message."""
     try:
         return pixels(path, *shape(path)).tobytes()
     except UserError as error:

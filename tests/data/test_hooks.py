@@ -1,5 +1,8 @@
-"""What Lightning calls of a DataModule, when and how often: whole lists, so that a call too many
-fails like one too few. 15 training images in batches of 8 make 2 batches, 6 others make 1."""
+"""Which hooks of a DataModule Lightning calls, when and how often.
+
+Complete lists are compared, so that a call too many fails like one too few. 15 training images in
+batches of 8 make 2 batches; 6 images of another split make 1.
+"""
 
 import pickle
 import signal
@@ -24,7 +27,7 @@ TRAIN = BATCH * 2
 
 
 class Stage:
-    """An ImageDataModule with a call log, and trainers to put it through."""
+    """An ImageDataModule with a call log, and trainers that call it."""
 
     def __init__(self, root: Path, kind: type[LightningDataModule] = ImageDataModule) -> None:
         self.calls: list[Call] = []
@@ -33,11 +36,11 @@ class Stage:
         self.data = self.make()
 
     def make(self) -> Any:
-        """Another DataModule with the same call log."""
+        """Make another DataModule with the same call log."""
         return self.kind(str(self.root / "data"), 32, 8, cache_dir=str(self.root))
 
     def trainer(self, **options: Any) -> pl.Trainer:
-        """One process, two epochs, no sanity check, no checkpoints, unless told otherwise."""
+        """Make a Trainer of one process and two epochs, without sanity check and checkpoints."""
         plain = {
             "max_epochs": 2, "num_sanity_val_steps": 0, "enable_checkpointing": False,
             "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
@@ -46,7 +49,7 @@ class Stage:
         return pl.Trainer(accelerator="cpu", devices=1, **plain | options)
 
     def fit(self, **options: Any) -> pl.Trainer:
-        """A fit of a new model."""
+        """Fit a new model and return the Trainer."""
         trainer = self.trainer(**options)
         trainer.fit(Mean(), datamodule=self.data)
         return trainer
@@ -140,7 +143,7 @@ def test_a_checkpoint_gives_its_state_to_every_kind_of_run(stage: Stage, name: s
 
 
 class Broken(ImageDataModule):
-    """Its hooks can be made to fail."""
+    """An ImageDataModule whose hooks can be made to fail."""
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_after_an_error_on_exception_is_called_once_and_teardown_no_more(
 
 
 class Failing(Mean):
-    """Raises in its first step."""
+    """A model that raises in its first step."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Hooks and samples where the rule is about processes: two ranks, on one node and on two."""
+"""Hooks and samples of two ranks, on one node and on two."""
 
 import json
 import os
@@ -21,14 +21,14 @@ TIMEOUT = 300
 
 @dataclass(frozen=True)
 class Ended:
-    """A script that has ended."""
+    """A script that has ended, and what its ranks wrote."""
 
     root: Path
     status: int
     errors: str
 
     def seen(self, name: str) -> list[dict[str, Any]]:
-        """What each rank saw in the fit `name`, by rank."""
+        """Return what each rank saw in the fit `name`, by rank."""
         return read(self.root, name)
 
 
@@ -51,7 +51,7 @@ def end(root: Path, process: subprocess.Popen[str]) -> Ended:
 
 
 def names(seen: dict[str, Any]) -> list[str]:
-    """The hooks around the batches, in order."""
+    """Return the names of the hooks around the batches, in order."""
     return [call[0] for call in seen["calls"] if "batch" not in call[0]]
 
 
@@ -60,24 +60,24 @@ HOOKS = ["setup", "train_dataloader", "val_dataloader", "teardown"]
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """One script whose ranks Lightning starts: a whole fit, and one that fails on a rank."""
+    """Run one script whose ranks Lightning starts: a complete fit, and one that fails on a rank."""
     root = write_images(tmp_path_factory.mktemp("ranks") / "data").parent
-    fits = [{"name": "whole"}, {"name": "broken", "broken": 1}]
+    fits = [{"name": "complete"}, {"name": "broken", "broken": 1}]
     return end(root, launch(root, {"devices": 2, "fits": fits}))
 
 
 def test_two_ranks_prepare_once_and_set_up_twice(script: Ended) -> None:
-    one, other = script.seen("whole")
+    one, other = script.seen("complete")
     assert names(one) == ["prepare_data", *HOOKS]
     assert names(other) == HOOKS
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_two_ranks_see_at_each_step_what_one_process_sees(script: Ended) -> None:
-    """15 samples: the two ranks' last step has the epoch's first sample once more."""
+    """With 15 samples, the last step of the two ranks repeats the epoch's first sample."""
     ranks.fit(script.root, name="alone", batch_size=8)
     (alone,) = script.seen("alone")
-    one, other = (seen["keys"] for seen in script.seen("whole"))
+    one, other = (seen["keys"] for seen in script.seen("complete"))
     assert len(one) == len(other) == len(alone["keys"]) == 2 * 2
     for step, expected in enumerate(alone["keys"]):
         again = [alone["keys"][step - 1][0]] if step % 2 else []
@@ -99,8 +99,10 @@ def free_port() -> str:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two nodes of one process each, as a cluster's launcher would start them: a fit that prepares
-    on each node and one that prepares once."""
+    """Run two nodes of one process each, as a cluster's launcher would start them.
+
+    One fit prepares on each node, another one prepares once.
+    """
     root = write_images(tmp_path_factory.mktemp("nodes") / "data").parent
     fits = [{"name": str(per_node), "per_node": per_node} for per_node in (True, False)]
     cluster = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}

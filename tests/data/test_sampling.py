@@ -41,11 +41,11 @@ def test_ranks_evaluate_each_sample_once(length: int, ranks: int) -> None:
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_resumed_epoch_lacks_what_was_seen_and_the_next_lacks_nothing(ranks: int) -> None:
     for rank in range(ranks):
-        whole, resumed = (sampler(11, rank=rank, ranks=ranks) for _ in range(2))
-        whole.set_epoch(2)
+        uninterrupted, resumed = (sampler(11, rank=rank, ranks=ranks) for _ in range(2))
+        uninterrupted.set_epoch(2)
         resumed.resume(2, 4)
-        assert list(resumed) == list(whole)[4:]
-        assert list(resumed) == list(whole)
+        assert list(resumed) == list(uninterrupted)[4:]
+        assert list(resumed) == list(uninterrupted)
 
 
 def test_evaluation_keeps_the_order_of_the_files() -> None:

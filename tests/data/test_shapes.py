@@ -18,7 +18,7 @@ SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
 
 
 def draw(path: Path, mode: str, size: tuple[int, int], level: int) -> None:
-    """An image of one grey, in any of Pillow's modes, as a file that can hold it."""
+    """Write an image of one grey, in any of Pillow's modes, in a format that supports the mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if mode == "I;16":
         Image.fromarray(np.full(size[::-1], level * 257, dtype=np.uint16)).save(f"{path}.png")
@@ -29,7 +29,7 @@ def draw(path: Path, mode: str, size: tuple[int, int], level: int) -> None:
 
 
 def make(root: Path, classes: int, train: int, shapes: list[tuple[str, tuple[int, int]]]) -> Path:
-    """`train` training images and one of each other split per class, shapes in turn."""
+    """Write `train` training images and one image of each other split per class."""
     count = 0
     for split, images in (("train", train), ("val", 1), ("test", 1)):
         for label in range(classes):

@@ -1,4 +1,4 @@
-"""The control: what a training from random weights differs in, and what it must not."""
+"""The control differs from the training in its weights, and in nothing that it should share."""
 
 import csv
 from collections.abc import Callable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
 
 @pytest.fixture
 def learned(workspace: Path) -> str:
-    """Weights that are not the seed's."""
+    """A file of weights that differ from those of the seed."""
     save_file(tuner(9, seed=1).network.state_dict(), "learned.safetensors")
     return "learned.safetensors"
 
@@ -52,7 +52,7 @@ def test_from_random_weights_it_is_the_training_itself(change, workspace: Path) 
 
 
 def test_it_takes_as_many_epochs_as_the_training_did(change, workspace: Path) -> None:
-    """However early that one stopped, and however long the control does not improve."""
+    """The training may stop early, and the control may not improve for long."""
     train.run(find("cpu"), change())
     write_result(CPU.own.result, read_training(CPU.own).model_copy(update={"epochs": 5}))
     control.run(find("cpu"), change(train={"patience": 1, "learning_rate": 10}))

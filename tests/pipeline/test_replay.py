@@ -1,4 +1,4 @@
-"""The replay: it repeats what the training did, and says where it could not."""
+"""The replay repeats the training's first steps, and names the first difference."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def read_replay(results: TrainingPaths) -> Replay:
 
 
 def reports() -> dict[Path, bytes]:
-    """The content of every training's files."""
+    """Return the content of every training's files."""
     return {path: path.read_bytes() for path in Path("reports/train").rglob("*.*")}
 
 
@@ -67,7 +67,7 @@ def test_a_training_can_be_repeated(
 def test_each_further_training_is_repeated_as_it_was(
     change, workspace: Path, results: TrainingPaths, other: TrainingPaths
 ) -> None:
-    """It is compared with its own losses, not with those of another training."""
+    """Each replay is compared with the losses of its training, not with those of another."""
     save_file(tuner(3, seed=1).network.state_dict(), "learned.safetensors")
     parameters = change(seeds=[8], model={"weights": "learned.safetensors"})
     train.run(find("cpu"), parameters)
@@ -103,7 +103,7 @@ def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> N
 
 
 def test_a_replay_writes_no_checkpoint(parameters: Parameters, monkeypatch) -> None:
-    """One of ResNet50 has 269 MB, and a temporary directory is often in memory."""
+    """A checkpoint of ResNet50 has 269 MB, and a temporary directory is often in memory."""
     train.run(find("cpu"), parameters)
     saved: list[Any] = []
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", lambda *arguments: saved.append(arguments))

@@ -1,4 +1,4 @@
-"""Interrupted trainings: they resume after the last complete epoch, to the same result."""
+"""Interrupted trainings resume after the last complete epoch, with the same result."""
 
 import errno
 import hashlib
@@ -91,7 +91,7 @@ def test_a_corrupt_checkpoint_is_named_and_the_training_starts_over(
 
 
 def test_a_full_disk_costs_no_more_than_an_epoch(parameters: Parameters, monkeypatch) -> None:
-    """At the second epoch's last checkpoint, and then at the result."""
+    """The disk is full at the second epoch's last checkpoint, and then at the result."""
     undisturbed, save = trained(parameters), SealedCheckpoints.save_checkpoint
     full = OSError(errno.ENOSPC, "No space left on device")
 

@@ -65,7 +65,7 @@ def test_the_result_holds_status_metrics_and_digests(parameters: Parameters) -> 
 
 
 def test_the_weights_that_it_starts_from_are_printed_once(change, workspace, capsys) -> None:
-    """Random ones come from no file."""
+    """Random weights do not come from a file."""
     network = fit.fine_tuner(change(), 9).network
     torch.save({"state_dict": network.state_dict()}, "w.ckpt")
     capsys.readouterr()
@@ -97,7 +97,7 @@ def test_losses_and_metrics_are_written_per_step_and_per_epoch(parameters: Param
 
 
 def test_predictions_of_the_test_images_are_written(parameters: Parameters) -> None:
-    """In the order of the files, by the weights that were kept."""
+    """The rows are in the order of the files; the predictions are those of the best weights."""
     result = trained(parameters)
     rows = read_table(CPU.own.predictions)
     assert [row["image"] for row in rows] == [
@@ -155,7 +155,7 @@ def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:
 
 
 def test_the_first_loss_is_that_of_the_seeded_weights(parameters: Parameters) -> None:
-    """Recomputed without Lightning: the pinned order, pixels and weights, and cross-entropy."""
+    """The loss is recomputed without Lightning, from the pinned order, pixels and weights."""
     trained(parameters)
     data = fit.data_module(parameters)
     data.setup("fit")
@@ -377,7 +377,7 @@ def test_no_batch_is_made_smaller_than_asked_for(change, workspace: Path, frozen
 
 
 def test_a_frozen_backbone_takes_any_batch(change, workspace: Path) -> None:
-    """Its batch norm learns nothing."""
+    """The batch norm of a frozen backbone learns nothing."""
     parameters = change(data={"batch_size": 7, "image_size": 32}, model={"freeze_backbone": True})
     assert trained(parameters).steps == 3 * 3
 
@@ -411,7 +411,7 @@ def test_workers_and_the_cache_change_no_digest(change, workspace: Path) -> None
 def test_a_fresh_process_in_another_directory_agrees(
     parameters: Parameters, tmp_path, raw_parameters, monkeypatch
 ) -> None:
-    """Strings have other hashes in it, and nothing was computed before."""
+    """In a fresh process strings have other hashes, and nothing was computed before."""
     trained(parameters)
     result = CPU.own.result.read_bytes()
     hashing = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
@@ -426,7 +426,7 @@ def test_a_fresh_process_in_another_directory_agrees(
 
 
 def test_one_file_of_weights_under_two_names_is_one_input(change, workspace: Path) -> None:
-    """Otherwise the report would call the parameters of two equal trainings different."""
+    """Two names would make the report call the inputs of two equal trainings different."""
     for name in ("a.pt", "b.pt"):
         Path(name).write_bytes(b"content")
     first, second = (

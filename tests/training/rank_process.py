@@ -36,9 +36,9 @@ def serve() -> None:
 def run_ranks(
     directories: Sequence[str], port: str, stage: str, per_node: bool, extra: Mapping[str, str]
 ) -> list[int]:
-    """Run a stage on ranks, one for each directory; those of one directory are of one machine.
+    """Run a stage on ranks, one for each directory; return their exit statuses.
 
-    `extra` holds environment variables. Returns the exit statuses.
+    Ranks of one directory are of one machine. `extra` contains environment variables.
     """
     ranks = []
     for number in range(len(directories)):
@@ -73,7 +73,7 @@ def run(number: int, directory: str, stage: str, per_node: bool) -> int:
 
 
 def variables(number: int, directories: Sequence[str], port: str) -> dict[str, str]:
-    """The environment variables that a launcher sets."""
+    """Return the environment variables that a launcher sets."""
     node = [*dict.fromkeys(directories)].index(directories[number])
     locks = Path(directories[number], f"machine.{node}")
     locks.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Recognition of ResNet50's backbone by the real names and shapes."""
+"""ResNet50's backbone is recognised by the real names and shapes."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def network() -> models.ResNet:
 
 
 def state_of(name: str) -> dict[str, Tensor]:
-    """A state dict with the names and shapes of a network, of ones."""
+    """Return a state dict of ones with the names and shapes of a network."""
     with torch.device("meta"):
         state = models.get_model(name).state_dict()
     return {n: torch.ones((), dtype=value.dtype).expand(value.shape) for n, value in state.items()}
@@ -45,7 +45,7 @@ def test_its_relatives_do_not(network: models.ResNet, name: str, complaint: str)
 
 
 def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
-    """Its frozen batch norm counts nothing; its feature pyramid is outside the backbone."""
+    """Its frozen batch norm has no counter, and the feature pyramid is outside the backbone."""
     body = {n: v for n, v in state_of("resnet50").items() if "fc." not in n and "num_" not in n}
     pyramid = {"backbone.fpn.layer_blocks.0.weight": torch.ones(1), "rpn.weight": torch.ones(1)}
     detector: dict[str, Any] = {f"backbone.body.{n}": v for n, v in body.items()} | pyramid
@@ -56,7 +56,7 @@ def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_two_encoders_are_two_candidates(network: models.ResNet, bare: bool) -> None:
-    """As momentum contrast writes them; also one of them without a prefix."""
+    """Momentum contrast writes two encoders; one of them may lack the prefix."""
     query = state_of("resnet50")
     key = {name: value + 1 for name, value in query.items()}
     prefixes = ("", "module.encoder_k.") if bare else ("encoder_q.", "encoder_k.")

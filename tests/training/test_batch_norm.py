@@ -12,7 +12,7 @@ from benchmark.training.batch_norm import HostSyncBatchNorm2d
 
 @pytest.fixture(autouse=True)
 def group() -> Iterator[None]:
-    """A process group of this process alone."""
+    """Join a process group of this process alone."""
     store = dist.HashStore()
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
@@ -20,7 +20,7 @@ def group() -> Iterator[None]:
 
 
 def pair(dtype: torch.dtype) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
-    """torch's layer and ours, with the same weights."""
+    """Return torch's layer and ours, with the same weights."""
     theirs = nn.BatchNorm2d(3).to(dtype)
     nn.init.uniform_(theirs.weight)
     nn.init.uniform_(theirs.bias)

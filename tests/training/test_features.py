@@ -26,7 +26,7 @@ def trainer(**options: Any) -> pl.Trainer:
 
 
 def ready(root: Path, precision: str = "32-true") -> FeatureDataModule:
-    """A FeatureDataModule after Lightning's setup."""
+    """Return a FeatureDataModule after Lightning's setup."""
     module = FeatureDataModule(root=str(root), cache_dir=str(root.parent), **OPTIONS)
     module.trainer = trainer(precision=precision)
     module.trainer.strategy.connect(tuner(freeze_backbone=True))

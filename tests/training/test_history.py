@@ -22,7 +22,7 @@ def test_the_clock_is_read_when_the_device_has_finished(monkeypatch: pytest.Monk
 
 
 def test_an_epoch_lasts_until_its_checkpoints_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """5 s and 2 s of checkpoints; a checkpoint itself can contain only the time before it."""
+    """Epochs have 5 s and 2 s of checkpoints; a checkpoint contains only the time before it."""
     now = iter([0.0, 5.0, 7.0, 7.0, 12.0, 14.0])
     monkeypatch.setattr(history, "time", types.SimpleNamespace(perf_counter=lambda: next(now)))
     timer = EpochTimer("cpu", FirstStepsDigest("cpu"))

@@ -17,13 +17,13 @@ EXACT, TF32 = ("highest", False), ("high", True)
 
 
 def setting() -> tuple[str, bool]:
-    """The current precision of products and convolutions."""
+    """Return the current precision of products and convolutions."""
     return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
 @pytest.fixture(autouse=True)
 def exact() -> Iterator[None]:
-    """torch's settings as `prepare` makes them."""
+    """Set torch's precision as `prepare` does, for the test."""
     before = setting()
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

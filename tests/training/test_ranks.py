@@ -1,4 +1,4 @@
-"""Trainings on several devices: ranks on a CPU, with a small network in ResNet50's place."""
+"""Train on several ranks of a CPU, with a small network in ResNet50's place."""
 
 import csv
 import json
@@ -50,8 +50,10 @@ class Ranks:
         per_node: bool = True,
         **variables: str,
     ) -> list[int]:
-        """Exit statuses of a stage's ranks, each run in its directory with these environment
-        variables; ranks of one directory are of one machine."""
+        """Run a stage's ranks, each in its directory; return their exit statuses.
+
+        `variables` are environment variables. Ranks of one directory are of one machine.
+        """
         assert self._process.stdin
         assert self._process.stdout
         places = [str(directory) for directory in directories]
@@ -76,9 +78,9 @@ def ranks() -> Iterator[Ranks]:
 
 
 def make(root: Path, ranks: int, **sections: dict[str, Any]) -> Path:
-    """A directory for a training on `ranks` ranks.
+    """Make a directory for a training on `ranks` ranks.
 
-    It has 36 training images, of which the last step has 4, and 9 in each evaluation.
+    The dataset has 36 training images, of which the last step takes 4, and 9 of val and test each.
     """
     content = small_content()
     content["data"]["batch_size"] = BATCH // ranks
@@ -175,8 +177,11 @@ def test_batch_norm_of_each_device_is_another_training_and_says_so(trained: Trai
 
 
 def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None) -> None:
-    """Without synchronisation each device has other running means. Those of rank 0 are kept and
-    evaluated: DistributedDataParallel sends them to every rank with the first batch."""
+    """The running means of rank 0 are validated on every rank, and kept.
+
+    Without synchronised batch norm each rank has other ones. DistributedDataParallel broadcasts
+    those of rank 0 with the first batch.
+    """
     root = trained(2, trainer={"sync_batchnorm": False, "devices": 2})
     parameters = load_parameters(root / "params.yaml")
     model = fine_tuner(parameters, classes=3).eval()
@@ -190,8 +195,10 @@ def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None
 
 
 def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, tmp_path: Path) -> None:
-    """DVC's variable makes the training leave its checkpoints, and the replay removes them. With
-    this many files two ranks that removed them would meet."""
+    """Only rank 0 of a replay removes the checkpoints that a DVC stage has left.
+
+    There are so many files that two ranks which remove them would collide.
+    """
     root = make(tmp_path, 2)
     assert ranks.run([root] * 2, DVC_ROOT=str(root)) == [0, 0], log(root)
     (done,) = root.glob(f".checkpoints/{OWN.checkpoint_dir}/*/done")

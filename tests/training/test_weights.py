@@ -64,7 +64,7 @@ def check_loaded(path: Path, learned: State, **replaced: torch.Tensor) -> str:
 
 
 def refusal(path: Path) -> str:
-    """The error's one line about the file."""
+    """Return the error's one line about the file."""
     with pytest.raises(UserError) as caught:
         network(3, 7, str(path))
     text = str(caught.value)
@@ -148,7 +148,7 @@ def test_what_training_scripts_write_is_read(
 @pytest.mark.parametrize("head", ["fc.0.weight", "classifier.weight", "head.fc.weight", "classes"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_any_head_is_left_out(tmp_path: Path, learned: State, head: str, prefix: str) -> None:
-    """Its numbers do not matter."""
+    """The numbers in the head do not matter, not even NaN."""
     saved = prefixed(prefix, backbone(learned) | {head: torch.full((5, 16), torch.nan)})
     save_file(saved, tmp_path / "w")
     origin = check_loaded(tmp_path / "w", learned)
@@ -317,7 +317,7 @@ def test_a_pickle_is_not_executed(tmp_path: Path, save: Callable[..., None]) -> 
 
 
 class Hub:
-    """A hub cache, and a local server that may have the file, in the place of torchvision's."""
+    """A hub cache, and a local server that replaces torchvision's and may have the file."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache = root / "hub/checkpoints"

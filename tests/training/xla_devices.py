@@ -46,7 +46,7 @@ class Exchange:
         self._values: list[Any] = [None] * DEVICES
 
     def all_gather(self, rank: int, value: Any) -> list[Any]:
-        """The values of all devices, by rank."""
+        """Return the values of all devices, by rank."""
         self._values[rank] = value
         self.barrier.wait()
         values = [*self._values]
@@ -99,11 +99,11 @@ class Threads(XLAStrategy):
             EXCHANGE.barrier.wait()
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
-        """The value of the device `src`."""
+        """Return the value of the device `src`."""
         return EXCHANGE.all_gather(self.global_rank, obj)[src] if self._launched else obj
 
     def reduce(self, output: Any, group: Any = None, reduce_op: Any = "mean") -> Tensor:
-        """The sum or mean of all devices, on the host."""
+        """Return the sum or mean of all devices, on the host."""
         parts = EXCHANGE.all_gather(self.global_rank, torch.as_tensor(output).cpu())
         total = torch.stack(parts).sum(0)
         return total if reduce_op == "sum" else total / DEVICES
@@ -132,7 +132,7 @@ class Recorder(pl.Callback):
         self.root = root
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """After the last epoch."""
+        """Write the keys and weights after the last epoch."""
         data: Any = trainer.datamodule
         weights = [value.tolist() for value in module.state_dict().values()]
         seen = {"device": f"{trainer.strategy.root_device}", "keys": data.keys, "weights": weights}

@@ -28,9 +28,9 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int, float]] = []
-        """Of each step: step and epoch, both from 1, and training loss."""
+        """A row per step: step and epoch, both from 1, and training loss."""
         self.epochs: list[tuple[int, float, float, float, float]] = []
-        """Epoch, from 1, training loss, validation loss, accuracy and top-5 accuracy."""
+        """A row per epoch: number from 1, training and validation loss, accuracy, top-5."""
         self._pending: list[Tensor] = []
 
     def on_train_batch_end(

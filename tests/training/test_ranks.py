@@ -197,7 +197,7 @@ def test_what_is_validated_is_what_is_kept(trained: Trained, small_network: None
 def test_a_replay_on_ranks_is_equal_bit_for_bit(ranks: Ranks, tmp_path: Path) -> None:
     """Only rank 0 of a replay removes the checkpoints that a DVC stage has left.
 
-    There are so many files that two ranks which remove them would collide.
+    With this many files, two ranks that remove them would collide.
     """
     root = make(tmp_path, 2)
     assert ranks.run([root] * 2, DVC_ROOT=str(root)) == [0, 0], log(root)

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmark.audit import acknowledged
 from benchmark.audit.examination import ImageFacts, examine
-from benchmark.audit.problems import count, is_error, lines
+from benchmark.audit.problems import count_by_kind, is_error, report_lines
 from benchmark.common.code import digest
 from benchmark.common.digests import text_digest
 from benchmark.common.files import read_json, write_json
@@ -46,13 +46,13 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a directory.", "Name one with train, val and test in it.")
-    remaining, listed = acknowledged.split(problems(root, image_size), root)
+    remaining, listed = acknowledged.split(find_problems(root, image_size), root)
     if as_json:
         print(json.dumps([vars(problem) for problem in remaining], indent=2))
     else:
-        print("\n".join(lines(remaining)) or visible(f"{root}: no problem."))
+        print("\n".join(report_lines(remaining)) or visible(f"{root}: no problem."))
         if listed:
-            print(visible(f"Listed in {acknowledged.list_path(root)}: {count(listed)}."))
+            print(visible(f"Listed in {acknowledged.list_path(root)}: {count_by_kind(listed)}."))
     return int(any(map(is_error, remaining)))
 
 
@@ -62,18 +62,18 @@ def refuse_errors(root: Path, image_size: int) -> None:
     Raises:
         UserError: an error is not in the list of acknowledged problems, or that list is not valid.
     """
-    remaining, _ = acknowledged.split(problems(root, image_size), root)
+    remaining, _ = acknowledged.split(find_problems(root, image_size), root)
     errors = list(filter(is_error, remaining))
     if errors:
         raise UserError(
-            f"{root} cannot be trained on: {count(errors)}.",
+            f"{root} cannot be trained on: {count_by_kind(errors)}.",
             f"List them: .venv/bin/python -m benchmark check {root}.",
         )
     if remaining:
-        print(f"{root}: {count(remaining)} (.venv/bin/python -m benchmark check {root}).")
+        print(f"{root}: {count_by_kind(remaining)} (.venv/bin/python -m benchmark check {root}).")
 
 
-def problems(root: Path, image_size: int) -> list[Problem]:
+def find_problems(root: Path, image_size: int) -> list[Problem]:
     """Return all problems of the dataset below `root`, acknowledged ones included.
 
     Args:

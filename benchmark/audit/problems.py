@@ -62,13 +62,13 @@ def is_error(problem: Problem) -> bool:
     return KINDS[problem.kind].severity == "error"
 
 
-def count(problems: Sequence[Problem]) -> str:
+def count_by_kind(problems: Sequence[Problem]) -> str:
     """Return the number of problems of each kind, as "empty file (1), damaged image (3)"."""
     counts = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
     return ", ".join(f"{kind} ({number:,})" for kind, number in counts.items() if number)
 
 
-def lines(problems: Sequence[Problem]) -> Iterator[str]:
+def report_lines(problems: Sequence[Problem]) -> Iterator[str]:
     """Yield lines for a terminal: each kind with its remedy, then its first MAX_PATHS paths."""
     for name, kind in KINDS.items():
         matching = [problem for problem in problems if problem.kind == name]

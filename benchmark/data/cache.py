@@ -102,7 +102,7 @@ class DecodedImages:
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Decode the images at `positions`."""
-        images = [folder.pixels(self.paths[i], self.height, self.width) for i in positions]
+        images = [folder.read_pixels(self.paths[i], self.height, self.width) for i in positions]
         return np.stack(images)
 
 
@@ -152,7 +152,7 @@ class DecodeCache:
             new_directory(directory) as temporary,
             ThreadPoolExecutor(processors.processor_count()) as pool,
         ):
-            shapes = np.array(list(_map(pool, folder.shape, paths)), dtype=np.int32)
+            shapes = np.array(list(_map_in_chunks(pool, folder.read_shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
             height, width = self._stored_shape(shapes)
             size = len(paths) * height * width * 3
@@ -229,7 +229,7 @@ def _decode_all(
 
         A memory map would cause a page fault at each new page.
         """
-        image = folder.pixels(paths[position], height, width)
+        image = folder.read_pixels(paths[position], height, width)
         written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
         if written < image.nbytes:
             raise UserError(f"{target.parent}: the disk is full.", "Make room.")
@@ -237,13 +237,13 @@ def _decode_all(
     console = Console(stderr=True)
     silent = not console.is_terminal
     with target.open("r+b") as file:
-        done = _map(pool, fill, range(len(paths)))
+        done = _map_in_chunks(pool, fill, range(len(paths)))
         for _ in track(done, "Decoding images", len(paths), console=console, disable=silent):
             pass  # moves the progress bar, and raises what a thread raised
         os.fsync(file.fileno())
 
 
-def _map(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+def _map_in_chunks(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Yield `work(item)` for each item, in order, as pool.map does.
 
     A task of the pool has CHUNK items: one task per item takes a quarter longer.

@@ -211,7 +211,7 @@ def decode(path: Path) -> Image.Image:
         raise _unreadable(path, error) from None
 
 
-def shape(path: Path) -> tuple[int, int]:
+def read_shape(path: Path) -> tuple[int, int]:
     """Return height and width of the upright image in `path`; only the header is read.
 
     Raises:
@@ -226,7 +226,7 @@ def shape(path: Path) -> tuple[int, int]:
         raise _unreadable(path, error) from None
 
 
-def pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+def read_pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
     """Decode the image in `path` to (height, width, 3), resized with antialiasing if necessary."""
     image = decode(path)
     if image.size != (width, height):

@@ -13,7 +13,7 @@ from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.pipeline.control import control_parameters
-from benchmark.pipeline.train import exact, read_training
+from benchmark.pipeline.train import format_row, read_training
 from benchmark.training.callbacks import StopAfterSteps
 from benchmark.training.checkpoint_dir import remove_finished
 from benchmark.training.fit import Fit
@@ -76,7 +76,7 @@ def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int
         losses = [row["train_loss"] for row in islice(csv.DictReader(file), steps)]
     with results.tensors.open(newline="") as file:
         tensors = {name: digests for name, *digests in islice(csv.reader(file), 1, None)}
-    repeated = [exact(row)[-1] for row in fit.history.steps]
+    repeated = [format_row(row)[-1] for row in fit.history.steps]
     for index, (loss, repeated_loss) in enumerate(zip(losses, repeated, strict=True)):
         if loss != repeated_loss:
             return index + 1, "loss"

@@ -114,8 +114,8 @@ def _write(fit: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
         # safetensors' save_file would write a file that only its owner can read.
         write_bytes(directory / "weights.safetensors", save(learned))
         write_json(directory / "status.json", {"status": "ok", "classes": list(fit.data.classes)})
-    write_csv(results.steps, STEP_HEADER, map(exact, fit.history.steps))
-    write_csv(results.epochs, EPOCH_HEADER, map(exact, fit.history.epochs))
+    write_csv(results.steps, STEP_HEADER, map(format_row, fit.history.steps))
+    write_csv(results.epochs, EPOCH_HEADER, map(format_row, fit.history.epochs))
     write_csv(results.predictions, PREDICTION_HEADER, _predictions(fit))
     write_csv(
         results.tensors,
@@ -188,7 +188,7 @@ def _timing(fit: Fit) -> Timing:
     )
 
 
-def exact(row: tuple[float, ...]) -> list[str]:
+def format_row(row: tuple[float, ...]) -> list[str]:
     """Return numbers as text; nine digits distinguish every two float32 numbers."""
     return [str(value) if isinstance(value, int) else f"{value:.9g}" for value in row]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmark.audit import acknowledged, check, examination
-from benchmark.audit.problems import KINDS, lines
+from benchmark.audit.problems import KINDS, report_lines
 from benchmark.data.folder import Problem
 from benchmark.errors.user_error import UserError
 from tests.support.fixtures import write_images
@@ -22,7 +22,7 @@ def root(workspace: Path) -> Path:
 
 
 def problems(root: Path, image_size: int = 32) -> set[tuple[str, str]]:
-    return {(problem.kind, problem.path) for problem in check.problems(root, image_size)}
+    return {(problem.kind, problem.path) for problem in check.find_problems(root, image_size)}
 
 
 def first(folder: Path) -> Path:
@@ -121,7 +121,7 @@ def test_duplicates_are_found_by_their_pixels(
     path = first(root / source[0] / names[source[1]])
     with Image.open(path) as image:
         image.save(root / target[0] / names[target[1]] / "zz.bmp")
-    [problem] = check.problems(root, 32)
+    [problem] = check.find_problems(root, 32)
     assert problem.kind == kind
     pair = {problem.path, problem.detail.removeprefix("as ")}
     assert pair == {
@@ -288,17 +288,19 @@ def test_damaged_or_foreign_facts_are_not_used(root: Path, content: str) -> None
 
 def test_many_images_are_decoded_in_several_processes(root: Path, monkeypatch, capsys) -> None:
     (root / "train" / classes(root)[0] / "text.png").write_text("not an image")
-    alone = check.problems(root, 64)
+    alone = check.find_problems(root, 64)
     stores()[0].unlink()
     monkeypatch.setattr(check, "FEW", 0)
-    assert check.problems(root, 64) == alone
+    assert check.find_problems(root, 64) == alone
     assert "images" in capsys.readouterr().out
 
 
 def test_a_long_list_is_cut_and_each_kind_has_its_remedy() -> None:
     many = [Problem("empty file", f"{number}.png") for number in range(12)]
     printed = list(
-        lines([*many, Problem("not an image", "x.png"), Problem("damaged image", "y", "why")])
+        report_lines(
+            [*many, Problem("not an image", "x.png"), Problem("damaged image", "y", "why")]
+        )
     )
     assert printed[0] == "error: empty file (12). Replace or remove it."
     assert printed[11] == "    and 2 more"

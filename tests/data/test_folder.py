@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data.folder import decode, pixels, scan, shape
+from benchmark.data.folder import decode, read_pixels, read_shape, scan
 from benchmark.errors.user_error import UserError
 
 RED = (200, 30, 40)
@@ -39,7 +39,7 @@ def test_hidden_and_system_files_are_ignored(images: Path) -> None:
     assert scan(images) == before
 
 
-@pytest.mark.parametrize("read", [decode, shape])
+@pytest.mark.parametrize("read", [decode, read_shape])
 def test_a_format_that_its_suffix_hides_is_not_opened(tmp_path: Path, read) -> None:
     """Pillow would open any of its forty, and call an interpreter for some."""
     path = tmp_path / "image.png"
@@ -59,7 +59,7 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path: Path, monkeypatch, e
     monkeypatch.setattr("PIL.Image.Image.getexif", fail)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
     reason = str(error) or type(error).__name__
-    for read in (decode, shape):
+    for read in (decode, read_shape):
         with pytest.raises(UserError, match=rf"image\.png cannot be read: {reason}\."):
             read(path)
 
@@ -200,7 +200,7 @@ def test_a_rotated_photograph_is_upright(tmp_path: Path, orientation: int) -> No
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "photo.png", exif=exif)
-    assert shape(tmp_path / "photo.png") == (20, 30)
+    assert read_shape(tmp_path / "photo.png") == (20, 30)
     np.testing.assert_array_equal(np.asarray(decode(tmp_path / "photo.png")), upright)
 
 
@@ -210,7 +210,7 @@ def test_an_orientation_that_there_is_not_turns_nothing(tmp_path: Path, orientat
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", (30, 20)).save(tmp_path / "photo.png", exif=exif)
-    assert shape(tmp_path / "photo.png") == (20, 30)
+    assert read_shape(tmp_path / "photo.png") == (20, 30)
     assert decode(tmp_path / "photo.png").size == (30, 20)
 
 
@@ -218,7 +218,7 @@ def test_pixels_of_another_shape_are_resized_with_antialiasing(tmp_path: Path) -
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[::2] = 255
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    small = pixels(tmp_path / "stripes.png", 16, 16)
+    small = read_pixels(tmp_path / "stripes.png", 16, 16)
     assert small.shape == (16, 16, 3)
     assert np.abs(small.astype(int) - 128).max() < 20  # without it: all 0 or all 255
 
@@ -227,7 +227,7 @@ def test_pixels_of_another_shape_are_resized_with_antialiasing(tmp_path: Path) -
 def test_an_unreadable_image_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
-    for reader in (decode, shape):
+    for reader in (decode, read_shape):
         with pytest.raises(UserError, match=r"broken\.png (is not an image|cannot be read)"):
             reader(path)
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmark.audit.examination import examine
 from benchmark.audit.problems import KINDS
-from benchmark.data.folder import SPLITS, pixels, scan, shape
+from benchmark.data.folder import SPLITS, read_pixels, read_shape, scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import PARAMETERS
 from tests.support.outcome import is_one_line, outcome, time_limit
@@ -147,7 +147,7 @@ def read_all(root: Path) -> None:
     with time_limit(), explain_system_errors():
         for path in scan(root).paths:
             path.stat()
-            shape(path)
+            read_shape(path)
 
 
 @given(name=names, tree=trees())
@@ -256,7 +256,7 @@ def bounded_memory() -> Iterator[None]:
 def read(path: Path) -> bytes | str:
     """Return the pixels as training reads them, or the error message."""
     try:
-        return pixels(path, *shape(path)).tobytes()
+        return read_pixels(path, *read_shape(path)).tobytes()
     except UserError as error:
         return str(error)
 
@@ -276,5 +276,5 @@ def test_any_image_file_is_read_or_named(content: bytes) -> None:
             assert "MemoryError" not in first
             assert facts.problem in KINDS
         elif not facts.problem:
-            assert shape(path) == (facts.height, facts.width)
+            assert read_shape(path) == (facts.height, facts.width)
         assert is_one_line(f"{facts.problem} {facts.detail}")

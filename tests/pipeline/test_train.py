@@ -146,7 +146,8 @@ def test_the_first_steps_leave_a_digest(change, workspace, monkeypatch, epochs, 
 
 def test_losses_are_written_exactly() -> None:
     losses = np.random.default_rng(0).uniform(0, 10, 1000).astype(np.float32)
-    assert [np.float32(text) for text in train.exact(tuple(losses.tolist()))] == losses.tolist()
+    texts = train.format_row(tuple(losses.tolist()))
+    assert [np.float32(text) for text in texts] == losses.tolist()
 
 
 def test_the_precision_is_the_one_asked_for(change, workspace: Path) -> None:

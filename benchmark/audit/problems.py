@@ -15,7 +15,7 @@ class ProblemKind(NamedTuple):
     severity: Literal["error", "warning"]
     """An error stops the dataset stage, a warning does not."""
     remedy: str
-    """What to do."""
+    """What the user can do about the problem."""
 
 
 def _error(remedy: str) -> ProblemKind:

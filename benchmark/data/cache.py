@@ -42,9 +42,9 @@ DIGESTS = "digests.json"
 KEPT = 2
 """Number of caches kept for one dataset and size: two revisions of the code may alternate."""
 ZOOM = 8
-"""Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square is
-0.245 of its side (an area of 8 % at an aspect ratio of 3:4), so each output pixel covers at least
-two cached pixels."""
+"""Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square has
+0.245 of the side: 8 % of the area, at an aspect ratio of 3:4. So even there an output pixel covers
+about two cached pixels."""
 
 
 class ImageStore(Protocol):

@@ -117,7 +117,7 @@ class Replay(ResultModel):
     first_different_step: int | None = None
     """First step, from 1, whose loss or weights differ; null if none does."""
     first_different: str | None = None
-    """What differs first in that step: `loss`, or a tensor, in the network's order."""
+    """The first difference in that step: `loss`, or the name of a tensor in the network's order."""
 
     def __str__(self) -> str:
         if self.bitwise:

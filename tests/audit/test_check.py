@@ -149,7 +149,7 @@ def test_pictures_that_differ_are_not_copies(root: Path) -> None:
 
 
 def test_a_phones_file_of_several_pictures_is_a_jpeg(root: Path) -> None:
-    """Its first picture counts; the others are previews or depths."""
+    """The first picture of the file counts; the others are previews or depths."""
     path = root / "train" / classes(root)[0] / "phone.jpg"
     red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
     red.save(path, "MPO", save_all=True, append_images=[blue])

@@ -45,7 +45,7 @@ def test_its_relatives_do_not(network: models.ResNet, name: str, complaint: str)
 
 
 def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
-    """Its frozen batch norm has no counter, and the feature pyramid is outside the backbone."""
+    """A detector has frozen batch norm without counters, and a feature pyramid to leave out."""
     body = {n: v for n, v in state_of("resnet50").items() if "fc." not in n and "num_" not in n}
     pyramid = {"backbone.fpn.layer_blocks.0.weight": torch.ones(1), "rpn.weight": torch.ones(1)}
     detector: dict[str, Any] = {f"backbone.body.{n}": v for n, v in body.items()} | pyramid

@@ -248,7 +248,7 @@ def hooks(root: Path, rank: int) -> list[str]:
 def test_two_machines_prepare_once_each_or_once_together(
     ranks: Ranks, tmp_path: Path, shared: bool, per_node: bool
 ) -> None:
-    """Both the fit and the test call setup, and prepare_data."""
+    """The fit and the test each call `setup` and `prepare_data`."""
     nodes = {"devices": 1, "num_nodes": 2}
     first, last = make(tmp_path / "one", 2, trainer=nodes), tmp_path / "two"
     if shared:

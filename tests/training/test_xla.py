@@ -124,7 +124,7 @@ def blocks(process: Measurement) -> list[Block]:
 
 
 def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
-    """They train as one process with both batches does: XLA sums the gradients."""
+    """Two devices train as one process with both batches does: XLA sums the gradients."""
     write_images(tmp_path / "data")
     alone = Noting(str(tmp_path / "data"), 32, 8, seed=7, cache_dir=str(tmp_path))
     pl.seed_everything(7, verbose=False)

@@ -13,7 +13,7 @@ from benchmark.compare.rendering import as_markdown, as_text
 from benchmark.compare.sides import read_results
 from benchmark.compare.verdict import Verdict, exit_status
 from benchmark.errors.user_error import UserError
-from benchmark.report.parity import tested
+from benchmark.report.parity import dataset_identity
 from benchmark.report.schema import Record
 
 DUEL = "To time two revisions here: .venv/bin/python -m benchmark duel BEFORE AFTER"
@@ -88,7 +88,7 @@ def not_comparable(before: Record, after: Record | None, other_machine: bool) ->
     old, new = (
         {
             **record.throughput.workload.model_dump(exclude={"code"}),
-            "dataset": (record.throughput.dataset, tested(record.training)),
+            "dataset": (record.throughput.dataset, dataset_identity(record.training)),
         }
         for record in (before, after)
     )
@@ -99,5 +99,7 @@ def not_comparable(before: Record, after: Record | None, other_machine: bool) ->
 def _same_test(before: Record, after: Record) -> bool:
     """Whether one machine used the same images for both: then accuracies are comparable, although
     rates of different workloads are not."""
-    images = [(r.machine, r.throughput.dataset, tested(r.training)) for r in (before, after)]
+    images = [
+        (r.machine, r.throughput.dataset, dataset_identity(r.training)) for r in (before, after)
+    ]
     return images[0] == images[1]

@@ -91,7 +91,7 @@ def _stage_results(root: Path) -> dict[str, Record]:
     with chdir(root):
         names = [path.stem for path in sorted(Path("reports/throughput").glob("*.json"))]
         records = [record.read(name, _seeds()) for name in names]
-        return {r.name: record.with_sessions(r) for r in records if isinstance(r, Record)}
+        return {r.name: record.add_exported_sessions(r) for r in records if isinstance(r, Record)}
 
 
 def _seeds() -> Sequence[int]:

@@ -1,11 +1,7 @@
-"""The report stage: compare what the other stages wrote, as data, as Markdown and as a page."""
+"""The report stage: compare the results of the other stages; write data, Markdown and a page."""
 
 from benchmark.common.files import write_csv, write_json, write_text
-from benchmark.common.parameters import (
-    ModelParameters,
-    Parameters,
-    TrainParameters,
-)
+from benchmark.common.parameters import ModelParameters, Parameters, TrainParameters
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, PinnedImages, Weights
 from benchmark.report import (
@@ -23,20 +19,20 @@ from benchmark.report.schema import Record, TrainingRecord
 
 
 def run(parameters: Parameters) -> None:
-    """The stage: write comparison.json, the tables, report.md, report.html and the charts.
+    """Write comparison.json, the tables, report.md, report.html and the charts; print a summary.
 
     Raises:
         UserError: another stage has not run yet, an image is missing, or a file in
             reports/machines/ is not an exported result.
     """
-    local = [record.of_machine(name, parameters) for name in parameters.accelerators]
+    local = [record.read_local(name, parameters) for name in parameters.accelerators]
     present = [result for result in local if isinstance(result, Record)]
     controls = {
         str(name): training
         for name in parameters.controls
         if isinstance(training := record.read_training(ResultPaths(name).control), TrainingRecord)
     }
-    exported = record.read_others(present)
+    exported = record.read_exported(present)
     dataset = read_result(DATASET, DATASET_RESULT)
     compared = comparison.build(local, exported, controls, dataset, parameters.report)
     lines = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
@@ -57,7 +53,7 @@ def run(parameters: Parameters) -> None:
 
 
 def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> list[str]:
-    """What ran: sentences with `code` between backticks."""
+    """Return sentences about what ran, with `code` between backticks."""
     data, model, train = parameters.data, parameters.model, parameters.train
     images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
     network = " (of the complete network, not only of the trained head)"
@@ -75,6 +71,7 @@ def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> li
 
 
 def _protocol(model: ModelParameters, train: TrainParameters) -> str:
+    """Return which layers are trained, and at which learning rate, in words."""
     rate = f"Adam at {train.learning_rate:g}"
     if model.freeze_backbone:
         return f"features of un-augmented images computed once, the head trained on them, {rate}"
@@ -87,7 +84,7 @@ def _protocol(model: ModelParameters, train: TrainParameters) -> str:
 
 
 def _weights(weights: Weights) -> list[str]:
-    """The file of the weights and what its card says; empty for weights without a file."""
+    """Return a sentence about the weights' file and its card; no sentence without a file."""
     if weights.sha256 is None:
         return []
     line = f"Weights `{weights.weights}`: file `{weights.sha256[:12]}`"
@@ -95,5 +92,5 @@ def _weights(weights: Weights) -> list[str]:
         return [f"{line}."]
     return [
         f"{line}, trained on {weights.card['source']} ({weights.card['images_seen']:,} images "
-        f"seen, {weights.card['source_test_accuracy']:.1%} of its own test images right)."
+        f"seen, {weights.card['source_test_accuracy']:.1%} of its test images correct)."
     ]

@@ -1,4 +1,4 @@
-"""What a reader can do next, from the results of the comparison."""
+"""Suggestions for the reader's next steps, from the results of the comparison."""
 
 from collections.abc import Iterator
 
@@ -18,14 +18,14 @@ LOW_UTILISATION = 0.2
 
 
 def steps(comparison: Comparison) -> list[Prose]:
-    """A line for each possible step."""
+    """Return one line for each suggestion. Accelerators that share a suggestion share its line."""
     return [Prose(line) for line in _lines(comparison)]
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
     labels_by_line: dict[str, list[str]] = {}
     for entry in comparison.present:
-        for line in _about(entry):
+        for line in _suggestions(entry):
             labels_by_line.setdefault(line, []).append(entry.label)
     yield from (f"{', '.join(labels)}: {line}" for line, labels in labels_by_line.items())
     absent = [entry.label for entry in comparison.accelerators if isinstance(entry, Absent)]
@@ -42,9 +42,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"After a change of the code: {RUN} duel HEAD` shows whether training got slower."
 
 
-def _about(entry: Entry) -> Iterator[str]:
+def _suggestions(entry: Entry) -> Iterator[str]:
+    """Yield the suggestions for one accelerator, without its name."""
     throughput, training = entry.throughput, entry.training.result
-    yield from _faster(entry)
+    yield from _faster_settings(entry)
     if throughput.verdict.advice:
         yield f"the speed is unstable: {throughput.verdict.advice}."
     elif not throughput.interval_width.met:
@@ -58,8 +59,8 @@ def _about(entry: Entry) -> Iterator[str]:
         yield "the last epoch was the best one: raise `train.max_epochs`."
 
 
-def _faster(entry: Entry) -> Iterator[str]:
-    """Suggestions for a faster training."""
+def _faster_settings(entry: Entry) -> Iterator[str]:
+    """Yield at most one suggestion for a faster training."""
     sweep = entry.throughput.sweep
     shares = entry.throughput.trainer.step_shares
     utilisation = entry.throughput.efficiency.utilisation

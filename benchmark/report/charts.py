@@ -32,16 +32,17 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 LINES = ("-", "--", ":", "-.")
 """A line style for each colour: a print in black and white needs them."""
 WIDTH = 6.4
-"""Width of a figure in inches: its text is readable where it is 500 pixels wide."""
+"""Width of a figure in inches. Its text is readable if the page shows it 500 pixels wide."""
 FEW = 8
-"""Largest number of wide bars."""
+"""Largest number of bars that are drawn wide."""
 LONG = 34
-"""Letters of a bar's name."""
+"""Characters after which a bar's name is shortened."""
 MOST_CLASS_NAMES = 60
-"""Classes whose names fit below a chart."""
+"""Largest number of classes whose names fit below a chart."""
 SMOOTHING = 0.9
+"""Weight of the previous mean in the running mean of the loss."""
 FINEST = 1e-7
-"""Difference of losses below which the scale is linear, so that 0 has a place."""
+"""Difference of losses below which the scale is linear, since a logarithmic one has no 0."""
 TIMES = (
     *(unit * step for unit in (1e-4, 1e-3, 1e-2, 1e-1) for step in (1, 2, 5)),
     *(1, 2, 5, 10, 20, 30),
@@ -63,13 +64,13 @@ def draw(
     comparison: Comparison,
     recalls: Sequence[Recall],
 ) -> dict[str, str]:
-    """Every chart by name, as SVG.
+    """Draw every chart and return the SVG by chart name.
 
     Args:
         present: this machine's records, the reference first.
         runs: their trainings and controls, from `training_curves`.
         comparison: the comparison of all records.
-        recalls: the reference's classes, in the order of the chart.
+        recalls: the recalls of the reference's classes, in the order of the bars.
     """
     entries = comparison.present
     points = {entry.label: entry.throughput.sweep for entry in entries}
@@ -92,7 +93,7 @@ def draw(
 def training_curves(
     present: Sequence[Record], controls: Mapping[str, TrainingRecord]
 ) -> dict[str, TrainingRecord]:
-    """The trainings with the run's own seed and their controls, by name."""
+    """Return the trainings with the run's own seed, and their controls, by name."""
     return {record.label: record.training for record in present} | {
         f"{record.label}, {CONTROL}": controls[record.name]
         for record in present
@@ -101,7 +102,7 @@ def training_curves(
 
 
 def bars(comparison: Comparison) -> dict[str, Entry]:
-    """The reference and all entries of equal workloads by name, the fastest first."""
+    """Return the reference and all entries of equal workloads, by name, the fastest first."""
     entries = by_name(comparison.accelerators, comparison.machines)
     compared = {n: e for n, e in entries.items() if not e.relative_speed.not_compared}
     return dict(
@@ -110,7 +111,7 @@ def bars(comparison: Comparison) -> dict[str, Entry]:
 
 
 def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
-    """Bars of images per second with their intervals, and each rate over the reference's."""
+    """Draw bars of images per second with 95% intervals and their ratio to the reference."""
     figure, (axes,) = _figure(0.8 + (0.5 if len(entries) <= FEW else 0.28) * max(len(entries), 1))
     rates = {name: entry.throughput.images_per_second for name, entry in entries.items()}
     for place, (name, rate) in enumerate(rates.items()):
@@ -121,7 +122,7 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
         if reference in rates and name != reference:
             words += f"  ({numbers.number(rate.estimate / rates[reference].estimate)} ×)"
         axes.annotate(words, (rate.high, place), (6, 0), va="center", textcoords="offset points")
-    axes.set_yticks(range(len(entries)), [_device(*item) for item in entries.items()])
+    axes.set_yticks(range(len(entries)), [_bar_label(*item) for item in entries.items()])
     axes.set_ylim(max(len(entries), 1) - 0.5, -0.5)
     axes.set_xlim(0, 1.45 * max((rate.estimate for rate in rates.values()), default=1))
     axes.xaxis.set_major_formatter(THOUSANDS)
@@ -130,30 +131,32 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
     return _svg(figure)
 
 
-def _device(name: str, entry: Entry) -> str:
-    """A device and its accelerator; on another machine also the first digits of its id."""
+def _bar_label(name: str, entry: Entry) -> str:
+    """Return the device and the accelerator; for another machine also 4 digits of its id."""
     machine = "" if name == entry.label else f" {entry.machine[:4]}"
-    return _plain(f"{shorten(entry.device, LONG, placeholder=' …')}, {entry.label}{machine}")
+    return _escape(f"{shorten(entry.device, LONG, placeholder=' …')}, {entry.label}{machine}")
 
 
 def losses(curves: Mapping[str, Sequence[float]]) -> str:
-    """Training loss against steps: raw (thin) and its running mean (thick). Below, if there are
-    several curves, the difference of each to the first."""
+    """Draw the training loss against steps: raw (thin) and its running mean (thick).
+
+    With several curves, a second panel draws the difference of each to the first.
+    """
     several = len(curves) > 1
     figure, axes = _figure(5.4 if several else 3.4, 2 if several else 1)
     for (label, values), (colour, line) in zip(curves.items(), _styles(), strict=False):
         steps = range(1, len(values) + 1)
         axes[0].plot(steps, values, color=colour, alpha=0.45, linewidth=0.8)
-        axes[0].plot(steps, _smooth(values), color=colour, linestyle=line, label=_plain(label))
+        axes[0].plot(steps, _smooth(values), color=colour, linestyle=line, label=_escape(label))
     axes[0].set_ylabel("training loss")
     if several:
-        _differences(axes[1], curves)
+        _draw_differences(axes[1], curves)
     axes[-1].set_xlabel("step")
     return _svg(figure)
 
 
-def _differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
-    """The difference of each curve to the first, on a scale that has a place for 0."""
+def _draw_differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """Draw the absolute difference of each curve to the first, on a scale that includes 0."""
     first, reference = next(iter(curves.items()))
     for (label, values), (colour, line) in zip(curves.items(), _styles(), strict=False):
         if label != first:
@@ -163,17 +166,22 @@ def _differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
     axes.set_yscale("symlog", linthresh=FINEST)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(FixedLocator([0, 1e-6, 1e-4, 1e-2, 1]))
-    axes.set_ylabel(f"difference to {_plain(first)}")
+    axes.set_ylabel(f"difference to {_escape(first)}")
 
 
 def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], target: float) -> str:
-    """Validation accuracy after each epoch against the wall time until then."""
+    """Draw validation accuracy after each epoch against the wall time until then.
+
+    Args:
+        curves: seconds and accuracies, one of each per epoch, by name.
+        target: the target accuracy, drawn as a dotted line.
+    """
     figure, (axes,) = _figure(3.4)
     for (label, curve), (colour, line) in zip(curves.items(), _styles(), strict=False):
-        axes.plot(*curve, color=colour, linestyle=line, marker="o", label=_plain(label))
+        axes.plot(*curve, color=colour, linestyle=line, marker="o", label=_escape(label))
     axes.axhline(target, color="grey", linestyle=":", linewidth=1)
     if curves:
-        _times(axes, [second for seconds, _ in curves.values() for second in seconds])
+        _set_time_scale(axes, [second for seconds, _ in curves.values() for second in seconds])
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("time of training (logarithmic); dotted: the target")
@@ -181,10 +189,10 @@ def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], ta
     return _svg(figure)
 
 
-def _times(axes: Axes, seconds: Sequence[float]) -> None:
-    """A logarithmic scale of times, from milliseconds to hours.
+def _set_time_scale(axes: Axes, seconds: Sequence[float]) -> None:
+    """Make the x axis logarithmic, with round times around all `seconds` as its ticks.
 
-    The ticks are round times around all `seconds`; if these are too few, closer ones.
+    If there are fewer than four round times, matplotlib chooses closer ticks.
     """
     first, last = bisect_right(TIMES, min(seconds)) - 1, bisect_left(TIMES, max(seconds))
     ticks = TIMES[max(first, 0) : last + 1]
@@ -196,17 +204,17 @@ def _times(axes: Axes, seconds: Sequence[float]) -> None:
 
 
 def _round_time(seconds: float) -> str:
-    """A duration without a second unit of 0."""
+    """Format a duration without zero decimals and without a second unit of 0."""
     return re.sub(r"\.0+(?= )| 0 (s|min)$", "", duration(seconds))
 
 
 def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
-    """Boxes of the times of single steps: 5th, 25th, 50th, 75th and 95th percentile."""
+    """Draw a box for each accelerator: percentiles 5, 25, 50, 75 and 95 of its step times."""
     measured = {label: times for label, times in percentiles.items() if times}
     figure, (axes,) = _figure(1 + 0.5 * max(len(measured), 1))
     boxes = [
         {
-            "label": _plain(label), "med": times["p50"], "q1": times["p25"], "q3": times["p75"],
+            "label": _escape(label), "med": times["p50"], "q1": times["p25"], "q3": times["p75"],
             "whislo": times["p5"], "whishi": times["p95"],
         }
         for label, times in measured.items()
@@ -214,23 +222,23 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
     if boxes:
         axes.bxp(boxes, orientation="horizontal", showfliers=False, widths=0.5)
         axes.invert_yaxis()
-        _times(axes, [times[end] for times in measured.values() for end in ("p5", "p95")])
+        _set_time_scale(axes, [times[end] for times in measured.values() for end in ("p5", "p95")])
     axes.set_xlabel("time of a training step: median, quartiles, 5% and 95%")
     return _svg(figure)
 
 
 def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
-    """Images per second on one device against the batch size.
+    """Draw images per second on one device against the batch size.
 
     Each accelerator has a panel, and each combination of the other settings a line. A cross marks
-    what was out of memory.
+    a point that was out of memory.
     """
     single = {label: [p for p in swept if p.devices == 1] for label, swept in points.items()}
     return _panels(single, _batch_size, SWEPT, "batch size", {})
 
 
 def scaling(points: Mapping[str, Sequence[SweepPoint]], rates: Mapping[str, float]) -> str:
-    """Images per second of several devices together against their number.
+    """Draw images per second of several devices together against their number.
 
     Panels and lines are as in `sweep`. The dotted line is the number of devices times the rate of
     the run's own settings, from `rates`.
@@ -246,7 +254,15 @@ def _panels(
     xlabel: str,
     rates: Mapping[str, float],
 ) -> str:
-    """A panel for each accelerator that has points, with a dotted line where it has a rate."""
+    """Draw a panel for each accelerator that has points; return the SVG.
+
+    Args:
+        points: the points of the sweep, by accelerator.
+        x: returns the place of a point on the x axis.
+        settings: names of the settings that distinguish lines.
+        xlabel: label of the x axis.
+        rates: rate of one device, by accelerator: its multiples are drawn as a dotted line.
+    """
     measured = {label: swept for label, swept in points.items() if swept}
     if not measured:
         return _svg(Figure(figsize=(WIDTH, 1)))  # no page contains it
@@ -263,12 +279,12 @@ def _panels(
             setting = ", ".join(f"{name} {point.changes[name]}" for name in names)
             lines.setdefault(setting, {})[x(point)] = point
         for (name, line), (colour, style) in zip(lines.items(), _styles(), strict=False):
-            _line(axes, name, line, colour, style)
+            _draw_line(axes, name, line, colour, style)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator(sizes))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(THOUSANDS)
-        axes.set_title(_plain(label), loc="left", fontsize="medium")
+        axes.set_title(_escape(label), loc="left", fontsize="medium")
         axes.set_ylabel("training images/s")
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(THOUSANDS)
@@ -280,8 +296,13 @@ def _batch_size(point: SweepPoint) -> int:
     return int(point.changes["batch_size"])
 
 
-def _line(axes: Axes, name: str, points: Mapping[int, SweepPoint], colour: str, style: str) -> None:
-    """One line of rates with their intervals, and crosses; `points` are by their place on x."""
+def _draw_line(
+    axes: Axes, name: str, points: Mapping[int, SweepPoint], colour: str, style: str
+) -> None:
+    """Draw one line of rates with intervals, and a cross where memory was too small.
+
+    The keys of `points` are their places on the x axis.
+    """
     rates = {
         size: point.images_per_second for size, point in points.items() if point.images_per_second
     }
@@ -289,7 +310,7 @@ def _line(axes: Axes, name: str, points: Mapping[int, SweepPoint], colour: str, 
     high = [rate.high - rate.estimate for rate in rates.values()]
     axes.errorbar(
         [*rates], [rate.estimate for rate in rates.values()], [low, high], color=colour,
-        linestyle=style, marker="o", capsize=3, label=_plain(name) or "the run's own otherwise",
+        linestyle=style, marker="o", capsize=3, label=_escape(name) or "the run's own otherwise",
     )  # fmt: skip
     for size in (size for size, point in points.items() if point.status == OUT_OF_MEMORY):
         place = axes.get_xaxis_transform()
@@ -301,7 +322,7 @@ def _line(axes: Axes, name: str, points: Mapping[int, SweepPoint], colour: str, 
 
 
 def classes(recalls: Sequence[Recall]) -> str:
-    """A bar for each class: the share of its images that were classified correctly."""
+    """Draw a bar for each class: the share of its images that were classified correctly."""
     with_names = len(recalls) <= MOST_CLASS_NAMES
     figure, (axes,) = _figure(3.4 if with_names else 2.4)
     shares = [right / images for _, right, images in recalls]
@@ -310,14 +331,14 @@ def classes(recalls: Sequence[Recall]) -> str:
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("recall")
-    names = [_plain(shorten(name, LONG, placeholder=" …")) for name, _, _ in recalls]
+    names = [_escape(shorten(name, LONG, placeholder=" …")) for name, _, _ in recalls]
     axes.set_xticks(range(len(names)) if with_names else [], names if with_names else [])
     axes.tick_params(axis="x", labelrotation=90, labelsize=7, length=0)
     return _svg(figure)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential running mean, with Adam's bias correction."""
+    """Return the exponential running mean, with Adam's bias correction."""
     mean, weight, smoothed = 0.0, 0.0, []
     for value in values:
         mean = SMOOTHING * mean + (1 - SMOOTHING) * value
@@ -327,16 +348,17 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def _styles() -> Iterator[tuple[str, str]]:
-    """Endless pairs of a colour and a line style."""
+    """Return an endless iterator of pairs (colour, line style)."""
     return cycle(zip(COLOURS, LINES, strict=True))
 
 
-def _plain(text: str) -> str:
-    """Text without matplotlib's mathematics (between dollar signs) and without what XML forbids."""
+def _escape(text: str) -> str:
+    """Escape dollar signs (matplotlib's mathematics) and characters that XML forbids."""
     return visible(text).replace("$", r"\$")
 
 
 def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `height` inches, and its panels from top to bottom."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = [*figure.subplots(panels, squeeze=False)[:, 0]]
     for panel in axes:
@@ -345,6 +367,7 @@ def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def _svg(figure: Figure) -> str:
+    """Add legends to the figure and return it as SVG; equal figures give equal text."""
     for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)

@@ -1,6 +1,6 @@
-"""The records of several accelerators and machines, compared: reports/comparison.json.
+"""Compares the records of several accelerators and machines: reports/comparison.json.
 
-All other forms of the report are made from it. Only equal workloads have a ratio of speeds.
+All other forms of the report are made from this file. Only equal workloads have a ratio of speeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ def build(
     dataset: PinnedImages,
     parameters: ReportParameters,
 ) -> Comparison:
-    """The comparison.
+    """Compare all records and return the content of reports/comparison.json.
 
     Args:
         local: this machine's records, in the order of params.yaml; the first that is not absent is
             the reference.
-        exported: other machines' records; the comparison sorts them, the fastest first.
-        controls: trainings from random weights, by accelerator.
+        exported: other machines' records, in any order; the comparison lists the fastest first.
+        controls: this machine's trainings from random weights, by accelerator.
         dataset: this machine's dataset.
         parameters: the target accuracy and the margin of equal accuracies.
     """
@@ -60,14 +60,17 @@ def build(
 def _pairs(
     near: Mapping[str, Record | Absent], far: Mapping[str, Record], margin: float
 ) -> list[NamedParity]:
-    """The parity of each pair of this machine's accelerators, and of all pairs with other machines.
+    """Return the parity of all pairs of accelerators, other machines' included.
 
-    Two equal models answer every test equally, so the tests are counted by models.
+    Args:
+        near: this machine's records, by name.
+        far: other machines' records, by name.
+        margin: accuracies that differ by less are equal.
     """
     records = {**near, **far}
     present = [name for name, record in near.items() if isinstance(record, Record)]
     names = [*combinations(near, 2), *product(present, far), *combinations(far, 2)]
-    tests = _count_tests([(records[one], records[other]) for one, other in names])
+    tests = _count_hypothesis_tests([(records[one], records[other]) for one, other in names])
     return [
         NamedParity(
             one=one,
@@ -78,8 +81,12 @@ def _pairs(
     ]
 
 
-def _count_tests(pairs: Sequence[tuple[Record | Absent, Record | Absent]]) -> int:
-    """The number of pairs of different models that can be compared; 1 if none can."""
+def _count_hypothesis_tests(pairs: Sequence[tuple[Record | Absent, Record | Absent]]) -> int:
+    """Count the significance tests that share the risk of 5% (Bonferroni).
+
+    They are the distinct pairs of different weights with equal inputs: equal weights give equal
+    predictions. At least 1, since the count is a divisor.
+    """
     models = {
         frozenset(record.training.result.digests.weights for record in (one, other))
         for one, other in pairs

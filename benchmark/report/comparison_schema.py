@@ -19,12 +19,12 @@ ParityKind = Literal[
 
 
 class ToTarget(ResultModel):
-    """What a training needed to reach the target validation accuracy, to the end of that epoch."""
+    """Effort of a training to the end of the first epoch that reaches the target accuracy."""
 
     epochs: int
     """Number of epochs."""
     seconds: float
-    """Wall time."""
+    """Wall time in seconds."""
     images: int
     """Training images that the model was trained on, repetitions included."""
 
@@ -49,13 +49,13 @@ class TrainingEntry(ResultModel):
     last_loss: float | None
     """Training loss of the last step; null if it is not finite."""
     seconds: float
-    """Wall time."""
+    """Wall time of the complete training in seconds."""
     to_target: ToTarget | None
-    """Null if the training missed the target accuracy."""
+    """Effort to reach the target accuracy; null if the training missed it."""
 
 
 class EqualInputs(ResultModel):
-    """What a control and its training have in common."""
+    """Whether a control and its training had equal inputs."""
 
     sample_order: bool
     """Whether the digests of the order are equal."""
@@ -65,7 +65,7 @@ class EqualInputs(ResultModel):
     """Whether the numbers of steps are equal."""
 
     def in_words(self) -> dict[str, bool]:
-        """Whether each is equal, by a name that can be read."""
+        """Return whether each input is equal, by its name with spaces."""
         return {name.replace("_", " "): equal for name, equal in self}
 
 
@@ -73,7 +73,7 @@ class ControlEntry(TrainingEntry):
     """The same training from random weights."""
 
     equal_inputs: EqualInputs
-    """What it has in common with the training."""
+    """Whether its inputs equal those of the training."""
 
 
 class SeedsEntry(ResultModel):
@@ -92,13 +92,13 @@ class SeedsEntry(ResultModel):
 
 
 class RelativeSpeed(ResultModel):
-    """An accelerator's training rate over the reference's; both are null for the reference."""
+    """An accelerator's training rate over the reference's. The reference has two nulls."""
 
     ratio: Interval | None = None
-    """It includes what changes between sessions where that is recorded for both. A difference is
-    detected where the interval excludes 1."""
+    """The rate over the reference's. The interval includes the spread between sessions if it is
+    known for both. A difference is detected if the interval excludes 1."""
     not_compared: str | None = None
-    """Why there is no ratio."""
+    """Reason why the speeds cannot be compared; null if they can."""
 
     @property
     def detectable(self) -> bool:
@@ -107,10 +107,10 @@ class RelativeSpeed(ResultModel):
 
 
 class Cost(ResultModel):
-    """What an accelerator's hours cost."""
+    """Cost of an accelerator at its price per hour."""
 
     price: Price
-    """From `report.price_per_hour` and `report.currency`."""
+    """The price from `report.price_per_hour` and `report.currency`."""
     per_million_images: Interval
     """Cost at the measured training rate."""
     training: float
@@ -127,7 +127,7 @@ class Entry(ResultModel):
     label: str
     """Name in reports, such as `xla:cpu`."""
     status: Literal["ok"] = "ok"
-    """As opposed to `unavailable`."""
+    """Distinguishes this entry from an absent accelerator, whose status is `unavailable`."""
     machine: str
     """Opaque id of the hardware."""
     software: dict[str, str]
@@ -139,7 +139,7 @@ class Entry(ResultModel):
     session_spread: SessionSpread | None
     """How the training rate differs between measuring sessions; null if too few are recorded."""
     cost: Cost | None
-    """Null if `report.price_per_hour` does not name the accelerator."""
+    """Its costs; null if `report.price_per_hour` does not name the accelerator."""
     training: TrainingEntry
     """The training with the run's own seed."""
     control: ControlEntry | None
@@ -167,7 +167,7 @@ class Parity(ResultModel):
     accuracy_difference: Interval | None = None
     """Test accuracy of the second less that of the first."""
     p_value: float | None = None
-    """p of Wald's test on the two answers to each test image; it agrees with the interval."""
+    """p of Wald's test on the two predictions of each test image; it agrees with the interval."""
 
 
 class NamedParity(Parity):
@@ -186,7 +186,7 @@ class Comparison(ResultModel):
     """reports/comparison.json."""
 
     schema_version: Literal[6] = 6
-    """Grows whenever a key changes its meaning or goes; new keys may be added without."""
+    """Increases when a key is removed or changes its meaning, not when a key is added."""
     summary: str
     """The comparison in one sentence."""
     flags: tuple[str, ...]

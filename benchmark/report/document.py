@@ -15,7 +15,7 @@ class CodeSpan(str):
 
 
 class Prose(str):
-    """The project's own text, with code between backticks. Any other text is shown literally."""
+    """The project's own text, with code between backticks. Any other str is rendered literally."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Table:
 
     kind: ClassVar = "table"
     name: str
-    """Its accessible name."""
+    """Name of the table for a screen reader."""
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
@@ -58,7 +58,7 @@ class ChartBlock:
     name: str
     caption: str
     alternative: str
-    """What it shows, for a screen reader."""
+    """Description of the chart for a screen reader."""
 
 
 @dataclass(frozen=True)

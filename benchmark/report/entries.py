@@ -1,4 +1,4 @@
-"""A record as an entry of the comparison: its speed against the reference, and its trainings."""
+"""Turns a record into an entry of the comparison: its relative speed and its trainings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,18 +25,18 @@ CONTROL = "random weights (control)"
 
 
 def title(label: str, machine: str) -> str:
-    """The name of an accelerator of another machine."""
+    """Return the name of an accelerator of another machine: `<label> on <machine>`."""
     return f"{label} on {machine}"
 
 
 def by_name(accelerators: Sequence[Entry | Absent], machines: Sequence[Entry]) -> dict[str, Entry]:
-    """All entries with results, by their names in the comparison."""
+    """Return all entries with results, by their names in the comparison."""
     local = {entry.label: entry for entry in accelerators if isinstance(entry, Entry)}
     return local | {title(entry.label, entry.machine): entry for entry in machines}
 
 
 def trainings(name: str, entry: Entry) -> dict[str, TrainingEntry]:
-    """Every training of an entry, by a name that begins with `name`."""
+    """Return every training of an entry, by a name that begins with `name`."""
     runs = {name: entry.training}
     if entry.control:
         runs[f"{name}, {CONTROL}"] = entry.control
@@ -49,11 +49,11 @@ def trainings(name: str, entry: Entry) -> dict[str, TrainingEntry]:
 def build(
     record: Record, reference: Record, control: TrainingRecord | None, target: float
 ) -> Entry:
-    """The entry of an accelerator that has results.
+    """Return the entry of an accelerator that has results.
 
     Args:
         record: the accelerator's results.
-        reference: the record that its speed is compared with; it may be the same.
+        reference: the record that its speed is compared with; `record` itself has no ratio.
         control: its training from random weights, if one ran.
         target: validation accuracy to which time and images are counted.
     """
@@ -80,14 +80,14 @@ def build(
 
 
 def software(record: Record) -> dict[str, str]:
-    """Versions of Python and of the packages that compute."""
+    """Return the versions of Python and of the packages that compute, by name."""
     return {"python": record.environment.python, **record.environment.packages}
 
 
 def incomparable(one: Record, other: Record) -> str | None:
-    """Why the two speeds have no ratio; None if they have one.
+    """Return why the two speeds cannot be compared; None if they can.
 
-    Parameters that are not in the workload do not change a speed.
+    Parameters outside the workload do not change a speed, so they may differ.
     """
     differences = parity.input_differences(one.training, other.training)
     names = [name for name in differences if name != "parameters"]
@@ -103,7 +103,7 @@ def incomparable(one: Record, other: Record) -> str | None:
 
 
 def elapsed(training: TrainingRecord) -> list[float]:
-    """Seconds from the start to the end of each epoch, computing the features included."""
+    """Return the seconds from the start to the end of each epoch, feature extraction included."""
     timing = training.timing
     return list(accumulate(timing.epoch_seconds, initial=timing.features_seconds))[1:]
 
@@ -140,7 +140,7 @@ def _training(training: TrainingRecord, images: int, target: float) -> TrainingE
 
 
 def _to_target(training: TrainingRecord, images: int, target: float) -> ToTarget | None:
-    """What the training needed to the end of the first epoch that reaches `target`."""
+    """Return the effort to the end of the first epoch that reaches `target`; None if none does."""
     epochs = zip(elapsed(training), training.accuracies, strict=True)
     for epoch, (seconds, accuracy) in enumerate(epochs, start=1):
         if accuracy >= target:
@@ -161,7 +161,7 @@ def _control(record: Record, control: TrainingRecord, target: float) -> ControlE
 
 
 def _cost(record: Record, training: TrainingEntry) -> Cost | None:
-    """The cost where the machine has a price."""
+    """Return the costs; None if the machine has no price."""
     if record.price is None:
         return None
     second = record.price.per_hour / 3600
@@ -177,7 +177,7 @@ def _cost(record: Record, training: TrainingEntry) -> Cost | None:
 
 
 def _seeds(record: Record, training: TrainingEntry, target: float) -> SeedsEntry | None:
-    """The runs of all seeds; None if no other seed ran."""
+    """Return the trainings of all seeds, summarised; None if no other seed ran."""
     if not record.seeds:
         return None
     images = record.train_images

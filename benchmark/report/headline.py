@@ -1,4 +1,4 @@
-"""What a reader sees first: the comparison in one sentence, and warnings to read before it."""
+"""The first lines of a report: the comparison in one sentence, and warnings about it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from benchmark.report.schema import Absent
 from benchmark.report.sessions import widened_ratio
 
 MOST_NAMES = 3
-"""Names in a line that is about many accelerators."""
+"""Largest number of names in a line about many accelerators."""
 KINDS = {
     "equal within tolerance": "equal within tolerance at each step",
     "equal within margin": "accuracies equal within the margin",
@@ -26,18 +26,19 @@ def summary(
     pairs: Sequence[NamedParity],
     machines: Sequence[Entry],
 ) -> str:
-    """The comparison in a sentence, and the fastest of the other machines in a second one."""
+    """Return the comparison in one sentence, and a second about the fastest other machine."""
     present = [entry for entry in accelerators if isinstance(entry, Entry)]
     if not present:
         return NOTHING + _fastest_elsewhere(machines)
     absent = [entry.label for entry in accelerators if isinstance(entry, Absent)]
-    sentence = _result(present[0]) if len(present) == 1 else _among(present, pairs)
+    several = len(present) > 1
+    sentence = _describe_several(present, pairs) if several else _describe(present[0])
     end = f"; {' and '.join(absent)} not measured." if absent else "."
     return sentence + end + _fastest_elsewhere(machines)
 
 
 def flags(entries: Mapping[str, Entry], reference: str | None) -> list[str]:
-    """What must be known before a speed is read: a line for each kind of doubt."""
+    """Return a warning for each kind of doubt, with the names of all entries that it is about."""
     names_by_doubt: dict[str, list[str]] = {}
     for name, entry in entries.items():
         for doubt, names in _doubts(name, entry, entries[reference or name]).items():
@@ -46,13 +47,13 @@ def flags(entries: Mapping[str, Entry], reference: str | None) -> list[str]:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first MOST_NAMES names, and how many more there are."""
+    """Join the first MOST_NAMES names and the number of the others."""
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _doubts(name: str, entry: Entry, reference: Entry) -> dict[str, list[str]]:
-    """The names of what is in doubt, by the kind of doubt."""
+    """Return the doubts about one entry, each with the names that the warning lists."""
     doubts: dict[str, list[str]] = {}
     if reason := entry.relative_speed.not_compared:
         doubts[f"No ratio of speeds ({reason})"] = [name]
@@ -76,7 +77,7 @@ def _doubts(name: str, entry: Entry, reference: Entry) -> dict[str, list[str]]:
 
 
 def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
-    """The fastest entry that may be compared, and how many there are; empty without any."""
+    """Return a sentence about the fastest comparable entry; empty if none is comparable."""
     comparable = [entry for entry in machines if not entry.relative_speed.not_compared]
     if not comparable:
         return ""
@@ -88,8 +89,8 @@ def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
     return f" The fastest of {len(comparable)} on other machines, {where}, trains {rate} images/s."
 
 
-def _result(entry: Entry, comparison: str = "") -> str:
-    """One accelerator's speed, `comparison` with others, and accuracy."""
+def _describe(entry: Entry, comparison: str = "") -> str:
+    """Return one accelerator's speed and accuracy in words; `comparison` follows the speed."""
     training = entry.training
     rate = numbers.estimate(entry.throughput.images_per_second)
     sentence = (
@@ -107,17 +108,18 @@ def _result(entry: Entry, comparison: str = "") -> str:
 
 
 def _within_chance(entry: Entry) -> bool:
+    """Whether the accuracy may be as low as that of always predicting one class."""
     return entry.training.test_accuracy.low <= entry.training.commonest_class
 
 
-def _among(present: Sequence[Entry], pairs: Sequence[NamedParity]) -> str:
-    """The fastest entry that may be compared with the reference, and how equal all results are."""
+def _describe_several(present: Sequence[Entry], pairs: Sequence[NamedParity]) -> str:
+    """Return the sentence about several accelerators: the fastest one and the kinds of parity."""
     reference = present[0]
     compared = [entry for entry in present[1:] if entry.relative_speed.ratio]
     sentence = (
-        _lead(reference, sorted(compared, key=_rate, reverse=True))
+        _describe_fastest(reference, sorted(compared, key=_rate, reverse=True))
         if compared
-        else _result(reference)
+        else _describe(reference)
     )
     not_compared = [entry.label for entry in present[1:] if not entry.relative_speed.ratio]
     if not_compared:
@@ -129,7 +131,7 @@ def _among(present: Sequence[Entry], pairs: Sequence[NamedParity]) -> str:
 
 
 def _kinds(labels: set[str], pairs: Sequence[NamedParity]) -> str:
-    """How equal the results are: one kind if all pairs share it, else each kind with its pairs."""
+    """Return the kinds of parity in words; if there are several, each with its pairs."""
     kinds: dict[str, list[str]] = {}
     for pair in pairs:
         if labels >= {pair.one, pair.other}:
@@ -140,18 +142,18 @@ def _kinds(labels: set[str], pairs: Sequence[NamedParity]) -> str:
     return ", ".join(f"{kind} ({few(names)})" for kind, names in kinds.items())
 
 
-def _lead(reference: Entry, compared: Sequence[Entry]) -> str:
-    """The faster of the reference and the best other entry, against the slower of the two.
+def _describe_fastest(reference: Entry, compared: Sequence[Entry]) -> str:
+    """Return the speed of the faster of the reference and the best other entry, in words.
 
-    If the best entry is faster than a second one that is faster than the reference, also against
-    that one.
+    It is compared with the slower of the two. If two entries are faster than the reference, it is
+    also compared with the second of these.
     """
     best = compared[0]
     ratio = best.relative_speed.ratio
     assert ratio
     fast, slow = (best, reference) if ratio.estimate > 1 else (reference, best)
     if not best.relative_speed.detectable:
-        return f"{_result(fast)}, no difference to {slow.label} detected"
+        return f"{_describe(fast)}, no difference to {slow.label} detected"
     times = _times(ratio if ratio.estimate > 1 else ratio.inverse, f"the rate of {slow.label}")
     if fast is best and len(compared) > 1 and _rate(compared[1]) > _rate(reference):
         second = compared[1]
@@ -163,7 +165,7 @@ def _lead(reference: Entry, compared: Sequence[Entry]) -> str:
             times += f" and not detectably faster than {second.label}"
         else:
             times += f" and {_times(ratio, f'that of {second.label}')}"
-    return _result(fast, f", {times},")
+    return _describe(fast, f", {times},")
 
 
 def _times(ratio: Interval, whose: str) -> str:

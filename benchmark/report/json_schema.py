@@ -12,7 +12,7 @@ PATH = Path("docs/comparison.schema.json")
 
 
 def json_schema() -> str:
-    """The JSON Schema of reports/comparison.json, with a line for each definition."""
+    """Return the JSON Schema of reports/comparison.json as text, one line for each definition."""
     schema = TypeAdapter(Comparison).json_schema(mode="serialization")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema.pop("$defs")

@@ -19,7 +19,7 @@ from benchmark.report.wording import shares
 
 
 def render(document: Document) -> str:
-    """The report as Markdown, without pictures of test images."""
+    """Return the report as Markdown, without pictures of test images."""
     parts = [f"# {document.title}", f"**{_line(document.verdict)}**"]
     parts += [f"> {_line(flag)}" for flag in document.flags]
     parts += [part for content in document.answer for part in _render(content)]
@@ -48,12 +48,12 @@ def _render(content: Content) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """The text on one line, without HTML."""
+    """Return the text on one line, without HTML."""
     return plain(_escape(text))
 
 
 def _escape(text: str) -> str:
-    """The text with its own Markdown, if any, and none of others."""
+    """Escape Markdown, except in Prose; put a CodeSpan between backticks."""
     if isinstance(text, CodeSpan) and "`" not in text:
         return f"`{text}`"
     return text if isinstance(text, Prose) else literal(text)

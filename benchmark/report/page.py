@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def render(document: Document, charts: Mapping[str, str]) -> str:
-    """The page.
+    """Return the page as HTML.
 
     Args:
         document: the report.
@@ -31,8 +31,11 @@ def render(document: Document, charts: Mapping[str, str]) -> str:
 
 
 def inline(chart: str, name: str, alternative: str) -> Markup:
-    """A chart as an element of a page: its ids begin with `name`, its black is the page's text
-    colour, and a screen reader reads `alternative`."""
+    """Return a chart as an HTML element. A screen reader reads `alternative`.
+
+    Its ids begin with `name`, to be unique on the page. Black becomes the page's text colour, and
+    white transparent. Width and height are removed.
+    """
     drawing = re.sub(r"<metadata>.*?</metadata>", "", chart[chart.index("<svg") :], flags=re.DOTALL)
     drawing = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", drawing)
     drawing = drawing.replace("#ffffff", "none").replace("#000000", "currentColor")
@@ -43,12 +46,12 @@ def inline(chart: str, name: str, alternative: str) -> Markup:
 
 
 def breakable(name: str) -> Markup:
-    """A name with a possible line break after each underscore."""
+    """Escape a name and allow a line break after each underscore."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def text(words: str) -> Markup:
-    """The text of a cell or a sentence; no line breaks within an interval."""
+    """Return the escaped text of a cell or a sentence; intervals do not break across lines."""
     if isinstance(words, CodeSpan):
         return Markup("<code>{}</code>").format(str(words))
     escaped = re.sub(r"\((\S+) to (\S+)\)", "(\\1\u00a0to\u00a0\\2)", str(escape(str(words))))

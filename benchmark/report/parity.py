@@ -1,6 +1,6 @@
-"""Whether two trainings have the same result, by the strongest claim that is true.
+"""Compares the results of two trainings and states the strongest claim that is true.
 
-They are compared only where both had the same inputs: equal digests of the data, the initial
+Only trainings with the same inputs are compared: equal digests of the data, the initial
 weights, the order of samples and the pixels. Steps are counted from 1.
 """
 
@@ -16,9 +16,9 @@ from benchmark.report.comparison_schema import Parity, ParityKind
 from benchmark.report.schema import Absent, Record, TrainingRecord
 
 TOLERANCE = 1e-3
-"""Relative difference up to which the losses of a step are equal."""
+"""Relative difference up to which two losses of a step count as equal."""
 SIGNIFICANCE = 0.05
-"""Chance of calling one of several pairs different although none is (Bonferroni's bound)."""
+"""Risk that any of several pairs is called different although none is (Bonferroni's bound)."""
 TEST = "Wald's test of matched pairs"
 LOSSES = f"training losses equal within {TOLERANCE:g}"
 
@@ -47,7 +47,7 @@ class Difference:
         return (self.share.high - self.share.low) / 2
 
     def within(self, margin: float) -> bool:
-        """Whether it is smaller than `margin` in both directions: two one-sided tests."""
+        """Whether the interval lies within ±`margin` (two one-sided tests)."""
         return -margin < self.share.low and self.share.high < margin
 
     @property
@@ -69,13 +69,13 @@ class Difference:
 
 
 def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: int = 1) -> Parity:
-    """The parity of two records.
+    """Return the parity of two records.
 
     Args:
         one: the first record.
         other: the second record.
         margin: accuracies that differ by less are equal.
-        tests: number of tests that share the significance.
+        tests: number of significance tests that share the risk SIGNIFICANCE.
     """
     if isinstance(one, Absent) or isinstance(other, Absent):
         label = one.label if isinstance(one, Absent) else other.label
@@ -89,15 +89,15 @@ def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: 
 
 
 def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
-    """Names of the inputs in which the two trainings differ.
+    """Return the names of the inputs in which the two trainings differ.
 
-    Sample orders are compared over the epochs that both ran: early stopping may end one sooner.
+    Sample orders are compared over the epochs that both ran: early stopping may end one earlier.
     """
     inputs = one.result.inputs, other.result.inputs
     digests = one.result.digests, other.result.digests
     shared = min(len(digest.order_by_epoch) for digest in digests) - 1
     equal = {
-        "datasets": tested(one) == tested(other),
+        "datasets": dataset_identity(one) == dataset_identity(other),
         "parameters": inputs[0].parameters == inputs[1].parameters,
         "initial weights": digests[0].initial_weights == digests[1].initial_weights,
         "sample orders": digests[0].order_by_epoch[shared] == digests[1].order_by_epoch[shared],
@@ -106,13 +106,18 @@ def input_differences(one: TrainingRecord, other: TrainingRecord) -> list[str]:
     return [name for name, same in equal.items() if not same]
 
 
-def tested(training: TrainingRecord) -> tuple[str, int]:
-    """The dataset's digest and the number of test images, which an edited record may contradict."""
+def dataset_identity(training: TrainingRecord) -> tuple[str, int]:
+    """Return the dataset's digest and the number of test images.
+
+    In an edited record, the digests may be equal and the numbers different.
+    """
     return training.result.inputs.dataset, len(training.correct)
 
 
 def difference(one: str, other: str, significance: float = SIGNIFICANCE) -> Difference:
-    """The second accuracy less the first, from answers to the same images (digits 0 and 1).
+    """Return the second accuracy less the first, with its interval and p.
+
+    `one` and `other` have a digit for each test image: 1 if the prediction is correct, else 0.
 
     The interval and p belong to one statistic, so that they agree.
 
@@ -132,6 +137,7 @@ def difference(one: str, other: str, significance: float = SIGNIFICANCE) -> Diff
 def _compare(
     one: TrainingRecord, other: TrainingRecord, margin: float, significance: float
 ) -> Parity:
+    """Return the parity of two trainings that had the same inputs."""
     losses = list(zip(one.losses, other.losses, strict=False))
     first_different = next(
         (step for step, pair in enumerate(losses, start=1) if not _equal_bits(pair)), None
@@ -157,7 +163,7 @@ def _compare(
 def _claim(
     through: int, last_steps: set[int], accuracy: Difference, margin: float
 ) -> tuple[ParityKind, str]:
-    """The strongest claim, as a kind and in words.
+    """Return the strongest claim, as a kind and in words.
 
     Args:
         through: the step up to which losses are equal within the tolerance.

@@ -41,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one class that are classified as another, next to an image of that class."""
+    """A class that is taken for another, with a test image of each."""
 
     label: str
     prediction: str
@@ -49,23 +49,26 @@ class Confusion:
     images: int
     """Test images of the class `label`."""
     mistaken: Picture
+    """The first image of `label` that was classified as `prediction`."""
     other: Picture
+    """The first image of the class `prediction`."""
 
 
 @dataclass(frozen=True)
 class Sheets:
-    """What the page shows of the test split."""
+    """Pictures and recalls of the test split, for the page."""
 
     label: str
-    """The accelerator of the training."""
+    """Name of the accelerator that trained."""
     contact: list[Picture]
+    """Images at equal distances through the test split."""
     confusions: list[Confusion]
     recalls: list[Recall]
-    """Every class, that with the lowest recall first."""
+    """Recalls of all classes, the lowest first."""
 
 
 def sheets(data: DataParameters, trained: Record) -> Sheets:
-    """The sheets of the training on an accelerator.
+    """Read the predictions of `trained` and the test images, and return the page's pictures.
 
     Raises:
         UserError: an image of the test split is missing or unreadable.
@@ -79,7 +82,7 @@ def sheets(data: DataParameters, trained: Record) -> Sheets:
 
 
 def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confusion]:
-    """The most frequent confusions; equally frequent ones by name."""
+    """Return the PAIRS most frequent confusions; equally frequent ones are sorted by name."""
     images = Counter(row["label"] for row in predictions)
     wrong = [row for row in predictions if row["label"] != row["prediction"]]
     counts = Counter((row["label"], row["prediction"]) for row in wrong)
@@ -100,7 +103,7 @@ def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confu
 def _first(
     root: Path, rows: Sequence[dict[str, str]], label: str, prediction: str | None = None
 ) -> Picture:
-    """The first image of a class, with this prediction if one is given."""
+    """Return the first image of class `label`, with this prediction if one is given."""
     return next(
         _picture(root, row)
         for row in rows
@@ -109,6 +112,11 @@ def _first(
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:
+    """Read the image of a row and return a small copy.
+
+    Raises:
+        UserError: the image is missing or unreadable.
+    """
     path = root / row["image"]
     if not path.is_file():
         raise UserError(f"{path} is not here.", "Fetch the dataset: make repro.")

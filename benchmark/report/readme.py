@@ -14,8 +14,8 @@ MARKED = re.compile(r"<!-- results of machine (\w*) -->\n.*<!-- end of results -
 COLUMNS = ("accelerator", "device", "rate", "accuracy", "control", "time")
 
 
-def updated(readme: str, comparison: Comparison) -> str:
-    """The README with the results of `comparison` between its marks."""
+def update_results(readme: str, comparison: Comparison) -> str:
+    """Return the README's text with the results of `comparison` between its marks."""
     images = comparison.dataset.images["test"]
     cells = [[*map(literal, rows.cells(e, COLUMNS))] for e in comparison.accelerators]
     block = (
@@ -29,11 +29,11 @@ def updated(readme: str, comparison: Comparison) -> str:
 
 
 def machine(comparison: Comparison) -> str:
-    """The id of the machine that was measured; empty if none was."""
+    """Return the id of the machine that was measured; empty if nothing was."""
     return comparison.present[0].machine if comparison.present else ""
 
 
 if __name__ == "__main__":
     content = (REPORTS / "comparison.json").read_bytes()
     text = README.read_text(encoding="utf-8")
-    write_text(README, updated(text, Comparison.model_validate_json(content)))
+    write_text(README, update_results(text, Comparison.model_validate_json(content)))

@@ -35,14 +35,14 @@ from benchmark.training.schema import REPLAY, TIMING, TRAINING
 
 MACHINES = REPORTS / "machines"
 LARGEST = 32 * 2**20
-"""Bytes of an exported file: a million training steps need about as many."""
+"""Largest size of an exported file in bytes, enough for about a million training steps."""
 Recall = tuple[str, int, int]
 """A class, its correctly classified test images, and all its test images."""
 T = TypeVar("T")
 
 
 def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
-    """What this machine's stages wrote about the accelerator `name` and its trainings with `seeds`.
+    """Read what the stages wrote about accelerator `name`, with its trainings of other `seeds`.
 
     Raises:
         UserError: a stage has not run, or wrote what cannot be compared.
@@ -52,19 +52,23 @@ def read(name: str, seeds: Sequence[int] = ()) -> Record | Absent:
     if isinstance(training, Unavailable):
         return Absent(name=name, label=training.accelerator, reason=training.reason)
     by_seed = {seed: read_training(paths.training(str(seed))) for seed in seeds}
-    with _comparable(f"What {name} has in {REPORTS}"):
+    with _refuse_incomparable(f"What {name} has in {REPORTS}"):
         return Record(
             name=name,
-            environment=_present(paths.environment, ENVIRONMENT),
+            environment=_read_available(paths.environment, ENVIRONMENT),
             training=training,
             seeds={seed: run for seed, run in by_seed.items() if isinstance(run, TrainingRecord)},
-            throughput=_present(paths.throughput, THROUGHPUT).exported(),
+            throughput=_read_available(paths.throughput, THROUGHPUT).exported(),
             train_images=read_result(DATASET, DATASET_RESULT).images.get("train", 0),
         )
 
 
-def of_machine(name: str, parameters: Parameters) -> Record | Absent:
-    """The record that `read` returns, with the machine's price and its exported sessions."""
+def read_local(name: str, parameters: Parameters) -> Record | Absent:
+    """Read a record as `read` does, then add its price and the sessions of earlier exports.
+
+    Raises:
+        UserError: a stage has not run, or wrote what cannot be compared.
+    """
     record = read(name, parameters.seeds)
     if isinstance(record, Absent):
         return record
@@ -72,11 +76,11 @@ def of_machine(name: str, parameters: Parameters) -> Record | Absent:
     if name in prices:
         price = Price(per_hour=prices[name], currency=parameters.report.currency)
         record = record.model_copy(update={"price": price})
-    return with_sessions(record)
+    return add_exported_sessions(record)
 
 
 def read_training(paths: TrainingPaths) -> TrainingRecord | Unavailable:
-    """One training from its files.
+    """Read one training from its files.
 
     Raises:
         UserError: the training has not run, or left what cannot be compared.
@@ -84,16 +88,16 @@ def read_training(paths: TrainingPaths) -> TrainingRecord | Unavailable:
     result = read_result(paths.result, TRAINING)
     if isinstance(result, Unavailable):
         return result
-    with _comparable(f"What {paths.accelerator}{paths.kind} has in {REPORTS}"):
+    with _refuse_incomparable(f"What {paths.accelerator}{paths.kind} has in {REPORTS}"):
         predictions = rows(paths.predictions)
         return TrainingRecord(
             result=result,
-            timing=_present(paths.timing, TIMING),
+            timing=_read_available(paths.timing, TIMING),
             losses=tuple(float(row["train_loss"]) for row in rows(paths.steps)),
             accuracies=tuple(float(row["val_accuracy"]) for row in rows(paths.epochs)),
             correct="".join(str(int(row["label"] == row["prediction"])) for row in predictions),
             by_class=tuple((right, images) for _, right, images in recalls(predictions)),
-            replay=_present(paths.replay, REPLAY),
+            replay=_read_available(paths.replay, REPLAY),
         )
 
 
@@ -106,7 +110,7 @@ def export(parameters: Parameters) -> list[Path]:
     Raises:
         UserError: a stage has not run, or all accelerators are absent.
     """
-    records = [of_machine(name, parameters) for name in parameters.accelerators]
+    records = [read_local(name, parameters) for name in parameters.accelerators]
     present = [record for record in records if isinstance(record, Record)]
     if not present:
         raise UserError(
@@ -119,18 +123,22 @@ def export(parameters: Parameters) -> list[Path]:
     return [_path(record) for record in present]
 
 
-def with_sessions(record: Record) -> Record:
-    """A record of this machine with its exported sessions; an unreadable export has none."""
+def add_exported_sessions(record: Record) -> Record:
+    """Return a copy of this machine's record with the sessions of its earlier export, if any.
+
+    An export that cannot be read counts as none.
+    """
     exported = None
     with suppress(UserError):
         exported = load(_path(record))
     return continue_sessions(record, exported)
 
 
-def read_others(local: Sequence[Record]) -> list[Record]:
-    """The exported records, by machine and accelerator, except those of `local` accelerators.
+def read_exported(local: Sequence[Record]) -> list[Record]:
+    """Read all exported records, except those of the same machine and environment as in `local`.
 
-    An export of this machine with other hardware or software counts as another machine's.
+    An export of this machine with other hardware or software counts as another machine's. The
+    records are sorted by machine and accelerator.
 
     Raises:
         UserError: a file is not a record, or is not at its record's path.
@@ -146,13 +154,13 @@ def read_others(local: Sequence[Record]) -> list[Record]:
 
 
 def load(path: Path) -> Record:
-    """An exported record.
+    """Read and check an exported record.
 
     Raises:
-        UserError: `path` is not one, or another version of this suite wrote it.
+        UserError: `path` does not contain one, or another version of this suite wrote it.
     """
     try:
-        return RECORD.validate_json(_content(path))
+        return RECORD.validate_json(_read_limited(path))
     except ValidationError as error:
         reason = complaint(error)
     except (OSError, ValueError) as error:
@@ -164,14 +172,14 @@ def load(path: Path) -> Record:
 
 
 def recalls(predictions: Sequence[Mapping[str, str]]) -> list[Recall]:
-    """The recall of each class, sorted by name."""
+    """Count the correct predictions of each class; sorted by class name."""
     images = Counter(row["label"] for row in predictions)
     right = Counter(row["label"] for row in predictions if row["label"] == row["prediction"])
     return [(name, right[name], images[name]) for name in sorted(images)]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that a stage wrote, by its header.
+    """Read a table that a stage wrote; each row is a dict with the header's names as keys.
 
     Raises:
         UserError: the stage has not run.
@@ -185,8 +193,14 @@ def rows(path: Path) -> list[dict[str, str]]:
         ) from None
 
 
-def _content(path: Path) -> bytes:
-    """The file's bytes. A link from another repository may lead to an endless device."""
+def _read_limited(path: Path) -> bytes:
+    """Read at most LARGEST bytes of a regular file.
+
+    A link from another repository may lead to a device that never ends.
+
+    Raises:
+        ValueError: it is not a regular file, or is larger.
+    """
     if not path.is_file():
         raise ValueError("it is not a file")
     with path.open("rb") as file:
@@ -196,8 +210,8 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _present(path: Path, adapter: TypeAdapter[T | Unavailable]) -> T:
-    """The result of an accelerator that has trained.
+def _read_available(path: Path, adapter: TypeAdapter[T | Unavailable]) -> T:
+    """Read the result of an accelerator that has trained.
 
     Raises:
         UserError: the stage has not run, or the accelerator was absent then.
@@ -213,8 +227,8 @@ def _path(record: Record) -> Path:
 
 
 @contextmanager
-def _comparable(what: str) -> Iterator[None]:
-    """Makes one line of what makes a result useless: a missing column, a rate of 0."""
+def _refuse_incomparable(what: str) -> Iterator[None]:
+    """Turn an error in the result `what`, such as a missing column, into a UserError."""
     try:
         yield
     except UserError:

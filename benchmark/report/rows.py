@@ -1,4 +1,4 @@
-"""An accelerator as a row of a table, in words: the same for every table of every form."""
+"""Turns an entry of the comparison into cells, the same for every table of every form."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,17 @@ HEADINGS = {
 
 
 def header(comparison: Comparison, columns: Sequence[str]) -> list[str]:
-    """The headings of columns of HEADINGS."""
+    """Return the headings of `columns`, which are keys of HEADINGS."""
     reference = comparison.reference or "another"
     target = wording.goal(comparison.target_accuracy)
     return [HEADINGS[name].format(reference=reference, target=target) for name in columns]
 
 
 def cells(entry: Entry | Absent, columns: Sequence[str]) -> list[str]:
-    """The cells of columns of HEADINGS. An absent accelerator has its reason in the second."""
+    """Return the cells of `columns`, which are keys of HEADINGS, for one entry.
+
+    The second cell of an absent accelerator is the reason.
+    """
     if isinstance(entry, Absent):
         return [entry.label, f"unavailable: {entry.reason}", *["-"] * (len(columns) - 2)]
     training, control = entry.training, entry.control

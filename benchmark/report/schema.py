@@ -27,7 +27,10 @@ MACHINE_ID = re.compile(r"[0-9a-z]{1,64}")
 
 
 def _check_numbers(value: Any, place: str) -> None:
-    """Raise ValueError for the first number in nested dicts and lists that no measurement has."""
+    """Raise ValueError for the first number that is NaN or beyond SMALLEST and LARGEST.
+
+    `value` may be nested; `place` is its path in the record, for the message.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_numbers(item, f"{place}.{key}".removeprefix("."))
@@ -56,7 +59,7 @@ class TrainingRecord(ResultModel):
     by_class: tuple[tuple[int, int], ...]
     """Correctly classified test images and all test images of each class, sorted by class name."""
     replay: Replay
-    """The repetition of its first steps in a separate process."""
+    """Whether its first steps, repeated in a separate process, gave the same bits."""
 
     @model_validator(mode="after")
     def _can_be_compared(self) -> Self:
@@ -83,7 +86,7 @@ class Session(ResultModel):
     date: str
     """Day of the measurement, UTC."""
     images_per_second: dict[str, Positive]
-    """The estimate for each mode."""
+    """Estimated rate of each mode."""
 
 
 class Price(ResultModel):
@@ -99,7 +102,7 @@ class Record(ResultModel):
     """Everything that is known about one accelerator of one machine."""
 
     schema_version: Literal[6] = RECORD_VERSION
-    """Grows whenever a key changes its meaning."""
+    """Increases when a key changes its meaning."""
     name: Annotated[str, Field(pattern=f"^({'|'.join(ACCELERATORS)})$")]
     """Name in params.yaml."""
     environment: Environment
@@ -113,9 +116,9 @@ class Record(ResultModel):
     train_images: int
     """Training images of its dataset."""
     sessions: tuple[Session, ...] = ()
-    """Sessions that this machine has exported. Only their code may differ in the workload."""
+    """Earlier sessions of this machine and this one. Only the code may differ in their workload."""
     price: Price | None = None
-    """Price of the machine, where params.yaml has one."""
+    """Price of the machine; null if params.yaml has none."""
 
     @model_validator(mode="after")
     def _can_be_compared(self) -> Self:
@@ -158,9 +161,9 @@ class Absent(ResultModel):
     label: str
     """Name in reports, such as `xla:cpu`."""
     status: Literal["unavailable"] = "unavailable"
-    """As opposed to `ok`."""
+    """Distinguishes this from an entry with results, whose status is `ok`."""
     reason: str
-    """Why it cannot be used."""
+    """Why the accelerator cannot be used."""
 
 
 RECORD = TypeAdapter(Record)

@@ -1,4 +1,4 @@
-"""What each section of the report contains, in the order in which readers ask."""
+"""Builds the report's sections, in the order of a reader's questions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -30,11 +30,11 @@ from benchmark.report.wording import goal, share, to_target
 
 TITLE = "Fine-tuning ResNet50, compared"
 WORST = 8
-"""Classes in the table of those with the lowest recall."""
+"""Largest number of classes in the table of the lowest recalls."""
 
 
 def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None) -> Document:
-    """The complete report.
+    """Return the complete report.
 
     Args:
         comparison: the records, compared.
@@ -194,7 +194,7 @@ def _limits(comparison: Comparison) -> Iterator[Content]:
 
 
 def _ratios(measured: Mapping[str, Mapping[str, Interval]]) -> Iterator[Content]:
-    """A row for each ratio that an accelerator has, with a column for each accelerator."""
+    """Yield a table with a row for each measured ratio and a column for each accelerator."""
     cells = [
         [question, wording.RATIOS[name], *(wording.ratio(r.get(name)) for r in measured.values())]
         for name, question in wording.QUESTIONS.items()
@@ -294,7 +294,7 @@ def _accuracy(comparison: Comparison) -> Iterator[Content]:
 
 
 def _gain(entry: Entry) -> str:
-    """The gain of the trained weights over the control; empty without a control."""
+    """Return the gain in accuracy over the control in words; empty without a control."""
     if not entry.control:
         return ""
     gain = entry.training.test_accuracy.estimate - entry.control.test_accuracy.estimate
@@ -306,7 +306,7 @@ def _gain(entry: Entry) -> str:
 
 
 def _seeds(entry: Entry, target: str) -> str:
-    """The accuracy over all seeds; empty with one seed."""
+    """Return the accuracy over all seeds in words; empty with one seed."""
     if not entry.seeds:
         return ""
     count = len(entry.seeds.runs)
@@ -342,7 +342,7 @@ def _classes(sheets: Sheets | None) -> Iterator[Content]:
 
 
 def _lowest(failing: Sequence[Recall]) -> Sequence[Recall]:
-    """At most WORST classes, without splitting ties if possible."""
+    """Return at most WORST classes; classes with equal recall are not separated, if possible."""
     if len(failing) <= WORST:
         return failing
     _, right, images = failing[WORST]
@@ -370,7 +370,7 @@ def _same(comparison: Comparison) -> Iterator[Content]:
 
 
 def _machines(comparison: Comparison) -> Iterator[Content]:
-    """All accelerators of all machines, the fastest first."""
+    """Yield a table of all accelerators of all machines, the fastest first."""
     if not comparison.machines:
         return
     local = [(entry, "this one", "-") for entry in comparison.present]
@@ -407,7 +407,7 @@ def _what(comparison: Comparison, facts: Sequence[str]) -> Content:
 
 
 def _runs(comparison: Comparison) -> dict[str, TrainingEntry]:
-    """Every training on this machine, by name."""
+    """Return every training on this machine, by name."""
     return {
         name: run
         for entry in comparison.present

@@ -1,4 +1,4 @@
-"""How much rates differ between measuring sessions.
+"""Estimates how much rates differ between measuring sessions.
 
 The same code on the same machine is not as fast today as it was yesterday. No interval of one
 session covers that difference.
@@ -31,10 +31,15 @@ class SessionSpread:
     """Number of sessions that it was estimated from."""
 
     def widen(self, ratio: Interval) -> Interval:
-        """The ratio of two sessions' rates, with the difference between sessions in its interval.
+        """Return the ratio with a wider interval, which also covers the spread between sessions.
 
         Args:
-            ratio: the ratio, with an interval that covers the differences within the sessions.
+            ratio: ratio of the rates of two sessions. Its interval covers the differences between
+                processes of one session.
+
+        Returns:
+            The same estimate. On a logarithmic scale the interval is symmetric and at least as
+            wide as before.
         """
         reach = float(stdtrit(self.degrees, (1 + CONFIDENCE) / 2)) * self.deviation * 2**0.5
         factor = exp(max(reach, log(ratio.high / ratio.low) / 2))
@@ -47,10 +52,10 @@ of 7.8 % over three days on one shared machine."""
 
 
 def between_session_sd(sessions: Sequence[Session], mode: str) -> SessionSpread | None:
-    """How a mode's rate differs between sessions; None if too few have equal code.
+    """Estimate the spread of a mode's rate between sessions; None if too few have equal code.
 
-    The standard deviation is pooled over the groups of equal code: how fast the code became from
-    one group to another does not count.
+    The standard deviation is pooled over the groups of equal code, so that faster code does not
+    count as a spread.
     """
     rates = defaultdict(list)
     for session in sessions:
@@ -68,8 +73,10 @@ def between_session_sd(sessions: Sequence[Session], mode: str) -> SessionSpread 
 def widened_ratio(
     one: tuple[Interval, SessionSpread | None], other: tuple[Interval, SessionSpread | None]
 ) -> Interval:
-    """The first rate over the second. The larger spread of sessions widens the interval, where
-    both spreads are known."""
+    """Return the first rate over the second, each given with its spread between sessions.
+
+    If both spreads are known, the larger one widens the interval.
+    """
     ratio = one[0].over(other[0])
     if one[1] is None or other[1] is None:
         return ratio
@@ -77,12 +84,12 @@ def widened_ratio(
 
 
 def continue_sessions(record: Record, exported: Record | None) -> Record:
-    """The record with its own session and those of the machine's earlier export.
+    """Return a copy of the record with its sessions: those of the earlier export, and its own.
 
     Args:
-        record: the machine's results now.
-        exported: its earlier export; its sessions are dropped if hardware, software or workload
-            (other than the code) have changed since.
+        record: this machine's current results.
+        exported: the machine's earlier export. Its sessions are dropped if hardware, software,
+            dataset or workload (other than the code) have changed since.
     """
     modes = record.throughput.modes
     session = Session(
@@ -90,14 +97,13 @@ def continue_sessions(record: Record, exported: Record | None) -> Record:
         date=record.throughput.date,
         images_per_second={name: mode.images_per_second.estimate for name, mode in modes.items()},
     )
-    earlier = exported.sessions if exported and _measured_alike(record, exported) else ()
+    comparable = exported and _conditions(exported) == _conditions(record)
+    earlier = exported.sessions if exported and comparable else ()
     sessions = earlier if session in earlier else (*earlier, session)
     return record.model_copy(update={"sessions": sessions})
 
 
-def _measured_alike(one: Record, other: Record) -> bool:
-    def key(record: Record) -> tuple[object, ...]:
-        workload = record.throughput.workload.model_dump(exclude={"code"})
-        return record.environment, workload, record.throughput.dataset
-
-    return key(one) == key(other)
+def _conditions(record: Record) -> tuple[object, ...]:
+    """Return what sessions must have in common: environment, workload without code, dataset."""
+    workload = record.throughput.workload.model_dump(exclude={"code"})
+    return record.environment, workload, record.throughput.dataset

@@ -16,36 +16,37 @@ HEADER = (
 LOSS_HEADER = ("run", "step", "train_loss")
 ACCURACY_HEADER = ("run", "epoch", "val_accuracy")
 PLACES = 4
-"""Decimals of a figure: four digits of a share of 1, and of a slow rate."""
+"""Decimals of a number, enough for an accuracy (a share of 1) and a slow rate."""
 FORMULAS = ("=", "+", "-", "@")
+"""Characters with which a formula of a spreadsheet begins."""
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """The metrics of each of this machine's accelerators, by name; unknown ones are left out."""
+    """Return the metrics of this machine's accelerators, by name; unknown metrics are left out."""
     return {entry.name: dict(_metrics(entry)) for entry in comparison.present}
 
 
 def results(comparison: Comparison) -> list[list[Any]]:
-    """A row of HEADER for each accelerator and machine, the fastest first."""
+    """Return a row of HEADER for each accelerator of each machine, the fastest first."""
     entries = [*comparison.present, *comparison.machines]
     fastest = sorted(entries, key=lambda e: e.throughput.images_per_second.estimate, reverse=True)
     return [_result(entry) for entry in fastest]
 
 
 def losses(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
-    """A row of LOSS_HEADER for each step of each run."""
+    """Return a row of LOSS_HEADER for each step of each run."""
     return [[name, step, x] for name, run in runs.items() for step, x in enumerate(run.losses, 1)]
 
 
 def accuracies(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
-    """A row of ACCURACY_HEADER for each epoch of each run."""
+    """Return a row of ACCURACY_HEADER for each epoch of each run."""
     return [
         [name, epoch, x] for name, run in runs.items() for epoch, x in enumerate(run.accuracies, 1)
     ]
 
 
 def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
-    """The most important first: `dvc exp show` leaves out what does not fit."""
+    """Yield name and value, the most important first: `dvc exp show` omits what does not fit."""
     training, rate = entry.training, entry.throughput.images_per_second
     yield "images_per_second", round(rate.estimate, PLACES)
     yield "test_accuracy", round(training.test_accuracy.estimate, PLACES)
@@ -76,6 +77,6 @@ def _result(entry: Entry) -> list[Any]:
 
 
 def _text(words: str) -> str:
-    """Text that no spreadsheet evaluates: an apostrophe precedes what looks like a formula."""
+    """Escape text for a spreadsheet: put an apostrophe before what looks like a formula."""
     text = visible(words)
     return f"'{text}" if text.startswith(FORMULAS) else text

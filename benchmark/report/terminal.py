@@ -1,4 +1,4 @@
-"""The comparison in a terminal: the verdict, a table, and the path of the page."""
+"""Prints the comparison: the verdict, a table, and the path of the page."""
 
 import sys
 from typing import TextIO
@@ -12,7 +12,7 @@ from benchmark.report import rows
 from benchmark.report.comparison_schema import Comparison
 
 PIPED = 160
-"""Columns where the output is not a terminal: a program or a log needs unfolded lines."""
+"""Width in columns if the output is not a terminal: a program or a log needs unbroken lines."""
 COLUMNS = ("accelerator", "rate", "ratio", "accuracy", "target")
 
 
@@ -20,9 +20,9 @@ def show(comparison: Comparison, page: str, file: TextIO | None = None) -> None:
     """Print the comparison to `file`, by default to standard output.
 
     Args:
-        comparison: the records, compared.
+        comparison: the comparison of all records.
         page: path of the complete report.
-        file: where to print.
+        file: stream to print to.
     """
     file = file or sys.stdout
     width = None if file.isatty() else PIPED

@@ -1,4 +1,4 @@
-"""Figures in words, the same in Markdown and on the page."""
+"""Turns numbers into words, the same in Markdown and on the page."""
 
 from collections import Counter
 
@@ -88,12 +88,12 @@ WAITING = {
 
 
 def goal(target: float) -> str:
-    """A target accuracy with no digits that it does not have."""
+    """Format a target accuracy in percent, without trailing zeros."""
     return f"{100 * target:g}%"
 
 
 def relative_speed(speed: RelativeSpeed) -> str:
-    """A rate over the reference's, or why there is no ratio."""
+    """Return the ratio to the reference's rate with its interval, or why it is missing."""
     if speed.not_compared:
         return f"not compared: {speed.not_compared}"
     if speed.ratio is None:
@@ -103,25 +103,25 @@ def relative_speed(speed: RelativeSpeed) -> str:
 
 
 def ratio(interval: Interval | None) -> str:
-    """A ratio with its interval."""
+    """Format a ratio with its interval; "not measured" for None."""
     return numbers.interval(interval) if interval else "not measured"
 
 
 def rate(throughput: Throughput) -> str:
-    """Images per second with their interval, and a warning if they are unstable."""
+    """Return images per second with their interval, and a warning if they are unstable."""
     words = numbers.interval(throughput.images_per_second)
     return words if throughput.verdict.stable else f"{words}, unstable"
 
 
 def share(interval: Interval | None) -> str:
-    """A share with its interval."""
+    """Format a share of 1 in percent with its interval; "unavailable" for None."""
     if interval is None:
         return "unavailable"
     return f"{interval.estimate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def sureness(entry: Entry) -> str:
-    """Whether the measurement was disturbed, how wide its intervals are, how sessions differ."""
+    """Return three sentences: disturbances, width of the intervals, spread between sessions."""
     width = entry.throughput.interval_width
     after, target = duration(width.seconds), f"{width.target:.0%}"
     if width.met:
@@ -136,30 +136,30 @@ def sureness(entry: Entry) -> str:
         )
     else:
         sessions = (
-            f"How much sessions differ is not known: that takes {LEAST} recorded sessions of the "
-            "same code."
+            f"How much sessions differ is not known: {LEAST} recorded sessions of the same code "
+            "are needed."
         )
     return f"{entry.throughput.verdict}. {widest} {sessions}"
 
 
 def limit(steps: StepShares) -> str:
-    """What takes most of a step."""
+    """Return a sentence that names what takes most of a step."""
     name, most = max(steps, key=lambda item: item[1].estimate)
     return f"{PARTS[name]} limits the speed: it takes {most.estimate:.1%} of a training step."
 
 
 def shares(steps: StepShares) -> str:
-    """Every share of a step with its interval."""
+    """Return every share of a step with its interval."""
     return ", ".join(step_share(interval, name) for name, interval in steps)
 
 
 def step_share(interval: Interval, name: str) -> str:
-    """One share of a step with its interval."""
+    """Return one share of a step with its interval."""
     return f"{PARTS[name]} {share(interval)}"
 
 
 def lightning_overhead(overhead: Overhead | NotMeasured) -> str:
-    """What Lightning adds to a step and to a change of epochs."""
+    """Return the time that Lightning adds to a step and to an epoch, or why it is unknown."""
     if isinstance(overhead, NotMeasured):
         return f"unavailable: {overhead.reason}"
     step, epoch = duration(overhead.seconds_per_step), duration(overhead.seconds_per_epoch)
@@ -167,7 +167,7 @@ def lightning_overhead(overhead: Overhead | NotMeasured) -> str:
 
 
 def first_step(throughput: Throughput) -> str:
-    """The time to the end of the first step, and how much of it is compiling."""
+    """Return the time to the end of the first step, and the time of compiling if there is any."""
     words = numbers.interval(throughput.trainer.first_step_seconds, "s")
     if not throughput.trainer.compile_seconds:
         return words
@@ -175,14 +175,14 @@ def first_step(throughput: Throughput) -> str:
 
 
 def decoding(rate: Interval | NotMeasured) -> str:
-    """Images per second while the decode cache is built."""
+    """Return images per second while the decode cache is built, or why they are unknown."""
     if isinstance(rate, NotMeasured):
         return f"unavailable: {rate.reason}"
     return numbers.interval(rate)
 
 
 def process_settings(label: str, runtime: Runtime) -> str:
-    """The settings of an accelerator's measuring processes."""
+    """Return the settings of an accelerator's measuring processes in a sentence."""
     spin = f"spin {runtime.wait_policy} times, then sleep (GOMP_SPINCOUNT)"
     pages = "huge pages" if runtime.huge_pages else "pages of ordinary size"
     return (
@@ -192,7 +192,7 @@ def process_settings(label: str, runtime: Runtime) -> str:
 
 
 def course(label: str, training: TrainingEntry) -> str:
-    """The training loss at both ends."""
+    """Return the training loss of the first and the last step in words."""
     first, last = (
         "not finite" if loss is None else f"{loss:.3g}"
         for loss in (training.first_loss, training.last_loss)
@@ -201,28 +201,28 @@ def course(label: str, training: TrainingEntry) -> str:
 
 
 def to_target(training: TrainingEntry) -> str:
-    """Time and images to the target accuracy."""
+    """Return time and images to the target accuracy, or the time in which it was not reached."""
     if training.to_target is None:
         return f"not reached in {duration(training.seconds)}"
     return f"{duration(training.to_target.seconds)}, {training.to_target.images:,} images"
 
 
 def peak_memory(memory: Memory) -> str:
-    """Peak memory of the host and of the device, or why the latter is not known."""
+    """Return peak memory of the host and of the device, or why the latter is unknown."""
     size = memory.device_bytes
     device = f"unavailable: {memory.device_reason}" if size is None else numbers.size(size)
     return f"host {numbers.size(memory.host_bytes)}, device {device}"
 
 
 def energy_per_image(energy: Energy) -> str:
-    """Energy of one image, or why it is not known."""
+    """Return the energy of one training image, or why it is unknown."""
     if energy.joules_per_image is None:
         return f"unavailable: {energy.reason}"
     return numbers.interval(energy.joules_per_image, "J")
 
 
 def costs(cost: Cost | None) -> list[str]:
-    """The price, and the costs of a million images, of the training, and to the target accuracy."""
+    """Return four cells: the price, and the costs of a million images, the training, the target."""
     if cost is None:
         return ["no price"] * 4
     currency = cost.price.currency
@@ -235,14 +235,15 @@ def costs(cost: Cost | None) -> list[str]:
 
 
 def changes(point: SweepPoint) -> str:
-    """The settings of a point of a sweep."""
+    """Return the settings of a point of a sweep, such as `batch_size 64, devices 2`."""
     return ", ".join(f"{name} {value}" for name, value in point.changes.items())
 
 
 def outcome(point: SweepPoint, accelerator: str) -> tuple[str, str]:
-    """A point's rate, and its ratio to the run's own settings; or why there is none.
+    """Return a point's rate and its ratio to the run's own settings, or why they are missing.
 
-    Several devices that do not share a CPU have a scaling efficiency: the ratio over their number.
+    Several devices also have a scaling efficiency: the ratio over their number. Processes on one
+    CPU share it, so `cpu` has none.
     """
     if point.images_per_second is None:
         return f"{point.status}: {point.reason}", "-"
@@ -253,7 +254,7 @@ def outcome(point: SweepPoint, accelerator: str) -> tuple[str, str]:
 
 
 def replayed(run: TrainingEntry) -> str:
-    """Whether the replay was equal, and if not, where it differs."""
+    """Return whether the replay was equal, and if not, where it differs."""
     if run.replay.bitwise:
         return (
             f"reproduced: the first {run.replay.steps} of {run.result.steps} steps, repeated in a "
@@ -263,7 +264,7 @@ def replayed(run: TrainingEntry) -> str:
 
 
 def results(comparison: Comparison) -> list[str]:
-    """The parity of each entry of another machine with the reference, in short."""
+    """Return the parity of each entry of another machine with the reference, in a few words."""
     pairs = {pair.other: pair for pair in comparison.parity if pair.one == comparison.reference}
     names = [title(entry.label, entry.machine) for entry in comparison.machines]
     return [_short(pairs[name]) if name in pairs else "the reference" for name in names]
@@ -278,7 +279,10 @@ def _short(pair: NamedParity) -> str:
 
 
 def other_pairs(comparison: Comparison) -> str:
-    """How many pairs without the reference are of each kind, other machines' included."""
+    """Return the counts of each kind of parity, in a sentence; empty if there are no pairs.
+
+    Pairs of this machine, and pairs with the reference, are not counted: the report lists them.
+    """
     pairs = [
         pair
         for pair in comparison.parity

@@ -54,8 +54,8 @@ def row(page: str, *cells: str) -> str:
     return next(line for line in page.splitlines() if line.startswith(f"| {' | '.join(cells)} |"))
 
 
-def of_machine(machine: str, **options: Any) -> None:
-    """Write the export of another machine."""
+def export_from(machine: str, **options: Any) -> None:
+    """Write the file that another machine's export would be."""
     write_exported(MACHINES / machine / "cpu.json", record(machine=machine, **options))
 
 
@@ -120,7 +120,7 @@ def test_what_else_was_measured_is_in_the_report(pages) -> None:
 def test_a_price_gives_costs_and_measures_nothing(pages) -> None:
     """36 an hour is a hundredth a second: 50 images/s, 62 s of training, 40 s to the target."""
     write_results("cpu")
-    of_machine("m1")
+    export_from("m1")
     priced = ReportParameters(
         target_accuracy=0.6, margin=0.05, price_per_hour={"cpu": 36.0}, currency="EUR"
     )
@@ -340,7 +340,7 @@ def test_warnings_are_before_the_table(pages) -> None:
 def test_other_causes_of_a_difference_are_flagged(pages, options, flag: str | None) -> None:
     """How long one trains changes no speed."""
     write_results("cpu")
-    of_machine("m1", **options)
+    export_from("m1", **options)
     assert flags(pages) == ([flag] if flag else [])
     assert compared()["machines"][0]["relative_speed"]["ratio"]["estimate"] == 1
 
@@ -348,15 +348,15 @@ def test_other_causes_of_a_difference_are_flagged(pages, options, flag: str | No
 def test_a_flag_names_a_few_of_many(pages) -> None:
     write_results("cpu")
     for number in range(5):
-        of_machine(f"m{number}", workload={"code": "x"})
+        export_from(f"m{number}", workload={"code": "x"})
     names = "cpu on m0, cpu on m1, cpu on m2 and 2 more"
     assert flags(pages) == [f"No ratio of speeds (other code): {names}."]
 
 
 def test_other_machines_are_in_the_report(drawn_pages) -> None:
     write_results("cpu")
-    of_machine("m1", rate=60.0)
-    of_machine("m2", workload={"code": "x"})
+    export_from("m1", rate=60.0)
+    export_from("m2", workload={"code": "x"})
     page = drawn_pages("cpu")
     rows = [line for line in page.splitlines() if line.startswith("| a cpu |")]
     assert [line.split(" | ")[2] for line in rows] == ["`m1`", "this one", "`m2`"]
@@ -376,7 +376,7 @@ def test_other_machines_are_compared_with_each_other(pages) -> None:
     write_results("xla", label="xla:cpu")
     lost = {"weights": "v", "losses": (9.0,) * 12, "correct": "0" * 40}
     for machine, trained in {"m1": {}, "m2": {}, "m3": lost}.items():
-        of_machine(machine, **trained)
+        export_from(machine, **trained)
     page = pages("cpu", "xla")
     pairs = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
     names = ["cpu", "xla:cpu", "cpu on m1", "cpu on m2", "cpu on m3"]
@@ -401,7 +401,7 @@ def test_other_machines_are_compared_with_each_other(pages) -> None:
 def test_one_other_machine_needs_no_count_of_pairs(pages) -> None:
     write_results("cpu")
     write_absent("gpu")
-    of_machine("m1")
+    export_from("m1")
     assert "comparisons without" not in pages("cpu", "gpu")
     assert [pair["other"] for pair in compared()["parity"]] == ["gpu", "cpu on m1"]
 
@@ -410,9 +410,9 @@ def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
     """Two different models are one test: p = 2 / 2^7 counts, however many pairs there are."""
     write_results("cpu", correct="1" * 7 + "0" * 33)
     for machine in ("m1", "m2"):
-        of_machine(machine, weights="v", losses=(9.0,) * 12, correct="0" * 40)
+        export_from(machine, weights="v", losses=(9.0,) * 12, correct="0" * 40)
     for number in range(3, 8):  # not compared with any
-        of_machine(f"m{number}", weights=f"{number}", pixels=f"{number}")
+        export_from(f"m{number}", weights=f"{number}", pixels=f"{number}")
     pages("cpu")
     kinds = {(p["one"], p["other"]): p["kind"] for p in compared()["parity"]}
     assert kinds["cpu", "cpu on m1"] == kinds["cpu", "cpu on m2"] == "different"
@@ -422,7 +422,7 @@ def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
 
 def test_images_to_the_target_are_counted_in_the_machines_own_dataset(pages) -> None:
     write_results("cpu")
-    of_machine("m1", train_images=500, inputs={"dataset": "x"})
+    export_from("m1", train_images=500, inputs={"dataset": "x"})
     pages("cpu")
     assert compared()["machines"][0]["training"]["to_target"]["images"] == 1000
 
@@ -437,7 +437,7 @@ def test_this_machines_export_is_not_another_machine(pages) -> None:
 def test_without_local_results_the_fastest_machine_is_the_reference(pages) -> None:
     write_absent("gpu")
     for number in (1, 3, 2):
-        of_machine(f"m{number}", rate=60.0 + number)
+        export_from(f"m{number}", rate=60.0 + number)
     page = pages("gpu")
     assert compared()["reference"] == "cpu on m3"
     assert "The fastest of 3 on other machines, a cpu, cpu on m3, trains 63.00 images/s." in page
@@ -466,7 +466,7 @@ def test_nothing_that_others_name_is_markup_in_any_form(drawn_pages, capsys) -> 
     renamed = [[cell.replace("class 0", name) for cell in line] for line in lines]
     write_csv(path, PREDICTION_HEADER, renamed)
     Path("data/test/class 0").rename(Path("data/test", name))
-    of_machine("m1", device=SPITEFUL)
+    export_from("m1", device=SPITEFUL)
     printed = drawn_pages("cpu", "gpu") + capsys.readouterr().out
     assert "\x1b" not in printed
     assert "<script" not in Path("reports/report.md").read_text()
@@ -485,7 +485,7 @@ def test_nothing_that_others_name_is_markup_in_any_form(drawn_pages, capsys) -> 
 
 def test_what_others_wrote_is_no_markdown(pages) -> None:
     write_results("cpu")
-    of_machine("m1", device="[a](http://b) `c` *d* _e_ \\")
+    export_from("m1", device="[a](http://b) `c` *d* _e_ \\")
     assert r"| \[a\](http://b) \`c\` \*d\* \_e\_ \\ |" in pages("cpu")
 
 

@@ -19,7 +19,7 @@ COLOURS = 64
 
 
 def main() -> int:
-    """An exit status."""
+    """Draw the picture and return an exit status."""
     if BROWSER is None:
         print("no chromium on the PATH", file=sys.stderr)
         return 1

@@ -39,7 +39,7 @@ CHROMIUM_HOSTS = (
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Refuses every request that the browser makes, and notes what it was."""
+    """Refuses every request of the browser and records its first line."""
 
     daemon_threads = True
 
@@ -49,7 +49,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 
 class Refuse(socketserver.StreamRequestHandler):
-    """One connection of the browser's."""
+    """Answers one request of the browser with 404."""
 
     def handle(self) -> None:
         self.server.requests.append(self.rfile.readline().decode())  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def proxy() -> Iterator[Proxy]:
 
 
 def opened(page: Path, proxy: Proxy, folder: Path) -> str:
-    """The document after the browser has loaded `page` from disk."""
+    """Load `page` from disk in the browser and return the resulting document."""
     assert BROWSER
     address = f"http://127.0.0.1:{proxy.server_address[1]}"
     command = [
@@ -83,7 +83,7 @@ def opened(page: Path, proxy: Proxy, folder: Path) -> str:
 
 
 class Elements(html.parser.HTMLParser):
-    """Every element of a document with its attributes."""
+    """Collects every element of a document with its attributes."""
 
     def __init__(self, document: str) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Elements(html.parser.HTMLParser):
 
 
 def outside(proxy: Proxy) -> list[str]:
-    """Requests for the page, not for the browser itself."""
+    """Return the requests of the page, without those of the browser itself."""
     return [line for line in proxy.requests if not any(host in line for host in CHROMIUM_HOSTS)]
 
 
@@ -142,7 +142,10 @@ addEventListener("load", () => {
 
 
 def cut(page_html: str, width: int, proxy: Proxy, folder: Path) -> list[str]:
-    """The elements of a page that are cut at this width. Its rule against scripts is removed."""
+    """Return the elements of a page that are cut at this width, as HTML.
+
+    The page's rule against scripts is removed, so that it can be measured.
+    """
     free = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page_html)
     frame = f'<iframe width="{width}" height="900" srcdoc="{html.escape(free)}"></iframe>'
     outer = folder / "outer.html"
@@ -173,7 +176,7 @@ def test_nothing_is_cut_on_a_phone_or_a_screen(
 
 
 def drawn(name: str) -> str:
-    """The page of a golden case."""
+    """Return the page of a golden case, with its charts."""
     local, _, controls, sheets = CASES[name]()
     present = [result for result in local if isinstance(result, Record)]
     comparison = compared(name)

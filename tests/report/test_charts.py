@@ -17,7 +17,7 @@ def texts(drawing: str) -> list[str]:
 
 
 def curves(drawing: str, colour: str) -> list[str]:
-    """Paths of lines of a colour, but for those of a legend, which are short."""
+    """Return the paths of lines of a colour, without the short ones of a legend."""
     lines = re.findall(rf'<path d="([^"]+)"[^>]*stroke: {colour}', drawing)
     return [line for line in lines if line.count("L") > 5]
 

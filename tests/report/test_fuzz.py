@@ -61,7 +61,7 @@ Edit = tuple[int, str, Any, str, Any]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A workspace with results, the export of another machine, and a directory of its own."""
+    """Make a workspace with results and the export of another machine."""
     monkeypatch = pytest.MonkeyPatch()
     content = small_content()
     root = make_workspace(tmp_path_factory.mktemp("fuzz") / "workspace", content, monkeypatch)
@@ -73,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Each container and a key of it, at every depth."""
+    """Yield each container with each of its keys, at every depth."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in pairs:
         yield value, key
@@ -82,8 +82,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def edited(content: Any, edits: list[Edit]) -> Any:
-    """The content with values replaced (by others of their type or by any) and keys dropped, added
-    and renamed."""
+    """Change `content` in place and return it: replace values; drop, add and rename keys."""
     for number, kind, figure, name, odd in edits:
         targets = [*places(content)]
         if not targets:
@@ -101,7 +100,7 @@ def edited(content: Any, edits: list[Edit]) -> Any:
 
 
 def same_type(value: Any, figure: Any, name: str) -> Any:
-    """Another value of the same type; a container with fewer elements."""
+    """Return another value of the same type; for a container, one with fewer elements."""
     match value:
         case bool():
             return not value
@@ -117,7 +116,7 @@ def same_type(value: Any, figure: Any, name: str) -> Any:
 
 
 def spoilt(path: Path, edits: list[Edit], noise: list[tuple[int, int]]) -> bytes:
-    """The file with edits, then with bytes changed."""
+    """Return the file's content with edits, then with bytes changed. The file is not changed."""
     content = bytearray(json.dumps(edited(json.loads(path.read_bytes()), edits)).encode())
     for number, byte in noise:
         content[number % len(content)] = byte
@@ -125,7 +124,7 @@ def spoilt(path: Path, edits: list[Edit], noise: list[tuple[int, int]]) -> bytes
 
 
 def check(*command: str) -> int:
-    """The exit status of a command that ended well, or with one line of plain text."""
+    """Run a command and return its exit status; assert that an error is one line of plain text."""
     output, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
         status = main(command)

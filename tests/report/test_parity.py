@@ -25,7 +25,7 @@ LOSSES = tuple(4 * exp(-step / 6) for step in range(12))
 
 
 def moved(first: int, share: float) -> tuple[float, ...]:
-    """LOSSES, larger by `share` from step `first` on (counted from 1)."""
+    """Return LOSSES, larger by `share` from step `first` on (counted from 1)."""
     return tuple(x * (1 + share) if k >= first else x for k, x in enumerate(LOSSES, start=1))
 
 
@@ -64,7 +64,7 @@ def test_losses_may_differ_later_if_the_answers_are_shown_to_be_equal() -> None:
 
 
 def test_few_equal_answers_show_nothing() -> None:
-    """No difference is result, and 40 images would not show one of less than 6.6 points."""
+    """No difference is detected, but 40 images can only show one of 6.6 points or more."""
     few, more = "1110" * 10, "1110" * 9 + "0110"
     result = compare(
         record(correct=few), record("gpu", weights="v", losses=moved(1, 0.1), correct=more)
@@ -139,7 +139,7 @@ def test_of_many_tests_one_finds_less_easily() -> None:
     st.integers(1, 20),
 )
 def test_the_interval_and_p_agree(answers: list[str], tests: int) -> None:
-    """Whatever the answers, and of however many tests it is one."""
+    """For any predictions and any number of tests."""
     one, other = ("".join(pair[k] for pair in answers) for k in (0, 1))
     accuracy = difference(one, other, 0.05 / tests)
     assert accuracy.detected == (0 not in accuracy.share)

@@ -1,4 +1,4 @@
-"""What the stages wrote, as one record; and that what is exported names nobody."""
+"""What the stages wrote, as one record; and that an export names no person."""
 
 import json
 import os
@@ -46,20 +46,20 @@ def test_an_export_can_be_read_back_on_another_machine(change, workspace: Path) 
     write_absent("gpu")
     paths = record.export(change(accelerators=["cpu", "gpu"]))
     assert paths == [MACHINES / ("b" * 16) / "cpu.json"]
-    assert record.read_others([]) == [continue_sessions(written, None)]
-    assert record.read_others([written]) == []
+    assert record.read_exported([]) == [continue_sessions(written, None)]
+    assert record.read_exported([written]) == []
 
 
 @pytest.mark.parametrize("change_of", [{"python": "3.99.0"}, {"gpu": "0" * 16}, {"cores": 999}])
 def test_an_export_of_this_machine_with_other_hardware_or_software_is_shown(
     change, workspace: Path, change_of: dict[str, Any]
 ) -> None:
-    """An id is of the machine; what it had in it when it was measured may be another."""
+    """The id stays that of the machine, while its GPU or its software may be replaced."""
     old = write_results("cpu", machine="b" * 16, train_images=15)
     record.export(change(accelerators=["cpu"]))
     environment = old.environment.model_copy(update=change_of)
     now = old.model_copy(update={"environment": environment})
-    assert record.read_others([now]) == [continue_sessions(old, None)]
+    assert record.read_exported([now]) == [continue_sessions(old, None)]
 
 
 def exported(change, **options: Any) -> Record:
@@ -76,7 +76,7 @@ def test_exports_keep_the_sessions_of_a_machine(change, workspace: Path) -> None
     assert rates == [50.0, 60.0, 55.0]
     assert [session.code for session in loaded.sessions] == ["50.0", "60.0", "55.0"]
     now = write_results("cpu", rate=57.0)
-    assert len(record.with_sessions(now).sessions) == 4
+    assert len(record.add_exported_sessions(now).sessions) == 4
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_record_lies_where_it_belongs(workspace: Path, name: str) -> None:
     with pytest.raises(
         UserError, match=rf"{name} contains what belongs in {MACHINES}/m1/cpu\.json"
     ):
-        record.read_others([])
+        record.read_exported([])
 
 
 def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> None:

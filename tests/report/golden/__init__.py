@@ -28,7 +28,7 @@ Case = tuple[list[Record | Absent], list[Record], dict[str, TrainingRecord], She
 
 
 def one() -> Case:
-    """One accelerator with a control, further seeds, peers, and class names full of markup."""
+    """One accelerator with a control, more seeds, peers, and class names full of markup."""
     seeds = {
         8: training(correct="1010" * 10),
         9: training(correct="1" * 40, first_different_step=2),
@@ -36,7 +36,9 @@ def one() -> Case:
     control = training(correct="0001" * 10, accuracies=(0.1, 0.1, 0.2))
     peers = {
         "timm": PeerStatus(versions={"timm": "1.0.31"}),
-        "fastai": PeerStatus(versions={"fastai": "2.8.12"}, reason="There is no mixed precision."),
+        "fastai": PeerStatus(
+            versions={"fastai": "2.8.12"}, reason="It cannot train in mixed precision."
+        ),
         "transformers": PeerStatus(reason="accelerate is not installed. make peers installs it."),
     }
     ratios = {"trainer_over_timm": around(1.25, 0.01)}
@@ -101,14 +103,16 @@ CASES: dict[str, Callable[[], Case]] = {"one": one, "three": three, "machines": 
 
 
 def compared(name: str) -> Comparison:
-    """The comparison of a case."""
+    """Return the comparison of a case."""
     local, exported, controls, _ = CASES[name]()
     return comparison.build(local, exported, controls, DATASET, PARAMETERS)
 
 
 def forms(name: str) -> dict[str, str]:
-    """The Markdown and the page of a case, by suffix. The page's charts are empty: matplotlib's
-    releases draw them differently."""
+    """Return the Markdown and the page of a case, by suffix.
+
+    The page's charts are empty: matplotlib's releases draw them differently.
+    """
     document = sections.document(compared(name), FACTS, CASES[name]()[-1])
     return {
         "md": markdown.render(document),

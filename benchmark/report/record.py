@@ -1,7 +1,7 @@
-"""Reads and exports records: everything that is known about one accelerator of one machine.
+"""Reads and exports records: all results of one accelerator of one machine.
 
-This machine's records are read from what its stages wrote. Other machines' records are the files
-that `python -m benchmark export` wrote there.
+This machine's records are read from the files of the stages. Other machines' records are the files
+that `python -m benchmark export` wrote on those machines.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""A record: everything that is known about one accelerator of one machine.
+"""A record: all results of one accelerator of one machine.
 
 The constraints refuse what cannot be compared. Another machine's file may have been edited: it may
 contain a rate of 0, a training without a step, or a name that is a path.
@@ -99,7 +99,7 @@ class Price(ResultModel):
 
 
 class Record(ResultModel):
-    """Everything that is known about one accelerator of one machine."""
+    """All results of one accelerator of one machine."""
 
     schema_version: Literal[6] = RECORD_VERSION
     """Increases when a key changes its meaning."""

@@ -279,7 +279,7 @@ def _short(pair: NamedParity) -> str:
 
 
 def other_pairs(comparison: Comparison) -> str:
-    """Return the counts of each kind of parity, in a sentence; empty if there are no pairs.
+    """Return the counts of each kind of parity, in a sentence; empty without pairs.
 
     Pairs of this machine, and pairs with the reference, are not counted: the report lists them.
     """

@@ -50,7 +50,7 @@ def flags(pages: Any) -> list[str]:
 
 
 def row(page: str, *cells: str) -> str:
-    """The line of a table that begins with these cells."""
+    """Return the first line of a Markdown table that begins with these cells."""
     return next(line for line in page.splitlines() if line.startswith(f"| {' | '.join(cells)} |"))
 
 
@@ -118,7 +118,7 @@ def test_what_else_was_measured_is_in_the_report(pages) -> None:
 
 
 def test_a_price_gives_costs_and_measures_nothing(pages) -> None:
-    """36 an hour is a hundredth a second: 50 images/s, 62 s of training, 40 s to the target."""
+    """A price of 36 an hour is 0.01 a second: 50 images/s, 62 s of training, 40 s to the target."""
     write_results("cpu")
     export_from("m1")
     priced = ReportParameters(
@@ -162,7 +162,7 @@ def test_exported_sessions_of_the_same_code_give_a_deviation(pages, change) -> N
 
 
 def test_a_ratio_of_two_machines_includes_what_differs_between_sessions(pages, change) -> None:
-    """The larger spread of both counts: sd 2 %, Student's t of 2 degrees 4.3, square root of 2."""
+    """The larger spread counts: standard deviation 2 %, Student's t 4.3 (2 degrees), sqrt(2)."""
     for rate in (49.0, 50.0, 51.0):
         write_results("cpu", rate=rate)
         export(change())
@@ -197,7 +197,7 @@ def test_a_control_is_compared_with_its_training(drawn_pages) -> None:
 
 
 def test_classes_of_all_sizes_have_equal_weight_in_their_mean(pages) -> None:
-    """Nine images of ten are of one class, and all answers are that class."""
+    """Nine of ten images have one class, which all predictions name."""
     write_results("cpu", correct="1" * 18 + "0" * 2)
     labels = ["a"] * 18 + ["b"] * 2
     rows = [(f"class {k % 2}/{k // 2 % 2:03}.png", name, "a", 0.5) for k, name in enumerate(labels)]
@@ -211,7 +211,7 @@ def test_classes_of_all_sizes_have_equal_weight_in_their_mean(pages) -> None:
 
 @pytest.mark.parametrize(("right", "guess"), [(26, True), (27, False)])
 def test_an_accuracy_that_may_be_chance_is_flagged(pages, right: int, guess: bool) -> None:
-    """Of 40 images in two equal classes: Wilson's intervals begin at 49.5 % and at 52.0 %."""
+    """For 26 and 27 of 40 images, Wilson's intervals begin at 49.5 % and at 52.0 %."""
     write_results("cpu", correct="1" * right + "0" * (40 - right))
     assert flags(pages) == (["No more accurate than a guess: cpu."] if guess else [])
     assert ("(50.0%)" in compared()["summary"]) == guess
@@ -338,7 +338,7 @@ def test_warnings_are_before_the_table(pages) -> None:
     ],
 )
 def test_other_causes_of_a_difference_are_flagged(pages, options, flag: str | None) -> None:
-    """How long one trains changes no speed."""
+    """Other training parameters, such as the number of epochs, do not change a speed."""
     write_results("cpu")
     export_from("m1", **options)
     assert flags(pages) == ([flag] if flag else [])
@@ -407,7 +407,7 @@ def test_one_other_machine_needs_no_count_of_pairs(pages) -> None:
 
 
 def test_equal_models_are_one_in_the_number_of_tests(pages) -> None:
-    """Two different models are one test: p = 2 / 2^7 counts, however many pairs there are."""
+    """Two different models are one test, however many pairs they form."""
     write_results("cpu", correct="1" * 7 + "0" * 33)
     for machine in ("m1", "m2"):
         export_from(machine, weights="v", losses=(9.0,) * 12, correct="0" * 40)
@@ -458,7 +458,7 @@ SPITEFUL = "<script>alert(1)</script> | `a` $x^ \x1b[31m[red]\u202e"
 
 
 def test_nothing_that_others_name_is_markup_in_any_form(drawn_pages, capsys) -> None:
-    """Devices, classes and reasons."""
+    """The names are those of devices and classes, and the reasons of absent accelerators."""
     write_results("cpu", device=SPITEFUL)
     write_absent("gpu", SPITEFUL)
     path, name = ResultPaths("cpu").own.predictions, SPITEFUL.replace("/", "-")
@@ -517,7 +517,7 @@ def failed_point(**changes: Any) -> SweepPoint:
 
 
 def test_a_sweep_is_drawn_where_one_ran(drawn_pages) -> None:
-    """A point without a batch size has the run's; one that failed says why."""
+    """A point without a batch size has the run's batch size; a failed point has its reason."""
     write_results("cpu")
     drawn_pages("cpu")
     assert "sweep-" not in html()

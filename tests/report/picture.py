@@ -15,7 +15,7 @@ from tests.report.test_browser import BROWSER, QUIET
 PAGE, PICTURE = REPOSITORY / "reports/report.html", REPOSITORY / "docs/report.png"
 WIDTH, HEIGHT = 1200, 1190
 COLOURS = 64
-"""Few, so that the file is small."""
+"""Number of colours in the picture; few of them keep the file small."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What a reader can do next: the parameter or command that each line names."""
+"""Each suggestion names a parameter or a command, and appears only where it helps."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the charts draw, read from their SVG."""
+"""The charts' curves, labels and ticks, read from their SVG."""
 
 import re
 from math import exp
@@ -63,7 +63,7 @@ def test_classes_are_named_where_there_is_room(count: int) -> None:
 
 @pytest.mark.parametrize("medians", [(4e-4, 0.02, 30.0), (0.5,), (0.02, 0.021)])
 def test_steps_of_all_speeds_have_ticks_that_do_not_touch(medians: tuple[float, ...]) -> None:
-    """Also where no round time lies among them."""
+    """This must also be true if no round time lies between the fastest and the slowest step."""
     parts = {f"p{percent}": 0.9 + percent / 500 for percent in (5, 25, 50, 75, 95)}
     times = {f"{x}": {name: x * part for name, part in parts.items()} for x in medians}
     ticks = [

@@ -39,7 +39,7 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-"""Values for any place, or for a place of their type."""
+"""Values that replace or join any value of a file."""
 EDITS = st.lists(
     st.tuples(
         st.integers(0, 10**6),
@@ -55,7 +55,7 @@ NOISE = st.sampled_from(range(10)).flatmap(
         st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=2 if number == 0 else 0
     )
 )
-"""Changed bytes, seldom: with most of them the file is not JSON."""
+"""Changed bytes, in few examples: most of them make the file invalid JSON."""
 Edit = tuple[int, str, Any, str, Any]
 
 

@@ -1,4 +1,4 @@
-"""The strongest claim that is true of two trainings, and none where their inputs differ."""
+"""Two trainings get the strongest true claim, and none if their inputs differ."""
 
 from math import exp, nan, sqrt
 from statistics import NormalDist
@@ -177,7 +177,7 @@ def test_an_absent_accelerator_is_not_compared() -> None:
 
 
 def test_the_difference_of_two_models_answers() -> None:
-    """By hand: of 40, 7 and 2 (7.5 and 2.5 of 42): (7 - 2) / 42, and sqrt(10 - 25 / 42) / 42."""
+    """By hand: 7 lost and 2 gained in 40 images (7.5 and 2.5 in 42 with half an image more)."""
     one = "1" * 7 + "0" * 2 + "1" * 31
     other = "0" * 7 + "1" * 2 + "1" * 31
     share = difference(one, other).share
@@ -189,7 +189,7 @@ def test_the_difference_of_two_models_answers() -> None:
 
 
 def test_equal_losses_are_not_yet_equal_bits() -> None:
-    """The last step moves the weights after its loss is known."""
+    """The last step changes the weights after its loss is computed."""
     result = compare(record(), record("gpu", weights="v"))
     assert (result.kind, result.first_different_step) == ("equal within tolerance", None)
     assert result.claim == (

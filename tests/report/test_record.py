@@ -1,4 +1,4 @@
-"""What the stages wrote, as one record; and that an export names no person."""
+"""A record contains what the stages wrote, and its export names no person."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_an_export_of_this_machine_with_other_hardware_or_software_is_shown(
 
 
 def exported(change, **options: Any) -> Record:
-    """What an export leaves, after a measurement."""
+    """Write results, export them, and return the record that was exported."""
     write_results("cpu", **options)
     [path] = record.export(change(accelerators=["cpu"]))
     return record.load(path)
@@ -97,7 +97,7 @@ def test_an_export_of_another_version_is_replaced(change, workspace: Path) -> No
 def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
     change, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the export nor any form of the report, nor what the environment stage writes."""
+    """This concerns the export, all forms of the report, and the environment stage's file."""
     secrets = {name: f"secret{name.lower()}" for name in ("USER", "LOGNAME", "HOSTNAME", "TOKEN")}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
@@ -122,7 +122,7 @@ def test_nothing_that_is_written_names_a_person_a_host_or_a_path(
 
 
 def real_names() -> list[str]:
-    """Names of the host and the user, unless they are so short that a report may contain them."""
+    """Return names of the host and the user, except short ones, which a report may contain."""
     names = (os.uname().nodename, pwd.getpwuid(os.getuid()).pw_name, f"{Path.home()}/")
     return [name for name in names if len(name) > 5]
 
@@ -196,7 +196,7 @@ def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
 
 
 def refused(path: Path) -> str:
-    """The one line that says why an exported file is refused."""
+    """Load an exported file, which must fail, and return the message, which must be one line."""
     with pytest.raises(UserError) as caught:
         record.load(path)
     message = str(caught.value)
@@ -206,7 +206,7 @@ def refused(path: Path) -> str:
 
 
 def test_a_device_or_fifo_is_refused_at_once(tmp_path: Path) -> None:
-    """A link may come with a repository, and lead to what has no end."""
+    """A repository may contain a link to a device that never ends."""
     (tmp_path / "x.json").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "y.json")
     for name in ("x.json", "y.json", "z.json"):
@@ -277,7 +277,7 @@ def test_what_cannot_be_compared_is_refused_with_its_place(
 
 
 def test_results_that_would_be_exported_elsewhere_are_refused(change, workspace: Path) -> None:
-    """The id of a machine becomes a folder."""
+    """The id of a machine becomes the name of a folder."""
     write_results("cpu")
     path = ResultPaths("cpu").environment
     write_json(path, json.loads(path.read_text()) | {"machine": "../../../elsewhere"})

@@ -1,4 +1,4 @@
-"""How much sessions differ: only sessions of the same code say it."""
+"""The spread between sessions, estimated from sessions of the same code only."""
 
 from math import exp, log
 
@@ -30,7 +30,7 @@ def test_sessions_of_different_code_do_not_count_as_one_spread() -> None:
 
 
 def test_groups_of_equal_code_are_pooled() -> None:
-    """Logarithms 0 and 0.2, 1 and 1.2: within each pair a variance of 0.02, of one degree."""
+    """The logarithms are 0 and 0.2, 1 and 1.2: each pair has a variance of 0.02 (1 degree)."""
     pairs = [*sessions(1.0, exp(0.2), code="a"), *sessions(exp(1.0), exp(1.2), code="b")]
     spread = between_session_sd(pairs, "trainer")
     assert spread
@@ -45,7 +45,7 @@ def test_too_few_sessions_say_nothing(count: int) -> None:
 
 
 def test_a_ratio_includes_the_larger_spread_of_both() -> None:
-    """sd 2 %, Student's t of 2 degrees 4.303, and the square root of 2 for two sessions."""
+    """The standard deviation is 2 %, Student's t 4.303 (2 degrees), sqrt(2) for two sessions."""
     rate = around(50.0, 0.005)
     calm, lively = SessionSpread(0.001, 2, 3), SessionSpread(0.02, 2, 3)
     ratio = widened_ratio((rate, calm), (rate, lively))
@@ -79,7 +79,7 @@ def test_the_ratio_to_the_reference_includes_the_difference_between_sessions() -
 def test_the_summary_says_faster_than_the_second_only_if_that_is_detected(
     rate: float, rates: tuple[float, ...], detected: bool
 ) -> None:
-    """The rule of the first ratio, also for the third accelerator's."""
+    """The ratio to the second fastest follows the same rule as the ratio to the reference."""
     local = [record(), record("gpu", rate=rate, spread=0.02), record("tpu", rate=750.0)]
     summary = compare(*(with_sessions(r, *rates) for r in local)).summary
     assert summary.startswith("tpu trains 750 images/s, 15")

@@ -51,7 +51,7 @@ def test_the_metrics_are_flat_and_few(pages) -> None:
 
 
 def test_results_have_a_line_for_each_accelerator_and_machine(pages) -> None:
-    """The fastest first, wherever it is."""
+    """The fastest comes first, on any machine."""
     write_results("cpu")
     write_results("xla", label="xla:cpu", rate=40.0)
     for machine, options in {
@@ -110,7 +110,7 @@ def test_the_first_different_step_of_a_claim_is_a_row_of_the_table(pages) -> Non
 
 @pytest.mark.parametrize("device", ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x"])
 def test_no_text_is_a_formula(pages, device: str) -> None:
-    """Numbers stay as they are; the other machine's text is text to a spreadsheet too."""
+    """A spreadsheet must read another machine's text as text; numbers stay as they are."""
     write_results("cpu")
     write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device=device))
     pages("cpu")

@@ -36,7 +36,7 @@ def test_an_absent_accelerator_says_why() -> None:
 
 
 def test_names_steer_no_terminal() -> None:
-    """Neither rich's marks nor a terminal's."""
+    """Neither rich's markup nor escape sequences of the terminal take effect."""
     label = "[red]\x1b[2J:warning:\\"
     local = [absent(label, "[/] \x1b]0;x\x07 \u202e")]
     comparison = build(local, [], {}, DATASET, PARAMETERS)

@@ -35,18 +35,18 @@ INPUTS = {"dataset": "d", "parameters": "q", "code": "c", "weights": "s", "envir
 
 
 def around(middle: float, width: float) -> Interval:
-    """An interval of six processes: `middle`, less and more by the share `width` of it."""
+    """Return the interval `middle` ± the share `width` of it, with 5 degrees of freedom."""
     return Interval(middle, middle * (1 - width), middle * (1 + width), 5)
 
 
 def by_class(correct: str) -> tuple[tuple[int, int], ...]:
-    """Counts of two classes whose images alternate, as `write_training` writes them."""
+    """Return the counts (correct, all) of two classes whose images alternate."""
     classes = [correct[first::2] for first in (0, 1)]
     return tuple((answers.count("1"), len(answers)) for answers in classes if answers)
 
 
 def replay(label: str = "cpu", first_different_step: int | None = None) -> Replay:
-    """Bitwise unless a step differs."""
+    """Return a replay, which is bitwise unless a step differs."""
     return Replay(
         accelerator=label,
         steps=10,
@@ -68,7 +68,7 @@ def training(
     inputs: dict[str, str] | None = None,
     **digests: Any,
 ) -> TrainingRecord:
-    """Three epochs of four steps each, the second of which reaches 60 %."""
+    """Return a training of three epochs with four steps each; the second reaches 60 %."""
     right = correct.count("1") / len(correct)
     result = {
         "accelerator": label, "device": device or f"a {label}", "epochs": 3, "best_epoch": 3,
@@ -102,7 +102,7 @@ def training(
 def environment(
     label: str = "cpu", machine: str = "a" * 16, packages: dict[str, str] | None = None
 ) -> Environment:
-    """Hardware and software."""
+    """Return the environment of a machine."""
     return Environment(
         accelerator=label, device=f"a {label}", machine=machine, cpu="a cpu", cores=2, threads=2,
         processors=2, memory_gib=16, system="Linux x86_64", python="3.11.7",
@@ -111,7 +111,7 @@ def environment(
 
 
 def throughput(label: str, rate: float, floor: float, spread: float, **workload: Any) -> Throughput:
-    """A measurement whose trainer makes `rate` images per second."""
+    """Return a measurement whose Trainer trains `rate` images per second."""
     seconds = {f"p{percent}": (0.9 + percent / 500) * 32 / rate for percent in (5, 25, 50, 75, 95)}
     content = {
         "accelerator": label, "device": f"a {label}", "verdict": MeasurementVerdict(stable=True),
@@ -168,7 +168,7 @@ def record(
     measured: dict[str, Any] | None = None,
     **trained: Any,
 ) -> Record:
-    """A record; `measured` replaces fields of its throughput."""
+    """Return a record; `measured` replaces fields of its throughput."""
     label = label or name
     measurement = throughput(label, rate, floor, spread, **(workload or {}))
     return Record(
@@ -182,12 +182,12 @@ def record(
 
 
 def absent(name: str, reason: str = "no CUDA or MPS device found") -> Absent:
-    """An accelerator that the machine does not have."""
+    """Return an accelerator that the machine does not have."""
     return Absent(name=name, label=name, reason=reason)
 
 
 def exported(result: Record) -> dict[str, Any]:
-    """A record as the export writes it."""
+    """Return a record as the export writes it."""
     content: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)
     return content
 
@@ -218,7 +218,7 @@ def write_training(paths: TrainingPaths, training: TrainingRecord) -> None:
 
 
 def write_results(name: str, **options: Any) -> Record:
-    """Write the files that all stages leave for one accelerator."""
+    """Write the files that all stages write for one accelerator, and return its record."""
     result = record(name, **options)
     paths = ResultPaths(name)
     write_training(paths.own, result.training)
@@ -230,7 +230,7 @@ def write_results(name: str, **options: Any) -> Record:
 
 
 def write_absent(name: str, reason: str = "no CUDA or MPS device found") -> None:
-    """Write the files that all stages leave for an absent accelerator."""
+    """Write the files that all stages write for an absent accelerator."""
     paths, result = ResultPaths(name), Unavailable(accelerator=name, reason=reason)
     training = paths.own
     stages = (paths.environment, paths.throughput)

@@ -24,7 +24,7 @@ WEIGHTS = Weights(weights="random")
 
 
 def environment(label: str = "cpu") -> Environment:
-    """The fingerprint of a machine that has the accelerator."""
+    """Return the environment of a machine that has the accelerator."""
     return Environment(
         accelerator=label,
         device=f"a {label}",
@@ -41,7 +41,7 @@ def environment(label: str = "cpu") -> Environment:
 
 
 def measurement(blocks: dict[str, list[Block]], *, steps: int = 1, **facts: Any) -> Measurement:
-    """The measurement of one process, from a list of blocks of each mode, one for each round.
+    """Return the measurement of one process, from the blocks of each mode, one for each round.
 
     The Trainer's second block equals its first one, unless it is given. `facts` replace fields.
     """
@@ -63,7 +63,7 @@ def measurement(blocks: dict[str, list[Block]], *, steps: int = 1, **facts: Any)
 
 
 def profile(**facts: Any) -> Profile:
-    """A profile: what one process measures for all; `facts` replace fields."""
+    """Return the profile, which one process measures for all; `facts` replace fields."""
     made_up = {
         "peak": Peak(flops_per_second=1e12, of="a product"),
         "overhead": Overhead(seconds_per_step=1e-4, seconds_per_epoch=1e-3),

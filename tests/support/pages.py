@@ -1,4 +1,4 @@
-"""The report, written from made-up results."""
+"""Fixtures that write the report from made-up results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +19,17 @@ Pages = Callable[..., str]
 
 @pytest.fixture
 def pages(drawn_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> Pages:
-    """Writes the report of the accelerators that have results; returns its Markdown. The charts
-    are empty: drawing them would take most of the time."""
+    """Return a function that writes the report of the named accelerators and returns its Markdown.
+
+    Its charts are empty: drawing them would take most of the time.
+    """
     monkeypatch.setattr(charts, "draw", lambda *_: dict.fromkeys(CHARTS, EMPTY_CHART))
     return drawn_pages
 
 
 @pytest.fixture
 def drawn_pages(workspace: Path, parameters: Parameters) -> Pages:
-    """Writes the same report with its charts."""
+    """Return a function that writes the same report with its charts."""
     write_result(results.DATASET, made_records.DATASET)
 
     def render(*names: str, **changes: Any) -> str:

@@ -34,7 +34,10 @@ ACCELERATOR_STAGES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Parse the arguments (default: sys.argv), run the command, and return its exit status.
+
+    UserErrors are printed as one line. Their status is 1, or 2 for `compare` and `duel`.
+    """
     options = _parser().parse_args(arguments)
     try:
         with report_errors_to_launcher(), explain_system_errors(), explain_loader_errors():
@@ -45,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
-    """Import only the command that runs: torch and Lightning take seconds to load."""
+    """Run the command and return its exit status.
+
+    Only its modules are imported, since torch and Lightning take seconds to load.
+    """
     if options.command == "compare":
         from benchmark.compare import recorded
 
@@ -66,6 +72,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
 
 def _duel(options: argparse.Namespace, parameters: Parameters) -> int:
+    """Set OpenMP's wait policy, which torch reads when it is imported; then run the duel."""
     from benchmark.machine import variables
 
     variables.set_wait_policy(parameters.omp_wait_policy)  # the same for both revisions
@@ -76,6 +83,7 @@ def _duel(options: argparse.Namespace, parameters: Parameters) -> int:
 
 
 def _run(options: argparse.Namespace, parameters: Parameters) -> None:
+    """Run `export` or a stage of the pipeline."""
     if options.command == "export":
         from benchmark.report import record
 
@@ -88,10 +96,11 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
 
 
 def _training(options: argparse.Namespace, parameters: Parameters) -> dict[str, str]:
-    """Return the training that the stage is about, as keyword arguments; empty if there is none.
+    """Return the stage's `training` as a keyword argument; empty if the stage does not have one.
 
     Raises:
-        UserError: params.yaml has no training of that name, which is also a folder's name.
+        UserError: `training` is not `own`, `control` or one of `seeds` in params.yaml. The name is
+            checked since it becomes a part of a path.
     """
     if "training" not in options:
         return {}
@@ -100,10 +109,15 @@ def _training(options: argparse.Namespace, parameters: Parameters) -> dict[str, 
     return {"training": options.training}
 
 
-def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None:
+def _run_on(name: str, stage: str, parameters: Parameters, **training: str) -> None:
+    """Run a stage on an accelerator.
+
+    If the accelerator is unavailable, write that as the stage's result. If the training needs
+    several processes and no launcher has started this one, start them with PyTorch's launcher.
+    """
     if name not in ACCELERATORS:
         raise UserError(
-            f"There is no accelerator {name!r}.", f"Choose from {', '.join(ACCELERATORS)}."
+            f"{name!r} is not an accelerator.", f"Choose from {', '.join(ACCELERATORS)}."
         )
     from benchmark.machine import variables
 
@@ -116,17 +130,17 @@ def _run_on(name: str, stage: str, parameters: Parameters, **which: str) -> None
     accelerator = accelerators.find(name)
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. This is recorded.")
-        getattr(unavailable, stage)(accelerator, **which)
-    elif "training" in which and parameters.trainer.processes > 1 and not variables.is_launched():
-        launcher.launch([stage, name, "--training", which["training"]], parameters.trainer)
-    elif stage == "train" and which["training"] == CONTROL:
+        getattr(unavailable, stage)(accelerator, **training)
+    elif training and parameters.trainer.processes > 1 and not variables.is_launched():
+        launcher.launch([stage, name, "--training", training["training"]], parameters.trainer)
+    elif stage == "train" and training["training"] == CONTROL:
         import_module("benchmark.pipeline.control").run(accelerator, parameters)
     else:
-        import_module(f"benchmark.pipeline.{stage}").run(accelerator, parameters, **which)
+        import_module(f"benchmark.pipeline.{stage}").run(accelerator, parameters, **training)
 
 
 def fraction(text: str) -> float:
-    """Parse a number from 0 to less than 1, or a percentage ("5%")."""
+    """Parse a number ("0.05") or a percentage ("5%"); raise ValueError if it is not in [0, 1)."""
     value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     if not 0 <= value < 1:
         raise ValueError
@@ -134,14 +148,14 @@ def fraction(text: str) -> float:
 
 
 def file(text: str) -> Path:
-    """Parse the path of a file to write; refuse a folder now, not after hours of measuring."""
+    """Parse the path of a file to write; raise ValueError if it is empty or a directory."""
     if os.path.isdir(text or "."):
         raise ValueError
     return Path(text)
 
 
 def documentation() -> str:
-    """Return all commands with their arguments as a Markdown page."""
+    """Return docs/commands.md: a Markdown page of all commands with their arguments."""
     sections = [
         "# Commands\n\nRun a command with `.venv/bin/python -m benchmark COMMAND`. "
         "The parser writes this page:\n\n    .venv/bin/python -m benchmark.command_line\n"
@@ -160,6 +174,7 @@ def documentation() -> str:
 
 
 def _usage(argument: argparse.Action) -> str:
+    """Return an argument's option strings, then its value's name if it takes a value."""
     value = [] if argument.nargs == 0 else [str(argument.metavar or argument.dest)]
     return " ".join([*argument.option_strings, *value])
 
@@ -181,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(commands: "Commands", name: str, about: str, status: str = "") -> argparse.ArgumentParser:
-    """Add a command with its description, and its exit statuses other than 0."""
+    """Add a command and return its parser; `status` describes exit statuses other than 0."""
     description = f"{about[0].upper()}{about[1:]}." + (f" Exit status: {status}." if status else "")
     return commands.add_parser(name, help=about, description=description)
 

@@ -30,7 +30,7 @@ def edit(**changes: object) -> None:
 @pytest.mark.parametrize(
     ("arguments", "changes", "message"),
     [
-        (["train", "npu"], {}, "There is no accelerator 'npu'. Choose from cpu, gpu, tpu, xla."),
+        (["train", "npu"], {}, "'npu' is not an accelerator. Choose from cpu, gpu, tpu, xla."),
         (["train", "cpu"], {"train": {"max_epochs": 0}}, "params.yaml: train.max_epochs = 0: "),
         (["train", "cpu"], {"data": {"root": "elsewhere"}}, "elsewhere/train: missing folder."),
         (["train", "cpu"], {"model": {"weights": "w.pt"}}, "there is no file 'w.pt'."),
@@ -206,8 +206,8 @@ def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatc
     [
         (
             "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that",
-            "A loader process found no room in /dev/shm. Enlarge it (docker run --shm-size=1g), or "
-            "set data.num_workers = 0.",
+            "A loader process had too little space in /dev/shm. "
+            "Enlarge it (docker run --shm-size=1g), or set data.num_workers = 0.",
         ),
         (
             "DataLoader timed out after 600 seconds",

@@ -1,7 +1,7 @@
-"""Which code a stage runs, as a digest: what makes its results stale.
+"""Digest of the code that a stage runs. If it changes, the stage's results are stale.
 
-The digest is of syntax trees without comments, docstrings, messages and names of local variables.
-None of these retrains anything or makes the results of another machine "of other code".
+It covers syntax trees without comments, docstrings, messages and names of local variables. So a
+change of these retrains nothing, and two machines' results stay comparable.
 """
 
 import ast
@@ -29,11 +29,11 @@ NO_NUMBERS = (
     "benchmark.common.syntax", "benchmark.errors", "benchmark.machine.lock",
     "benchmark.training.loggers",
 )  # fmt: skip
-"""Modules and packages that no number of a stage passes through: errors in words, locks, logs."""
+"""Modules and packages that cannot change a number: messages of errors, locks, logs."""
 
 
 def imported_modules(name: str) -> list[str]:
-    """The module `name` and every module of PACKAGES that it imports, sorted."""
+    """Return `name` and all modules of PACKAGES that it imports, also indirectly; sorted."""
     imported: set[str] = set()
     seen = waiting = {name}
     while waiting:
@@ -45,14 +45,15 @@ def imported_modules(name: str) -> list[str]:
 
 
 def code_by_module(name: str, *, texts: bool = False) -> dict[str, list[str]]:
-    """The modules that a result of the module `name` depends on, with what counts of each.
+    """Return the code that the results of the module `name` depend on.
 
     Args:
-        name: of a module.
-        texts: whether messages count, for results that contain them.
+        name: dotted name of a stage's module.
+        texts: whether messages belong to the code, for results that contain them.
 
     Returns:
-        By module: its reduced syntax tree, and its template.
+        Reduced syntax tree (JSON) and template of each module, by module. Modules without code, and
+        without `texts` those of NO_NUMBERS, are left out.
     """
     content = {
         module: [canonical(_source(module), texts=texts), _template(module)]
@@ -63,14 +64,14 @@ def code_by_module(name: str, *, texts: bool = False) -> dict[str, list[str]]:
 
 
 def digest(name: str, *, texts: bool = False) -> str:
-    """Return a sha256 of `code_by_module(name, texts=texts)`."""
+    """Return the sha256 of `code_by_module(name, texts=texts)`."""
     content = code_by_module(name, texts=texts)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @cache
 def _named(source: str) -> frozenset[str]:
-    """The names of PACKAGES that a source text imports, with the packages that contain them."""
+    """Return the imported names that begin with one of PACKAGES, and the packages around them."""
     return frozenset(
         module
         for name in _imported(source)
@@ -80,7 +81,7 @@ def _named(source: str) -> frozenset[str]:
 
 
 def _imported(source: str) -> list[str]:
-    """The names in the import statements of a source text: modules, and what they define."""
+    """Return the dotted names in a source text's import statements: modules, and their members."""
     names: list[str] = []
     for node in ast.walk(reduced(source, texts=True)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -100,6 +101,6 @@ def _path(module: str) -> Path:
 
 
 def _template(module: str) -> str:
-    """The text of the template that has its module's name; empty if there is none."""
+    """Return the text of the HTML template with the module's name; empty if it does not exist."""
     path = _path(module).with_suffix(".html")
     return path.read_text(encoding="utf-8") if path.is_file() else ""

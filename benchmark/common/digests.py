@@ -1,4 +1,4 @@
-"""sha256 of content: two machines with equal digests used the same content."""
+"""sha256 digests of tensors, text and JSON. Equal digests mean equal content."""
 
 import hashlib
 import json
@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Return the digest of named tensors: names, dtypes, shapes and bits, in any order."""
+    """Return the digest of named tensors: names, dtypes, shapes and bits.
+
+    The tensors are sorted by name, so their order in `state` does not matter.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
@@ -19,9 +22,11 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def chain(previous: str, values: Iterable[int | Tensor]) -> str:
-    """Return the digest of `previous`, the digest of all earlier values, and then of `values`.
+    """Return the digest of a sequence that grows by `values`.
 
-    A chain is a string at any moment, so a checkpoint can store it.
+    Args:
+        previous: the digest of the sequence so far; empty for a new one. A checkpoint can store it.
+        values: the new numbers and tensors, in order.
     """
     digest = hashlib.sha256(previous.encode())
     for value in values:
@@ -30,12 +35,12 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
 
 
 def text_digest(*parts: str) -> str:
-    """Return the digest of strings, joined with NUL."""
+    """Return the digest of `parts`, which are joined with NUL characters."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def json_digest(value: Any) -> str:
-    """Return the digest of a value's JSON with sorted keys."""
+    """Return the digest of `value` as JSON with sorted keys."""
     return text_digest(json.dumps(value, sort_keys=True))
 
 

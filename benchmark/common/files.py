@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written next to their place, synchronised, then renamed."""
+"""Atomic writes of files and directories: write a temporary one, fsync it, then rename it."""
 
 import csv
 import hashlib
@@ -18,15 +18,16 @@ from benchmark.common.temporary import locked_directory
 from benchmark.errors.user_error import UserError
 
 PREVIOUS = "previous"
-"""Name of the old directory while the new one takes its place."""
+"""Name, in the temporary directory, of the old directory while the new one replaces it."""
 FSYNC_THREADS = 16
-"""Threads share a file system's journal writes: 2,000 files take 0.4 s instead of 4 s on ext4."""
+"""Threads that call fsync. They share the file system's journal writes: 2,000 files take 0.4 s
+instead of 4 s on ext4."""
 
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
-    """Replace `path` by the joined `parts`; make its directory if need be.
+    """Replace the file `path` by the joined `parts`; create its directory if it is missing.
 
-    After a crash or a power cut, `path` has its old content or the new one.
+    After a crash or a power cut, `path` has its old content or the new content.
     """
     with _staging(path) as staging:
         try:
@@ -43,30 +44,35 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8.
+    """Replace the file `path` by `text` in UTF-8.
 
-    Bytes of file names that are not text become escapes, which JSON can read.
+    Lone surrogates (Python's form of file name bytes that are not UTF-8) become `\\udcXX` escapes,
+    which a JSON parser reads.
     """
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace `path` by `value` as JSON that git can diff: indented, keys in their given order."""
+    """Replace the file `path` by `value` as indented JSON; keys keep their order.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`."""
+    """Return the JSON object in the file `path`."""
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file that people write by hand.
+    """Return the content of the YAML file `path`, which users edit.
 
     Raises:
-        UserError: it is not YAML in UTF-8.
-        OSError: it cannot be read.
+        UserError: the file is not YAML in UTF-8; the message names the line.
+        OSError: the file cannot be read.
     """
     content = path.read_bytes()
     try:
@@ -81,7 +87,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    """Replace `path` by a CSV table with a header line."""
+    """Replace the file `path` by a CSV table: one line for `header`, then the `rows`."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -90,13 +96,16 @@ def write_csv(path: Path, header: Sequence[object], rows: Iterable[Sequence[obje
 
 
 def sha256(path: Path) -> str:
-    """Return the hex digest of the content of `path`."""
+    """Return the hexadecimal sha256 of the file `path`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def move(path: Path, target: Path) -> None:
-    """Replace `target` by the file or directory `path`, if that exists."""
+    """Move the file or directory `path` to `target`, which is replaced.
+
+    Do nothing if `path` does not exist.
+    """
     if not path.exists():
         return
     if target.is_dir():
@@ -107,10 +116,10 @@ def move(path: Path, target: Path) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """Make a directory that replaces `path` when the block ends without an error.
+    """Yield an empty directory, which replaces `path` when the `with` block ends without an error.
 
-    After an error `path` is unchanged. After a kill it is unchanged, replaced, or absent: then the
-    next call restores it.
+    After an error, `path` is unchanged. If the process is killed, `path` is unchanged, replaced or
+    absent. If it is absent, the next call restores the old directory.
     """
     with _staging(path) as staging:
         (new := staging / "new").mkdir()
@@ -125,7 +134,11 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _staging(path: Path) -> Iterator[Path]:
-    """Make a locked directory next to `path`; restore and remove those of killed processes."""
+    """Yield a locked temporary directory next to `path`, which is removed when the block ends.
+
+    First remove the temporary directories that killed processes left. If one of them contains the
+    old `path` and `path` is missing, move it back.
+    """
 
     def restore(abandoned: Path) -> None:
         if (abandoned / PREVIOUS).exists() and not path.exists():
@@ -137,7 +150,7 @@ def _staging(path: Path) -> Iterator[Path]:
 
 
 def _fsync(path: Path) -> None:
-    """Write a file, or a directory's list of names, to the disk."""
+    """Call fsync on a file or a directory; ignore errors of a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with suppress(OSError) if path.is_dir() else nullcontext():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmark.errors.user_error import visible
 
 CODE_OR_TAG = re.compile(r"(?<!\\)`[^`]*`|<")
-"""A code span, whose first backtick is not escaped, or the beginning of a tag."""
+"""Matches a Markdown code span whose first backtick is not escaped, or the beginning of a tag."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -16,18 +16,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text on one line, with HTML escaped outside of Markdown's code spans."""
+    """Return `text` on one line, with `<` escaped except in Markdown's code spans."""
     line = visible(" ".join(text.splitlines()))
     return CODE_OR_TAG.sub(lambda match: "&lt;" if match[0] == "<" else match[0], line)
 
 
 def literal(text: str) -> str:
-    """Escape Markdown in text; an underscore within a word needs no escape."""
+    """Return `text` with Markdown's special characters escaped, except underscores within words."""
     return re.sub(r"([\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def p_value(p: float) -> str:
-    """Return a p-value with its name; a tiny one depends on the test's assumptions."""
+    """Return "p = ..." with two digits, or "p below 1e-06".
+
+    A smaller p-value depends on the test's assumptions more than on the data.
+    """
     return f"p = {p:.2g}" if p >= 1e-6 else "p below 1e-06"
 
 

@@ -1,7 +1,7 @@
-"""Run git, and DVC, which runs git, on the repository of the current directory.
+"""Run git (and DVC, which runs git) on the repository of the current directory.
 
-git sets variables for its hooks. A command that a hook starts in another directory would act on
-the hook's repository.
+In a hook, git sets variables that name the hook's repository. With these variables, git and DVC
+would use that repository, whatever the current directory is.
 """
 
 import os
@@ -17,17 +17,17 @@ REPOSITORY_VARIABLES = frozenset({
     "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 })  # fmt: skip
-"""`git rev-parse --local-env-vars` and two more, without settings: GIT_CONFIG_COUNT may set a
-container's safe.directory."""
+"""Variables that name a repository: those of `git rev-parse --local-env-vars`, and two more.
+GIT_CONFIG_* variables are kept, since they may set a container's safe.directory."""
 
 
 def environment() -> dict[str, str]:
-    """Return this process's variables without REPOSITORY_VARIABLES."""
+    """Return this process's environment variables without REPOSITORY_VARIABLES."""
     return {name: text for name, text in os.environ.items() if name not in REPOSITORY_VARIABLES}
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run git in the current directory and return its status and output.
+    """Run git in the current directory; return its exit status, stdout and stderr.
 
     Raises:
         FileNotFoundError: git is not installed.
@@ -36,11 +36,11 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def unpack(revision: str, paths: Sequence[str], folder: Path) -> None:
-    """Extract `paths` of a revision into `folder`, and nothing outside it.
+    """Extract the files or directories `paths` of a git revision into `folder`.
 
     Raises:
         FileNotFoundError: git is not installed.
-        ValueError: git's own reason, or a link that leaves the folder.
+        ValueError: git failed (with git's message), or a link leads out of `folder`.
     """
     # The revision must not be an option: `git archive --remote --exec` would run a program.
     commit = _output("rev-parse", "--verify", "--end-of-options", revision).decode().strip()
@@ -52,6 +52,7 @@ def unpack(revision: str, paths: Sequence[str], folder: Path) -> None:
 
 
 def _output(*arguments: str) -> bytes:
+    """Run git and return its stdout; raise ValueError with its stderr if it fails."""
     done = run(*arguments)
     if done.returncode:
         raise ValueError(" ".join(done.stderr.decode(errors="replace").split()))

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Literal
 
 @dataclass(frozen=True)
 class ModeEntry:
-    """What the suite needs to know about a mode, except how to run it."""
+    """Description of a throughput mode: its loader, its ratio, and who selects it."""
 
     trains: bool = True
-    """Whether a step trains; else it only asks a loader for a batch."""
+    """Whether a step trains; if not, it only takes a batch from the loader."""
     loader: Literal["none", "data", "cores"] = "none"
-    """Loader processes: none, `data.num_workers`, or one for each core."""
+    """Number of loader processes: none, `data.num_workers`, or one per processor."""
     compared_with: str | None = None
-    """The mode whose rate is divided by the rate of this mode."""
+    """The mode whose rate is divided by this mode's rate; None if there is no ratio."""
     ratio: str = ""
     """The ratio's name in reports."""
     question: str = ""
-    """What the ratio answers."""
+    """The question that the ratio answers."""
     peer: bool = False
-    """Whether it is other software, installed by `make peers` and measured in its own process."""
+    """Whether the mode runs another library, which `make peers` installs, in its own process."""
     needs: frozenset[str] = frozenset()
-    """The modes that bring this one with them; empty if params.yaml names it itself."""
+    """The mode is measured when all of these modes are; empty if params.yaml selects it by name."""
 
     def loader_processes(self, num_workers: int, cores: int) -> int:
-        """Number of processes of the mode's loader."""
+        """Return the mode's number of loader processes; `cores` is the number of processors."""
         return {"none": 0, "data": num_workers, "cores": cores}[self.loader]
 
 
@@ -72,17 +72,17 @@ MODES = {
         needs=frozenset({"baseline", "input"}),
     ),
 }
-"""By name."""
+"""All modes by name."""
 PEERS = tuple(name for name, mode in MODES.items() if mode.peer)
 RATIOS = {
     f"{mode.compared_with}_over_{name}": (mode.compared_with, name)
     for name, mode in MODES.items()
     if mode.compared_with
 }
-"""The two modes of each ratio of rates, by the ratio's key in results."""
+"""Modes in the numerator and the denominator of each ratio of rates, by its key in results."""
 
 if TYPE_CHECKING:
     ModeName = str
 else:
     ModeName = Literal[tuple(name for name, mode in MODES.items() if not mode.needs)]
-    """A mode that params.yaml may name."""
+    """A mode that params.yaml may select by name."""

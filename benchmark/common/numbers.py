@@ -1,4 +1,4 @@
-"""Numbers as text: as many digits as their interval justifies, with thousands separators."""
+"""Format numbers: as many digits as their interval justifies, with thousands separators."""
 
 from math import floor, log10
 
@@ -7,28 +7,28 @@ from benchmark.common.statistics import Interval
 SIGNIFICANT = 3
 """Digits of a number without an interval."""
 MOST = 5
-"""Largest number of digits, however narrow the interval is."""
+"""Largest number of significant digits, also for a very narrow interval."""
 
 
 def estimate(interval: Interval) -> str:
-    """Return the estimate alone, with the digits that its interval justifies."""
+    """Format the estimate without its ends, with the digits that its interval justifies."""
     return _rounded(interval.estimate, _places(interval))
 
 
 def interval(value: Interval, unit: str = "") -> str:
-    """Return an estimate with its unit and its ends: "66.2 images/s (63.9 to 68.6)"."""
+    """Format an estimate with its unit and its ends: "66.2 images/s (63.9 to 68.6)"."""
     places = _places(value)
     middle, low, high = (_rounded(e, places) for e in (value.estimate, value.low, value.high))
     return f"{middle}{unit and ' '}{unit} ({low} to {high})"
 
 
 def number(value: float) -> str:
-    """Return a number with three digits: "4,120", "0.5"."""
+    """Format a number with three significant digits: "4,120", "0.500"."""
     return _rounded(value, _after_the_point(value, SIGNIFICANT)) if value else "0"
 
 
 def duration(seconds: float) -> str:
-    """Return a time in one unit or two: "12.3 ms", "1.8 s", "3 min 20 s", "10 h 5 min"."""
+    """Format a duration in one or two units: "12.3 ms", "1.8 s", "3 min 20 s", "10 h 5 min"."""
     if seconds < 0.9995:
         return f"{number(1000 * seconds)} ms"
     if seconds < 9.95:
@@ -43,12 +43,12 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in GiB or MiB."""
+    """Format a number of bytes in GiB or MiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _places(interval: Interval) -> int:
-    """Return the number of digits after the point; negative for digits before it.
+    """Return how many digits after the decimal point to print; -2 means to round to hundreds.
 
     Rule of the Particle Data Group: half of the interval's width has two significant digits if
     they are at most 35, else one.
@@ -65,7 +65,7 @@ def _places(interval: Interval) -> int:
 
 
 def _after_the_point(value: float, digits: int) -> int:
-    """Return the places that give `value` this number of digits."""
+    """Return the decimal places with which `value` has `digits` significant digits."""
     return digits - 1 - floor(log10(abs(value)))
 
 

@@ -1,4 +1,4 @@
-"""params.yaml, validated once: all other code relies on valid parameters."""
+"""Model of params.yaml. The file is validated once; other code relies on valid parameters."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -28,9 +28,9 @@ AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
 PARAMETERS_FILE = Path("params.yaml")
 LONGEST_VALUE = 80
-"""Characters of a wrong value in a message; a longer value is cut."""
+"""Largest number of characters of a wrong value in a message; a longer value is cut."""
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
-"""Pinned by weights.dvc; source.json next to it describes it."""
+"""The bundled weights: weights.dvc pins them, and source.json next to them describes them."""
 
 
 class Section(BaseModel):
@@ -40,7 +40,7 @@ class Section(BaseModel):
 
 
 class DataParameters(Section):
-    """The images and how they are batched."""
+    """Parameters of the images and batches."""
 
     root: str = Field(min_length=1)
     """Directory with train/, val/ and test/, each with one folder per class."""
@@ -55,17 +55,17 @@ class DataParameters(Section):
 
 
 class ModelParameters(Section):
-    """The network and where its weights come from."""
+    """Parameters of the network and of its initial weights."""
 
     weights: str = Field(min_length=1)
     """`source` (pinned like the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the path of
     a file (docs/weights.md)."""
     freeze_backbone: bool
-    """Train only the head, on features of images without augmentation, computed once."""
+    """Train only the head. Features are computed once, from images without augmentation."""
     channels_last: bool
-    """Store activations as NHWC; sums have another order, so results have other bits."""
+    """Store activations as NHWC. Sums have another order, so results have other bits."""
     compile: bool
-    """Run the network through torch.compile; other kernels, so results have other bits."""
+    """Compile the network with torch.compile. Kernels differ, so results have other bits."""
 
     @field_validator("compile")
     @classmethod
@@ -76,7 +76,7 @@ class ModelParameters(Section):
 
     @property
     def weights_file(self) -> Path | None:
-        """File that `weights` names; None for random and for torchvision's weights."""
+        """Path of the file with the weights; None for random and for torchvision's weights."""
         if self.weights in ("random", "IMAGENET1K_V2"):
             return None
         return SOURCE_WEIGHTS if self.weights == "source" else Path(self.weights)
@@ -92,30 +92,30 @@ class TrainParameters(Section):
     """Number of epochs without a lower validation loss after which the training stops."""
     precision: Precision
     unfreeze_epoch: int = Field(ge=0)
-    """Epoch from which on the backbone trains too; before, only the head does."""
+    """First epoch that trains the backbone too; earlier ones train only the head."""
     backbone_learning_rate: float = Field(gt=0)
-    """Adam's learning rate for the backbone if unfreeze_epoch > 0; else it is learning_rate."""
+    """Adam's learning rate for the backbone if unfreeze_epoch > 0; else learning_rate applies."""
     adam: AdamName
-    """Torch's implementation of Adam; results of each have other bits. `auto` is the accelerator's
-    fastest one: `fused` (one kernel for all weights), and `for-loop` on XLA, the only one there."""
+    """Implementation of Adam in torch; results of each have other bits. `auto` is the accelerator's
+    fastest one: `fused` (one kernel for all weights), or on XLA `for-loop`, its only one."""
     logger: LoggerName
     """Lightning's logger for the losses and metrics of each epoch, in logs/. Results do not depend
     on it; speed is measured without a logger."""
 
 
 class TrainerParameters(Section):
-    """The devices of a training, with the names of Lightning's Trainer."""
+    """Devices of a training. Names are those of Lightning's Trainer."""
 
     devices: int = Field(ge=1)
-    """Devices of each machine, with a process each that takes `data.batch_size` samples a step."""
+    """Devices per machine. Each has one process, which takes `data.batch_size` samples a step."""
     num_nodes: int = Field(ge=1)
-    """Machines; if there are several, a launcher starts the processes on each."""
+    """Number of machines; if more than one, a launcher must start the processes on each."""
     sync_batchnorm: bool
-    """Batch norm over the samples of all devices, not of each device separately."""
+    """Normalise batches over the samples of all devices, not of each device separately."""
 
     @property
     def processes(self) -> int:
-        """Number of processes: the devices of all machines."""
+        """Number of processes, one for each device of all machines."""
         return self.devices * self.num_nodes
 
 
@@ -132,11 +132,11 @@ class SweepParameters(Section):
     num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
     deterministic: tuple[bool, ...] = ()
     devices: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Devices of this machine that train together; the run's rate is always that of one device."""
+    """Numbers of this machine's devices that train together; the base value is one device."""
 
 
 class ThroughputParameters(Section):
-    """How speed is measured."""
+    """Parameters of the speed measurement."""
 
     deterministic: bool
     """Use only deterministic kernels, as in training; the mode `nondeterministic` measures their
@@ -146,17 +146,17 @@ class ThroughputParameters(Section):
     repeats: int = Field(ge=2)
     """Smallest number of independent processes; each gives one sample."""
     rounds: int = Field(ge=2)
-    """Blocks of each mode in a process; they alternate. One more round first does not count."""
+    """Blocks of each mode in a process. Modes alternate; a first, extra round does not count."""
     width: float = Field(gt=0, lt=1)
-    """More processes are measured until the intervals of the Trainer's rate and ratios are no wider
-    than this share of their estimates."""
+    """Target width of the intervals of the Trainer's rate and ratios, as a share of the estimates:
+    more processes are measured until no interval is wider."""
     budget_seconds: float = Field(ge=0)
-    """No process starts that would end later than this after the first one's start."""
+    """Time limit of the measurement: no process starts that would end later."""
     block_seconds: float = Field(gt=0)
-    """Approximate length of a block, which has as many warm steps as fit, and at least one."""
+    """Approximate length of a block: it has as many steps as fit, and at least one."""
     warmup_steps: int = Field(ge=4)
-    """Largest number of warm-up steps; it ends earlier when step times are steady. The batches that
-    workers have prefetched are added."""
+    """Largest number of warm-up steps, plus the batches that workers have prefetched. The warm-up
+    ends earlier if step times are steady."""
     sweep: SweepParameters
 
     @field_validator("modes")
@@ -175,14 +175,14 @@ class ThroughputParameters(Section):
 
 
 class ReportParameters(Section):
-    """Choices of the report; they measure nothing."""
+    """Parameters of the report; they do not change a measurement."""
 
     target_accuracy: float = Field(gt=0, lt=1)
     """Validation accuracy; the report gives the time to reach it."""
     margin: float = Field(gt=0, lt=1)
     """Test accuracies are called equal if their difference is shown to be smaller than this."""
     price_per_hour: dict[AcceleratorName, Annotated[float, Field(gt=0)]]
-    """Price of a machine with the accelerator; gives the cost of a million images."""
+    """Price per hour of a machine with each accelerator, for the cost of a million images."""
     currency: str = Field(min_length=1)
     """Currency of the prices."""
 
@@ -195,9 +195,9 @@ class Parameters(Section):
     """More seeds; each costs a complete training on each accelerator."""
     accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
     omp_wait_policy: WaitPolicy
-    """How OpenMP threads wait for each other: `active` spins, for an exclusive machine; `passive`
-    sleeps, next to other work; `auto` looks for other work. Results do not depend on it. The
-    variable OMP_WAIT_POLICY takes precedence."""
+    """How OpenMP threads wait for each other: `active` spins (for a machine without other work),
+    `passive` sleeps (for a shared machine), `auto` looks for other work. Results do not depend on
+    it. The variable OMP_WAIT_POLICY takes precedence."""
     controls: tuple[AcceleratorName, ...]
     """Accelerators that also train from random weights; each costs a complete training."""
     data: DataParameters
@@ -208,10 +208,10 @@ class Parameters(Section):
     report: ReportParameters
 
     def of_training(self, name: str) -> "Parameters":
-        """Return the parameters of the training `name`: "own", or another seed.
+        """Return the parameters of the training `name`: "own" (this seed), or one of `seeds`.
 
         Raises:
-            UserError: `seeds` does not contain it: the trainings are chosen before the first one.
+            UserError: `seeds` does not contain `name`.
         """
         if name == OWN:
             return self
@@ -258,7 +258,7 @@ def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
     """Read and validate `path`.
 
     Raises:
-        UserError: the file is missing, is not YAML, or contains a value that is not allowed.
+        UserError: the file is missing, is not YAML, or contains a wrong key or value.
     """
     try:
         content = read_yaml(path)
@@ -270,7 +270,15 @@ def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
 
 
 def parse_parameters(content: Any, source: str) -> Parameters:
-    """Validate the content of params.yaml; errors name `source`."""
+    """Validate the content of params.yaml.
+
+    Args:
+        content: the parsed YAML.
+        source: name of the file, for messages.
+
+    Raises:
+        UserError: all wrong keys and values.
+    """
     try:
         return Parameters.model_validate(content)
     except ValidationError as error:
@@ -281,7 +289,10 @@ def parse_parameters(content: Any, source: str) -> Parameters:
 
 
 def _suggestion(path: Sequence[Any]) -> str:
-    """Return a question with the most similar key to the unknown one at `path`; or nothing."""
+    """Return "; did you mean ...?" with the key most similar to the unknown key at `path`.
+
+    Return an empty string if no key is similar.
+    """
     section: Any = Parameters
     for part in path[:-1]:
         section = section.model_fields[str(part)].annotation
@@ -290,19 +301,20 @@ def _suggestion(path: Sequence[Any]) -> str:
 
 
 def _complaint(detail: dict[str, Any]) -> str:
+    """Return the message about one of pydantic's errors: the key, the value and the fault."""
     key = ".".join(str(part) for part in detail["loc"]) or "the file"
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{key} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"there is no {key}{_suggestion(detail['loc'])}"
+        return f"{key} is unknown{_suggestion(detail['loc'])}"
     if isinstance(detail["input"], dict):
         return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {_quoted(detail['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def _quoted(value: Any) -> str:
-    """Return a value as Python code, cut if it is long."""
+    """Return the `repr` of a value, cut after LONGEST_VALUE characters."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write more than 4,300 digits

@@ -1,4 +1,4 @@
-"""A progress bar with words for long measurements; lines if there is no terminal."""
+"""A progress bar with text for long measurements; without a terminal, one line per update."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +9,13 @@ from rich.progress import Progress
 
 @contextmanager
 def progress(total: int, beginning: str) -> Iterator[Callable[[str], None]]:
-    """Yield a function to call after each part with a text.
+    """Show a progress bar; yield a function that advances it by one step and sets its text.
+
+    Without a terminal, the function prints its text instead.
 
     Args:
-        total: expected number of parts; there may be fewer.
-        beginning: text before the first part.
+        total: expected number of steps; there may be fewer.
+        beginning: text before the first step.
     """
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bars:

@@ -1,4 +1,4 @@
-"""Paths and base model of the stages' results; stages share nothing else."""
+"""Paths and base model of the stages' results. Stages exchange data only through these files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,20 @@ REPORTS = Path("reports")
 DATASET = REPORTS / "dataset.json"
 WEIGHTS = REPORTS / "weights.json"
 OWN, CONTROL = "own", "control"
-"""Names of trainings: with the run's own seed, and the same from random weights. Trainings with
-other seeds are named by their seeds."""
+"""Names of two trainings: the one with `seed` of params.yaml, and its control, which starts from
+random weights. A training with another seed is named by that seed."""
 
 EPOCH_HEADER = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_top5")
 STEP_HEADER = ("step", "epoch", "train_loss")
 TENSOR_HEADER = ("tensor",)
-"""A column for each step follows, numbered from 1."""
+"""First column of the table; one column per step follows, numbered from 1."""
 PREDICTION_HEADER = ("image", "label", "prediction", "probability")
 
 T = TypeVar("T")
 
 
 class ResultModel(BaseModel):
-    """Base of all results: JSON that one stage writes and another reads; no unknown keys."""
+    """Base of all results: JSON that one stage writes and others read. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -50,22 +50,22 @@ class ResultPaths:
 
     @property
     def environment(self) -> Path:
-        """Fingerprint of the machine."""
+        """Path of the machine's fingerprint."""
         return REPORTS / "environment" / f"{self.accelerator}.json"
 
     @property
     def throughput(self) -> Path:
-        """Training images per second."""
+        """Path of the measured training speed."""
         return REPORTS / "throughput" / f"{self.accelerator}.json"
 
     @property
     def own(self) -> "TrainingPaths":
-        """Paths of the training with the run's own seed."""
+        """Paths of the training with `seed` of params.yaml."""
         return self.training(OWN)
 
     @property
     def control(self) -> "TrainingPaths":
-        """Paths of the same training from random weights."""
+        """Paths of the control, the training from random weights."""
         return self.training(CONTROL)
 
     def training(self, name: str) -> "TrainingPaths":
@@ -82,69 +82,69 @@ class TrainingPaths:
 
     @property
     def checkpoint_dir(self) -> str:
-        """Name of its directory in .checkpoints/."""
+        """Name of the training's directory in .checkpoints/."""
         return f"{self.accelerator}.{self.name}"
 
     @property
     def kind(self) -> str:
-        """Text that follows the accelerator's name in messages; empty for OWN."""
+        """Text that messages append to the accelerator's name; empty for OWN."""
         return {OWN: "", CONTROL: " control"}.get(self.name, f" seed {self.name}")
 
     @property
     def result(self) -> Path:
-        """Metrics and digests: the same bytes whenever it is repeated on the same machine."""
+        """Path of metrics and digests. A repeated training on one machine writes equal bytes."""
         return REPORTS / "train" / self.accelerator / f"{self.name}.json"
 
     @property
     def steps(self) -> Path:
-        """Loss of every step."""
+        """Path of the table with the loss of every step."""
         return self.result.with_suffix(".steps.csv")
 
     @property
     def epochs(self) -> Path:
-        """Metrics of every epoch."""
+        """Path of the table with the metrics of every epoch."""
         return self.result.with_suffix(".epochs.csv")
 
     @property
     def predictions(self) -> Path:
-        """Predictions for each test image with the best epoch's weights."""
+        """Path of the table of predictions: one row per test image, best epoch's weights."""
         return self.result.with_suffix(".predictions.csv")
 
     @property
     def tensors(self) -> Path:
-        """Digest of each tensor of the network after each of the first steps."""
+        """Path of the table with each tensor's digest after each of the first steps."""
         return self.result.with_suffix(".tensors.csv")
 
     @property
     def timing(self) -> Path:
-        """Wall times, in a file of their own because they differ each time."""
+        """Path of the wall times, which differ in each run and so have a separate file."""
         return REPORTS / "timing" / self.accelerator / f"{self.name}.json"
 
     @property
     def replay(self) -> Path:
-        """Whether the first steps repeat bit for bit."""
+        """Path of the replay's result: whether the first steps repeat bit for bit."""
         return REPORTS / "replay" / self.accelerator / f"{self.name}.json"
 
     @property
     def model(self) -> Path:
-        """Directory with the best epoch's weights."""
+        """Path of the directory with the best epoch's weights."""
         return Path("models") / self.accelerator / self.name
 
 
 def write_result(path: Path, result: ResultModel) -> None:
-    """Replace `path` by `result` as JSON, without values that are None."""
+    """Replace the file `path` by `result` as JSON; leave out values that are None."""
     write_json(path, result.model_dump(mode="json", exclude_none=True))
 
 
 def read_result(path: Path, kind: TypeAdapter[T]) -> T:
-    """Read a stage's result.
+    """Read and validate a stage's result.
 
     Args:
         path: JSON file that the stage wrote.
-        kind: model of the file.
+        kind: type adapter of the file's model.
 
     Raises:
-        UserError: the stage has not run, or the file does not fit the model.
+        UserError: the file does not exist (the stage has not run), or does not fit the model.
     """
     try:
         return kind.validate_json(path.read_bytes())
@@ -160,7 +160,7 @@ def read_result(path: Path, kind: TypeAdapter[T]) -> T:
 
 
 def complaint(error: ValidationError) -> str:
-    """Return the first fault of a file on one line."""
+    """Return a validation's first error on one line: the key, then the message."""
     detail = error.errors()[0]
     key = ".".join(str(part) for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")

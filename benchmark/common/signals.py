@@ -10,18 +10,20 @@ from types import FrameType
 from typing import NoReturn
 
 RANK = "TORCHELASTIC_RUN_ID"
-"""A variable that PyTorch's launcher sets for its ranks."""
+"""Environment variable that PyTorch's launcher sets for its ranks."""
 
 AGAIN = 1.0
-"""Seconds after which an unnoticed signal, or a lost exit exception, is raised again."""
+"""Seconds between two SIGALRMs after the first SIGINT or SIGTERM."""
 
 
 def end_on_signals() -> None:
-    """Let SIGINT and SIGTERM end this process with one line and a shell's exit status.
+    """Install handlers with which SIGINT and SIGTERM end this process with one line.
 
-    `with` blocks are left properly; a second signal does not wait for them. Forked processes keep
-    the default handlers. If DVC or PyTorch's launcher started this process, the parent's end counts
-    as a SIGTERM: a stage that outlived it would keep the next one waiting.
+    The handler raises SystemExit(128 + the signal's number), so `with` blocks clean up. A second
+    signal does not wait for the cleanup. Forked child processes get the default handlers.
+
+    If DVC or PyTorch's launcher started this process, it sends itself SIGTERM when its parent has
+    ended: a stage that outlived DVC would keep the next one waiting.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
@@ -36,10 +38,11 @@ def end_on_signals() -> None:
 
 
 def _interrupt_main_thread(reader: int) -> NoReturn:
-    """Interrupt blocking calls of the main thread after a signal.
+    """Wait for SIGINT or SIGTERM; then send SIGALRM to the main thread every AGAIN seconds.
 
-    Python handles a signal between two instructions of the main thread. A signal just before a
-    blocking call would be noticed only after that call; another signal interrupts the call.
+    `reader` is the pipe into which Python writes the numbers of received signals. Python runs a
+    handler between two instructions of the main thread, so a signal just before a blocking call
+    would wait for the call's end. The next signal interrupts the call.
     """
     while ord(os.read(reader, 1)) not in (signal.SIGINT, signal.SIGTERM):
         pass
@@ -51,6 +54,7 @@ def _interrupt_main_thread(reader: int) -> NoReturn:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    """Handle SIGINT or SIGTERM: print one line, raise SystemExit, and watch that it is not lost."""
     _restore_default_handlers()
     if RANK not in os.environ:  # the launcher prints this for its ranks
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
@@ -63,10 +67,11 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _reraise_if_lost(
     end: SystemExit, program: FrameType | None, number: int, frame: FrameType | None
 ) -> None:
-    """Raise `end` again if it was lost: Python ignores exceptions that are raised in `__del__`.
+    """Handle SIGALRM, which arrives each second after the first signal: raise `end` if it was lost.
 
-    It is not lost while it is being handled, since a `with` block may take its time to end; nor
-    after `program` has ended, when Python itself exits.
+    Python ignores exceptions that are raised in `__del__`, so `end` may be lost. Do nothing while
+    `end` is being handled (`with` blocks clean up) or while the interpreter shuts down: then the
+    outermost frame is not `program`.
     """
     handled = sys.exception()
     while handled is not None and handled is not end:
@@ -76,24 +81,27 @@ def _reraise_if_lost(
 
 
 def _outermost(frame: FrameType | None) -> FrameType | None:
+    """Return the frame at the bottom of the call stack."""
     while frame and frame.f_back:
         frame = frame.f_back
     return frame
 
 
 def _report_unraisable(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
-    """Report an ignored exception, except `end`, which is raised again."""
+    """Print an exception that Python ignores, except `end`, which is raised again."""
     if ignored.exc_value is not end:
         sys.__unraisablehook__(ignored)
 
 
 def _end_with_parent(parent: int) -> None:
+    """Wait until the process `parent` has ended; then send SIGTERM to this process."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _reset_after_fork() -> None:
+    """Restore Python's default signal handling in a forked child process."""
     _restore_default_handlers()
     signal.set_wakeup_fd(-1)
 

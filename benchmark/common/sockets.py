@@ -1,7 +1,8 @@
-"""Unix sockets, whose paths have about 100 characters at most; a cluster's TMPDIR may be longer.
+"""Short paths for the Unix sockets of DataLoader workers.
 
-DataLoader workers pass tensors through sockets in the temporary directory. If the path is too
-long, one of their threads fails, and the training process would wait forever.
+Workers pass tensors through sockets in the temporary directory. A socket's path has about 100 bytes
+at most, and a cluster's TMPDIR may be longer. Then a thread of the worker fails, and the training
+process would wait forever.
 """
 
 import os
@@ -12,17 +13,17 @@ from pathlib import Path
 from benchmark.errors.user_error import UserError
 
 LONGEST = 103
-"""Largest number of bytes of a socket's path: 107 on Linux, 103 on macOS."""
+"""Largest number of bytes of a socket's path on macOS; Linux allows 107."""
 ADDED = len("/pymp-12345678/listener-12345678")
-"""Bytes that multiprocessing appends to the temporary directory's path."""
+"""Number of bytes that multiprocessing appends to the temporary directory's path."""
 SHORT = (Path("/tmp"), Path("/var/tmp"))
 
 
 def make_room_for_sockets() -> None:
-    """Move multiprocessing's sockets to a shorter path if the temporary directory's is too long.
+    """Let multiprocessing use a shorter directory for sockets if the temporary one is too long.
 
-    This holds for this process and those that it starts through multiprocessing. Other temporary
-    files stay in TMPDIR.
+    This applies to this process and to the processes that it starts through multiprocessing. Other
+    temporary files stay in TMPDIR.
 
     Raises:
         UserError: the path is too long, and no shorter directory is writable.
@@ -32,12 +33,13 @@ def make_room_for_sockets() -> None:
         return
     try:
         tempfile.tempdir = str(_short_directory(temporary))
-        util.get_temp_dir()  # multiprocessing keeps it
+        util.get_temp_dir()  # creates multiprocessing's directory, whose path it keeps
     finally:
         tempfile.tempdir = temporary
 
 
 def _short_directory(temporary: str) -> Path:
+    """Return the first writable directory of SHORT; the error names `temporary`."""
     for directory in SHORT:
         if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
             return directory

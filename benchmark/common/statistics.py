@@ -37,7 +37,7 @@ class Interval:
 
     @property
     def relative_width(self) -> float:
-        """Width of the interval divided by the estimate."""
+        """Width of the interval, divided by the estimate."""
         return (self.high - self.low) / self.estimate
 
     def __contains__(self, value: float) -> bool:
@@ -45,13 +45,14 @@ class Interval:
 
     @property
     def inverse(self) -> "Interval":
-        """Interval of the reciprocal."""
+        """Interval of the estimate's reciprocal."""
         return Interval(1 / self.estimate, 1 / self.high, 1 / self.low, self.degrees)
 
     def over(self, other: "Interval") -> "Interval":
-        """Return the interval of the quotient by an independent interval; both from `interval`.
+        """Return the interval of the quotient: this estimate divided by the estimate of `other`.
 
-        It is Welch's interval of the difference of logarithms, which allows unequal variances.
+        Both intervals must come from `interval()` and from independent samples. The result is
+        Welch's interval of the difference of logarithms, which allows unequal variances.
 
         Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.3.
         """
@@ -71,9 +72,9 @@ class Interval:
 def interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Return the geometric mean of positive, independent samples with Student's interval.
 
-    Rates and ratios scatter by factors, so their logarithms are assumed to be normal; then the
-    geometric mean estimates the median. Five samples are too few for an interval without this
-    assumption: even their extremes enclose the median in only 15 of 16 cases.
+    The logarithms of rates and ratios are assumed to be normal; then the geometric mean estimates
+    the median. Without this assumption, five samples are too few for a 95 % interval: their
+    smallest and largest value enclose the median in only 15 of 16 cases.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
     """
@@ -82,7 +83,7 @@ def interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interv
 
 
 def mean_interval(samples: Sequence[float]) -> Interval:
-    """Return the mean of independent samples of any sign with Student's interval.
+    """Return the arithmetic mean of independent samples with Student's interval.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.5.2.
     """
@@ -98,19 +99,20 @@ def _error(samples: Sequence[float]) -> float:
 
 
 def _reach(degrees: float, confidence: float = CONFIDENCE) -> float:
-    """Return half of an interval's width, in standard errors."""
+    """Return half of the width of Student's interval, in standard errors."""
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
 def _of_logarithm(
     middle: float, error: float, degrees: float, confidence: float = CONFIDENCE
 ) -> Interval:
+    """Return the interval of exp(x), given the mean of x, its standard error and its degrees."""
     reach = _reach(degrees, confidence) * error
     return Interval(exp(middle), exp(middle - reach), exp(middle + reach), degrees)
 
 
 def proportion(successes: int, trials: int, confidence: float = CONFIDENCE) -> Interval:
-    """Return a share of independent trials with Wilson's score interval, between 0 and 1.
+    """Return the share of successes in independent trials with Wilson's score interval, 0 to 1.
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.2.4.1.
     """

@@ -1,6 +1,6 @@
-"""A source text's syntax tree, reduced to what computes.
+"""Reduce a source text's syntax tree to the code that can change a result.
 
-Comments, docstrings, types, messages and names of local variables do not compute anything.
+Comments, docstrings, types, messages and names of local variables are removed or replaced.
 """
 
 import ast
@@ -12,16 +12,17 @@ from itertools import count
 from typing import Any
 
 TYPE_MODULES = {"typing", "collections.abc", "numpy.typing"}
-"""Modules of types: where a name of theirs computes, its use counts."""
+"""Modules that define types. Their imports are removed; uses of their names outside annotations
+stay."""
 MESSAGES = {"print", "warn", "UserError"}
 """Functions and classes whose arguments are messages."""
 PROSE = re.compile(r"(?!\s*-)(?=.*[^\W\d_]).* ", re.DOTALL)
-"""A text with a space and a letter. Options, which begin with `-`, are not prose."""
+"""Matches a text with a space and a letter. Options, which begin with `-`, are not prose."""
 NAME_FIELDS: dict[type[ast.AST], str] = {
     ast.Name: "id", ast.ExceptHandler: "name", ast.MatchAs: "name", ast.MatchStar: "name",
     ast.MatchMapping: "rest",
 }  # fmt: skip
-"""Syntax that assigns or reads a variable, and its attribute for the variable's name."""
+"""Nodes that assign or read a variable, and their attribute for the variable's name."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 Scope = Function | Comprehension | ast.ClassDef
@@ -33,26 +34,26 @@ def canonical(source: str, *, texts: bool) -> str:
 
     Args:
         source: the text of a module.
-        texts: whether messages count.
+        texts: whether to keep messages.
     """
     return json.dumps(_structure(reduced(source, texts=texts)))
 
 
 def reduced(source: str, *, texts: bool) -> ast.AST:
-    """Return the syntax tree of a source text without what does not compute anything.
+    """Return the syntax tree of a source text, reduced as the module's docstring describes.
 
     Args:
         source: the text of a module.
-        texts: whether messages count.
+        texts: whether to keep messages.
     """
     tree = _Computing().visit(ast.parse(source))
     return _Numbered().visit(tree if texts else _Silent().visit(tree))
 
 
 class _Computing(ast.NodeTransformer):
-    """Removes docstrings, and types outside of class bodies.
+    """Removes docstrings, and annotations outside of class bodies.
 
-    Types of a class's attributes stay: pydantic, dataclasses and named tuples read them.
+    Annotations of a class's attributes stay: pydantic, dataclasses and named tuples read them.
     """
 
     in_class = False
@@ -87,11 +88,12 @@ class _Computing(ast.NodeTransformer):
         return node.orelse if typing_only else node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """A statement that is nothing but a text is a docstring, of an attribute too."""
+        """Remove statements that consist of a text: docstrings, also those of attributes."""
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
 
     def _inside(self, node: ast.AST, *, in_class: bool) -> ast.AST:
+        """Visit a node's children with `self.in_class` set, then restore it."""
         outer, self.in_class = self.in_class, in_class
         self.generic_visit(node)
         self.in_class = outer
@@ -99,9 +101,9 @@ class _Computing(ast.NodeTransformer):
 
 
 class _Silent(ast.NodeTransformer):
-    """Removes what is raised, printed or asserted as a message, and empties prose elsewhere.
+    """Removes messages of `raise`, `assert` and MESSAGES; replaces other prose by "a text".
 
-    Texts that are compared or looked up stay: they decide.
+    Texts in comparisons, dictionary keys and subscripts stay, since they decide what is computed.
     """
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
@@ -123,7 +125,7 @@ class _Silent(ast.NodeTransformer):
         return ast.Constant("a text") if _is_prose(node) else node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        """The values of an f-string stay, without their formats."""
+        """Replace an f-string that contains prose by a tuple of its values, without formats."""
         if not any(map(_is_prose, node.values)):
             return self.generic_visit(node)
         values = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
@@ -142,9 +144,10 @@ class _Silent(ast.NodeTransformer):
 
 
 class _Numbered(ast.NodeTransformer):
-    """Replaces the names of local variables by numbers, in the order of their assignment.
+    """Replaces the names of local variables by numbers, in the order of their first assignment.
 
-    Parameters keep their names, for calls may use them; so do functions, classes and imports.
+    Parameters keep their names, since calls may use them. Functions, classes and imports keep
+    their names too.
     """
 
     def __init__(self) -> None:
@@ -153,7 +156,7 @@ class _Numbered(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         if isinstance(node, ast.Nonlocal):
-            return None  # the numbers say the same
+            return None  # the numbers already express it
         if isinstance(node, Function):
             parameters = {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
             return self._inside(node, parameters | _declared(node, ast.Global), _assigned(node))
@@ -167,7 +170,7 @@ class _Numbered(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _comprehension(self, node: Comprehension) -> ast.AST:
-        """The first iterable is evaluated outside of the comprehension's scope."""
+        """Visit a comprehension; its first iterable belongs to the scope around it."""
         first = node.generators[0]
         iterable, first.iter = self.visit(first.iter), ast.Constant(None)
         self._inside(node, set(), _targets(node))
@@ -175,7 +178,13 @@ class _Numbered(ast.NodeTransformer):
         return node
 
     def _inside(self, node: Scope, hiding: Set[str], assigned: Iterable[str]) -> ast.AST:
-        """Visit a scope whose names of `hiding` hide variables around it."""
+        """Visit a scope and number its variables.
+
+        Args:
+            node: the function, class or comprehension.
+            hiding: names that keep their text in this scope.
+            assigned: names of the scope's variables; those not in `hiding` get new numbers.
+        """
         outer = self.names
         fresh = {name: f"local {next(self.numbers)}" for name in assigned if name not in hiding}
         self.names = {name: outer[name] for name in outer.keys() - hiding} | fresh
@@ -185,7 +194,7 @@ class _Numbered(ast.NodeTransformer):
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Whether an expression is a call of MESSAGES. What is printed to another file is data."""
+    """Return whether a node is a call of MESSAGES; printing to a file other than stderr is not."""
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -194,29 +203,30 @@ def _is_message(node: ast.AST) -> bool:
 
 
 def _is_prose(node: ast.AST) -> bool:
+    """Return whether a node is a text that matches PROSE."""
     value = getattr(node, "value", None)
     return isinstance(value, str) and bool(PROSE.match(value))
 
 
 def _assigned(scope: ast.AST) -> list[str]:
-    """The variables of a function or class, in the order of their first assignment."""
+    """Return the variables of a function or class, in the order of their first assignment."""
     declared = _declared(scope, ast.Global, ast.Nonlocal)
     return [name for name in dict.fromkeys(_stored(_body(scope))) if name not in declared]
 
 
 def _targets(comprehension: Comprehension) -> list[str]:
-    """The variables of a comprehension, in the order of their first assignment."""
+    """Return the variables of a comprehension, in the order of their first assignment."""
     targets = (generator.target for generator in comprehension.generators)
     return list(dict.fromkeys(_stored(node for target in targets for node in ast.walk(target))))
 
 
 def _declared(scope: ast.AST, *kinds: type[ast.Global | ast.Nonlocal]) -> set[str]:
-    """The variables of other scopes that a scope declares."""
+    """Return the names that a scope declares by `global` or `nonlocal` (`kinds`)."""
     return {name for node in _body(scope) if isinstance(node, kinds) for name in node.names}
 
 
 def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Names of the variables that `nodes` assign."""
+    """Yield the names of the variables that `nodes` assign."""
     for node in nodes:
         field = NAME_FIELDS.get(type(node))
         if field and not isinstance(getattr(node, "ctx", None), ast.Load):
@@ -224,7 +234,8 @@ def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def _body(node: ast.AST) -> Iterator[ast.AST]:
-    """Syntax of one scope: without nested functions and classes, and targets of comprehensions."""
+    """Yield the nodes of one scope, without nested functions and classes, and without targets of
+    comprehensions."""
     for child in ast.iter_child_nodes(node):
         is_target = isinstance(node, ast.comprehension) and child is node.target
         if not is_target and not isinstance(child, Function | ast.ClassDef):
@@ -233,9 +244,9 @@ def _body(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _structure(node: Any) -> Any:
-    """A syntax tree as nested lists without positions.
+    """Return a syntax tree as nested lists without positions.
 
-    Empty fields are left out: versions of Python differ in which of them there are.
+    Empty fields are left out, since not every version of Python has the same ones.
     """
     if isinstance(node, list):
         return [_structure(item) for item in node]
@@ -246,7 +257,7 @@ def _structure(node: Any) -> Any:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    """Python 3.12 ends an f-string's format with an empty text where it holds a value."""
+    """Yield a node's fields; leave out empty texts in f-strings, which Python 3.12 adds."""
     for name, value in ast.iter_fields(node):
         if isinstance(node, ast.JoinedStr):
             value = [part for part in value if getattr(part, "value", None) != ""]

@@ -1,4 +1,4 @@
-"""Temporary directories, and reserved disk space, that do not outlive a killed process."""
+"""Temporary directories and reserved disk space. What killed processes leave is removed."""
 
 import fcntl
 import glob
@@ -13,14 +13,14 @@ from pathlib import Path
 
 PREFIX = "benchmark-"
 DIGITS, SUFFIX = 16, ".tmp"
-"""Hex digits that follow the prefix of a directory's name, and its end."""
+"""Number of random hex digits after the prefix of a directory's name, and the name's end."""
 RESERVED = 2**20
-"""Bytes: more than a stage's result takes."""
+"""Number of bytes to reserve, more than a stage's result takes."""
 
 
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """Make an empty directory, which is removed when the block ends."""
+    """Yield an empty directory, which is removed when the `with` block ends."""
     with locked_directory(Path(tempfile.gettempdir()), PREFIX) as directory:
         yield directory
 
@@ -29,14 +29,14 @@ def temporary_directory() -> Iterator[Path]:
 def locked_directory(
     parent: Path, prefix: str, rescue: Callable[[Path], None] = lambda _: None
 ) -> Iterator[Path]:
-    """Make a locked directory, which is removed when the block ends.
+    """Yield an empty, locked directory, which is removed when the `with` block ends.
 
-    The directories that killed processes left are removed first. The lock distinguishes them: a
-    process number would not, since containers on one volume number their processes separately.
+    First remove the directories that killed processes left: those that are not locked. A process
+    number in the name would not identify them, since each container has its own numbering.
 
     Args:
-        parent: existing directory.
-        prefix: of the directory's name.
+        parent: existing directory in which the new directory is created.
+        prefix: first part of the new directory's name.
         rescue: called with each directory of a killed process before it is removed.
     """
     for directory in parent.glob(glob.escape(prefix) + "[0-9a-f]" * DIGITS + SUFFIX):
@@ -54,7 +54,7 @@ def locked_directory(
 
 
 def _make(parent: Path, prefix: str) -> tuple[Path, int]:
-    """Make and lock a directory; return it with the descriptor that keeps the lock."""
+    """Create and lock a directory; return it and the file descriptor that keeps the lock."""
     while True:
         directory = parent / f"{prefix}{secrets.token_hex(DIGITS // 2)}{SUFFIX}"
         directory.mkdir(0o700)
@@ -69,6 +69,7 @@ def _make(parent: Path, prefix: str) -> tuple[Path, int]:
 
 @contextmanager
 def _open_directory(directory: Path) -> Iterator[int]:
+    """Yield a file descriptor of `directory`; refuse a symbolic link."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         yield descriptor
@@ -77,17 +78,20 @@ def _open_directory(directory: Path) -> Iterator[int]:
 
 
 def _belongs_to_user(directory: Path) -> bool:
-    """Whether it is this user's directory: where everybody may write, a link could be anything."""
+    """Return whether `directory` is a directory of this user, not a link or another user's."""
     status = directory.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 @contextmanager
 def reserve_space(path: Path) -> Iterator[None]:
-    """Reserve RESERVED bytes of the disk until the block ends.
+    """Reserve RESERVED bytes of disk space for the file `path` while the `with` block runs.
 
-    A result that took minutes to measure can then be written to `path`, even if the disk has
-    filled up meanwhile.
+    The space is free again when the block ends, so `path` can be written even if the disk became
+    full. Create the directory of `path` if it is missing.
+
+    Raises:
+        OSError: the disk is full; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as file:  # without a name that could be left

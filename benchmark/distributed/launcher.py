@@ -1,4 +1,4 @@
-"""PyTorch's launcher (torchelastic, which `torchrun` runs), for the ranks of one machine."""
+"""Start the ranks of one machine with PyTorch's launcher (torchelastic, as in `torchrun`)."""
 
 import logging
 import os
@@ -25,17 +25,18 @@ MODULE = "benchmark"
 """Module that each rank runs with `python -m`."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 LOST = re.compile("[Cc]onnection (closed by peer|reset|refused)|Broken pipe")
-"""Message of gloo when another rank has ended; that rank's error is the reason."""
+"""Matches gloo's message when another rank has ended; then that rank's error is the cause."""
 RESUMES = "Repeat it: it resumes after its last complete epoch."
 GRACE = 5.0
-"""Seconds that a rank which lost another one waits to be ended by the launcher."""
+"""Seconds for which a rank that lost its connection waits until the launcher ends it."""
 
 
 def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
-    """Run `python -m benchmark <arguments>` once for each device and wait for the end.
+    """Run `python -m benchmark <arguments>` in one process per device and wait until all end.
 
     Raises:
-        UserError: `trainer` has several machines, which this one cannot start; or as in `run`.
+        UserError: `trainer` has several machines, and this one cannot start processes on the others.
+            The message contains the command to run on each. Or as in `run`.
     """
     if trainer.num_nodes > 1:
         raise UserError(
@@ -46,10 +47,18 @@ def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
 
 
 def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> None:
-    """Run Python with `arguments` once for each device and wait for the end.
+    """Run `python <arguments>` in one process (rank) per device and wait until all end.
+
+    Set this process's OMP_NUM_THREADS and GLOO_SOCKET_IFNAME for the ranks, if they are not set.
+
+    Args:
+        arguments: Python's command line arguments, equal for all ranks.
+        devices: number of ranks.
+        remedy: end of the message if a rank was killed.
 
     Raises:
-        UserError: a rank failed (its own message) or was killed (with `remedy`).
+        UserError: a rank failed (its message) or was killed.
+        SystemExit: the launcher received a signal; the status is 128 + the signal's number.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -69,10 +78,10 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
 
 
 def signal_tree(pid: int, number: int) -> None:
-    """Send signal `number` to a process and all its descendants, the process first.
+    """Send signal `number` to the process `pid`, then to all its descendants.
 
-    A signal to the launcher's process group reaches no rank: torchelastic starts each rank in a
-    session of its own. Processes that have ended are skipped.
+    A signal to the launcher's process group does not reach the ranks, since torchelastic starts
+    each rank in a new session. Processes that have ended are skipped.
     """
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
@@ -83,7 +92,12 @@ def signal_tree(pid: int, number: int) -> None:
 
 @contextmanager
 def report_errors_to_launcher() -> Iterator[None]:
-    """Give a rank's error to the launcher, which reports one error for all ranks."""
+    """Write a rank's exception to the launcher's error file, then end the rank with status 1.
+
+    The launcher reports one error for all ranks. Without a launcher, the exception passes
+    unchanged. Under a launcher, exceptions other than UserErrors and lost connections pass too,
+    after they were written.
+    """
     try:
         yield
     except Exception as error:
@@ -100,6 +114,7 @@ def report_errors_to_launcher() -> Iterator[None]:
 
 
 def _config(devices: int, directory: str) -> "LaunchConfig":
+    """Return the launcher's configuration: one machine, no restarts, logs in `directory`."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig
 
@@ -111,27 +126,30 @@ def _config(devices: int, directory: str) -> "LaunchConfig":
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
-        max_restarts=0,  # the user repeats it, and it resumes
+        max_restarts=0,  # the user repeats the command, which resumes
         logs_specs=DefaultLogsSpecs(log_dir=directory),
     )
 
 
 def _set_defaults(devices: int) -> None:
-    """Set the variables of ranks on one machine: a share of its processors, and no network."""
+    """Set environment variables for ranks of one machine: threads per rank, loopback for gloo.
+
+    Variables that are already set keep their values.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processor_count() // devices)))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 def _first_failure(error: "ChildFailedError", remedy: str) -> UserError:
-    """Return the first failure that does not follow from another rank's."""
+    """Return an error with the first failure that was not caused by another rank's end."""
     failures = [(rank, _message(failure, remedy)) for rank, failure in error.failures.items()]
     rank, message = min(failures, key=lambda failure: bool(LOST.search(failure[1])))
     return UserError(f"Rank {rank}:", message)
 
 
 def _message(failure: "ProcessFailure", remedy: str) -> str:
-    """Return a rank's own message, or the signal or status that it ended with."""
+    """Return the message that a rank reported, or the signal or exit status that ended it."""
     message = failure.error_file_data["message"]
     if isinstance(message, dict):
         return str(message["message"]).removeprefix(f"{UserError.__name__}: ")
@@ -141,6 +159,7 @@ def _message(failure: "ProcessFailure", remedy: str) -> str:
 
 
 def _torchrun(arguments: Sequence[str], trainer: TrainerParameters) -> str:
+    """Return the torchrun command with which the user starts the ranks of one machine."""
     return (
         f".venv/bin/torchrun --nnodes {trainer.num_nodes} --nproc-per-node {trainer.devices} "
         f"--node-rank NUMBER --master-addr FIRST_MACHINE -m {MODULE} {' '.join(arguments)}"

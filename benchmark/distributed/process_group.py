@@ -1,7 +1,7 @@
-"""The processes that train together, one for each device: rank, world size, and collectives.
+"""The process group of a training, one rank per device: rank, world size, and collectives.
 
-PyTorch's launcher or SLURM starts them. Collectives here run on the host, over gloo; the group of
-the accelerators is for gradients. A process that trains alone is rank 0 of 1.
+PyTorch's launcher or SLURM starts the ranks. This module's collectives run on the host, over gloo;
+the default group (NCCL on CUDA) is for gradients. A process that trains alone is rank 0 of 1.
 """
 
 import os
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TIMEOUT = timedelta(days=30)
-"""Time that ranks wait for a rank that waits for the measuring lock."""
+"""Timeout of the gloo group. One rank may wait for the measuring lock while the others wait."""
 _exchange: "list[dist.ProcessGroup]" = []
-"""The group over gloo; empty until it is made."""
+"""Contains the gloo group; empty until it is created."""
 
 
 def cluster_environment() -> "ClusterEnvironment":
-    """Return Lightning's description of this process's launcher.
+    """Return Lightning's environment of this process's launcher: torchelastic or SLURM.
 
     Raises:
         UserError: Lightning cannot use the options of the SLURM job.
@@ -48,13 +48,14 @@ def cluster_environment() -> "ClusterEnvironment":
 
 @contextmanager
 def process_group(name: str, processes: int) -> Iterator[None]:
-    """Prepare this process for an accelerator, in a group with the processes that train with it.
+    """Initialise torch.distributed and prepare the accelerator while a `with` block runs.
 
-    Lightning uses the group.
+    With several processes, create the default group (which Lightning uses) and the gloo group, and
+    select this rank's CUDA device. After the block, wait for all ranks and destroy the groups.
 
     Args:
-        name: of the accelerator.
-        processes: number of processes; a single one needs no group.
+        name: name of the accelerator.
+        processes: world size; with 1, only the accelerator is prepared.
 
     Raises:
         UserError: the launcher has started another number of processes, or as in
@@ -82,32 +83,32 @@ def process_group(name: str, processes: int) -> Iterator[None]:
         world_size=processes,
         device_id=device,
     )
-    _host_group()  # now: a rank that came later would have only five minutes to join
+    _host_group()  # now: later, the other ranks would wait for only five minutes
     accelerators.prepare(name, dist.get_rank())
     yield
-    dist.barrier(_host_group())  # a rank that left early would break the others' exchange
+    dist.barrier(_host_group())  # a rank that leaves early would break the other ranks' collectives
     dist.destroy_process_group()
     _exchange.clear()
 
 
 def get_rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return this process's rank; 0 without a group."""
     return dist.get_rank() if _are_several() else 0
 
 
 def get_world_size() -> int:
-    """Return the number of processes that train together."""
+    """Return the number of ranks; 1 without a group."""
     return dist.get_world_size() if _are_several() else 1
 
 
 def barrier() -> None:
-    """Wait until every process has called this."""
+    """Wait until every rank has called this function."""
     if _are_several():
         dist.barrier(_host_group())
 
 
 def broadcast(value: T) -> T:
-    """Return rank 0's `value` in every process."""
+    """Return rank 0's `value` on every rank; all ranks must call it."""
     if not _are_several():
         return value
     values = [value]
@@ -116,7 +117,7 @@ def broadcast(value: T) -> T:
 
 
 def all_gather(value: T) -> list[T]:
-    """Return the `value` of every process, in the order of ranks."""
+    """Return the `value` of every rank, in the order of ranks; all ranks must call it."""
     if not _are_several():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -125,15 +126,16 @@ def all_gather(value: T) -> list[T]:
 
 
 def gather_round_robin(rows: Tensor) -> Tensor:
-    """Return the rows of all processes in the order in which EpochSampler distributes samples.
+    """Return the rows of all ranks in the order in which EpochSampler distributes samples.
 
-    The order is each process's first row, then each process's second row, and so on.
+    The order is each rank's first row, then each rank's second row, and so on. All ranks must call
+    this function.
 
     Args:
-        rows: (n, ...) on any device; the first processes may have one row more.
+        rows: (n, ...) on any device; the first ranks may have one row more.
 
     Returns:
-        (sum of n, ...) of the same dtype; on the host if there are several processes.
+        (sum of n, ...) of the same dtype; on the CPU if there are several ranks.
     """
     if not _are_several():
         return rows
@@ -146,7 +148,7 @@ def gather_round_robin(rows: Tensor) -> Tensor:
 
 @contextmanager
 def one_per_node(lock: AbstractContextManager[None]) -> Iterator[None]:
-    """Enter `lock` in one process of each machine; the others wait until it has it."""
+    """Enter `lock` on local rank 0 of each machine; all ranks wait until every lock is entered."""
     first = not _are_several() or cluster_environment().local_rank() == 0
     with lock if first else nullcontext():
         barrier()
@@ -154,35 +156,41 @@ def one_per_node(lock: AbstractContextManager[None]) -> Iterator[None]:
 
 
 def _are_several() -> bool:
+    """Return whether this process belongs to a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def _host_group() -> "dist.ProcessGroup":
-    """Return the group over gloo; all processes make it together at their first exchange."""
+    """Return the gloo group. The first call creates it, so all ranks must make it together."""
     if not _exchange:
         _exchange.append(dist.new_group(backend="gloo", timeout=TIMEOUT))
     return _exchange[0]
 
 
 def _silence_gloo() -> None:
-    """Discard gloo's lines on standard output, one for each group and rank; keep Python's."""
+    """Redirect file descriptor 1, on which gloo prints a line per group and rank, to /dev/null.
+
+    `sys.stdout` then writes to a copy of the old descriptor, so Python's prints still appear.
+    """
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, errors="backslashreplace")
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
 
 
 def _connect_rendezvous_store(cluster: "ClusterEnvironment") -> "Store":
-    """Return the launcher's store, or a new one if the launcher has none.
+    """Connect to the key-value store through which ranks exchange their addresses.
 
-    After a restart the keys have another prefix: the old ones contain addresses of ended processes.
+    It is the launcher's store if the launcher hosts one, else a store that rank 0 hosts. The
+    launcher's restart count is the prefix of the keys, since addresses from before a restart belong
+    to ended processes.
     """
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    launcher_hosts_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = TCPStore(
         cluster.main_address,
         cluster.main_port,
         cluster.world_size(),
-        is_master=not kept and cluster.global_rank() == 0,
+        is_master=not launcher_hosts_store and cluster.global_rank() == 0,
     )
     return PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)

@@ -1,4 +1,4 @@
 """Errors that end a command, as one line: what is wrong, where, and the remedy.
 
-It imports no other room.
+This room does not import any other room.
 """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the command line loads this, and torch takes seconds
 
 LOADER_ERRORS = {
     "Bus error": (
-        "A loader process found no room in /dev/shm.",
+        "A loader process had too little space in /dev/shm.",
         "Enlarge it (docker run --shm-size=1g), or set data.num_workers = 0.",
     ),
     "DataLoader timed out": (
@@ -20,18 +20,22 @@ LOADER_ERRORS = {
         "Set data.num_workers = 0 to see where they wait.",
     ),
 }
-"""What happened and the remedy, by a part of torch's message."""
+"""Description and remedy of each error; the key is a part of torch's message."""
 
 
 def worker_error(
     error: BaseException, loader: "DataLoader[Any]", position: Callable[[int], str]
 ) -> UserError | None:
-    """Name the persistent worker that died, or that gave no batch in time; None if none did.
+    """Return an error that names the persistent worker that died or gave no batch in time.
 
     Args:
-        error: the error that the loader ended with.
-        loader: with persistent workers.
-        position: returns what worker `number` was loading, as the end of a sentence.
+        error: the exception that iterating over `loader` raised.
+        loader: a loader with persistent workers.
+        position: maps a worker's number to text about the batch that it was loading. The text
+            ends the message's sentence.
+
+    Returns:
+        The error to raise instead of `error`; None if all workers run and none timed out.
     """
     iterator: Any = loader._iterator
     workers = getattr(iterator, "_workers", [])
@@ -46,9 +50,10 @@ def worker_error(
 
 
 def rearm_sigchld() -> None:
-    """Make the next loader notice at once if a worker dies, not after its timeout.
+    """Let torch install its SIGCHLD handler again when the next DataLoader starts workers.
 
-    torch sets its SIGCHLD handler once, and Lightning removes handlers that were set during a fit.
+    With the handler, torch reports a dead worker at once, and not after the loader's timeout.
+    torch installs it once per process, and Lightning removes it after a fit.
     """
     from torch.utils.data._utils import signal_handling
 
@@ -57,7 +62,10 @@ def rearm_sigchld() -> None:
 
 
 def shut_down_workers(loader: "DataLoader[Any]") -> None:
-    """End a loader's persistent workers: one that hangs would keep this process from ending."""
+    """End a loader's persistent workers, since a worker that hangs keeps this process running.
+
+    Do nothing if the loader has no running workers.
+    """
     iterator: Any = loader._iterator
     if hasattr(iterator, "_workers"):
         iterator._shutdown_workers()
@@ -66,7 +74,10 @@ def shut_down_workers(loader: "DataLoader[Any]") -> None:
 def _failed_worker(
     error: BaseException, iterator: Any, workers: Sequence[Any]
 ) -> tuple[int, str] | None:
-    """Return the number of the worker that failed and what happened to it."""
+    """Return the number of the first failed worker and a text on its failure; None if none failed.
+
+    If torch reports a timeout, the failed worker is the one whose batch comes next.
+    """
     for number, worker in enumerate(workers):
         status = worker.exitcode
         if status and status != -signal.SIGBUS:  # explain_loader_errors explains SIGBUS
@@ -82,7 +93,7 @@ def _failed_worker(
 
 @contextmanager
 def explain_loader_errors() -> Iterator[None]:
-    """Turn torch's errors about DataLoader workers into UserErrors.
+    """Turn torch's errors about DataLoader workers into UserErrors while a `with` block runs.
 
     Raises:
         UserError: workers had too little shared memory, or gave no batch for too long.

@@ -13,12 +13,12 @@ OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(message: str) -> bool:
-    """Whether an error's type and message, `"RuntimeError: ..."`, report a lack of memory."""
+    """Return whether an error reports a lack of memory; `message` begins with the error's type."""
     return any(sign in message for sign in OUT_OF_MEMORY)
 
 
 def first_line(error: Exception) -> str:
-    """First line of an error's message; the error's type if the message is empty."""
+    """Return the first line of an error's message; the error's type if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -26,12 +26,12 @@ def first_line(error: Exception) -> str:
 def explain_training_errors(
     title: str, batch_size: int, position: Callable[[], str]
 ) -> Iterator[None]:
-    """Turn errors of the device into UserErrors.
+    """Turn errors of the device into UserErrors while a `with` block runs.
 
     Args:
-        title: name of the training, the first words of the message.
-        batch_size: samples per step, which the message names after a lack of memory.
-        position: returns where the training is, for example "in the test".
+        title: name of the training; the message begins with it.
+        batch_size: samples per step; the message names it if memory ran out.
+        position: returns text on the training's progress, for example "in the test".
 
     Raises:
         UserError: there is too little memory, or the accelerator has failed.

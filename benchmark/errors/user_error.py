@@ -1,4 +1,4 @@
-"""The error that a user reads, and the system errors that become one."""
+"""UserError, an error with a remedy, and the conversion of system errors into UserErrors."""
 
 import errno
 import re
@@ -23,17 +23,19 @@ REMEDIES = {
 
 
 def visible(text: str) -> str:
-    """Return text with control characters as Python escapes, because file names may contain them.
+    """Return `text` with its control characters replaced by Python escapes.
 
-    These are line breaks, terminal commands, changes of text direction, and lone surrogates.
+    File names may contain them: line breaks, terminal commands, marks that change the direction
+    of text, and lone surrogates.
     """
     return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class UserError(ValueError):
-    """An error that the user can correct: what is wrong, where, and the remedy.
+    """An error that the user can correct. The message contains the fault, its place and the remedy.
 
-    The command line prints it as one line without a traceback. Control characters are escaped.
+    The command line prints the message as one line without a traceback. Control characters are
+    escaped.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -44,10 +46,12 @@ class UserError(ValueError):
 
 @contextmanager
 def explain_system_errors() -> Iterator[None]:
-    """Turn system errors that the user can fix into UserErrors: permissions, disk space, names.
+    """Turn OSErrors that the user can fix into UserErrors while a `with` block runs.
+
+    These are errors of permissions, disk space and names. Other OSErrors pass unchanged.
 
     Raises:
-        UserError: with the file and the system's reason.
+        UserError: the message names the file, the system's reason and the remedy.
     """
     try:
         yield

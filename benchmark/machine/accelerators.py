@@ -1,7 +1,7 @@
-"""The kinds of device: whether one is available, how to set it up, how to wait for its work.
+"""Accelerators: check whether one is available, set it up, and wait for its work.
 
-`cpu`, `gpu` (CUDA, else MPS), `tpu` (torch_xla), and `xla`: XLA's CPU backend, which runs the
-code of a TPU without one and is always labelled `xla:cpu`.
+They are `cpu`, `gpu` (CUDA, else MPS), `tpu` (torch_xla), and `xla`. The last one is XLA's CPU
+backend, which runs a TPU's code without a TPU. Reports always label it `xla:cpu`.
 """
 
 import logging
@@ -22,7 +22,7 @@ from benchmark.machine.processors import within_quota
 
 GOOGLE_PCI_VENDOR = "0x1ae0"
 TPU_NAMES = {"v5litepod": "v5e"}
-"""The usual name of a TPU, by torch_xla's name where that differs."""
+"""Usual names of TPUs, by torch_xla's name; names that are equal are left out."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Accelerator:
 
     @property
     def available(self) -> bool:
-        """Whether this process can use it."""
+        """Whether this process can use the accelerator."""
         return not self.reason
 
     @property
     def label(self) -> str:
-        """The accelerator's name in reports; XLA's CPU backend must never pass for a TPU."""
+        """The accelerator's name in reports: `xla:cpu` for `xla`, else the name itself."""
         return "xla:cpu" if self.name == "xla" else self.name
 
 
 def find(name: str) -> Accelerator:
-    """Look for the accelerator `name`, one of parameters.ACCELERATORS."""
+    """Return the accelerator `name` (one of parameters.ACCELERATORS), available or not."""
     finders: dict[str, Callable[[], Accelerator]] = {
         "cpu": _find_cpu, "gpu": _find_gpu, "tpu": _find_tpu, "xla": _find_xla,
     }  # fmt: skip
@@ -55,10 +55,11 @@ def find(name: str) -> Accelerator:
 
 
 def prepare(name: str, rank: int = 0) -> None:
-    """Prepare the process for an accelerator; to be called before anything is computed.
+    """Set up torch, Lightning and (on a TPU or `xla`) XLA's runtime in this process.
 
-    XLA's runtime must start before the first backward pass of the process (torch_xla 2.9.0). On
-    other accelerators, Lightning must not import torch_xla to look for a TPU: that takes seconds.
+    It must be called before the process computes anything: XLA's runtime must start before the
+    first backward pass (torch_xla 2.9.0). On other accelerators, Lightning is kept from importing
+    torch_xla to look for a TPU, which takes seconds. The number of threads is set too.
 
     Raises:
         UserError: loader processes have no directory for their sockets, or OMP_DYNAMIC is set.
@@ -82,9 +83,9 @@ def prepare(name: str, rank: int = 0) -> None:
 
 
 def _set_up_torch() -> None:
-    """Set full float32 precision (no TF32), whatever environment variables say.
+    """Set full float32 precision (no TF32) and the number of threads; do not fill new memory.
 
-    Under deterministic algorithms torch fills all new memory, which takes time. A program that
+    With deterministic algorithms, torch would fill all new memory, which takes time. A program that
     reads such memory would not repeat its results, and the replay stage checks that.
     """
     torch.backends.cudnn.allow_tf32 = False
@@ -94,7 +95,7 @@ def _set_up_torch() -> None:
 
 
 def _refuse_changing_threads() -> None:
-    """Refuse OMP_DYNAMIC: another number of threads adds in another order, so to other bits."""
+    """Raise UserError if OMP_DYNAMIC is set: the number of threads changes the order of sums."""
     if os.environ.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
         raise UserError(
             "OMP_DYNAMIC lets other work on the machine change the number of threads, and with it "
@@ -104,16 +105,16 @@ def _refuse_changing_threads() -> None:
 
 
 def thread_count() -> int:
-    """Return the number of threads that torch computes with.
+    """Return the number of threads that torch shall compute with.
 
-    It is torch's own choice, limited by the container's quota, which torch does not read.
-    OMP_PROC_BIND binds the main thread to one processor, so its affinity is not used.
+    It is torch's present number, limited by the container's quota, which torch does not read. The
+    affinity of the main thread is not used, since OMP_PROC_BIND binds it to one processor.
     """
     return within_quota(torch.get_num_threads())
 
 
 def device(name: str) -> torch.device:
-    """Return the torch device of an available accelerator."""
+    """Return the torch device of the available accelerator `name`; on XLA, start its runtime."""
     match name:
         case "gpu":
             return torch.device("cuda" if torch.cuda.is_available() else "mps")
@@ -125,7 +126,7 @@ def device(name: str) -> torch.device:
 
 
 def end_xla_graph(name: str) -> None:
-    """End a step: XLA starts what was traced; other devices need no call."""
+    """Run the graph traced so far on XLA; do nothing on other accelerators. It does not wait."""
     if name in ("tpu", "xla"):
         import torch_xla
 
@@ -133,7 +134,7 @@ def end_xla_graph(name: str) -> None:
 
 
 def synchronise(name: str) -> None:
-    """Wait until all work queued on the accelerator is done, so that a clock may be read."""
+    """Wait until all work queued on the accelerator is done, so that elapsed time can be read."""
     match device(name).type:
         case "cuda":
             torch.cuda.synchronize()
@@ -143,7 +144,7 @@ def synchronise(name: str) -> None:
             import torch_xla
             from torch_xla.core import xla_model
 
-            torch_xla.sync()  # starts what was traced; even with wait=True it returns at once
+            torch_xla.sync()  # runs the traced graph; even with wait=True it returns at once
             xla_model.wait_device_ops()
 
 
@@ -160,10 +161,10 @@ def count_compilations(name: str) -> int:
 
 
 def check_devices(name: str, devices: int) -> None:
-    """Refuse more devices than this machine has; a CPU can have any number of processes.
+    """Check that this machine has at least `devices` devices; `cpu` allows any number.
 
     Raises:
-        UserError: there are fewer.
+        UserError: the machine has fewer.
     """
     on_cuda = name == "gpu" and torch.cuda.is_available()
     most = torch.cuda.device_count() if on_cuda else 1
@@ -174,7 +175,7 @@ def check_devices(name: str, devices: int) -> None:
 
 
 def cpu_name() -> str:
-    """Return the processor's model name."""
+    """Return the CPU's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line for line in lines if line.startswith("model name"))
@@ -195,7 +196,7 @@ def _find_gpu() -> Accelerator:
         return Accelerator("gpu", "" if reason else name, reason and f"{name}: {reason}")
     if torch.backends.mps.is_available():
         if os.environ.get("DISABLE_MPS") == "1":  # Lightning reads this variable
-            return Accelerator("gpu", "", "there is no CUDA device, and DISABLE_MPS is set")
+            return Accelerator("gpu", "", "no CUDA device, and DISABLE_MPS is set")
         return Accelerator("gpu", f"{cpu_name()} (MPS)")
     if not torch.backends.cuda.is_built() and not torch.backends.mps.is_built():
         return Accelerator("gpu", "", "this torch was built without CUDA and MPS")
@@ -203,9 +204,9 @@ def _find_gpu() -> Accelerator:
 
 
 def _lack_of_kernels() -> str:
-    """Return why this torch cannot compute on the CUDA device; empty if it can.
+    """Return why this torch build cannot compute on the CUDA device; empty if it can.
 
-    Kernels run on devices of the same major version and the same or a higher minor one. Portable
+    Kernels ("sm_90") run on devices of the same major and the same or a higher minor version. PTX
     code ("compute_90") also runs on all later devices. Source: NVIDIA's CUDA compatibility rules.
     """
     if torch.version.hip:
@@ -231,7 +232,7 @@ def _find_tpu() -> Accelerator:
 
 
 def _has_google_device() -> bool:
-    """Whether a PCI device is Google's: a TPU or a network card."""
+    """Return whether one of the PCI devices is Google's: a TPU or a network card."""
     vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
     return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
 

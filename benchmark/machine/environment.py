@@ -1,7 +1,7 @@
-"""The machine as a dependency: the hardware and software that results depend on.
+"""Fingerprint of the hardware and software that results depend on, for DVC as a dependency.
 
-Without it, `dvc repro` on a second machine would keep the first one's numbers. It contains no
-clock, host name or path: the file changes only with the hardware or the software.
+Without it, `dvc repro` on a second machine would keep the first machine's numbers. It does not
+contain times, host names or paths, so it changes only with the hardware or the software.
 """
 
 import os
@@ -28,27 +28,27 @@ from benchmark.machine.sensors import NvidiaGpu, SensorError
 
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 PRODUCT_UUID = Path("/sys/class/dmi/id/product_uuid")
-"""The mainboard's number, the same in all containers of a host; only root can read it."""
+"""File with the mainboard's UUID, equal in all containers of a host; only root can read it."""
 MODEL_NAMES = tuple(
     Path("/sys/class/dmi/id") / name for name in ("sys_vendor", "product_name", "board_name")
 )
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 LOCALLY_ADMINISTERED = 0b11
-"""Bits of a network address's first byte: software or (uuid.getnode without a card) chance made
-it."""
+"""Bits of a MAC address's first byte that mark an address set by software, or a random one from
+uuid.getnode."""
 SETTINGS = (
     "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA", "LIBTPU_INIT_ARGS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
     "NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "XLA_FLAGS",
 )  # fmt: skip
-"""Variables that make the same code compute other bits on the same machine."""
+"""Environment variables that can change the bits of results on the same machine."""
 WORD = re.compile(r"[\w:,.=-]{1,32}")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
 def fingerprint(accelerator: Accelerator) -> Environment:
-    """Describe the hardware and software behind an accelerator."""
+    """Return a description of an available accelerator's hardware and software."""
     return Environment(
         accelerator=accelerator.label,
         device=accelerator.device,
@@ -67,19 +67,19 @@ def fingerprint(accelerator: Accelerator) -> Environment:
 
 
 def machine_id() -> str:
-    """Return an opaque id of this machine, 16 hex digits: a hash that names nobody.
+    """Return an opaque id of this machine, 16 hex digits of a hash.
 
-    It stays the same when the machine starts again. In containers that may not read the
-    mainboard's number, machines of one model have one id.
+    It does not change when the machine restarts. In containers that cannot read the mainboard's
+    UUID, all machines of one model have the same id.
     """
     parts = (_identity(), cpu_name(), str(os.cpu_count()), str(_memory_gib()))
     return text_digest("benchmark machine", *parts)[:16]
 
 
 def settings() -> dict[str, str]:
-    """Return the variables of SETTINGS that are set.
+    """Return the values of those SETTINGS that are set, by name.
 
-    A value that may contain a path or a name is replaced by a digest.
+    A value that does not match WORD may contain a path or a name, so a digest replaces it.
     """
     values = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
     return {n: v if WORD.fullmatch(v) else text_digest(v)[:16] for n, v in values.items()}
@@ -111,8 +111,8 @@ def _gpu(name: str) -> dict[str, Any]:
 def _memory_gib() -> int:
     """Return the installed memory in GiB, rounded up to an eighth of the next power of two.
 
-    The system reserves a few percent of it, and not the same amount at each start. Memory modules
-    come in these sizes, so the total is always somewhat below one of them.
+    The system reserves a few percent of it, which vary with each start. Memory modules have such
+    sizes, so the reported total is always a little below one of them.
     """
     gib = psutil.virtual_memory().total / 2**30
     step = max(1, 2 ** ceil(log2(gib)) // 8)
@@ -120,7 +120,11 @@ def _memory_gib() -> int:
 
 
 def _identity() -> str:
-    """Return what distinguishes this machine from others, as far as this process can read it."""
+    """Return the best readable identifier of this machine.
+
+    Outside of containers it is the machine id, else the mainboard's UUID, then a MAC address, then
+    the names of the machine's model.
+    """
     if not _in_container():
         if system_id := _first_text(MACHINE_IDS):
             return system_id
@@ -137,7 +141,7 @@ def _identity() -> str:
 
 
 def _in_container() -> bool:
-    """Whether the machine-id file, if any, may belong to an image."""
+    """Return whether this process runs in a container, whose machine id may be its image's."""
     marks = any(mark.exists() for mark in CONTAINER_MARKS)
     return marks or bool({"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys())
 

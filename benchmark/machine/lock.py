@@ -1,4 +1,4 @@
-"""A lock that lets one process at a time measure on this machine."""
+"""A file lock with which one process at a time measures on this machine."""
 
 import errno
 import fcntl
@@ -12,15 +12,16 @@ from pathlib import Path
 from benchmark.errors.user_error import UserError
 
 FOLDERS = (Path("/var/tmp"), Path("/tmp"))
-"""Not TMPDIR: a job with its own TMPDIR would have its own lock, and measure next to others."""
+"""Folders for the lock file. TMPDIR is not used: jobs with separate TMPDIRs would not share it."""
 NO_LINK_NO_WAIT = os.O_NOFOLLOW | os.O_NONBLOCK
-"""Everybody may write in FOLDERS: a link there could name any file, and a pipe would wait."""
+"""Flags for `open`. Every user can write in FOLDERS, so the lock file may be a link or a pipe: a
+link is refused, and opening a pipe does not wait."""
 
 
 def lock_file() -> Path:
-    """Return the lock file, the same one for every user and job of this machine.
+    """Return the path of the lock file, equal for all users and jobs of this machine.
 
-    Each container has its own. BENCHMARK_LOCK_DIRECTORY names another folder, for tests.
+    Each container has a separate one. BENCHMARK_LOCK_DIRECTORY names another folder, for tests.
     """
     if directory := os.environ.get("BENCHMARK_LOCK_DIRECTORY"):
         folder = Path(directory)
@@ -32,10 +33,11 @@ def lock_file() -> Path:
 
 @contextmanager
 def measuring_lock() -> Iterator[None]:
-    """Wait until no other process measures on this machine, and make others wait meanwhile.
+    """Keep the machine's measuring lock while a `with` block runs; wait for it first.
 
-    The system wakes the waiting process. filelock would poll, which disturbs a measurement; it
-    also accepts a pipe as a lock file and refuses a file that it may only read.
+    While it waits, it prints one line. The operating system wakes the waiting process. The
+    package filelock would poll, which disturbs a measurement; it also accepts a pipe as a lock file
+    and refuses a file that can only be read.
 
     Raises:
         UserError: the lock file is not a regular file.
@@ -51,15 +53,15 @@ def measuring_lock() -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # a forked process may still have it open
+            fcntl.flock(file, fcntl.LOCK_UN)  # a forked process may still have the file open
 
 
 @contextmanager
 def open_lock_file(path: Path) -> Iterator[int]:
-    """Open the file `path`, or create it; yield a descriptor for a lock.
+    """Open or create the lock file `path`; yield its file descriptor, and close it afterwards.
 
     Raises:
-        UserError: it is not a regular file.
+        UserError: `path` is not a regular file.
     """
     file = _open(path)
     try:
@@ -71,7 +73,10 @@ def open_lock_file(path: Path) -> Iterator[int]:
 
 
 def _open(path: Path) -> int:
-    """Open for reading first: the system refuses O_CREAT for another user's file in /tmp."""
+    """Open `path` for reading, or create it with mode 666; return the file descriptor.
+
+    An existing file is opened without O_CREAT, which Linux refuses for another user's file in /tmp.
+    """
     try:
         with suppress(FileNotFoundError):
             return os.open(path, os.O_RDONLY | NO_LINK_NO_WAIT)

@@ -1,4 +1,4 @@
-"""The processors: how many this process may use, and how much of them other work takes."""
+"""Count the processors that this process may use, and measure other processes' load on them."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import psutil
 
 BUSY, BUSY_PROCESSORS = 0.1, 0.5
 """Other work disturbs a measurement if it takes more than this share of the processors, or more
-than this number of them: threads that compute together wait for the slowest of them."""
+than this number of processors. The number matters since parallel threads wait for the slowest."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 THREADS = Path("/proc/self/task")
@@ -20,7 +20,7 @@ THREADS = Path("/proc/self/task")
 def processor_count() -> int:
     """Return the number of logical processors that this process may use.
 
-    These are the ones that it may run on, but no more than a container's quota
+    It is the number of processors in the affinity mask, limited by the container's quota
     (`docker run --cpus`).
     """
     if hasattr(os, "sched_getaffinity"):
@@ -31,26 +31,26 @@ def processor_count() -> int:
 
 
 def within_quota(processors: int) -> int:
-    """Return a number of processors, limited by the container's quota."""
+    """Return `processors`, limited by the container's quota (rounded up, and at least 1)."""
     return min([processors, *(max(1, ceil(quota)) for quota in _quotas())])
 
 
 def disturbs(share: float) -> bool:
-    """Whether other work of this `OtherLoad.share` disturbs a measurement."""
-    return share > min(BUSY, BUSY_PROCESSORS / _usable(_allowed()))
+    """Return whether other work of `share` (see `OtherLoad.share`) disturbs a measurement."""
+    return share > min(BUSY, BUSY_PROCESSORS / within_quota(len(_allowed())))
 
 
 class OtherLoad:
-    """Measures other processes' work while a `with` block runs.
+    """Measures other processes' load while a `with` block runs.
 
-    Only the processors that this process may run on count. Where a quota leaves some of them free,
-    other work may use those.
+    Only processors that this process may run on count. If a quota is smaller than their number, the
+    difference is free for other work and is subtracted.
     """
 
     processors: float
-    """Number of processors that other work took from this process; set when the block ends."""
+    """Mean number of processors that other work took; set when the block ends."""
     share: float
-    """The same as a share of the processors that this process may use."""
+    """`processors`, divided by the number of processors that this process may use."""
 
     def __enter__(self) -> "OtherLoad":
         self._own_start, self._start = _own_seconds(), psutil.cpu_times(percpu=True)
@@ -66,14 +66,14 @@ class OtherLoad:
         ]
         used = sum(after[0] - before[0] for before, after in pairs)
         seconds = sum(after[1] - before[1] for before, after in pairs) / max(1, len(pairs))
-        usable = _usable(allowed)
+        usable = within_quota(len(allowed))
         taken = (used - own_seconds) / seconds - (len(allowed) - usable) if seconds else 0.0
         self.processors = max(0.0, taken)
         self.share = self.processors / usable
 
 
 def warn_if_busy(seconds: float = 1.0) -> None:
-    """Look for other work for `seconds`, and print a warning if it would disturb."""
+    """Measure other work for `seconds`; print a warning if it would disturb a measurement."""
     with OtherLoad() as load:
         psutil.cpu_percent(seconds)
     if disturbs(load.share):
@@ -85,14 +85,14 @@ def warn_if_busy(seconds: float = 1.0) -> None:
 
 
 def _quotas() -> Iterator[float]:
-    """Yield the number of processors that each control group around this process may use.
+    """Yield the processor quota of each control group around this process that has one.
 
     Source: the Linux kernel's documentation of cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us).
     """
     for folder in _groups():
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()
-            yield float(quota) / float(period)  # "max" is not a number: no quota
+            yield float(quota) / float(period)  # without a quota it is "max", a ValueError
         with suppress(OSError, ValueError):
             names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
             limit, length = (int((folder / name).read_text()) for name in names)
@@ -103,7 +103,7 @@ def _quotas() -> Iterator[float]:
 def _groups() -> Iterator[Path]:
     """Yield the folders of this process's control groups and of the groups around them.
 
-    A container's group is mounted as the root, so the paths may not exist.
+    A container's group is mounted as the root, so some paths may not exist.
     """
     with suppress(OSError):
         for line in OWN_CGROUPS.read_text().splitlines():
@@ -115,26 +115,26 @@ def _groups() -> Iterator[Path]:
 
 
 def _allowed() -> set[int]:
-    """Return the numbers of the processors that this process's threads may run on.
+    """Return the numbers of the processors that any of this process's threads may run on.
 
-    OMP_PROC_BIND gives each thread one of them, so the main thread's are not all.
+    OMP_PROC_BIND binds each thread to one processor, so the main thread's mask is not enough.
     """
     if not hasattr(os, "sched_getaffinity"):
         return set(range(os.cpu_count() or 1))
     allowed = set(os.sched_getaffinity(0))
     with suppress(OSError):
         for thread in THREADS.iterdir():
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the thread has ended
                 allowed |= os.sched_getaffinity(int(thread.name))
     return allowed
 
 
-def _usable(allowed: set[int]) -> int:
-    return within_quota(len(allowed))
-
-
 def _used_and_total(times: tuple[float, ...]) -> tuple[float, float]:
-    """Return a processor's busy seconds and all of its seconds since the machine's start."""
+    """Return a processor's busy seconds and its total seconds since the machine started.
+
+    Args:
+        times: psutil's CPU times of one processor.
+    """
     guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user and nice
     total = sum(times) - guest
     idle = getattr(times, "idle", 0.0) + getattr(times, "iowait", 0.0)
@@ -144,13 +144,13 @@ def _used_and_total(times: tuple[float, ...]) -> tuple[float, float]:
 def _own_seconds() -> float:
     """Return the processor seconds of this process and its descendants.
 
-    Ended ones that were waited for are included. Under `forkserver`, a loader's workers are
-    children of a child.
+    Ended children that were waited for are included. All descendants count, since under
+    `forkserver` DataLoader workers are grandchildren.
     """
     used = 0.0
     this = psutil.Process()
     for process in (this, *this.children(recursive=True)):
-        with suppress(psutil.Error):  # it has just ended
+        with suppress(psutil.Error):  # the process has just ended
             times = process.cpu_times()
             used += times.user + times.system + times.children_user + times.children_system
     return used

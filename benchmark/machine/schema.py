@@ -1,4 +1,4 @@
-"""What the environment stage writes, and a GPU's clocks while it is measured."""
+"""Models of the environment stage's result, and of a GPU's clocks during a measurement."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from benchmark.common.results import ResultModel, Unavailable
 
 POWER_LIMIT = "power limit"
-"""Reason for a low clock that is not a disturbance: the GPU works as it was set up."""
+"""Reason for a low clock that does not count as a disturbance, since it is a GPU's setting."""
 
 
 class Environment(ResultModel):

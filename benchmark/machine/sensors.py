@@ -1,4 +1,4 @@
-"""What the machine's sensors say: the CUDA device through NVIDIA's driver (NVML), and energy."""
+"""Read sensors: the CUDA device through NVIDIA's driver (NVML), and energy counters."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from benchmark.machine.schema import POWER_LIMIT, GpuClocks
 REASONS = {
     0x04: POWER_LIMIT, 0x08: "hardware", 0x20: "heat", 0x40: "heat", 0x80: "power supply",
 }  # fmt: skip
-"""Why the clock is low, by NVML's bits ("clocks event reasons"). Other bits are user settings."""
+"""Reasons for a low clock, by bit of NVML's "clocks event reasons". Other bits are settings."""
 RAPL = Path("/sys/class/powercap")
 
 
@@ -24,10 +24,10 @@ class SensorError(Exception):
 
 
 class NvidiaGpu:
-    """The CUDA device that torch uses, as its driver describes it.
+    """Reads NVML's sensors of the CUDA device that torch uses.
 
     Raises:
-        SensorError: there is no such device, or the driver cannot answer.
+        SensorError: the device or the package is missing, or NVML fails. Methods raise it too.
     """
 
     def __init__(self) -> None:
@@ -41,35 +41,36 @@ class NvidiaGpu:
         self._handle = self._query("nvmlDeviceGetHandleByUUID", uuid)
 
     def driver_version(self) -> str:
-        """Version of the driver, for example "570.86.15"."""
+        """Return the driver's version, for example "570.86.15"."""
         return str(self._query("nvmlSystemGetDriverVersion"))
 
     def power_limit(self) -> float:
-        """Power limit that is set, in watts."""
+        """Return the power limit in watts."""
         return float(self._query("nvmlDeviceGetPowerManagementLimit", self._handle)) / 1e3
 
     def joules(self) -> float:
-        """Energy since the driver was loaded, in joules."""
+        """Return the energy since the driver was loaded, in joules."""
         return float(self._query("nvmlDeviceGetTotalEnergyConsumption", self._handle)) / 1e3
 
     def megahertz(self) -> int:
-        """Present clock of the multiprocessors, in MHz."""
+        """Return the multiprocessors' current clock, in MHz."""
         return int(self._query("nvmlDeviceGetClockInfo", self._handle, self._nvml.NVML_CLOCK_SM))
 
     def slowed_by(self) -> set[str]:
-        """Present reasons for a low clock, from REASONS."""
+        """Return the current reasons for a low clock, from REASONS; empty if there are none."""
         bits = self._query("nvmlDeviceGetCurrentClocksEventReasons", self._handle)
         return {reason for bit, reason in REASONS.items() if bits & bit}
 
     def utilization(self) -> float:
-        """Share of the last moment in which the device computed for any process, 0 to 1."""
+        """Return the share of the driver's last sample period in which any kernel ran, 0 to 1."""
         return float(self._query("nvmlDeviceGetUtilizationRates", self._handle).gpu) / 100
 
     def process_count(self) -> int:
-        """Number of processes that have memory on the device."""
+        """Return the number of compute processes on the device."""
         return len(self._query("nvmlDeviceGetComputeRunningProcesses", self._handle))
 
     def _query(self, function: str, *arguments: Any) -> Any:
+        """Call a function of NVML; turn its errors into SensorErrors."""
         try:
             return getattr(self._nvml, function)(*arguments)
         except self._nvml.NVMLError as error:
@@ -77,7 +78,7 @@ class NvidiaGpu:
 
 
 class GpuClockLog:
-    """A GPU's clock at each call of `record`; stays empty without NVML."""
+    """Records a GPU's clock at each call of `record`; stays empty without NVML or a GPU."""
 
     def __init__(self, accelerator: str) -> None:
         self._gpu: NvidiaGpu | None = None
@@ -88,14 +89,14 @@ class GpuClockLog:
                 self._gpu = NvidiaGpu()
 
     def record(self) -> None:
-        """Read the present clock; to be called when the GPU has just been at work."""
+        """Record the current clock; call it just after the GPU has computed."""
         if self._gpu:
             with suppress(SensorError):
                 self._slowed_by.update(self._gpu.slowed_by())
                 self._megahertz.append(self._gpu.megahertz())
 
     def clocks(self) -> GpuClocks | None:
-        """All recorded clocks; None if there are none."""
+        """Return the recorded clocks and reasons; None if nothing was recorded."""
         if not self._megahertz:
             return None
         slowed = tuple(sorted(self._slowed_by))
@@ -103,7 +104,7 @@ class GpuClockLog:
 
 
 class EnergyMeter:
-    """A counter of joules: the GPU's through NVML, else the processor's (RAPL)."""
+    """Reads an energy counter: the GPU's through NVML, or for `cpu` and `xla` the CPU's (RAPL)."""
 
     def __init__(self, accelerator: str) -> None:
         self.reason = ""
@@ -115,12 +116,12 @@ class EnergyMeter:
             self.reason = str(error)
 
     def joules(self) -> float:
-        """Energy since an arbitrary moment, in joules: use differences."""
+        """Return joules since an arbitrary moment (use differences); 0 if `reason` is set."""
         return self._read()
 
 
 def warn_if_gpu_is_busy(accelerator: str) -> None:
-    """Print a warning if other processes compute on the GPU now."""
+    """Print a warning if the GPU is busy now; do nothing on other accelerators."""
     if accelerator != "gpu":
         return
     with suppress(SensorError):
@@ -134,6 +135,7 @@ def warn_if_gpu_is_busy(accelerator: str) -> None:
 
 
 def _energy_counter(accelerator: str) -> Callable[[], float]:
+    """Return a function that reads joules; raise SensorError if the accelerator has no counter."""
     if accelerator == "gpu":
         gpu = NvidiaGpu()
         gpu.joules()  # some devices have no such counter
@@ -156,7 +158,7 @@ def _energy_counter(accelerator: str) -> Callable[[], float]:
 
 
 class _RaplCounter:
-    """Sum of RAPL zones in joules; the counters in microjoules restart at their limits."""
+    """Sums RAPL zones in joules. Their counters (microjoules) restart at 0 after their limits."""
 
     def __init__(self, zones: Sequence[Path]) -> None:
         self._files = [zone / "energy_uj" for zone in zones]

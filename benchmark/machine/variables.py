@@ -1,4 +1,4 @@
-"""Environment variables that torch and OpenMP read when they are loaded, and the launcher's.
+"""Environment variables of launchers, and those that torch and OpenMP read when they are loaded.
 
 Results do not depend on them. A variable that the user has set keeps its value.
 """
@@ -16,39 +16,41 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 WAIT_POLICY = "OMP_WAIT_POLICY"
 SPIN_COUNT = "GOMP_SPINCOUNT"
 FEW_SPINS = "10000"
-"""Alone about as fast as 300,000, the default of GNU's OpenMP. Of two trainings at once, where the
-second saw the first, they took 2.2 and 1.7 times as long as alone; with 300,000 both took 3.1."""
+"""Number of spins before a thread sleeps. Alone, a training is about as fast as with 300,000, the
+default of GNU's OpenMP. Of two trainings at once, the first took 2.2 times as long as alone and the
+second (which sleeps) 1.7 times. With 300,000 spins, both took 3.1 times as long."""
 SET: set[str] = set()
-"""Variables that this process has set, as opposed to the user."""
+"""Names of variables that this module has set in this process."""
 LOOK_SECONDS = 0.3
 
 
 def is_launched() -> bool:
-    """Whether a launcher has started this process as one of several.
+    """Return whether a launcher started this process as a rank.
 
-    srun can start a single one, and a SLURM batch script is not a task of its job.
+    True under torchrun, and in an srun step of several tasks. A SLURM batch script has no
+    SLURM_STEP_ID and is not a rank.
     """
     tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
     return "TORCHELASTIC_RUN_ID" in os.environ or tasks > 1
 
 
 def offer_huge_pages() -> None:
-    """Let torch place large tensors in huge pages, where Linux gives them on request."""
+    """Let torch request huge pages for large tensors. Call it before importing torch."""
     if HUGE_PAGES not in os.environ:
         _set(HUGE_PAGES, "1")
 
 
 def user_environment() -> dict[str, str]:
-    """The environment without the variables that this module has set in this process."""
+    """Return the environment without the variables that this module has set in this process."""
     return {name: value for name, value in os.environ.items() if name not in SET}
 
 
 def set_wait_policy(policy: WaitPolicy) -> None:
-    """Set whether OpenMP's threads spin or sleep while they wait for each other.
+    """Set whether OpenMP's threads spin or sleep while they wait. Call it before importing torch.
 
-    A thread that spins continues sooner, but takes a processor from other work. With `auto` they
-    sleep if other work runs now, and else spin briefly. Processes of one job do not count as other
-    work.
+    A thread that spins continues sooner, but takes a processor from other work. With `auto`,
+    threads sleep if other work runs now; without it, and in ranks of a launcher, they spin briefly.
+    Do nothing if the user has set OMP_WAIT_POLICY or GOMP_SPINCOUNT.
     """
     if WAIT_POLICY in os.environ or SPIN_COUNT in os.environ:
         return
@@ -59,12 +61,12 @@ def set_wait_policy(policy: WaitPolicy) -> None:
 
 
 def huge_pages() -> bool:
-    """Whether torch requests huge pages and the system gives them."""
+    """Return whether torch requests huge pages and the system gives them."""
     return os.environ.get(HUGE_PAGES) == "1" and gives_huge_pages()
 
 
 def gives_huge_pages() -> bool:
-    """Whether Linux gives huge pages on request."""
+    """Return whether Linux gives huge pages on request."""
     try:
         return "[never]" not in THP.read_text()
     except OSError:
@@ -72,7 +74,7 @@ def gives_huge_pages() -> bool:
 
 
 def wait_policy() -> str:
-    """Return `active`, `passive`, the spins before a thread sleeps, or `default` (OpenMP's)."""
+    """Return `active`, `passive`, the number of spins before a thread sleeps, or `default`."""
     return os.environ.get(WAIT_POLICY, os.environ.get(SPIN_COUNT, "default")).lower()
 
 
@@ -82,6 +84,7 @@ def _set(name: str, value: str) -> None:
 
 
 def _other_work() -> bool:
+    """Measure for LOOK_SECONDS whether other work takes more than BUSY_PROCESSORS."""
     with OtherLoad() as load:
         psutil.cpu_percent(LOOK_SECONDS)
     return load.processors > BUSY_PROCESSORS

@@ -1,4 +1,4 @@
-"""`python -m benchmark clean`: remove the caches that the next run makes again."""
+"""`python -m benchmark clean`: remove the caches, which the next run creates again."""
 
 import shutil
 from contextlib import suppress
@@ -8,9 +8,9 @@ from benchmark.machine.lock import measuring_lock
 
 
 def run() -> None:
-    """Remove the decode caches and the dataset check's results, when no process measures."""
+    """Wait until no process measures; remove the decode caches and the dataset check's results."""
     if not CACHES.is_dir():
-        print(f"There is no {CACHES}.")
+        print(f"{CACHES} does not exist.")
         return
     with measuring_lock():
         size = sum(path.stat().st_size for path in CACHES.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ from benchmark.common.results import REPORTS, ResultModel, write_result
 
 
 class Code(ResultModel):
-    """The code of a stage; a change makes the stage's results stale."""
+    """Digest of the code of a stage. If it changes, the stage's results are stale."""
 
     digest: str
     """sha256 of the modules' syntax trees."""
@@ -15,7 +15,7 @@ class Code(ResultModel):
 
 
 def run(parameters: Parameters) -> None:
-    """Write reports/code/<stage>.json for each of STAGES."""
+    """Write reports/code/<stage>.json for each of STAGES; `parameters` are not used."""
     for stage, module in STAGES.items():
         path = REPORTS / "code" / f"{stage}.json"
         texts = stage == "report"  # a report's result is its text

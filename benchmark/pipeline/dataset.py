@@ -22,7 +22,8 @@ def run(parameters: Parameters) -> None:
     """Run `dvc pull` for images and weights; write reports/dataset.json and weights.json.
 
     Raises:
-        UserError: they differ from their pins, cannot be fetched, or are incomplete.
+        UserError: images or weights differ from their pins or cannot be fetched, or the check of
+            the dataset found an error.
     """
     root = Path(parameters.data.root)
     _check_root(root)
@@ -36,7 +37,11 @@ def run(parameters: Parameters) -> None:
 
 
 def read_pin(pin: Path) -> dict[str, Any]:
-    """Return md5, nfiles and size of the directory that the DVC file `pin` describes."""
+    """Return `md5`, `nfiles` and `size` of the directory that the .dvc file `pin` describes.
+
+    Raises:
+        UserError: `pin` does not exist or does not pin a directory.
+    """
     try:
         out = yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]
         return {"md5": out["md5"], "nfiles": out["nfiles"], "size": out["size"]}
@@ -49,7 +54,7 @@ def read_pin(pin: Path) -> dict[str, Any]:
 
 
 def _check_root(root: Path) -> None:
-    """Refuse a path outside the repository, which DVC silently skips."""
+    """Raise UserError if `root` is outside the repository, since DVC silently skips it."""
     if not Path(os.path.abspath(root)).is_relative_to(Path.cwd()):
         raise UserError(
             f"data.root = {str(root)!r} is outside this repository, where DVC pins nothing.",
@@ -58,7 +63,7 @@ def _check_root(root: Path) -> None:
 
 
 def _pinning(pin: Path) -> str:
-    """Return the command that pins the present content."""
+    """Return the command with which the user pins the present content of the directory."""
     directory = pin.with_suffix("")
     command = f"dvc add {directory}"
     if directory.is_symlink():
@@ -67,9 +72,9 @@ def _pinning(pin: Path) -> str:
 
 
 def _pull(pin: Path) -> dict[str, Any]:
-    """Fetch what `pin` pins, and return the pin.
+    """Run `dvc pull` for the .dvc file `pin`; return the result of `read_pin`.
 
-    `--force` is not used: it would delete files that the user has added.
+    `--force` is not used, since it would delete files that the user has added.
     """
     pinned = read_pin(pin)
     command = [sys.executable, "-m", "dvc", "pull", str(pin)]
@@ -82,7 +87,7 @@ def _pull(pin: Path) -> dict[str, Any]:
 
 
 def _pull_error(pin: Path, output: str) -> UserError:
-    """Explain DVC's error output."""
+    """Return an error that explains the output of a failed `dvc pull`."""
     if altered := _altered(output):
         return UserError(
             f"Not what {pin} pins: {', '.join(altered)}.",
@@ -99,13 +104,13 @@ def _pull_error(pin: Path, output: str) -> UserError:
 
 
 def _altered(output: str) -> list[str]:
-    """Return the files that DVC names, relative to the current directory."""
+    """Return the files that DVC's output lists, relative to the current directory."""
     root = f"{Path.cwd()}{os.sep}"
     return [line.removeprefix(root) for line in output.splitlines() if line.startswith(root)]
 
 
 def _name_without_utf8(root: Path) -> bytes | None:
-    """Return the first path below `root` that is not UTF-8; DVC names only the character."""
+    """Return the first path below `root` that is not UTF-8, which DVC does not name; else None."""
     for path in sorted(root.rglob("*")):
         try:
             os.fsencode(path).decode("utf-8")
@@ -115,7 +120,7 @@ def _name_without_utf8(root: Path) -> bytes | None:
 
 
 def _reason(output: str) -> str:
-    """Return DVC's reason without its offer of help."""
+    """Return the reason in DVC's error output, on one line and without its offer of help."""
     reason = " ".join(output.split()).partition("Having any troubles?")[0]
     return reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
 
@@ -126,7 +131,11 @@ def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> PinnedImages:
 
 
 def _weights(model: ModelParameters) -> Weights:
-    """Describe the weights: name, digest of the file if there is one, and card of the source."""
+    """Describe the weights: name, sha256 of their file if they have one, and the source's card.
+
+    Raises:
+        UserError: the file does not exist.
+    """
     path = model.weights_file
     if path is None:
         return Weights(weights=model.weights)

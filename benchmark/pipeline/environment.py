@@ -7,5 +7,5 @@ from benchmark.machine.environment import fingerprint
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """Write the fingerprint of an available accelerator."""
+    """Write the fingerprint of the machine with an available accelerator."""
     write_result(ResultPaths(accelerator.name).environment, fingerprint(accelerator))

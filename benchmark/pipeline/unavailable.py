@@ -1,6 +1,7 @@
-"""Outputs of a stage whose accelerator is unavailable: the reason, in place of each result.
+"""Write the outputs of a stage whose accelerator is unavailable: the reason instead of a result.
 
-An absent accelerator is a result, not an error. This module imports nothing slow.
+An absent accelerator is a result, not an error. `command_line` calls the function that has the
+stage's name. If the accelerator was available before, the earlier results move to SET_ASIDE.
 """
 
 from collections.abc import Sequence
@@ -21,17 +22,21 @@ from benchmark.common.results import (
 from benchmark.machine.accelerators import Accelerator
 
 SET_ASIDE = Path("set_aside")
-"""Folder for the results of an accelerator that is now absent, for example after a failed driver
-update. Each keeps its path."""
+"""Folder for earlier results of an accelerator that is now absent, for example after a failed
+driver update. Results keep their relative paths in it."""
 
 
 def environment(accelerator: Accelerator) -> None:
-    """Write the reason in place of a fingerprint."""
+    """Write "unavailable" and the reason instead of a fingerprint."""
     _replace(accelerator, [ResultPaths(accelerator.name).environment])
 
 
 def train(accelerator: Accelerator, training: str = OWN) -> None:
-    """Write the reason in place of a training, with empty tables and a directory for the model."""
+    """Write "unavailable" and the reason instead of a training's result.
+
+    DVC expects all outputs, so also write tables without rows and a model's directory that contains
+    only status.json.
+    """
     results = ResultPaths(accelerator.name).training(training)
     tables = [results.steps, results.epochs, results.predictions, results.tensors]
     _replace(accelerator, [results.result, results.timing], [*tables, results.model])
@@ -44,21 +49,22 @@ def train(accelerator: Accelerator, training: str = OWN) -> None:
 
 
 def replay(accelerator: Accelerator, training: str = OWN) -> None:
-    """Write the reason in place of a replay."""
+    """Write "unavailable" and the reason instead of a replay's result."""
     _replace(accelerator, [ResultPaths(accelerator.name).training(training).replay])
 
 
 def throughput(accelerator: Accelerator) -> None:
-    """Write the reason in place of a measurement."""
+    """Write "unavailable" and the reason instead of a speed measurement."""
     _replace(accelerator, [ResultPaths(accelerator.name).throughput])
 
 
 def _replace(
     accelerator: Accelerator, results: Sequence[Path], more_outputs: Sequence[Path] = ()
 ) -> None:
-    """Write the reason to each of `results`.
+    """Write "unavailable" and the reason to each file of `results`.
 
-    If the accelerator was available before, these files and `more_outputs` move to SET_ASIDE.
+    If the status of the first file is "ok", first move all `results` and `more_outputs` to
+    SET_ASIDE, and print that.
     """
     if _status(results[0]) == "ok":
         for path in (*results, *more_outputs):
@@ -69,6 +75,7 @@ def _replace(
 
 
 def _status(path: Path) -> object:
+    """Return the status in a result; None if the file is missing or not a result."""
     with suppress(OSError, ValueError, AttributeError):  # AttributeError: JSON, but not an object
         return read_json(path).get("status")
     return None

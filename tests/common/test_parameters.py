@@ -29,7 +29,7 @@ def test_the_bundled_run_is_valid() -> None:
         (None, "accelerators", [], r"accelerators = \[\]: .*at least 1 item"),
         (None, "accelerators", ["npu"], r"accelerators\.0 = 'npu': .*'cpu', 'gpu', 'tpu' or 'xla'"),
         (None, "accelerators", ["cpu", "cpu"], r"accelerators = .* names an accelerator twice"),
-        (None, "colour", 1, r"there is no colour"),
+        (None, "colour", 1, r"colour is unknown"),
         ("data", "batch_size", 0, r"data\.batch_size = 0: .*greater than or equal to 1"),
         ("data", "image_size", 8, r"data\.image_size = 8: .*greater than or equal to 32"),
         ("data", "num_workers", -2, r"data\.num_workers = -2"),
@@ -46,7 +46,7 @@ def test_the_bundled_run_is_valid() -> None:
         ("train", "unfreeze_epoch", 3, r"train: unfreeze_epoch is not below max_epochs"),
         ("report", "target_accuracy", 1, r"report\.target_accuracy = 1: .*less than 1"),
         ("throughput", "repeats", 1, r"throughput\.repeats = 1"),
-        ("throughput", "sweep", {"depth": [1]}, r"there is no throughput\.sweep\.depth"),
+        ("throughput", "sweep", {"depth": [1]}, r"throughput\.sweep\.depth is unknown"),
         ("report", "price_per_hour", {"npu": 1.0}, r"report\.price_per_hour"),
     ],
 )
@@ -110,10 +110,10 @@ def test_all_mistakes_are_named_at_once(raw_parameters: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "message"),
     [
-        ("data", "batchsize", r"there is no data\.batchsize; did you mean batch_size\?"),
-        ("throughput", "sweeps", r"there is no throughput\.sweeps; did you mean sweep\?"),
-        (None, "sed", r"there is no sed; did you mean seed\?"),
-        ("train", "zebra", r"there is no train\.zebra\."),
+        ("data", "batchsize", r"data\.batchsize is unknown; did you mean batch_size\?"),
+        ("throughput", "sweeps", r"throughput\.sweeps is unknown; did you mean sweep\?"),
+        (None, "sed", r"sed is unknown; did you mean seed\?"),
+        ("train", "zebra", r"train\.zebra is unknown\."),
     ],
 )
 def test_a_mistyped_key_is_told_from_the_one_that_was_meant(
@@ -127,7 +127,7 @@ def test_a_mistyped_key_is_told_from_the_one_that_was_meant(
 def test_a_mistyped_value_of_a_sweep_is_told_too(raw_parameters: dict[str, Any]) -> None:
     raw_parameters["throughput"]["sweep"] = {"batch": [1]}
     with pytest.raises(
-        UserError, match=r"there is no throughput\.sweep\.batch; did you mean batch_"
+        UserError, match=r"throughput\.sweep\.batch is unknown; did you mean batch_"
     ):
         parse_parameters(raw_parameters, "params.yaml")
 

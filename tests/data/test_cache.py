@@ -156,7 +156,7 @@ def test_clean_removes_what_can_be_made_again(images: Path, monkeypatch, capsys)
     assert not (images.parent / ".cache").exists()
     assert (images.parent / "kept").exists()
     assert main(["clean"]) == 0
-    assert capsys.readouterr().out == "There is no .cache.\n"
+    assert capsys.readouterr().out == ".cache does not exist.\n"
 
 
 def test_an_interrupted_build_leaves_nothing_that_is_read(images: Path, monkeypatch) -> None:

@@ -54,7 +54,7 @@ def test_mps_that_is_disabled_is_absent(monkeypatch) -> None:
     """Lightning reads this variable."""
     monkeypatch.setenv("DISABLE_MPS", "1")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert find("gpu").reason == "there is no CUDA device, and DISABLE_MPS is set"
+    assert find("gpu").reason == "no CUDA device, and DISABLE_MPS is set"
 
 
 def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:

@@ -159,7 +159,7 @@ def test_what_went_wrong_is_a_result_or_an_error() -> None:
     assert fail(UserError("No.", "Do.")) == refused
     killed = fail(RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."))
     assert killed.status == "refused"
-    assert killed.reason.startswith("A loader process found no room in /dev/shm. ")
+    assert killed.reason.startswith("A loader process had too little space in /dev/shm. ")
     with pytest.raises(ZeroDivisionError):
         fail(ZeroDivisionError())
 

@@ -1,5 +1,5 @@
 # `make repro` runs the pipeline, `make experiment` the same with other parameters, `make peers` the
-# same beside other trainers, `make test` the tests, `make bench` pytest-benchmark, `make soak` what
+# same with other trainers, `make test` the tests, `make bench` pytest-benchmark, `make soak` what
 # takes hours; each sets up .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -10,7 +10,7 @@ export USER ?= $(shell id -u)
 # git names the caller's repository to its hooks; what runs here is about this directory's.
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
 # Python and pytest keep what they have compiled: each of the tests' hundreds of processes would
-# compile it anew, which takes seconds.
+# compile it again, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro experiment peers test bench soak lint setup lock
@@ -25,7 +25,7 @@ experiment: setup
 	{ dvc exp run $(foreach change,$(S),-S '$(change)') || { cp $$before params.yaml; false; }; }; \
 	status=$$?; rm -f $$before; exit $$status
 
-# The modes of params.yaml and the peers: nothing but speed is measured anew.
+# The modes of params.yaml and the peers: only speed is measured again.
 peers: .venv/peers
 	@modes=$$(python -c 'from benchmark.common import modes, parameters; print(*dict.fromkeys( \
 	  [*parameters.load_parameters().throughput.modes, *modes.PEERS]), sep=",")') && \
@@ -38,7 +38,7 @@ bench: setup
 	python -m benchmark dataset
 	python -m pytest -rs tests/throughput/bench
 
-# Hours, with seeds in what it prints: trainings beside other work, killed pipelines, spoilt input.
+# Hours, with seeds in what it prints: trainings next to other work, killed pipelines, spoilt input.
 soak: setup
 	python -m benchmark dataset
 	python -m tests.soak.reproducible
@@ -80,7 +80,7 @@ setup: .venv/installed
 	fi
 	@touch $@
 
-# The newest versions that pyproject.toml allows beside torch_xla.
+# The newest versions that pyproject.toml allows together with torch_xla.
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11.4 --extra xla --extra lint --output-file requirements.lock pyproject.toml

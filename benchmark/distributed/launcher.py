@@ -35,7 +35,7 @@ def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
     """Run `python -m benchmark <arguments>` in one process per device and wait until all end.
 
     Raises:
-        UserError: `trainer` has several machines, and this one cannot start processes on the others.
+        UserError: `trainer` has several machines, and this one cannot start the others' processes.
             The message contains the command to run on each. Or as in `run`.
     """
     if trainer.num_nodes > 1:

@@ -12,10 +12,10 @@ import pytest
 from benchmark.common import git
 
 SETTINGS = {"GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
-"""Of git's own list, those that hold settings and name no repository."""
+"""Variables in git's list that contain settings and do not name a repository."""
 
 OPTIONS = ("--output=x", "-h", "-ox", "--upload-pack=touch x", "--remote=.", "--exec=touch x", "--")
-"""What git would take for no revision."""
+"""Texts that git would read as options, not as a revision."""
 
 
 def test_every_variable_that_names_a_repository_is_known() -> None:
@@ -42,11 +42,11 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarIn
 @pytest.mark.parametrize(
     "member",
     [
-        tarfile.TarInfo("../beside"),
-        tarfile.TarInfo("reports/../../beside"),
+        tarfile.TarInfo("../outside"),
+        tarfile.TarInfo("reports/../../outside"),
         link("reports/x", "/etc/hostname"),
-        link("reports/x", "../../beside"),
-        link("reports/x", "../beside", tarfile.LNKTYPE),
+        link("reports/x", "../../outside"),
+        link("reports/x", "../outside", tarfile.LNKTYPE),
         link("reports/x", "", tarfile.FIFOTYPE),
         link("reports/x", "", tarfile.CHRTYPE),
     ],
@@ -54,18 +54,18 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarIn
 def test_an_archive_cannot_leave_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: tarfile.TarInfo
 ) -> None:
-    """git writes none like these but for links; whoever replaces git might."""
+    """git writes only the links among these members; a program in its place might write all."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as file:
         file.addfile(member)
     monkeypatch.setattr(git, "run", lambda *command: answer(command, archive.getvalue()))
     (tmp_path / "folder").mkdir()
-    (tmp_path / "beside").write_text("kept")
-    with pytest.raises(ValueError, match=r"reports/x|beside") as refused:
+    (tmp_path / "outside").write_text("kept")
+    with pytest.raises(ValueError, match=r"reports/x|outside") as refused:
         git.unpack("HEAD", ["reports"], tmp_path / "folder")
     assert str(refused.value).isprintable()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["beside", "folder"]
-    assert (tmp_path / "beside").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "folder"]
+    assert (tmp_path / "outside").read_text() == "kept"
     assert not [path for path in (tmp_path / "folder").rglob("*") if path.is_symlink()]
 
 

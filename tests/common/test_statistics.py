@@ -65,8 +65,8 @@ def test_an_interval_contains_its_ends() -> None:
     assert 1.21 not in result
 
 
-def held(true: float, random: np.random.Generator, cases: list[tuple[int, float]]) -> float:
-    """How often the quotient of two intervals holds the true one, for samples that scatter."""
+def coverage(true: float, random: np.random.Generator, cases: list[tuple[int, float]]) -> float:
+    """Share of quotients of two intervals that contain the true quotient, for random samples."""
     drawn = [random.lognormal(log(50), scatter, (4000, n)).tolist() for n, scatter in cases]
     pairs = zip(*drawn, strict=True)
     return float(np.mean([true in interval(a).over(interval(b)) for a, b in pairs]))
@@ -83,7 +83,7 @@ def held(true: float, random: np.random.Generator, cases: list[tuple[int, float]
 )
 def test_quotients_hold_the_truth_as_often_as_they_say(cases: list[tuple[int, float]]) -> None:
     """Welch's interval is not exact: between 93 and 97 %."""
-    assert 0.93 < held(1.0, np.random.default_rng(0), cases) < 0.97
+    assert 0.93 < coverage(1.0, np.random.default_rng(0), cases) < 0.97
 
 
 def test_a_quotient_is_welchs() -> None:

@@ -22,15 +22,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Iterator[None]:
-    """Ranks that do next to nothing; and the signals' handlers, which the launcher sets, as they
-    were."""
+    """Launch stand-in ranks; afterwards check that no process is left and restore the handlers
+    of signals, which the launcher sets."""
     monkeypatch.setattr(launcher, "MODULE", "tests.distributed.stand_in_rank")
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    others = psutil.Process().children()
+    children = psutil.Process().children()
     yield
-    assert [each for each in psutil.Process().children() if each not in others] == []
+    assert [child for child in psutil.Process().children() if child not in children] == []
     for number, handler in before.items():
         signal.signal(number, handler)
     os.environ.pop("OMP_NUM_THREADS", None)
@@ -45,9 +45,9 @@ def test_each_device_gets_a_process_and_its_part_of_the_processors(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_what_ends_a_rank_is_said_in_its_own_words(tmp_path: Path) -> None:
-    """The other one only loses it."""
-    with pytest.raises(UserError, match=r"^Rank 1: This is wrong\. Mend it\.$"):
+def test_the_error_of_a_failed_rank_is_reported(tmp_path: Path) -> None:
+    """The other rank only loses its connection."""
+    with pytest.raises(UserError, match=r"^Rank 1: This is wrong\. Fix it\.$"):
         launcher.launch(["fail", str(tmp_path)], TWO)
 
 

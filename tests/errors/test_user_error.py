@@ -15,10 +15,10 @@ def test_an_error_is_one_line_whatever_a_file_is_called() -> None:
 @pytest.mark.parametrize(
     "number", [errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP]
 )
-def test_names_that_the_system_refuses_are_the_users_to_mend(number: int) -> None:
-    """Of two names, the one that was asked for."""
+def test_names_that_the_system_refuses_become_user_errors(number: int) -> None:
+    """A rename has two paths; the message contains its target."""
     with (
-        pytest.raises(UserError, match=rf"^there: {os.strerror(number)}\. "),
+        pytest.raises(UserError, match=rf"^target: {os.strerror(number)}\. "),
         explain_system_errors(),
     ):
-        raise OSError(number, os.strerror(number), ".there.tmp", None, "there")
+        raise OSError(number, os.strerror(number), ".target.tmp", None, "target")

@@ -57,7 +57,7 @@ SAY = "from benchmark.machine import lock; print(lock.lock_file())"
 
 
 def test_the_tests_and_their_processes_have_a_lock_of_their_own() -> None:
-    """So that they run beside a measurement without waiting for it."""
+    """The tests then do not wait for a measurement that runs at the same time."""
     child = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True)
     assert child.stdout.strip() == str(lock.lock_file()), child.stderr
     assert lock.lock_file().parent == Path(os.environ["TMPDIR"])
@@ -110,8 +110,8 @@ def test_what_is_no_file_in_the_locks_place_is_one_line_and_no_wait(
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
-    """Whoever owns nothing here; only root can become that."""
+def as_unprivileged_user() -> Iterator[None]:
+    """Change root's effective user to one that owns no files; other users stay as they are."""
     if os.geteuid():
         yield
         return
@@ -131,7 +131,7 @@ def test_a_lock_file_of_another_user_is_a_lock(
     place.parent.chmod(0o1777)
     monkeypatch.chdir(place.parent)
     monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", ".")
-    with nobody(), measuring_lock():
+    with as_unprivileged_user(), measuring_lock():
         assert is_held(lock.lock_file())
     assert not is_held(lock.lock_file())
     assert (place.read_text(), place.stat().st_mode & 0o777) == ("theirs", 0o444)

@@ -122,7 +122,7 @@ def test_other_work_of_this_machine_is_between_none_and_all() -> None:
 
 
 def burn(seconds: float) -> None:
-    """Of processor time."""
+    """Compute until this process has used `seconds` of processor time since its start."""
     while time.process_time() < seconds:
         pass
 
@@ -147,8 +147,8 @@ goes_on.kill()
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_what_loader_processes_do_is_our_own(method: str) -> None:
-    """Under `forkserver`, the default of Python 3.14, they are children of a child, which nobody
-    waits for: one that still runs and one that has ended."""
+    """Under `forkserver`, the default of Python 3.14, loader processes are grandchildren, for which
+    this process does not wait: one that still runs and one that has ended."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [python(), "-c", PROGRAM, method]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -10,7 +10,7 @@ from benchmark.errors.user_error import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return its exit status; a UserError is printed and gives 1."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "images":

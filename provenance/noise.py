@@ -1,7 +1,7 @@
-"""Random numbers that depend only on a name, and smooth noise made of them.
+"""Random generators that depend only on a name, and smooth noise.
 
-Every number behind a picture comes from a stream named by what it is for, so that a picture
-does not change with the order in which pictures are drawn.
+Each picture uses generators that are named after the picture, so it does not depend on the order in
+which pictures are drawn.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def stream(*name: str | int) -> np.random.Generator:
-    """The random stream of that name; the same name always gives the same numbers."""
+    """Return the random generator of a name; equal names give equal numbers."""
     digest = hashlib.sha256("\0".join(map(str, name)).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
 
@@ -22,10 +22,10 @@ def stream(*name: str | int) -> np.random.Generator:
 def fractal(
     rng: np.random.Generator, size: int, cells: tuple[int, int], octaves: int, decay: float = 0.5
 ) -> Floats:
-    """Noise of shape (size, size), float64, about 0 with a deviation of about 0.35.
+    """Return fractal noise, (size, size) float64, with mean about 0 and deviation about 0.35.
 
-    Its coarsest octave has `cells` (across, down) bumps; each next one has twice as many
-    and `decay` times the height.
+    The first octave has `cells` (across, down) bumps. Each next octave has twice as many bumps in
+    each direction, and `decay` times the height.
     """
     total = np.zeros((size, size))
     for octave in range(octaves):

@@ -1,8 +1,8 @@
-"""Source weights: ResNet50 trained from random weights on species outside the bundled dataset.
+"""Train the source weights: ResNet50 from random weights, on species outside the bundled dataset.
 
-Not a stage of the pipeline: it takes hours, and its result is pinned next to the dataset. The
-images are drawn when they are needed and kept in `.cache/`; interrupted, it resumes from its
-last complete epoch.
+This is not a stage of the pipeline, since it takes hours. DVC pins its result like the dataset. The
+images are drawn once and stored in `.cache/`. An interrupted training resumes after its last
+complete epoch.
 """
 
 from collections.abc import Mapping
@@ -38,14 +38,16 @@ WEIGHT_DECAY = 0.05
 
 
 class SourceImages(ImageDataModule):
-    """Larger crops than fine-tuning's: a network with random weights needs complete wings."""
+    """Images with larger crops than in fine-tuning: random weights need complete wings to learn."""
 
     crop_area = (0.35, 1.0)
 
 
 class SourceLearner(FineTuner):
-    """ResNet50 under the source recipe: AdamW, one cycle of the learning rate, smoothed labels,
-    and images that grow with the epochs: one of 32 px costs about a third of one of 64 px."""
+    """ResNet50 with the source recipe: AdamW, OneCycleLR and label smoothing.
+
+    Image sizes grow with the epochs, since an image of 32 px costs about a third of one of 64 px.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         options = ModelParameters(
@@ -55,17 +57,18 @@ class SourceLearner(FineTuner):
         self.recipe = recipe
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy against smoothed labels, a scalar."""
+        """Return the cross-entropy with smoothed labels, a scalar."""
         images, labels = batch
         logits = self(resize(images, [self._image_size()])).float()
         return nn.functional.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
 
     def _image_size(self) -> int:
+        """Return the image size of the current epoch, in pixels."""
         sizes = self.recipe.image_sizes
         return sizes[self.current_epoch * len(sizes) // self.recipe.epochs]
 
     def configure_optimizers(self) -> Any:
-        """The rate rises over the first 30 % of all steps and falls to nothing by the last."""
+        """Return AdamW and OneCycleLR: the rate rises for 30 % of the steps, then falls."""
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=WEIGHT_DECAY
         )
@@ -78,10 +81,11 @@ class SourceLearner(FineTuner):
 
 
 def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
-    """Train, and write weights/source.safetensors and its card.
+    """Train, and write weights/source.safetensors and its card, source.json.
 
     Raises:
-        UserError: the accelerator is absent or lacks the precision, or as `check_batch_norm`.
+        UserError: the accelerator is unavailable or does not support the precision, or as in
+            `check_batch_norm`.
     """
     if not accelerator.available:
         raise UserError(
@@ -104,12 +108,13 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
 
 
 def _key(recipe: Recipe) -> str:
-    """The name of the checkpoint directory: a run resumes only what had the same inputs."""
+    """Return a digest of all inputs, which identifies checkpoints that this run may resume."""
     place = str(Path.cwd())  # Lightning stores absolute paths in its checkpoints
     return digests.json_digest([recipe.model_dump(), code.digest(__name__), place])[:32]
 
 
 def _data(recipe: Recipe) -> ImageDataModule:
+    """Return the DataModule of the source images; draw the images if they do not exist."""
     collection = sources(recipe.species, recipe.images_per_species, recipe.drawn_size)
     root = Path(".cache/source") / digests.text_digest(repr(collection), str(recipe.seed))[:16]
     if not root.exists():
@@ -137,6 +142,7 @@ def _trainer(
 
 
 def _card(recipe: Recipe, history: History, test: Mapping[str, float]) -> dict[str, Any]:
+    """Return the description of the weights for source.json."""
     images = recipe.species * recipe.images_per_species
     return {
         "content": "torchvision ResNet50 without its head; convolutions in 16 bits",
@@ -155,7 +161,8 @@ def _card(recipe: Recipe, history: History, test: Mapping[str, float]) -> dict[s
 
 
 def _write(model: SourceLearner, card: dict[str, Any]) -> None:
-    state = {name: _stored(value) for name, value in model.network.state_dict().items()}
+    """Replace the weights directory: the network without its head, and its card with a digest."""
+    state = {name: _compressed(value) for name, value in model.network.state_dict().items()}
     backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
     with new_directory(SOURCE_WEIGHTS.parent) as directory:
         weights = directory / SOURCE_WEIGHTS.name
@@ -163,7 +170,7 @@ def _write(model: SourceLearner, card: dict[str, Any]) -> None:
         write_json(weights.with_suffix(".json"), card | {"digest": digests.state_digest(backbone)})
 
 
-def _stored(value: Tensor) -> Tensor:
-    """Store convolutions, nearly all of the bytes, in 16 bits; keep other tensors as they are."""
+def _compressed(value: Tensor) -> Tensor:
+    """Return a tensor on the CPU; convolutions (nearly all bytes) as float16, others unchanged."""
     value = value.cpu().contiguous()
     return value.half() if value.ndim == 4 else value

@@ -1,4 +1,4 @@
-"""provenance/recipe.yaml, validated: how the source weights are made."""
+"""Model of provenance/recipe.yaml, the recipe of the source weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ RECIPE_FILE = Path(__file__).with_name("recipe.yaml")
 
 
 class Recipe(Section):
-    """How source weights are made."""
+    """Parameters of the source weights' training and images."""
 
     seed: Seed
     """Seed of images, weights and order."""
@@ -36,10 +36,10 @@ class Recipe(Section):
 
 
 def load_recipe(path: Path = RECIPE_FILE) -> Recipe:
-    """The recipe in `path`.
+    """Read and validate the recipe in `path`.
 
     Raises:
-        UserError: it contains a value that is not allowed.
+        UserError: a key or value is wrong.
     """
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""What stands behind, beneath and before a butterfly: foliage, flowers, ground, studio paper."""
+"""Draw backgrounds and foregrounds of butterflies: foliage, flowers, ground, studio paper."""
 
 from collections.abc import Callable
 
@@ -38,13 +38,13 @@ PETAL = np.array(
 
 
 def backdrop(rng: np.random.Generator, size: int) -> Image.Image:
-    """An RGB picture of size x size pixels to put a butterfly on."""
+    """Return a random RGB background of size x size pixels."""
     scene = rng.choice(len(SCENES), p=[weight for weight, _ in SCENES])
     return SCENES[scene][1](rng, size)
 
 
 def foreground(rng: np.random.Generator, picture: Image.Image) -> None:
-    """Grow a leaf or a stem, out of focus, over one side of the picture."""
+    """Draw a blurred leaf or stem over one side of `picture`, in place."""
     tones = _tones(rng, FOLIAGE)
     # The colour of what is transparent shows through where the edges are blurred.
     veil = Image.new("RGBA", picture.size, (*tones[1], 0))
@@ -71,7 +71,7 @@ def _jitter(rng: np.random.Generator, word: str) -> Colour:
 
 
 def _wash(rng: np.random.Generator, size: int, tones: list[Colour], cells: int) -> Floats:
-    """Tones that run into one another in patches: shape (size, size, 3)."""
+    """Return patches of the tones with soft edges, (size, size, 3)."""
     wash = np.broadcast_to(np.array(tones[0], dtype=np.float64), (size, size, 3))
     for tone, octaves, share in ((tones[1], 3, 0.5), (tones[2], 2, 0.0)):
         cover = (fractal(rng, size, (cells, cells), octaves) * 1.2 + share).clip(0, 1)
@@ -84,7 +84,7 @@ def _picture(pixels: Floats) -> Image.Image:
 
 
 def _foliage(rng: np.random.Generator, size: int) -> Image.Image:
-    """Plants at several distances, the farther the more blurred, with a perch in focus."""
+    """Return plants at several distances: distant ones are blurred, and a perch is in focus."""
     tones = _tones(rng, FOLIAGE)
     clutter, haze = rng.uniform(0.5, 1.6), rng.uniform(0.15, 1.0)
     # What is far is blurred so much that half the pixels, and a quarter of the time, will do.
@@ -135,7 +135,7 @@ def _leaf(
     length: float,
     tones: list[Colour],
 ) -> None:
-    """A pointed leaf with its ribs; one half of it is lighter than the other."""
+    """Draw a pointed leaf with its ribs; one half is lighter than the other."""
     along = np.linspace(0, 1, 11)
     half = rng.uniform(0.14, 0.3) * np.sin(np.pi * along**0.8)
     rib = rng.normal(0, 0.15) * along**2
@@ -188,7 +188,7 @@ def _disc(picture: Image.Image, place: tuple[float, ...], radius: float, tone: C
 def _flower(
     rng: np.random.Generator, picture: Image.Image, place: tuple[float, ...], radius: float
 ) -> None:
-    """A daisy, or a head of many florets."""
+    """Draw a daisy, or a flower head of many florets."""
     petal, heart = (_jitter(rng, str(word)) for word in rng.choice(PETALS, 2))
     if rng.random() < 0.5:
         for x, y in (place + rng.normal(0, 0.42, (28, 2)) * radius).tolist():
@@ -207,7 +207,7 @@ def _flower(
 
 
 def _soil(rng: np.random.Generator, size: int) -> Image.Image:
-    """Soil, sand, gravel or bark: grain lit from one side, and some litter."""
+    """Return soil, sand, gravel or bark: noise lit from one side, with some leaves and stems."""
     tones = _tones(rng, GROUND)
     coarse = int(rng.integers(4, 14))
     stretch = int(rng.choice([1, 1, 2]))
@@ -229,7 +229,7 @@ def _litter(rng: np.random.Generator, picture: Image.Image, tones: list[Colour])
 
 
 def _stone(rng: np.random.Generator, size: int) -> Image.Image:
-    """A bed of pebbles, each with a lit and a shaded side."""
+    """Return a bed of pebbles, each with a lit and a shaded side."""
     tones = _tones(rng, GROUND)
     picture = _picture(_wash(rng, size, tones, 8) * 0.6)
     radius = rng.uniform(0.03, 0.07)
@@ -241,7 +241,7 @@ def _stone(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _studio(rng: np.random.Generator, size: int) -> Image.Image:
-    """Plain paper, white, tinted or black, lit unevenly."""
+    """Return plain paper, white, tinted or black, with uneven light."""
     base = np.array(
         [(246, 246, 244), (232, 226, 214), (24, 24, 26), (196, 204, 210)][rng.integers(4)]
     )

@@ -1,9 +1,8 @@
-"""What a made-up butterfly species is: numbers for its wings, pattern, colours and body.
+"""Draw invented butterfly species: numbers for the wings, pattern, colours and body.
 
-A species is drawn from a text key alone, so there are infinitely many. The keys of the
-bundled ones, "target/<name>", add a hint that makes them resemble their real namesakes; the
-keys of any others ("source/17") leave everything to chance. Palettes are few and shared by
-many species: what tells species apart is meant to be shape and pattern, as with real ones.
+A species depends only on its key, a text. The bundled species have keys "target/<name>" and a hint,
+with which they resemble the real species of that name. Other keys ("source/17") have random numbers
+only. Few palettes serve many species, so that shape and pattern distinguish species.
 """
 
 import functools
@@ -14,7 +13,7 @@ import numpy as np
 
 from provenance.noise import stream
 
-# Inks, in this order: ground, dark, accent, second accent, light, and the tone of the underside.
+# Inks in this order: ground, dark, accent, second accent, light, and the tone of the underside.
 PALETTES = {
     "chalk": "ece9da 282424 d9a441 77755f fbfaf2 b8b27c",
     "amber": "d8701c 17100e f0b54a 7d3614 f5eee0 bf9463",
@@ -29,8 +28,8 @@ PALETTES = {
 }
 
 IRIDESCENT = ("azure", "jade", "violet")
-# How far the underside takes each ink towards its own tone.
-TINT = 0.25  # the share of any other colour in an unhinted ink
+# Share of the underside's tone that is mixed into each ink.
+TINT = 0.25  # share of a random colour in the inks of a species without a hint
 DULLING = (0.65, 0.30, 0.30, 0.30, 0.15, 0.0)
 
 # Fore wing: leading edge, span (degrees); trailing length, bulge, hook. Hind wing: length, span
@@ -49,8 +48,8 @@ FORMS = {
     "glider": (48, 60, 0.56, 0.00, 0.05, 0.66, 116, 0.26, 0.016, 0.00, 0.083),
 }
 
-# In the order in which they are painted: shape; inks to choose from; ranges of place (0 at the
-# wing's base, 1 at its margin), of size, and of tilt (what it means depends on the shape).
+# Marks in the order of painting: shape; inks to choose from; ranges of place (0 at the wing's base,
+# 1 at its margin), of size, and of tilt (its meaning depends on the shape).
 MARKS: dict[str, tuple[str, tuple[int, ...], tuple[float, ...]]] = {
     "base": ("base", (1, 2, 3), (0.0, 0.0, 0.30, 0.48, 0.0, 0.4)),
     "blush": ("base", (2, 3, 4), (0.0, 0.0, 0.50, 0.68, 0.0, 0.5)),
@@ -73,7 +72,7 @@ MARKS: dict[str, tuple[str, tuple[int, ...], tuple[float, ...]]] = {
     "eyes": ("disc", (2, 3, 4), (0.58, 0.72, 0.100, 0.150, 0.25, 0.75)),
 }
 
-# Palette, d where ground and dark change places, form, and marks.
+# Palette, `d` to exchange ground and dark, form, and marks.
 HINTS = {
     "adonis_blue": "azure blue border line",
     "american_snout": "umber ragged blush apex spots",
@@ -133,10 +132,10 @@ Colour = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Wing:
-    """An outline in polar form about the wing's base; lengths are in fore-wing lengths.
+    """A wing's outline in polar coordinates around its base; lengths are in fore-wing lengths.
 
-    Angles are in radians, anticlockwise from straight out sideways; `start` is that of the
-    leading edge, `span` reaches from it back to the trailing edge.
+    Angles are in radians, anticlockwise from the sideways direction. `start` is the angle of the
+    leading edge, and `span` the angle from there to the trailing edge.
     """
 
     start: float
@@ -154,13 +153,13 @@ class Wing:
 
 @dataclass(frozen=True)
 class Mark:
-    """One layer of a pattern, confined to the cells from first to last (0 to 1 across)."""
+    """One layer of a pattern, limited to the cells from `first` to `last` (0 to 1 across)."""
 
     shape: str
     ink: int
     place: float
     size: float
-    tilt: float  # a slope, or whatever else tells one mark of the shape from another
+    tilt: float  # a slope or another property; its meaning depends on the shape
     first: float = 0.0
     last: float = 1.0
 
@@ -170,10 +169,10 @@ Pattern = tuple[tuple[Mark, ...], tuple[Mark, ...]]
 
 @dataclass(frozen=True)
 class Species:
-    """All that the individuals of one species have in common.
+    """Properties that all individuals of a species share.
 
-    `upper` and `under` hold the marks of (fore wing, hind wing), in the order of painting;
-    the inks are RGB from 0 to 255.
+    `upper` and `under` contain the marks of (fore wing, hind wing) in the order of painting. Inks
+    are RGB from 0 to 255.
     """
 
     key: str
@@ -191,13 +190,13 @@ class Species:
 
 @functools.cache
 def draw_species(key: str) -> Species:
-    """The species of any key; "target/<name>" with a name in SPECIES is a bundled one."""
+    """Return the species of `key`; "target/<name>" with a name in SPECIES is a bundled species."""
     rng = stream("species", key)
     hint = HINTS.get(key.removeprefix("target/"), "").split()
     family = hint[0] if hint else str(rng.choice(list(PALETTES)))
     form = next((word for word in hint if word in FORMS), None) or str(rng.choice(list(FORMS)))
     inks = [_colour(ink) for ink in PALETTES[family].split()]
-    if not hint:  # a palette of its own, so that source species share none with the targets
+    if not hint:  # change the palette, so that source species do not share the targets' colours
         inks = [_mix(ink, tuple(rng.uniform(0, 255, 3).tolist()), TINT) for ink in inks]
     if "d" in hint or (not hint and rng.random() < 0.35):
         inks[:2] = inks[1::-1]
@@ -273,7 +272,10 @@ def _tails(rng: np.random.Generator, length: float) -> tuple[tuple[float, float,
 
 
 def _patterns(rng: np.random.Generator, words: list[str]) -> tuple[Pattern, Pattern]:
-    """The marks of the upper side, and the fewer and otherwise joined ones of the underside."""
+    """Return the marks of the upper side and of the underside.
+
+    The underside has most marks of the upper side, and one extra mark.
+    """
     if not words:
         words = list(rng.choice(list(MARKS), rng.integers(3, 6), replace=False))
     upper: list[list[Mark]] = [[], []]
@@ -282,17 +284,17 @@ def _patterns(rng: np.random.Generator, words: list[str]) -> tuple[Pattern, Patt
     for word in MARKS:
         if word not in words and word != extra:
             continue
-        shown = _shown(rng, word)
+        has_mark = _wings_with_mark(rng, word)
         for wing, marks in enumerate(_marks(rng, word)):
-            if word in words and shown[wing]:
+            if word in words and has_mark[wing]:
                 upper[wing] += marks
-            if word == extra or (shown[wing] and rng.random() < 0.8):
+            if word == extra or (has_mark[wing] and rng.random() < 0.8):
                 under[wing] += marks
     return (tuple(upper[0]), tuple(upper[1])), (tuple(under[0]), tuple(under[1]))
 
 
-def _shown(rng: np.random.Generator, word: str) -> tuple[bool, bool]:
-    """Whether the fore wing and the hind wing have that mark: one of them at the least."""
+def _wings_with_mark(rng: np.random.Generator, word: str) -> tuple[bool, bool]:
+    """Return whether the fore wing and the hind wing have the mark; at least one has it."""
     if word == "apex":
         return True, False
     if word == "bar":
@@ -302,7 +304,7 @@ def _shown(rng: np.random.Generator, word: str) -> tuple[bool, bool]:
 
 
 def _marks(rng: np.random.Generator, word: str) -> tuple[list[Mark], list[Mark]]:
-    """That mark as the fore wing and the hind wing wear it: alike, not the same."""
+    """Return a mark's layers for the fore wing and the hind wing, similar but not equal."""
     shape, inks, ranges = MARKS[word]
     ink = int(rng.choice(inks))
     place, size, tilt = (rng.uniform(ranges[i], ranges[i + 1]) for i in (0, 2, 4))

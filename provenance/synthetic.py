@@ -1,7 +1,7 @@
-"""Photographs of butterflies that never were: posed, lit, set in a scene, and written to disk.
+"""Draw photographs of invented butterflies and write them to disk as a dataset.
 
-The bundled dataset is made of them, so that anyone may copy it. Every image depends on nothing
-but the seed, its species, its split and its number, and is the same on every machine.
+The bundled dataset consists of them, so that everyone may copy it. Each image depends only on the
+seed, its species, its split and its number. It is the same on every machine.
 """
 
 import io
@@ -24,16 +24,16 @@ from provenance.scenery import backdrop, foreground
 from provenance.species import SPECIES, Species, draw_species
 from provenance.wings import ORIGINS, SIDE, outline, textures
 
-SIZE = 224  # pixels, each way
-DISTANCE = 5.0  # of the camera, in fore-wing lengths
+SIZE = 224  # height and width in pixels
+DISTANCE = 5.0  # distance of the camera, in fore-wing lengths
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A dataset that can be drawn."""
+    """Description of a dataset to draw."""
 
     keys: tuple[str, ...]
-    """Keys of its species; the text after the slash is the name of the folder."""
+    """Keys of the species; the text after the slash is the name of the class's folder."""
     counts: tuple[tuple[str, int], ...]
     """Splits, with the number of images of each species."""
     size: int
@@ -47,15 +47,22 @@ TARGETS = Collection(
 
 
 def sources(species: int, images: int, size: int) -> Collection:
-    """Species outside the bundled dataset, for pretraining."""
+    """Return a dataset for pretraining, with species that the bundled dataset does not contain.
+
+    Args:
+        species: number of species.
+        images: training images per species; validation and test have 5 each.
+        size: height and width of the images in pixels.
+    """
     keys = tuple(f"source/{number:03}" for number in range(species))
     return Collection(keys, (("train", images), ("val", 5), ("test", 5)), size)
 
 
 def synthesise(root: Path, seed: int, collection: Collection = TARGETS) -> None:
-    """Write a collection as root/<split>/<species>/<number>.jpg, on all cores.
+    """Draw a collection into root/<split>/<species>/<number>.jpg, on all processors.
 
-    Raises UserError if root exists and is not an empty directory.
+    Raises:
+        UserError: `root` exists and is not an empty directory.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root} exists and is not empty.", "Name a directory that does not exist.")
@@ -63,7 +70,7 @@ def synthesise(root: Path, seed: int, collection: Collection = TARGETS) -> None:
     with new_directory(root) as part, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         done = pool.map(partial(_write_species, part, seed, collection), collection.keys)
         for _ in track(done, "Drawing butterflies", len(collection.keys)):
-            pass  # the pool works; this moves the bar, and raises what a worker raised
+            pass  # advance the progress bar; raise the exceptions of workers
 
 
 def _write_species(root: Path, seed: int, collection: Collection, key: str) -> None:
@@ -78,14 +85,14 @@ def _write_species(root: Path, seed: int, collection: Collection, key: str) -> N
 
 
 def encode(image: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
-    """The image as a JPEG file, of a quality such as cameras and web sites choose."""
+    """Return an image (height, width, 3) as a JPEG file with a random quality of 94 to 98."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(94, 99)))
     return file.getvalue()
 
 
 def draw_image(species: Species, rng: np.random.Generator, size: int = SIZE) -> NDArray[np.uint8]:
-    """A photograph of one individual: uint8 RGB of shape (size, size, 3), size 48 or more."""
+    """Return a photograph of one individual: RGB, uint8 (size, size, 3), with size >= 48."""
     picture = backdrop(rng, size)
     _place(species, rng, picture)
     if rng.random() < 0.2:
@@ -95,7 +102,7 @@ def draw_image(species: Species, rng: np.random.Generator, size: int = SIZE) -> 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a butterfly holds its wings and how the camera sees it; angles in radians."""
+    """Angles (in radians) of a butterfly's wings, and of the body relative to the camera."""
 
     opening: tuple[float, float]  # of the left and the right wings above the horizontal
     sweep: tuple[float, float]  # of the fore and the hind wings forwards, in their plane
@@ -105,7 +112,7 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Pose":
-        """Wings open in 6 of 10 poses, half closed in 2, and closed, seen from aside, in 2."""
+        """Draw a pose: wings open (60 %), half closed (20 %), or closed and seen from the side."""
         side = rng.choice([-1, 1])
         lift, roll, turn = [
             (rng.uniform(-0.05, 0.6), rng.normal(0, 0.15), 0.0),
@@ -124,7 +131,7 @@ class Pose:
         )
 
     def view(self, vector: tuple[float, float, float]) -> Floats:
-        """A vector of the butterfly's (outwards right, forwards, up) as the camera sees it."""
+        """Rotate a vector from the butterfly's axes (right, forwards, up) to the camera's axes."""
         x, y, z = vector
         x, z = _turn(x, z, -self.roll)
         y, z = _turn(y, z, self.pitch)
@@ -142,7 +149,7 @@ def _turn(a: Part, b: Part, angle: float) -> tuple[Part, Part]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A flat part in space, as the camera sees it: its base, its two axes, its looks."""
+    """A wing or the body as a plane in camera coordinates: base, two axes, texture, brightness."""
 
     texture: str
     base: Floats
@@ -152,12 +159,12 @@ class Sheet:
     brightness: float
 
     def project(self, points: Floats) -> Floats:
-        """Points (n, 2) of the sheet as (n, 2) points of the camera's plane, y upwards."""
+        """Project points (n, 2) of the sheet to the camera's plane, (n, 2) with y upwards."""
         space = self.base + points[:, :1] * self.across + points[:, 1:] * self.forwards
         return space[:, :2] * DISTANCE / (DISTANCE - space[:, 2:])
 
     def warp(self, texture: int, scale: float, x: float, y: float) -> Floats:
-        """The matrix (3, 3) from texture pixels to image pixels, in homogeneous coordinates."""
+        """Return the homogeneous matrix (3, 3) from texture pixels to image pixels."""
         left, top = ORIGINS[self.texture.split()[0]]
         corner = self.base - left * self.across + top * self.forwards
         step = SIDE / texture
@@ -173,7 +180,7 @@ class Sheet:
 
 
 def _sheets(pose: Pose, sun: Floats) -> list[Sheet]:
-    """Wings and body, the farthest first."""
+    """Return the sheets of wings and body, the most distant first."""
     sheets = [_body_sheet(pose)]
     for side, opening in ((-1, pose.opening[0]), (1, pose.opening[1])):
         for part, sweep in (("hind", pose.sweep[1]), ("fore", pose.sweep[0])):
@@ -205,11 +212,11 @@ def _wing_sheet(
 
 @dataclass(frozen=True)
 class Light:
-    """How one scene is lit."""
+    """The light of one scene."""
 
-    sun: Floats  # the unit vector towards it, (3,)
-    tint: Floats  # what the individual's colours are multiplied by, (3,)
-    gleam: Floats  # what a wing's brightness is multiplied by, at each pixel of the image
+    sun: Floats  # unit vector towards the sun, (3,)
+    tint: Floats  # factors of the individual's colours, (3,)
+    gleam: Floats  # factor of a wing's brightness at each pixel of the image
     gloom: float  # the opacity of shadows
 
     @classmethod
@@ -224,7 +231,7 @@ class Light:
 
 
 def _place(species: Species, rng: np.random.Generator, picture: Image.Image) -> None:
-    """Paint an individual of the species into the picture."""
+    """Paint an individual of the species onto `picture`, in place."""
     light = Light.draw(rng, picture.width, species.sheen)
     sheets = _sheets(Pose.draw(rng), light.sun)
     scale, x, y = _frame(species, sheets, rng, picture.width)
@@ -244,7 +251,10 @@ def _place(species: Species, rng: np.random.Generator, picture: Image.Image) -> 
 def _frame(
     species: Species, sheets: list[Sheet], rng: np.random.Generator, size: int
 ) -> tuple[float, float, float]:
-    """Pixels per fore-wing length, and the pixel where the body is, to fill the frame."""
+    """Return the scale (pixels per fore-wing length) and the body's position x, y in pixels.
+
+    With them, the butterfly about fills the image.
+    """
     outlines = {"fore": outline(species.fore), "hind": outline(species.hind)}
     outlines["body"] = np.array([[0.0, 0.25], [0.0, -species.abdomen]])
     points = [sheet.project(outlines[sheet.texture.split()[0]]) for sheet in sheets]
@@ -255,7 +265,7 @@ def _frame(
 
 
 def _box(matrix: Floats, texture: Image.Image, size: int) -> Box:
-    """The part of the image that the texture's opaque part can touch."""
+    """Return the box of the image that contains the texture's opaque pixels."""
     left, top, right, bottom = texture.getbbox() or (0, 0, 1, 1)
     corners = np.array([(x, y, 1) for x in (left, right) for y in (top, bottom)])
     x, y, w = (np.sum(row * corners, axis=1) for row in matrix)
@@ -265,9 +275,9 @@ def _box(matrix: Floats, texture: Image.Image, size: int) -> Box:
 
 
 def _bend(texture: Image.Image, matrix: Floats, box: Box) -> Image.Image:
-    """The texture in perspective, as much of it as falls into that box of the image."""
+    """Return the texture in perspective, cropped to `box` of the image."""
     matrix = matrix - np.outer((box[0], box[1], 0), matrix[2])
-    # The inverse, but for a factor, which perspective does not heed.
+    # This is the inverse except for a factor, which cancels in homogeneous coordinates.
     inverse = np.cross(matrix[:, [1, 2, 0]], matrix[:, [2, 0, 1]], axis=0).T
     data = (inverse / inverse[2, 2]).ravel()[:8].tolist()
     size = (box[2] - box[0], box[3] - box[1])
@@ -275,7 +285,7 @@ def _bend(texture: Image.Image, matrix: Floats, box: Box) -> Image.Image:
 
 
 def _cast(picture: Image.Image, piece: Image.Image, box: Box, light: Light) -> None:
-    """Darken the picture where the shadow of the piece falls, away from the sun."""
+    """Darken `picture`, in place, by the shadow of `piece`."""
     size = picture.width
     right, up = light.sun[:2] * 0.04 * size
     shadow = Image.new("L", picture.size)
@@ -289,11 +299,11 @@ def _bytes(pixels: Floats) -> NDArray[np.uint8]:
 
 
 def _expose(picture: Image.Image, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture as a camera takes it: focus, white balance, contrast, vignetting, noise."""
+    """Apply a camera's effects: focus, saturation, white balance, contrast, vignetting, noise."""
     size = picture.width
     blur = size * rng.uniform(0.0004, 0.0028)
     pixels = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), dtype=np.float64)
-    # Summed by hand: numpy's own sum along so short an axis is slow.
+    # Channels are added one by one, since numpy's sum along a short axis is slow.
     grey = (pixels[..., :1] + pixels[..., 1:2] + pixels[..., 2:]) / 3
     pixels = grey + (pixels - grey) * rng.normal(1.0, 0.14)
     warmth = 1 + rng.normal(0, 0.05) * np.array([1, 0, -1]) + rng.normal(0, 0.015, 3)

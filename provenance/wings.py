@@ -1,8 +1,8 @@
-"""The textures of a species: its wings, upper side and underside, and its body, as flat pictures.
+"""Paint the textures of a species: wings (upper side and underside) and body.
 
-They are painted once and then only bent into place, which is what makes drawing an image quick.
-A wing has its own coordinates, which run along its veins: `u` from its base (0)
-to its margin (1), and `v` from its leading edge (0) to its trailing edge (1).
+Textures are painted once per species. Each image only transforms them, which is fast. Wing
+coordinates follow the veins: `u` from the base (0) to the margin (1), and `v` from the leading edge
+(0) to the trailing edge (1).
 """
 
 import functools
@@ -16,8 +16,8 @@ from PIL import Image
 from provenance.noise import Floats, fractal, stream
 from provenance.species import Colour, Mark, Species, Wing
 
-# A texture is a square of this side, in fore-wing lengths, painted at this many pixels; its
-# origin, the wing's base, is that far right of and below its upper left corner.
+# A texture is a square of SIDE fore-wing lengths and PAINTED pixels. ORIGINS are the positions of
+# the wing's base, (right, down) from the upper left corner, in fore-wing lengths.
 SIDE = 1.5
 PAINTED = 256
 ORIGINS = {"fore": (0.15, 1.1), "hind": (0.25, 0.3), "body": (0.75, 0.8)}
@@ -39,13 +39,13 @@ class WingChart:
 
     @property
     def across(self) -> Floats:
-        """Place within a cell between two veins: -0.5 on one vein, 0.5 on the next."""
+        """Position within a cell between two veins: -0.5 on one vein, 0.5 on the next."""
         return np.asarray(self.v * self.cells % 1 - 0.5)
 
 
 @functools.lru_cache(maxsize=256)
 def textures(species: Species, size: int) -> dict[str, Image.Image]:
-    """RGBA textures of size x size pixels: "fore upper", "fore under", "hind upper", …, "body"."""
+    """Return RGBA textures, size x size pixels: "fore upper", "fore under", ..., and "body"."""
     painted = {"body": _body(species)}
     for part, wing, index in (("fore", species.fore, 0), ("hind", species.hind, 1)):
         rng = stream("wing", species.key, part)
@@ -59,7 +59,7 @@ def textures(species: Species, size: int) -> dict[str, Image.Image]:
 
 @functools.lru_cache(maxsize=512)
 def outline(wing: Wing) -> Floats:
-    """Points (x, y) around a wing's margin, shape (33, 2), float64, in fore-wing lengths."""
+    """Return points (x, y) on a wing's margin, float64 (33, 2), in fore-wing lengths."""
     v = np.linspace(0, 1, 33)
     radius = _margin(wing, v) + _tails(wing, v)
     angle = wing.start - v * wing.span - wing.bend * radius**2
@@ -67,9 +67,9 @@ def outline(wing: Wing) -> Floats:
 
 
 def _margin(wing: Wing, v: Floats) -> Floats:
-    """Distance from the base to the margin across the wing, without scallops and tails.
+    """Return the distance from base to margin at each `v`, without scallops and tails.
 
-    A straight line from the tip to the trailing corner, bulging, and hollowed below the tip.
+    The margin is a line from the tip to the trailing corner, with a bulge, a wave and a hook.
     """
     v = v.clip(0, 1)
     chord = np.sin(v * wing.span) + wing.trailing * np.sin((1 - v) * wing.span)
@@ -111,16 +111,16 @@ def _chart(wing: Wing, part: str, rng: np.random.Generator) -> WingChart:
 
 
 def _cover(wing: Wing, v: Floats, aside: Floats, ahead: Floats) -> Floats:
-    """The wing's opacity, given the distances to its straight edges and to its plain margin."""
+    """Return the wing's opacity, from the distances to its straight edges and to its margin."""
     ahead = ahead + wing.scallop * np.cos(2 * np.pi * v * wing.cells) + _tails(wing, v)
-    # Rounded off where the margin meets the leading and the trailing edge.
+    # Round the corners where the margin meets the leading and the trailing edge.
     corner = 1 - (np.minimum(v, 1 - v) / 0.14).clip(0, 1)
     ahead = ahead - 0.25 * _margin(wing, v) * corner**2.5
     return _soft(np.minimum(ahead, aside) * PAINTED / SIDE, 1.0)
 
 
 def _soft(inside: Floats, width: float = 0.02) -> Floats:
-    """Coverage from 0 to 1 of what is positive where it is covered, blurred by that width."""
+    """Return opacity 0 to 1: a step at 0 of `inside`, softened over `width`."""
     return (inside / width + 0.5).clip(0, 1)
 
 
@@ -140,7 +140,7 @@ def _band(chart: WingChart, mark: Mark) -> Floats:
 
 
 def _bar(chart: WingChart, mark: Mark) -> Floats:
-    """A band straight over both wings, as if they were one."""
+    """Return a straight band that continues over both wings."""
     return _soft(mark.size / 2 - np.abs(chart.x - mark.tilt * chart.y - mark.place))
 
 
@@ -174,7 +174,7 @@ def _checks(chart: WingChart, mark: Mark) -> Floats:
 
 
 def _bars(chart: WingChart, mark: Mark) -> Floats:
-    """Short bars over the middle cell of the inner wing."""
+    """Return short bars across the cell in the middle of the inner wing."""
     beat = _soft(mark.size - 2 * np.abs(chart.u * 2 * mark.place % 1 - 0.5), 0.15)
     return (
         beat
@@ -189,13 +189,13 @@ def _marble(chart: WingChart, mark: Mark) -> Floats:
 
 
 def _spots(chart: WingChart, mark: Mark) -> Floats:
-    """A spot in each cell, drawn out along the veins where the tilt is above 0."""
+    """Return a spot in each cell, longer along the veins if the tilt is positive."""
     along = (chart.u - mark.place) * chart.reach / (1 + mark.tilt)
     return _soft(mark.size - np.hypot(along, chart.across * chart.arc / chart.cells))
 
 
 def _disc(chart: WingChart, mark: Mark) -> Floats:
-    """A single round spot, as far across the wing as the tilt says."""
+    """Return one round spot at `v` = tilt."""
     along = (chart.u - mark.place) * chart.reach
     return _soft(mark.size - np.hypot(along, (chart.v - mark.tilt) * chart.arc))
 
@@ -228,7 +228,7 @@ SHAPES: dict[str, Callable[[WingChart, Mark], Floats]] = {
 def _paint(
     chart: WingChart, marks: tuple[Mark, ...], inks: tuple[Colour, ...], scales: Floats
 ) -> Image.Image:
-    # Displaced, the coordinates give every edge the raggedness of rows of scales.
+    # Noise in the coordinates makes the edges ragged, like rows of scales.
     shift = 0.02 * chart.rough
     worn = replace(chart, u=chart.u + shift, v=chart.v - shift / 2)
     cell = (np.floor(worn.v * worn.cells) + 0.5) / worn.cells
@@ -244,7 +244,7 @@ def _paint(
 
 
 def _relief(chart: WingChart) -> Floats:
-    """How light the bare wing is: veins and folds, darker at its base, hairy along the veins."""
+    """Return the wing's brightness: veins, folds, hair, and a darker base."""
     vein = np.exp(-(((0.5 - np.abs(chart.across)) * chart.arc / chart.cells / 0.012) ** 2))
     fold = 0.09 * np.cos(2 * np.pi * chart.v * chart.cells)
     hair = 0.05 * np.sin(chart.v * 211 + 9 * chart.rough)
@@ -252,7 +252,7 @@ def _relief(chart: WingChart) -> Floats:
 
 
 def _body(species: Species) -> Image.Image:
-    """Abdomen, thorax, head and antennae, seen from above; the head is at the top."""
+    """Paint abdomen, thorax, head and antennae from above, with the head at the top."""
     x, y = _grid("body")
     rng = stream("body", species.key)
     width, hair = species.body, fractal(rng, PAINTED, (40, 20), 3, 0.9)
@@ -273,7 +273,7 @@ def _body(species: Species) -> Image.Image:
 
 
 def _antennae(species: Species, x: Floats, y: Floats) -> Floats:
-    """A pair of thin stalks, curving outwards, that end in clubs."""
+    """Return the opacity of two antennae: thin stalks that curve outwards and end in clubs."""
     along = (y - 0.21) / species.antenna
     stalk = 0.012 + 0.9 * species.antenna * (0.3 * along + 0.25 * along**2)
     half = 0.0055 + 0.012 * np.exp(-(((along - 0.95) / 0.09) ** 2))

@@ -64,7 +64,7 @@ def test_an_archive_cannot_leave_its_folder(
     with pytest.raises(ValueError, match=r"reports/x|outside") as refused:
         git.unpack("HEAD", ["reports"], tmp_path / "folder")
     assert str(refused.value).isprintable()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "outside"]
     assert (tmp_path / "outside").read_text() == "kept"
     assert not [path for path in (tmp_path / "folder").rglob("*") if path.is_symlink()]
 

@@ -12,12 +12,14 @@ import sys
 import traceback
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
 
 def main() -> None:
-    """Run the task, or answer why this revision cannot."""
+    """Read the parent's task and run it; if this revision cannot, answer with the reason."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else may print into the answers
     forget_installed()
@@ -28,8 +30,7 @@ def main() -> None:
 
             variables.offer_huge_pages()
     try:
-        from benchmark.errors.user_error import UserError
-        from benchmark.timing.timer import ModeTimer  # noqa: F401  whether the revision has it
+        user_error, mode_timer = import_revision()
     except ImportError as error:
         return write(answers, {"refused": f"it is too old ({error}). Name another."})
     if len(sys.argv) == 2:
@@ -47,8 +48,8 @@ def main() -> None:
             os.dup2(answers.fileno(), 1)  # the ranks' standard output
             rank_processes.launch_ranks(task)
         else:
-            run(task["accelerator"], task["parameters"], peer, answers)
-    except UserError as error:
+            run(mode_timer, task["accelerator"], task["parameters"], peer, answers)
+    except user_error as error:
         write(answers, {"refused": str(error)})
     except BrokenPipeError:
         os._exit(1)  # the parent closed the pipe; Python would try to write the rest of its buffer
@@ -67,22 +68,49 @@ def forget_installed() -> None:
     sys.meta_path[:] = finders
 
 
-def run(accelerator: str, content: dict[str, Any], peer: str | None, answers: TextIO) -> None:
+def import_revision() -> tuple[type[Exception], Any]:
+    """Import the revision's classes UserError and ModeTimer, and return them.
+
+    Raises:
+        ImportError: the revision is older than ModeTimer.
+    """
+    # A duel compares today's code with revisions of the earlier layout too.
+    errors = "errors.user_error" if find_spec("benchmark.errors") else "common.errors"
+    timer = "timing.timer" if find_spec("benchmark.timing") else "throughput.timer"
+    return (
+        import_module(f"benchmark.{errors}").UserError,
+        import_module(f"benchmark.{timer}").ModeTimer,
+    )
+
+
+def run(
+    mode_timer: Any,
+    accelerator: str,
+    content: dict[str, Any],
+    peer: str | None,
+    answers: TextIO,
+) -> None:
     """Warm up the Trainer or a peer, answer, and run blocks until the input ends.
+
+    Args:
+        mode_timer: the revision's class ModeTimer.
+        accelerator: where to train.
+        content: parameters, as in params.yaml.
+        peer: the peer to run; None for the Trainer.
+        answers: stream to the parent.
 
     Raises:
         UserError: this revision, or the peer, cannot run with these parameters.
     """
     from benchmark.common.parameters import parse_parameters
     from benchmark.machine import accelerators
-    from benchmark.timing.timer import ModeTimer
 
     parameters = parse_parameters(content, "the task")
     if peer:
-        timer = ModeTimer(accelerator, parameters, peer=peer)
+        timer = mode_timer(accelerator, parameters, peer=peer)
     else:
         accelerators.prepare(accelerator)
-        timer = ModeTimer(accelerator, parameters)
+        timer = mode_timer(accelerator, parameters)
     name = peer or "trainer"
     with timer:
         write(answers, {"step_seconds": timer.warm_up(name).step_seconds})

@@ -3,15 +3,65 @@
 import json
 import os
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from benchmark.common.parameters import Parameters
+from benchmark.errors.user_error import UserError
+from benchmark.interleave.training_process import TrainingProcess
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
 WORKER = REPOSITORY / "tests/support/small_worker.py"
+EARLIER = {
+    "common/errors.py": "class UserError(Exception): pass",
+    "common/parameters.py": "def parse_parameters(content, source): return content",
+    "machine/accelerators.py": "def prepare(accelerator): pass",
+    "throughput/timer.py": """
+from types import SimpleNamespace as Namespace
+from benchmark.common.errors import UserError
+
+class ModeTimer:
+    def __init__(self, accelerator, parameters):
+        if parameters["precision"] == "wrong":
+            raise UserError("The precision is wrong.")
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def warm_up(self, name): return Namespace(step_seconds=0.5)
+    def time(self, name, steps): return Namespace(seconds=0.5 * steps, compilations=1, apart=None)
+""",
+}
+"""Modules of a revision with the layout of commit 2ab3c5b, as far as they are called."""
+
+
+@pytest.fixture
+def earlier_revision(tmp_path: Path) -> Path:
+    for name, text in EARLIER.items():
+        path = tmp_path / "benchmark" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        (path.parent / "__init__.py").touch()
+    (tmp_path / "benchmark/__init__.py").touch()
+    return tmp_path
+
+
+def test_a_revision_of_the_earlier_layout_is_measured(earlier_revision: Path) -> None:
+    with closing(TrainingProcess("earlier", earlier_revision)) as process:
+        process.warm_up({"accelerator": "cpu", "parameters": {"precision": "32-true"}})
+        assert process.step_seconds == 0.5
+        block = process.time(3)
+    assert (block.seconds, block.compilations) == (1.5, 1)
+
+
+def test_a_revision_of_the_earlier_layout_can_refuse(earlier_revision: Path) -> None:
+    task = {"accelerator": "cpu", "parameters": {"precision": "wrong"}}
+    with (
+        closing(TrainingProcess("earlier", earlier_revision)) as process,
+        pytest.raises(UserError, match=r"^earlier cannot be measured: The precision is wrong\.$"),
+    ):
+        process.warm_up(task)
 
 
 @pytest.mark.parametrize("words", [("small_process", "result.json"), ("small_worker",)])

@@ -1,4 +1,4 @@
 """Two training processes that alternate block by block, so that both see the same machine load.
 
-In: two tasks. Out: pairs of timed blocks.
+In: a task (accelerator, parameters) for each process. Out: pairs of timed blocks.
 """

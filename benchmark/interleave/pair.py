@@ -1,9 +1,9 @@
-"""A pair of processes whose blocks alternate: one runs a block while the other is stopped.
+"""Time a pair of processes whose blocks alternate: one runs a block while the other is stopped.
 
-So the momentary state of the machine (load, clock) affects both. It changes from one minute to the
-next by more than most changes of code do. A process keeps its memory layout for life, and two
-processes of equal work differ more than two blocks of one process do. So a pair is one sample, and
-each pair is new.
+So the momentary state of the machine (load, clock) affects both. This state changes speed from one
+minute to the next by more than most changes of code. A process keeps its memory layout for life:
+two processes of equal work differ more than two blocks of one process. So a pair is one sample, and
+each sample needs two new processes.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from benchmark.interleave.training_process import TrainingProcess
 from benchmark.timing.schema import Block
 
 DISCARDED, BLOCKS = 2, 15
-"""Blocks of each process that a pair begins with and discards, and blocks that count."""
+"""Number of blocks of each process at the start of a pair that are discarded, and that count."""
 TRIMMED = 0.2
-"""Fraction of a pair's quotients that is left out at each end."""
+"""Fraction of a pair's smallest quotients that the mean leaves out, and of the largest."""
 BlockPair = tuple[Block, Block]
 
 
@@ -29,19 +29,20 @@ def alternate(
     seed: int,
     number: int,
 ) -> list[BlockPair]:
-    """Time BLOCKS blocks of each process, the first of each two drawn.
+    """Time DISCARDED + BLOCKS pairs of blocks; which process runs first is drawn for each pair.
 
     Args:
         processes: two warm processes.
-        steps: number of steps in a block of each.
-        seed: of the drawing.
-        number: of the pair, which has drawings of its own.
+        steps: number of steps in a block of each process.
+        seed: seed of the order of blocks.
+        number: number of the pair of processes, from 0; each number has another order.
 
     Returns:
-        Blocks in which nothing was compiled, in the order of `processes`.
+        At most BLOCKS pairs of blocks, in the order of `processes`. The first DISCARDED pairs are
+        left out, and so are pairs in which a graph was compiled.
 
     Raises:
-        UserError: every pair of blocks compiled a graph; or a process failed.
+        UserError: a graph was compiled in every pair of blocks; or a process failed.
     """
     pairs = []
     for turn in range(DISCARDED + BLOCKS):
@@ -55,5 +56,5 @@ def alternate(
 
 
 def trimmed_mean(quotients: Sequence[float]) -> float:
-    """Trimmed mean of the logarithms of a pair's quotients: a disturbed block is an outlier."""
+    """Return the trimmed geometric mean of positive quotients; disturbed blocks are outliers."""
     return exp(float(trim_mean([log(quotient) for quotient in quotients], TRIMMED)))

@@ -1,7 +1,7 @@
-"""A training process of several devices: one rank for each, of which rank 0 answers.
+"""A training process for several devices: it launches one rank for each device.
 
-PyTorch's launcher starts the ranks, as it starts a training's. They inherit standard input and
-output from the process that calls `launch_ranks`.
+PyTorch's launcher starts the ranks, as in a training. They inherit standard input and output from
+the process that calls `launch_ranks`. Only rank 0 reads and answers.
 """
 
 import json
@@ -17,7 +17,9 @@ from benchmark.timing.timer import ModeTimer
 
 
 def launch_ranks(task: dict[str, Any]) -> None:
-    """Run this script once for each device of the task, and wait for the end.
+    """Launch this script as a rank for each of `task["devices"]`, and wait until all ranks end.
+
+    The ranks read the task from a temporary file, which is removed in the end.
 
     Raises:
         UserError: a rank failed.
@@ -29,7 +31,11 @@ def launch_ranks(task: dict[str, Any]) -> None:
 
 
 def serve(path: Path, write: Callable[[dict[str, Any]], None]) -> None:
-    """In each rank: warm up and run blocks until the input of rank 0 ends.
+    """Warm up, then run blocks until the standard input of rank 0 ends. All ranks call this.
+
+    Args:
+        path: file with the task, as JSON.
+        write: sends an answer to the parent; only rank 0 calls it.
 
     Raises:
         SystemExit: the rank failed; the launcher reports why.

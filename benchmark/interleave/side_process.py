@@ -1,9 +1,12 @@
-"""The script of a TrainingProcess: trains with the revision of `benchmark` on its path.
+"""The script of a TrainingProcess: train with the revision of `benchmark` on PYTHONPATH.
 
-`python -P side_process.py` reads a task and then, line by line, how many steps to run. It answers
-each line with the block's time, and ends with its input. It needs no more of a revision than a
-ModeTimer, so older ones can be measured too, on one device. For several devices it starts itself
-once for each, with the file of the task as its argument. With `--peer NAME` it runs a peer.
+`python -P side_process.py` reads a task from standard input, warms up and answers. Then each line
+of input is a number of steps: it runs them as one block and answers with the block's time. It ends
+when its input ends. Of a revision it uses little more than ModeTimer, so that older revisions can
+be measured too, on one device.
+
+For several devices it launches itself as a rank for each device, with the task's file as argument.
+With `--peer NAME` it runs a peer instead of the Trainer.
 """
 
 import json
@@ -22,7 +25,7 @@ def main() -> None:
     """Read the parent's task and run it; if this revision cannot, answer with the reason."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else may print into the answers
-    forget_installed()
+    remove_editable_finders()
     peer = sys.argv[2] if sys.argv[1:2] == ["--peer"] else None
     if not peer:
         with suppress(ImportError):  # an older revision does not have it
@@ -59,10 +62,11 @@ def main() -> None:
         write(answers, {"failed": f"{type(error).__name__}: {first}"})
 
 
-def forget_installed() -> None:
-    """Remove the finder of an editable installation.
+def remove_editable_finders() -> None:
+    """Remove the import finders of editable installations from this process.
 
-    It would take modules that a revision lacks from the working tree, and so mix two revisions.
+    Such a finder would import modules that a revision lacks from the working tree, and so mix two
+    revisions.
     """
     finders = [f for f in sys.meta_path if "__editable__" not in getattr(f, "__module__", "")]
     sys.meta_path[:] = finders
@@ -120,7 +124,7 @@ def run(
 
 
 def write(answers: TextIO, answer: dict[str, Any]) -> None:
-    """Write one line of JSON."""
+    """Write an answer to the parent, as one line of JSON."""
     print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""One process of a pair, which trains a block when it is asked to and is stopped otherwise."""
+"""One process of a pair: it trains block by block, and is stopped (SIGSTOP) between blocks."""
 
 import json
 import os
@@ -23,27 +23,27 @@ from benchmark.timing.schema import Block
 
 WORKER = Path(side_process.__file__)
 CODE = Path(benchmark.__path__[0]).parent
-"""The folder of this code, as opposed to another revision's."""
+"""The folder that contains this revision's package `benchmark`."""
 JOB = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-"""A launcher's variables: a peer that reads them would wait for other ranks."""
+"""Variables that a launcher sets; a peer must not have them, or it would wait for other ranks."""
 
 
 class OutOfMemory(UserError):
-    """A process needs more memory than there is."""
+    """A process needs more memory than is available."""
 
 
 class TrainingProcess:
-    """A process that trains; it is started, and loads its modules, at once.
+    """A process that trains block by block. The constructor starts it; `close` must end it.
 
     Args:
-        name: what error messages call it.
-        code: the folder of the `benchmark` package that it runs.
-        peer: the peer that it runs instead of the Trainer, with the user's environment: without
-            this suite's settings of memory and threads.
+        name: name of the process in error messages.
+        code: folder that contains the package `benchmark` to run.
+        peer: peer to run instead of the Trainer. It has the user's environment, without this
+            suite's settings for memory and threads.
     """
 
     step_seconds: float
-    """Seconds of a warm step; set by `warm_up`."""
+    """Seconds of a step after the warm-up; set by `warm_up`."""
 
     def __init__(self, name: str, code: Path = CODE, peer: str | None = None) -> None:
         self.name = name
@@ -58,24 +58,32 @@ class TrainingProcess:
         )  # fmt: skip
 
     def warm_up(self, task: Mapping[str, Any]) -> None:
-        """Train until steps are steady, then stop the process.
+        """Send the task, wait until the process is warm, set `step_seconds`, stop the process.
+
+        Args:
+            task: `accelerator`, `parameters` (the content of params.yaml) and optionally `devices`.
 
         Raises:
             UserError: the code cannot be measured with the task, or the process failed.
-            OutOfMemory: it does not fit, now or in a later block.
+            OutOfMemory: the process needs more memory than is available.
         """
         self.step_seconds = self._request(json.dumps(task))["step_seconds"]
         self._stop()
 
     def time(self, steps: int) -> Block:
-        """Resume the process for one block of `steps` steps."""
+        """Resume the process, run one block of `steps` steps, stop the process, return the block.
+
+        Raises:
+            UserError: the process failed.
+            OutOfMemory: the process needs more memory than is available.
+        """
         signal_tree(self.process.pid, signal.SIGCONT)
         block = self._request(str(steps))
         self._stop()
         return Block.model_validate(block)
 
     def close(self) -> None:
-        """Kill the process with its ranks and loader processes."""
+        """Kill the process, its ranks and its loader processes, and close the pipes."""
         signal_tree(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):

@@ -1,9 +1,9 @@
 """The throughput stage: how many images per second an accelerator trains, with an interval.
 
-Several processes, one after another, each measure every mode in blocks that alternate. A process is
-one sample: rates and ratios are means over processes with 95 % intervals. Points of a sweep and
-peers are measured after that, in pairs of processes. With a frozen backbone a step still runs the
-complete network on augmented images: the rate of stored features would say nothing.
+Several processes run one after another; each measures all modes, in blocks that alternate. One
+process is one sample: rates and ratios are geometric means over processes with 95 % intervals. Then
+points of a sweep and peers are measured, in pairs of processes. With a frozen backbone a step still
+runs the complete network on augmented images: a rate of stored features would not be comparable.
 """
 
 import secrets
@@ -30,11 +30,14 @@ from benchmark.training.inputs import check, take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
-    """Run the stage: measure an accelerator that is available.
+    """Measure an accelerator that is available, and write the stage's result.
+
+    Holds the measuring lock, and warns if other work runs.
 
     Raises:
-        UserError: as the training stage; the batch is larger than the training split, or does
-            not fit into memory; a measuring process failed; or nothing ran without compiling.
+        UserError: the accelerator does not support the parameters; the data or weights are not
+            usable; the batch is larger than the training split or does not fit into memory; a
+            measuring process failed; or a graph was compiled in each block.
     """
     check(accelerator.name, parameters.train)
     steps_per_epoch(parameters)
@@ -84,7 +87,7 @@ def _measure(accelerator: Accelerator, parameters: Parameters, seed: int) -> lis
 
 
 def _needs_more(processes: list[ProcessRates], parameters: Parameters, seconds: float) -> bool:
-    """Whether another process is needed, and the time budget has room for it."""
+    """Return whether another process is needed and the time budget has room for it."""
     throughput, count = parameters.throughput, len(processes)
     if count < throughput.repeats:
         return True

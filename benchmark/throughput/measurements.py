@@ -1,11 +1,11 @@
 """Rates and ratios of modes, with intervals, from the results of several measuring processes.
 
 A process is one sample. Its rate is the median over its blocks. Its ratio of two modes is the
-median of the ratios of their blocks of one round, which ran within seconds of each other. Shares
+median of quotients of two blocks of one round, which ran within seconds of each other. Shares
 of a step are computed in each process, because ratios of one process depend on each other.
 
-Each block is compared with single blocks. Times are skewed: a mean of two blocks would be disturbed
-more often than the one block that it is compared with, so that equal modes would differ.
+A block is always compared with a single block, never with a mean of two: a mean of two blocks is
+disturbed more often than one block, so that equal modes would differ.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ UNDISTURBED = 0.2
 
 @dataclass(frozen=True)
 class ProcessRates:
-    """The speeds that one process measured."""
+    """Computes rates and ratios of modes from the measurement of one process."""
 
     measurement: Measurement
     batch_size: int
@@ -38,29 +38,43 @@ class ProcessRates:
         return [name for name in self.measurement.steps if name != AA]
 
     def rate(self, mode: str) -> float:
-        """Images per second of a mode, the median over blocks without compilation."""
+        """Return the images per second of a mode: the median over blocks without compilation.
+
+        Raises:
+            UserError: a graph was compiled in each block.
+        """
         return median(_without_compilation(self.rates(mode), mode))
 
     def undisturbed(self) -> float:
-        """Images per second that the fastest fifth of the Trainer's blocks reach."""
+        """Return the images per second that the fastest fifth of the Trainer's blocks reach.
+
+        Raises:
+            UserError: a graph was compiled in each block.
+        """
         return float(
             quantile(_without_compilation(self.rates("trainer"), "trainer"), 1 - UNDISTURBED)
         )
 
     def shares(self) -> tuple[float, float, float]:
-        """Compute, input and Lightning as fractions of a step of the Trainer.
+        """Return the fractions of a Trainer's step: compute, input and Lightning; their sum is 1.
 
-        The Trainer's rate divided by another mode's is that mode's fraction of the Trainer's time.
+        The Trainer's rate divided by another mode's rate is that mode's fraction of the step.
+
+        Raises:
+            UserError: a graph was compiled in each block.
         """
         compute, loop = (self.ratio("trainer", mode) for mode in ("compute", "loop"))
         return compute, loop - compute, 1 - loop
 
     def ratio(self, one: str, other: str) -> float:
-        """Ratio of two modes' rates, the median over pairs of blocks; for two loaders, per core.
+        """Return the rate of mode `one` over that of `other`: the median over pairs of blocks.
 
-        ImageFolder's loader delivers normalised floats; the DataModule's delivers bytes, which the
-        accelerator crops and normalises within the step. Only ratios of full steps compare the
-        same work.
+        Rates of modes that only load are per core. ImageFolder's loader delivers normalised floats,
+        the DataModule's bytes, which the accelerator crops and normalises in the step. So only
+        ratios of modes that train compare the same work.
+
+        Raises:
+            UserError: a graph was compiled in a block of each pair.
         """
         pairs = product(_names(one), _names(other))
         quotients = [quotient for pair in pairs for quotient in self._quotients(*pair)]
@@ -72,11 +86,15 @@ class ProcessRates:
         )
 
     def noise(self) -> float:
-        """Ratio of the Trainer's two blocks of a round, the median over rounds."""
+        """Return the ratio of the Trainer's two blocks of a round: the median over rounds.
+
+        Raises:
+            UserError: a graph was compiled in each round.
+        """
         return median(_without_compilation(self._quotients("trainer", AA), "trainer"))
 
     def rates(self, mode: str) -> list[float | None]:
-        """Images per second in each block of a mode; None where a graph was compiled."""
+        """Return the images per second in each block of a mode; None if it compiled a graph."""
         return [rate for name in _names(mode) for rate in self._blocks(name)]
 
     def _quotients(self, one: str, other: str) -> list[float | None]:
@@ -90,12 +108,15 @@ class ProcessRates:
 
 
 def rates(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
-    """Images per second of each mode, over processes."""
+    """Return each mode's images per second, as an interval over processes."""
     return {mode: interval([p.rate(mode) for p in processes]) for mode in processes[0].modes}
 
 
 def ratios(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
-    """Ratios of rates whose two modes were measured, by key: "trainer_over_loop"."""
+    """Return ratios of rates, as intervals over processes, by key ("trainer_over_loop").
+
+    Ratios of RATIOS are left out if one of the two modes was not measured.
+    """
     return {
         key: interval([process.ratio(*pair) for process in processes])
         for key, pair in RATIOS.items()
@@ -104,7 +125,7 @@ def ratios(processes: Sequence[ProcessRates]) -> dict[str, Interval]:
 
 
 def step_shares(processes: Sequence[ProcessRates]) -> StepShares | None:
-    """Shares of the Trainer's time; None unless `loop` and `compute` were measured."""
+    """Return the shares of a Trainer's step; None unless `loop` and `compute` were measured."""
     if not {"loop", "compute"} <= set(processes[0].modes):
         return None
     parts = zip(*(process.shares() for process in processes), strict=True)
@@ -113,12 +134,12 @@ def step_shares(processes: Sequence[ProcessRates]) -> StepShares | None:
 
 
 def noise_floor(processes: Sequence[ProcessRates]) -> Interval:
-    """Ratio of the Trainer's two blocks of a round, over processes: 1 but for noise."""
+    """Return the ratio of the Trainer's two blocks of a round over processes; without noise, 1."""
     return interval([process.noise() for process in processes])
 
 
 def _names(mode: str) -> list[str]:
-    """Keys of a mode's blocks in a round: the Trainer has two."""
+    """Return the keys of a mode's blocks in a round; the Trainer has two blocks."""
     return [mode, AA] if mode == "trainer" else [mode]
 
 

@@ -1,8 +1,9 @@
 """One measuring process: `python -m benchmark.throughput.measuring_process RESULT`.
 
-Its task is the first line of standard input, which the parent keeps open while it waits for the
-result. A task with an index measures speed; a task without one makes the profile. The process only
-measures: `benchmark/pipeline/throughput.py` starts several and compares them.
+It reads a task from the first line of standard input and writes the result to the file RESULT. The
+parent keeps its end of the pipe open until the process ends. A task whose `index` is null measures
+the profile, any other task measures speed. `benchmark/pipeline/throughput.py` starts several
+processes and compares them.
 """
 
 import json
@@ -39,12 +40,16 @@ from benchmark.timing.timer import ModeTimer, Warmup
 from benchmark.training.fit import silence_lightning
 
 ENERGY_SECONDS = 2.0
-"""Length of the run whose energy is read: NVML's counter advances every 0.1 s on an H200."""
+"""Shortest run whose energy is read: NVML's counter advances only every 0.1 s on an H200."""
 T = TypeVar("T")
 
 
 def main(arguments: list[str]) -> None:
-    """Do the task and write its result."""
+    """Read the task, measure, and write the result to `arguments[0]`.
+
+    Raises:
+        SystemExit: the result cannot be written.
+    """
     line = sys.stdin.readline()
     if not line:
         return  # the parent exited before sending the task
@@ -65,16 +70,21 @@ def main(arguments: list[str]) -> None:
 
 
 def end_with_parent(pipe: int) -> None:
-    """Kill this process group when the parent has closed its end of `pipe`.
+    """Wait until the parent has closed its end of `pipe`, then kill this process group.
 
-    Then the parent has ended, and its lock on the machine is free.
+    A thread runs this. The pipe closes when the parent ends, which also frees the measuring lock:
+    this process must not disturb the next measurement.
     """
     os.read(pipe, 1)
     os.killpg(0, signal.SIGKILL)
 
 
 def attempt(measured: Callable[[], T]) -> T | NotMeasured:
-    """Call `measured`; a UserError or a lack of memory becomes a NotMeasured."""
+    """Return the result of `measured`, or a NotMeasured if it refuses or memory is exhausted.
+
+    Raises:
+        Exception: any other error of `measured`.
+    """
     try:
         with explain_system_errors(), explain_loader_errors():
             return measured()
@@ -87,7 +97,7 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
 
 
 def make_profile(accelerator: str, parameters: Parameters) -> Profile:
-    """Measure what is measured once; if one part fails, the others are kept."""
+    """Measure the peak, Lightning's overhead and decoding. If one fails, the others are kept."""
     silence_lightning()
     accelerators.prepare(accelerator)
     precision = parameters.train.precision
@@ -99,10 +109,10 @@ def make_profile(accelerator: str, parameters: Parameters) -> Profile:
 
 
 def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Measurement:
-    """Measure all modes: warm-up, then rounds of blocks.
+    """Measure all modes except peers: warm-up, rounds of blocks, then a run for the energy.
 
     Raises:
-        UserError: the data or the weights are not usable.
+        UserError: the data, the weights or the parameters are not usable.
     """
     accelerators.prepare(accelerator)
     meter, clocks = EnergyMeter(accelerator), GpuClockLog(accelerator)
@@ -122,7 +132,7 @@ def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Me
 
 
 def _steps(parameters: Parameters, warmups: Mapping[str, Warmup]) -> dict[str, int]:
-    """Steps in a block of each mode; modes that train have the same number."""
+    """Return the number of steps in a block of each mode; it is the same if modes train."""
     seconds = parameters.throughput.block_seconds
     steps = {name: ceil(seconds / warmup.step_seconds) for name, warmup in warmups.items()}
     return {name: steps["trainer" if MODES[name].trains else name] for name in steps}
@@ -144,9 +154,9 @@ def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, An
 def _rounds(
     mode_timer: ModeTimer, steps: dict[str, int], index: ProcessIndex, clocks: GpuClockLog
 ) -> dict[str, Any]:
-    """Time blocks in rounds, each round in another order.
+    """Time rounds of blocks, each round in another order, and return fields of Measurement.
 
-    One more round comes first and does not count: a mode's first block after its warm-up is slower.
+    One more round runs first and is discarded: a mode's first block after its warm-up is slower.
     """
     steps, rounds = {**steps, AA: steps["trainer"]}, mode_timer.parameters.throughput.rounds
     first = index.number * rounds
@@ -169,12 +179,12 @@ def _rounds(
 def _round(
     mode_timer: ModeTimer, names: Sequence[str], steps: Mapping[str, int]
 ) -> dict[str, Block]:
-    """Time a block of each mode."""
+    """Time a block of each mode, in the order of `names`."""
     return {name: mode_timer.time("trainer" if name == AA else name, steps[name]) for name in names}
 
 
 def _energy(mode_timer: ModeTimer, meter: EnergyMeter, step_seconds: float) -> EnergyReading:
-    """Read the energy of one run of the Trainer."""
+    """Run the Trainer for ENERGY_SECONDS and return the energy, or the reason without a run."""
     if meter.reason:
         return EnergyReading(reason=meter.reason)
     steps = ceil(ENERGY_SECONDS / step_seconds)
@@ -184,7 +194,11 @@ def _energy(mode_timer: ModeTimer, meter: EnergyMeter, step_seconds: float) -> E
 
 
 def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int) -> list[float]:
-    """Seconds of single synchronised steps: the round's blocks, if those are single steps."""
+    """Return the seconds of single synchronised steps of the Trainer.
+
+    If a block is one step, these are the round's blocks; else `steps` more steps run. Steps that
+    compiled a graph are left out.
+    """
     if steps == 1:
         blocks = [measured[name] for name in ("trainer", AA)]
     else:
@@ -193,7 +207,7 @@ def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int)
 
 
 def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
-    """Number of cores that each mode without training keeps busy."""
+    """Return the number of cores that each mode that only loads keeps busy."""
     cores = processors.processor_count()
     loaders = {name: MODES[name] for name in steps if name != AA and not MODES[name].trains}
     return {
@@ -203,12 +217,17 @@ def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
 
 
 def block_order(names: Sequence[str], seed: int, turn: int) -> list[str]:
-    """The order of the modes' blocks in round `turn`, counted from 0 over all processes of a run.
+    """Return the order of the modes' blocks in round `turn`.
 
-    Orders are rows of Williams' square, each followed by its reverse. Over a cycle of len(names)
-    rounds, or twice that for an odd number of names, each name has each position equally often, and
-    comes right after each other name equally often. Each cycle draws another assignment of names
-    to rows, by `seed`.
+    Orders are rows of Williams' square, each followed by its reverse. A cycle has len(names)
+    rounds, or twice that for an odd number of names. In a cycle each name has each position equally
+    often, and comes right after each other name equally often. Each cycle draws another assignment
+    of names to rows.
+
+    Args:
+        names: the modes.
+        seed: seed of the assignments.
+        turn: number of the round, from 0 over all processes of a run.
 
     Source: Williams, Australian Journal of Scientific Research A 2 (1949).
     """

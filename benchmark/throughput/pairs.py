@@ -1,4 +1,4 @@
-"""The Trainer's speed against that of another process, from pairs of processes that alternate."""
+"""Compare the Trainer's speed with another process's, in pairs of processes that alternate."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,12 +17,12 @@ from benchmark.machine.accelerators import Accelerator
 
 @dataclass(frozen=True)
 class PairResult:
-    """What one pair of processes measured."""
+    """The rate and ratio that one pair of processes measured."""
 
     rate: float
     """Images per second of the other process, over all its devices."""
     ratio: float
-    """That rate divided by the rate of the Trainer with the run's parameters."""
+    """`rate` divided by the rate of the Trainer with the run's parameters."""
 
 
 def measure_pairs(
@@ -35,20 +35,25 @@ def measure_pairs(
     devices: int = 1,
     peer: str | None = None,
 ) -> list[PairResult]:
-    """Measure `throughput.repeats` pairs of the Trainer and another process.
+    """Measure `throughput.repeats` pairs of the Trainer and another process, one after another.
+
+    Both processes of each pair are new, and end with the pair. Progress is printed.
 
     Args:
         accelerator: where both train.
-        parameters: the run's, with which the Trainer trains on one device.
-        name: what the other process is called.
+        parameters: the run's parameters; with these the Trainer trains on one device.
+        name: name of the other process in messages.
         other: the parameters of the other process.
-        seed: of the orders of blocks.
+        seed: seed of the orders of blocks.
         devices: number of devices that the other process trains on.
         peer: the peer that the other process runs; None for the Trainer.
 
+    Returns:
+        One result for each pair.
+
     Raises:
         UserError: a process cannot train, or compiled a graph in each block.
-        OutOfMemory: both together need more memory than there is.
+        OutOfMemory: both processes together need more memory than is available.
     """
     results: list[PairResult] = []
     repeats, label = parameters.throughput.repeats, f"{accelerator.label} {name}"
@@ -78,7 +83,7 @@ def measure_pairs(
 
 
 def trainer_only(parameters: Parameters) -> Parameters:
-    """The same parameters, with the Trainer as their only mode and without a sweep."""
+    """Return a copy of `parameters` with the Trainer as the only mode and without a sweep."""
     measured = parameters.throughput.model_copy(
         update={"modes": ("trainer",), "sweep": SweepParameters()}
     )

@@ -1,4 +1,4 @@
-"""The speed of other software that trains the same network, and the Trainer's ratio to it."""
+"""Measure the speed of a peer (other software), and the Trainer's ratio to it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from benchmark.timing.schema import PeerStatus
 
 @dataclass(frozen=True)
 class PeerSpeed:
-    """A peer's speed; only a status with a reason where it could not be measured."""
+    """A peer's speed; if it was not measured, rate and ratio are None and status has the reason."""
 
     status: PeerStatus
     rate: Interval | None = None
@@ -23,7 +23,7 @@ class PeerSpeed:
 
 
 def measure(accelerator: Accelerator, parameters: Parameters, name: str, seed: int) -> PeerSpeed:
-    """Measure the peer `name` in processes of its own, which alternate with the Trainer's."""
+    """Measure the peer `name` in pairs of processes; a peer that refuses gives only a reason."""
     status = PeerStatus()
     try:
         status = PeerStatus(versions=peers.versions(name))

@@ -1,4 +1,4 @@
-"""What is measured once for an accelerator: its peak, its memory, Lightning's cost, decoding."""
+"""Measure an accelerator's peak and memory, Lightning's overhead, and the rate of decoding."""
 
 import resource
 import sys
@@ -41,16 +41,16 @@ DTYPES = {
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 PEAK_SECONDS = 0.05
 EPOCHS, STEPS = 6, 30
-"""Epochs of the empty model's fit, and steps in each."""
+"""Number of epochs of the empty model's fit, and of steps in each epoch."""
 IMAGES, BYTES, BUILDS = 600, 2**28, 6
-"""Most images and bytes in a cache that is built to time decoding, and how often it is built."""
+"""Limits of the cache that is built to time decoding, and how often it is built."""
 
 
 def flops_per_image(parameters: Parameters, classes: int) -> int:
-    """Floating-point operations of one image's forward and backward pass.
+    """Count the floating-point operations of one image's forward and backward pass.
 
-    A multiplication and an addition count as two. As torch does, this counts convolutions and
-    matrix products only. Nothing is computed: the tensors are on the meta device.
+    A multiplication and an addition count as two. Like torch's FlopCounterMode, this counts only
+    convolutions and matrix products. Nothing is computed: the tensors are on the meta device.
     """
     plain = {"weights": "random", "compile": False, "channels_last": False}
     model = ModelParameters(**parameters.model.model_dump() | plain)
@@ -64,19 +64,19 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
 
 
 def peak(accelerator: str, precision: str) -> Peak:
-    """The best rate of matrix products and convolutions in this process, in FLOP/s.
+    """Measure the best rate of matrix products and convolutions, in FLOP/s.
 
-    Sides of the matrices grow until a product takes PEAK_SECONDS.
+    The sides of the matrices grow through MATRIX_SIDES until a product takes PEAK_SECONDS.
     """
     with tf32(precision == "tf32"):
         return _peak(accelerator, accelerators.device(accelerator), DTYPES[precision])
 
 
 def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
-    """The vendor's peak in FLOP/s as Lightning lists it; None if it does not.
+    """Return the vendor's peak in FLOP/s from Lightning's table; None if it has no entry.
 
-    Lightning reads the device's name, and fails at some. For a TPU it lists a peak without a dtype,
-    which is true for 16 bits only.
+    Lightning parses the device's name, and raises an error for some names. For a TPU its value does
+    not depend on the dtype; it is right for bfloat16 only.
     """
     if device.type == "xla" and dtype is not torch.bfloat16:
         return None
@@ -87,9 +87,9 @@ def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
 
 
 def peak_memory(accelerator: str) -> Memory:
-    """Most bytes in use so far: resident on the host, and on the device.
+    """Return this process's peak memory so far, on the host (resident) and on the device.
 
-    MPS reports only what is in use now. Loader processes are not counted.
+    MPS reports only the memory in use now. Loader processes are not counted.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -98,7 +98,7 @@ def peak_memory(accelerator: str) -> Memory:
 
 
 class EmptyModel(pl.LightningModule):
-    """A model of one weight, which is also its loss."""
+    """A model with one weight; the loss is the weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,19 +121,19 @@ class StepTimes(pl.Callback):
         """For each epoch, the clock after each of its steps."""
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Begin an epoch's list."""
+        """Append a list for the epoch's clock readings."""
         self.epochs.append([])
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Append the clock."""
+        """Append the clock to the epoch's list."""
         self.epochs[-1].append(time.perf_counter())
 
 
 def lightning_overhead(accelerator: str, precision: Precision) -> Overhead:
-    """Host seconds that Lightning adds to each step and to each change of epochs.
+    """Measure the host seconds that Lightning adds to each step and to each change of epochs.
 
-    A real step is too noisy to show them, so an empty model is fitted, without validation and
-    checkpoints. The first two epochs, in which things are compiled, do not count.
+    Real steps are too noisy for that, so it fits an empty model, without validation and
+    checkpoints. The first two epochs do not count, since graphs may be compiled.
     """
     model, times = EmptyModel(), StepTimes()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
@@ -149,13 +149,13 @@ def lightning_overhead(accelerator: str, precision: Precision) -> Overhead:
 
 
 def decoding_rate(data: DataParameters) -> Interval:
-    """Images per second while a decode cache of the first images of each split is built.
+    """Measure the images per second while a decode cache is built, as an interval over builds.
 
-    Its files lie in the temporary directory and are removed. The first build does not count: files
-    may have to come from the disk.
+    The cache has the first images of each split. It is built in the temporary directory BUILDS
+    times and removed. The first build does not count, since it may read files from the disk.
 
     Raises:
-        UserError: an image cannot be decoded, or there is no room for the cache.
+        UserError: an image cannot be decoded, or the disk lacks space for the cache.
     """
     most = BYTES // (3 * (ZOOM * data.image_size) ** 2)
     count = max(1, min(IMAGES, most) // len(SPLITS))
@@ -175,7 +175,7 @@ def decoding_rate(data: DataParameters) -> Interval:
 
 
 def _plain_step(accelerator: str, model: EmptyModel, batches: DataLoader[Tensor]) -> float:
-    """Seconds of a step of the same model in a plain loop, in its second epoch."""
+    """Return the seconds of a step of `model` in a plain loop: the median of the second epoch."""
     optimizer, device = model.configure_optimizers(), accelerators.device(accelerator)
     for _ in range(2):
         times = []
@@ -212,7 +212,7 @@ def _convolution(device: torch.device, dtype: torch.dtype) -> tuple[str, int, Ca
 
 
 def _seconds(accelerator: str, work: Callable[[], Tensor]) -> float:
-    """Shortest time of one `work`, from four blocks of PEAK_SECONDS / 5 or more."""
+    """Return the shortest time of one `work`, from four blocks of PEAK_SECONDS / 5 or more."""
     repeats = 1
     _block(accelerator, work, repeats)  # compiles, allocates
     while (least := _block(accelerator, work, repeats)) * repeats < PEAK_SECONDS / 5:
@@ -232,7 +232,7 @@ def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
 
 
 def _device_bytes(accelerator: str) -> tuple[int | None, str | None]:
-    """Most bytes in use on the device, or None and the reason."""
+    """Return the peak memory of the device in bytes, or None and the reason."""
     match accelerators.device(accelerator).type:
         case "cuda":
             return torch.cuda.max_memory_allocated(), None

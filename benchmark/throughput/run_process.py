@@ -1,4 +1,4 @@
-"""Run a measuring process and read its result."""
+"""Run a measuring process from the parent, and read its result."""
 
 import json
 import os
@@ -22,7 +22,15 @@ PROCESS_MODULE = measuring_process.__name__
 def measure(
     accelerator: Accelerator, parameters: Parameters, index: ProcessIndex
 ) -> Measurement | NotMeasured:
-    """Measure speed in a new process, the one with `index`.
+    """Run a new process that measures speed, wait, and return its result.
+
+    Args:
+        accelerator: where it trains.
+        parameters: what it trains.
+        index: seed of the run and number of the process, which determine the orders of blocks.
+
+    Returns:
+        The measurement, or why there is none: the process refused, or memory was exhausted.
 
     Raises:
         UserError: the process failed; its output is on standard error.
@@ -33,7 +41,7 @@ def measure(
 
 
 def profile(accelerator: Accelerator, parameters: Parameters) -> Profile:
-    """Measure the profile in a new process; if the process fails, only the reason."""
+    """Run a new process that measures the profile; if it fails, each field is the reason."""
     try:
         result = _run(accelerator, parameters, None, "the profile's process")
     except UserError as error:
@@ -67,11 +75,14 @@ def _run(
 
 
 def _execute(command: list[str], task: str, folder: Path) -> int:
-    """Run a process on `task` and return its exit status.
+    """Run `command` in a new process group, write `task` to its stdin, wait for its end.
 
-    It has a process group of its own: if it dies, the system resumes and ends its paused loader
-    processes. If this process dies, it kills itself and leaves its temporary files, so these lie
-    in `folder`, which the next run removes.
+    The rest of its group is then killed. If this process (the parent) is killed, the child sees its
+    stdin close and kills its own group. It leaves its temporary files: they are in `folder`, which
+    the next run removes.
+
+    Returns:
+        The exit status; negative if a signal ended the child.
     """
     variables = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(

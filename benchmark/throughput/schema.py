@@ -1,4 +1,4 @@
-"""What the throughput stage and its measuring processes write."""
+"""Result models of the throughput stage and of its measuring processes."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -36,7 +36,7 @@ class EnergyReading(ResultModel):
     steps: int = 0
     """Number of steps of the run."""
     reason: str | None = None
-    """Why there is no counter."""
+    """Why the energy cannot be read; null if it was."""
 
 
 class Memory(ResultModel):
@@ -47,7 +47,7 @@ class Memory(ResultModel):
     device_bytes: int | None = None
     """Memory of the device; null if it is not known."""
     device_reason: str | None = None
-    """Why the device's memory is not known."""
+    """Why `device_bytes` is null."""
 
 
 class Peak(ResultModel):
@@ -56,7 +56,7 @@ class Peak(ResultModel):
     flops_per_second: float
     """Floating-point operations per second."""
     of: str
-    """The operation that reached it."""
+    """The operation that reached the best rate."""
     vendor_flops_per_second: float | None = None
     """The vendor's peak in this precision, if Lightning lists it."""
 
@@ -86,7 +86,7 @@ class Measurement(ResultModel):
     cores: dict[str, int]
     """Processor cores that each loader keeps busy."""
     rounds: tuple[dict[str, Block], ...]
-    """For each round a block of each mode, and a second one of the Trainer."""
+    """For each round a block of each mode, and a second block of the Trainer."""
     step_seconds: tuple[float, ...]
     """Seconds of single steps of the Trainer, each synchronised."""
     energy: EnergyReading
@@ -100,16 +100,16 @@ class Measurement(ResultModel):
 
 
 class NotMeasured(ResultModel):
-    """Why something was not measured."""
+    """The reason why something was not measured."""
 
     status: Literal["refused", "out of memory", "unavailable", "failed"]
-    """What kind of reason."""
+    """Kind of the reason."""
     reason: str
-    """The reason as a sentence."""
+    """The reason in words."""
 
 
 class Profile(ResultModel):
-    """What a process measures once for a run; each field is a value or a reason."""
+    """What one process measures once for a run; each field is a value or a NotMeasured."""
 
     status: Literal["profile"] = "profile"
     """As opposed to `ok`."""
@@ -147,11 +147,11 @@ class MeasurementVerdict(ResultModel):
     """Whether something disturbed a measurement."""
 
     stable: bool
-    """Whether nothing disturbed it."""
+    """Whether nothing disturbed the measurement."""
     reason: str | None = None
-    """What disturbed it."""
+    """What disturbed the measurement."""
     advice: str | None = None
-    """What to do about it."""
+    """What to do about the disturbance."""
 
     def __str__(self) -> str:
         return "stable" if self.stable else f"unstable: {self.reason}; {self.advice}"
@@ -162,7 +162,7 @@ class Workload(ResultModel):
 
     network: str
     weights: str
-    """sha256 of the weights' file, or their name if there is no file."""
+    """sha256 of the weights' file; the name of weights without a file."""
     freeze_backbone: bool
     channels_last: bool
     compile: bool
@@ -240,7 +240,7 @@ class Energy(ResultModel):
     @model_validator(mode="after")
     def _a_value_or_a_reason(self) -> "Energy":
         if (self.joules_per_image is None) == (self.reason is None):
-            raise ValueError("holds either a value or a reason")
+            raise ValueError("must have either a value or a reason")
         return self
 
 
@@ -254,9 +254,9 @@ class Efficiency(ResultModel):
     peak: Peak | NotMeasured
     """The best rate of convolutions and matrix products, measured once in a process of its own."""
     utilisation: Interval | None = None
-    """Achieved over best; null if the peak is not known."""
+    """`flops_per_second` divided by the peak; null if the peak is not known."""
     vendor_utilisation: Interval | None = None
-    """Achieved over the vendor's peak; null if that is not known."""
+    """`flops_per_second` divided by the vendor's peak; null if that peak is not known."""
     peak_memory: Memory
     """The most memory of all processes."""
     energy: Energy
@@ -275,7 +275,7 @@ class SweepPoint(ResultModel):
     images_per_second: Interval | None = None
     """The Trainer's rate over all devices, if it was measured."""
     ratio: Interval | None = None
-    """That rate divided by the rate with the run's parameters, from pairs of processes."""
+    """The point's rate divided by the rate with the run's parameters, from pairs of processes."""
     reason: str | None = None
     """Why the point, or its ratio, was not measured."""
 
@@ -293,7 +293,7 @@ class Throughput(ResultModel):
     accelerator: str
     """The accelerator as reports call it."""
     device: str
-    """What the accelerator calls itself."""
+    """Name of the device, as its driver reports it."""
     verdict: MeasurementVerdict
     """Whether something disturbed the measurement."""
     interval_width: IntervalWidth
@@ -301,7 +301,7 @@ class Throughput(ResultModel):
     workload: Workload
     """What was measured."""
     runtime: Runtime
-    """Settings of the processes."""
+    """Settings of the measuring processes."""
     dataset: str
     """md5 of the dataset's pin."""
     modes: dict[str, ModeRate]
@@ -309,7 +309,7 @@ class Throughput(ResultModel):
     ratios: dict[str, Interval]
     """Ratios of two modes' rates ("trainer_over_loop")."""
     noise_floor: Interval
-    """The Trainer against itself."""
+    """Ratio of the Trainer's two blocks of a round; without noise it is 1."""
     trainer: TrainerTimes
     """Times of the Trainer."""
     other_work: float
@@ -333,7 +333,7 @@ class Throughput(ResultModel):
         return self.modes["trainer"].images_per_second
 
     def exported(self) -> "Throughput":
-        """The same without the single processes."""
+        """Return a copy without `processes`, for an export."""
         return self.model_copy(update={"processes": ()})
 
 

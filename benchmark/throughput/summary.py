@@ -1,4 +1,4 @@
-"""The result of the throughput stage, from the results of its processes."""
+"""Compute the result of the throughput stage from the results of its processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ RESOLUTION = 1e-6
 
 @dataclass(frozen=True)
 class RawMeasurements:
-    """What the stage's processes measured."""
+    """Results of all processes of the stage."""
 
     processes: Sequence[ProcessRates]
     profile: Profile
     sweep: Sequence[SweepPoint]
     peers: Mapping[str, PeerSpeed]
-    """By mode."""
+    """Speed of each measured peer, by the peer's name."""
     seconds: float
     """Wall time of the measuring processes, without profile, sweep and peers."""
     seed: int
@@ -55,17 +55,17 @@ def summarise(
     measured: RawMeasurements,
     classes: int,
 ) -> Throughput:
-    """The stage's result.
+    """Return the stage's result.
 
     Args:
-        accelerator: what was measured.
-        parameters: with which.
+        accelerator: the accelerator that was measured.
+        parameters: the run's parameters.
         inputs: digests of the data, the weights and the code.
-        measured: by its processes.
-        classes: of the dataset.
+        measured: results of the processes.
+        classes: number of classes in the dataset.
 
     Raises:
-        UserError: nothing ran without compiling.
+        UserError: a graph was compiled in each block.
     """
     processes = measured.processes
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
@@ -102,9 +102,12 @@ def summarise(
 
 
 def workload(parameters: Parameters, code: str, weights: str) -> Workload:
-    """What must be equal for two throughputs to be compared.
+    """Return what must be equal for two throughputs to be compared.
 
-    `code` and `weights` are digests: the weights' file may have another path on another machine.
+    Args:
+        parameters: the run's parameters.
+        code: digest of the code.
+        weights: digest of the weights' file, whose path may differ between machines.
     """
     model, data, train = parameters.model, parameters.data, parameters.train
     return Workload(
@@ -119,7 +122,7 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
 
 
 def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
-    """Settings of this process, whose environment the measuring processes inherit."""
+    """Return this process's settings; measuring processes inherit its environment."""
     kind = accelerators.device(accelerator.name).type
     return Runtime(
         adam=adam.implementation(parameters.train.adam, kind),
@@ -129,7 +132,7 @@ def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
 
 
 def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTimes:
-    """Times of the Trainer: single steps, the first step, compilation, Lightning's overhead."""
+    """Return the Trainer's times: single steps, first step, compilation, Lightning's overhead."""
     results = [process.measurement for process in processes]
     steps = [seconds for result in results for seconds in result.step_seconds]
     return TrainerTimes(
@@ -165,7 +168,7 @@ def _fraction(achieved: Sequence[float], peak: float | None) -> Interval | None:
 
 
 def _memory(memories: Sequence[Memory]) -> Memory:
-    """The most memory of all processes; each contains one network and one optimizer."""
+    """Return the largest peak memory of the processes; each has one network and optimizer."""
     devices = [memory.device_bytes for memory in memories if memory.device_bytes is not None]
     return Memory(
         host_bytes=max(memory.host_bytes for memory in memories),
@@ -175,7 +178,7 @@ def _memory(memories: Sequence[Memory]) -> Memory:
 
 
 def _energy(processes: Sequence[ProcessRates]) -> Energy:
-    """Energy of one image that the Trainer trains on, over processes."""
+    """Return the Trainer's energy per image, over processes, or why it is not known."""
     readings = [process.measurement.energy for process in processes]
     reason = next((reading.reason for reading in readings if reading.reason), None)
     if reason:

@@ -1,4 +1,4 @@
-"""The combinations of values that a sweep tries, each in pairs with the run's own parameters."""
+"""Measure the combinations of a sweep's values, in pairs with the run's parameters."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -29,20 +29,22 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Point:
-    """One combination: what it changes, and the parameters with that changed."""
+    """One combination of a sweep's values."""
 
     changes: dict[str, Any]
+    """Value of each key of throughput.sweep."""
     parameters: Parameters
+    """The run's parameters with these changes, and with the Trainer as the only mode."""
 
     @property
     def devices(self) -> int:
-        """Number of devices that train together; one, unless the sweep has another number."""
+        """Number of devices that train together; 1 if the sweep does not have `devices`."""
         devices: int = self.changes.get("devices", 1)
         return devices
 
 
 def points(parameters: Parameters) -> list[Point]:
-    """Every combination of the sweep's values, with the Trainer as the only mode.
+    """Return every combination of the values of `throughput.sweep`; without a sweep, none.
 
     Raises:
         UserError: two values contradict each other.
@@ -55,9 +57,16 @@ def points(parameters: Parameters) -> list[Point]:
 def measure(
     accelerator: Accelerator, parameters: Parameters, point: Point, seed: int
 ) -> SweepPoint:
-    """A point's rate, and its ratio to the rate of the run's own parameters.
+    """Measure a point's rate, and its ratio to the rate with the run's parameters.
 
-    A point that cannot be measured is recorded with the reason; other points continue.
+    Args:
+        accelerator: where to train.
+        parameters: the run's parameters.
+        point: the combination.
+        seed: seed of the orders of blocks.
+
+    Returns:
+        The rate and ratio, or the reason why the point cannot be measured.
     """
     try:
         check(accelerator.name, point.parameters.train)
@@ -89,9 +98,9 @@ def measure(
 
 
 def _measure_alone(accelerator: Accelerator, point: Point, seed: int, why: str) -> SweepPoint:
-    """Measure a point that does not fit into memory together with the run's own process.
+    """Measure a point that does not fit into memory together with the run's parameters.
 
-    It may fit alone, and then has no ratio.
+    If it fits alone, the result has a rate but no ratio. `why` is the reason that is recorded.
     """
     rates = []
     try:

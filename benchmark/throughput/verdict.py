@@ -1,4 +1,4 @@
-"""Whether something disturbed a measurement, and what to do; and how wide its intervals are."""
+"""Judge whether something disturbed a measurement, and how wide its intervals are."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 
@@ -10,19 +10,20 @@ from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import IntervalWidth, MeasurementVerdict
 
 DRIFT = 0.01
-"""Distance from 1 that the noise floor's interval may have: 1 of 20 does not contain 1."""
+"""Distance from 1 that the noise floor's interval may have: even undisturbed, 1 of 20 intervals
+does not contain 1."""
 
 
 def judge(
     floor: Interval, unsteady: Sequence[str], other_work: float, slowed_by: Set[str]
 ) -> MeasurementVerdict:
-    """Judge a measurement by the first disturbance, if there is one.
+    """Return whether a measurement is stable; if not, its first disturbance with advice.
 
     Args:
-        floor: the noise floor, the Trainer against itself.
+        floor: the noise floor: the ratio of the Trainer's two blocks.
         unsteady: modes whose warm-up ended, in some process, before step times were steady.
         other_work: fraction of the processors' time that other work took.
-        slowed_by: what kept a GPU's clock low. Its power limit is normal, not a disturbance.
+        slowed_by: reasons why a GPU's clock was low. Its power limit is not a disturbance.
     """
     for reason, advice in _reasons(floor, unsteady, other_work, slowed_by - {POWER_LIMIT}):
         return MeasurementVerdict(stable=False, reason=reason, advice=advice)
@@ -32,9 +33,15 @@ def judge(
 def interval_width(
     rate: Interval, ratios: Mapping[str, Interval], target: float, seconds: float
 ) -> IntervalWidth:
-    """The widest interval of the Trainer's rate and of ratios of modes that train.
+    """Return the widest interval of the Trainer's rate and of ratios of modes that train.
 
-    Ratios of loaders are left out: a loader's rate is some hundred times that of training steps.
+    Ratios of modes that only load are left out: loading is some hundred times faster than training.
+
+    Args:
+        rate: the Trainer's rate.
+        ratios: ratios of modes, by key.
+        target: width at which a run may stop.
+        seconds: wall time of all measuring processes, which is recorded.
     """
     training = {key: ratio for key, ratio in ratios.items() if MODES[RATIOS[key][0]].trains}
     widest, interval = max(
@@ -46,9 +53,9 @@ def interval_width(
 
 
 def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
-    """Modes that train and whose warm-up did not end steady in some process.
+    """Return the modes that train and whose step times were unsteady after some warm-up.
 
-    Loaders are left out: their batches come in bursts.
+    Modes that only load are left out: their batches come in bursts.
     """
     warmups = [process.measurement.warmup for process in processes]
     training = [mode for mode in processes[0].modes if MODES[mode].trains]
@@ -56,7 +63,7 @@ def unsteady_modes(processes: Sequence[ProcessRates]) -> list[str]:
 
 
 def slowed_by(processes: Sequence[ProcessRates]) -> set[str]:
-    """What kept a GPU's clock low in any of the processes."""
+    """Return the reasons why a GPU's clock was low in any of the processes."""
     logs = [process.measurement.gpu_clocks for process in processes]
     return {reason for clocks in logs if clocks for reason in clocks.slowed_by}
 

@@ -1,4 +1,4 @@
-"""One measuring process: the modes that it can run and the clock that times them.
+"""Modes that train or load batches, and the timer of their blocks, within one process.
 
 In: parameters. Out: timed blocks of steps.
 """

@@ -20,9 +20,10 @@ from benchmark.machine import processors
 
 
 def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Full batches of the training split: float32 (n, 3, image_size, image_size), int64 (n,).
+    """Return a shuffling loader of the training split's full batches.
 
-    The loader has a worker for each core, as PyTorch's warnings suggest; they outlive an epoch.
+    A batch is float32 (batch_size, 3, image_size, image_size) and int64 (batch_size,). The loader
+    has a worker for each core, as PyTorch's warnings suggest. Workers persist between epochs.
     """
     return DataLoader(
         dataset(data),
@@ -37,8 +38,10 @@ def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, T
 
 
 def dataset(data: DataParameters) -> ImageFolder:
-    """The training split, cropped and flipped at random, and normalised: pairs of float32
-    (3, image_size, image_size) and a label."""
+    """Return the training split, with images that are cropped, flipped at random and normalised.
+
+    A sample is float32 (3, image_size, image_size) and its label, an int.
+    """
     transform = Compose(
         [
             RandomResizedCrop(data.image_size),

@@ -7,11 +7,14 @@ from greenlet import greenlet
 
 
 class Coroutine:
-    """A fit that runs a number of steps and then waits.
+    """A training loop that runs a number of steps and then pauses.
 
-    A greenlet is a second stack in the same thread. So the modes of a process can alternate while
-    each keeps its loop, and all steps run on the same OpenMP threads. The fit's callbacks call
-    `ready` and `stepped`.
+    The loop runs in a greenlet: a second stack in the same thread. So the modes of a process can
+    alternate while each keeps its loop, and all steps run on the same OpenMP threads. The caller
+    uses `start`, `run` and `stop`; callbacks within the loop call `ready` and `stepped`.
+
+    Args:
+        fit: runs the loop until `over`; its return value is ignored.
     """
 
     over = False
@@ -27,7 +30,7 @@ class Coroutine:
         return bool(self._greenlet.dead)
 
     def start(self) -> None:
-        """Run the fit up to its first `ready`."""
+        """Run the fit until it calls `ready` for the first time."""
         self._greenlet.switch()
 
     def run(self, steps: int) -> None:
@@ -37,19 +40,20 @@ class Coroutine:
         assert not self.ended, "the fit ended before `stop`"
 
     def stop(self) -> None:
-        """Let the fit end regularly: after a step its callbacks check `over`."""
+        """Set `over`, run more steps until the fit returns; callbacks check `over` after a step."""
         self.over = True
         while not self.ended:
             self._left = 1
             self._greenlet.switch()
 
     def ready(self) -> None:
-        """Wait for the first `run`; the fit calls this before each step."""
+        """Pause until the first `run`. The fit calls this before each step."""
         if not self._left:
             self._wait()
 
     def stepped(self) -> None:
-        """Wait for the next `run` if this one is done; the fit calls this after each step."""
+        """Count a step; if the steps of this `run` are done, pause until the next. The fit calls it
+        after each step."""
         self._left -= 1
         if not self._left:
             self._wait()

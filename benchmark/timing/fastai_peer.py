@@ -19,13 +19,13 @@ from benchmark.machine import accelerators, processors
 from benchmark.timing.coroutine import Coroutine
 
 EPOCHS = 10**9
-"""More than any run takes."""
+"""Number of epochs that a fit is given: it never ends by itself."""
 
 
 class Pauses(Callback):  # type: ignore[misc]
-    """Callback that lets a fit wait between its steps and skips validation.
+    """Callback that pauses a fit between its steps and skips validation.
 
-    Its order puts it before mixed precision, whose context must not be open while it waits.
+    `order` puts it before mixed precision, whose context must not be open during a pause.
     """
 
     order = 5
@@ -35,11 +35,11 @@ class Pauses(Callback):  # type: ignore[misc]
         self._coroutine = fit
 
     def before_batch(self) -> None:
-        """The loader's workers have started."""
+        """Pause until the first `run`; the loader's workers have started by now."""
         self._coroutine.ready()
 
     def after_batch(self) -> None:
-        """A step is done."""
+        """Count a step, pause if the block is complete, and end the fit after `stop`."""
         self._coroutine.stepped()
         if self._coroutine.over:
             raise CancelFitException
@@ -50,10 +50,10 @@ class Pauses(Callback):  # type: ignore[misc]
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
-    """Prepare to train `network`.
+    """Return a coroutine in which fastai's Learner trains `network`.
 
     Raises:
-        UserError: fastai has no mixed precision on this accelerator.
+        UserError: fastai does not have mixed precision on this accelerator.
     """
     device, train = accelerators.device(accelerator), parameters.train
     mixed = train.precision in ("bf16-mixed", "16-mixed")
@@ -78,7 +78,7 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
 
 
 def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
-    """Full batches: fastai drops the last images of an epoch by default."""
+    """Return loaders of full batches: fastai drops an epoch's last images by default."""
     return ImageDataLoaders.from_folder(
         data.root,
         train="train",

@@ -1,4 +1,4 @@
-"""Loader processes that are paused while another mode is measured."""
+"""Pause a mode's loader processes while other modes are measured."""
 
 import atexit
 import multiprocessing
@@ -9,9 +9,9 @@ import psutil
 
 
 class LoaderWorkers:
-    """The loader processes that a mode has started, paused unless the mode runs.
+    """The loader processes of one mode, paused (SIGSTOP) while the mode does not run.
 
-    Otherwise they would prefetch between its blocks and slow down the other modes.
+    Otherwise they would prefetch between the mode's blocks, and slow down the other modes.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class LoaderWorkers:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Resume the processes within the context, and add those that start in it."""
+        """Resume the loader processes; on exit, pause them and those that started within."""
         before = {process.pid for process in multiprocessing.active_children()}
         self._apply(psutil.Process.resume)
         try:
@@ -32,7 +32,7 @@ class LoaderWorkers:
             self._apply(_suspend)
 
     def release(self) -> None:
-        """Resume the processes for good, so that their loaders can end them."""
+        """Resume the loader processes for good, so that their loaders can end them."""
         self._apply(psutil.Process.resume)
         self._processes.clear()
         atexit.unregister(self.release)

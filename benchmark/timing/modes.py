@@ -1,7 +1,7 @@
-"""The steps of the modes that share one network and one optimizer.
+"""Classes of the modes that share one network and one optimizer.
 
-They differ only in what provides the batches and what runs the loop. `benchmark/common/modes.py`
-lists all modes.
+The modes differ only in what provides the batches and what runs the loop. All modes are listed in
+`benchmark/common/modes.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,17 +21,17 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Mode(Protocol):
-    """A way to train, or to load batches."""
+    """What a ModeTimer times: a training loop, or a loader of batches."""
 
     def run(self, steps: int) -> None:
-        """Issue `steps` steps; the accelerator may still be computing them when this returns."""
+        """Run `steps` steps; the accelerator may still be computing when this returns."""
 
 
 class TrainingStep:
     """One optimizer step in plain PyTorch, in the order of torchvision's training reference.
 
-    Gradients are dropped after the forward pass, as Lightning does: their memory then serves the
-    backward pass. Dropped before, it serves the forward pass, and a step on a CPU is 3 % slower.
+    Gradients are set to None after the forward pass, as Lightning does: the backward pass then
+    reuses their memory. Before the forward pass, a step on a CPU would be 3 % slower.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrainingStep:
         self._scaler = torch.GradScaler(self._device.type, enabled=precision == "16-mixed")
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """Train on a batch that is on the device."""
+        """Train on normalised float images (n, 3, h, w) and int64 labels (n,) on the device."""
         with tf32(self._precision == "tf32"):
             with torch.autocast(
                 self._device.type, dtype=self._autocast, enabled=self._autocast is not None
@@ -65,26 +65,26 @@ class TrainingStep:
 
 @dataclass
 class Compute:
-    """Steps on one batch that stays on the device: the speed if input cost nothing."""
+    """Mode that trains on one batch that stays on the device: the speed without input."""
 
     step: TrainingStep
     images: Tensor
     labels: Tensor
 
     def run(self, steps: int) -> None:
-        """Train on the batch again and again."""
+        """Train `steps` times on the batch."""
         for _ in range(steps):
             self.step(self.images, self.labels)
 
 
 @dataclass
 class Nondeterministic:
-    """Steps on one resident batch while torch may choose nondeterministic kernels."""
+    """Mode that trains as `compute`, while torch may choose nondeterministic kernels."""
 
     compute: Compute
 
     def run(self, steps: int) -> None:
-        """Train as `compute` does, then restore torch's setting."""
+        """Train `steps` times on the batch, then restore torch's setting."""
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(False)
         try:
@@ -94,13 +94,13 @@ class Nondeterministic:
 
 
 class LoaderOnly:
-    """Endless batches of a loader, which are discarded."""
+    """Mode that takes batches from a loader, epoch after epoch, and discards them."""
 
     def __init__(self, loader: DataLoader[Any], steps_per_epoch: int) -> None:
         self._batches = _endless(loader, steps_per_epoch)
 
     def start(self) -> None:
-        """Take a batch, for which the loader starts its workers."""
+        """Take one batch, so that the loader starts its workers."""
         self.next()
 
     def run(self, steps: int) -> None:
@@ -109,26 +109,26 @@ class LoaderOnly:
             self.next()
 
     def next(self) -> Any:
-        """The next batch, on the host."""
+        """Return the loader's next batch, on the host."""
         return next(self._batches)
 
 
 @dataclass
 class Loop:
-    """A plain loop: next batch of `source`, to the device, `finish`, training step."""
+    """Mode with a plain loop: next batch of `source`, to the device, `finish`, training step."""
 
     step: TrainingStep
     source: LoaderOnly
     device: torch.device
     finish: Callable[..., tuple[Tensor, Tensor]] = lambda images, labels: (images, labels)
-    """Makes normalised images and labels of a batch's tensors, on the device."""
+    """Returns normalised images and labels, given the batch's tensors on the device."""
 
     def start(self) -> None:
-        """Take a batch, for which the loader starts its workers."""
+        """Take one batch, so that the loader starts its workers."""
         self.source.start()
 
     def run(self, steps: int) -> None:
-        """Train on the next batches."""
+        """Train on the next `steps` batches."""
         non_blocking = self.device.type == "cuda"  # gains nothing elsewhere, is unsafe on MPS
         for _ in range(steps):
             batch = self.source.next()

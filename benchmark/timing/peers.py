@@ -1,8 +1,8 @@
-"""Other software that people train with instead of this suite's Trainer.
+"""Peers: other software that trains the same network (timm, fastai, transformers).
 
-Each peer trains in a process of its own, which `benchmark/interleave/` starts as the peer's users
-start theirs: with their settings of threads and memory, and with kernels that may be
-nondeterministic. A peer has a network, an optimizer and a loader of its own.
+Each peer trains in a separate process with its own network, optimizer and loader.
+`benchmark/interleave/` starts this process as a user of the peer would: without this suite's
+settings for threads, memory and deterministic kernels.
 """
 
 import os
@@ -27,18 +27,18 @@ PACKAGES = {
     "fastai": ("fastai",),
     "transformers": ("transformers", "accelerate"),
 }
-"""By mode, the packages whose versions a result records."""
+"""For each peer, the packages whose versions a result records."""
 
 
 def start(name: str, accelerator: str, parameters: Parameters) -> Loop | Coroutine:
-    """Start the fit of peer `name`, up to its first batch: its loader's workers have started.
+    """Start the training loop of peer `name`, up to its first batch, and return it.
 
     The network is the suite's ResNet50 with the same initial weights, in torch's default memory
-    format and not compiled. Warnings of the peer are hidden, and so is an installed torch_xla,
-    which a peer would prefer to the GPU.
+    format and not compiled. For the rest of the process, warnings are hidden, torch's TF32 settings
+    follow the precision, and torch_xla cannot be imported: a peer would prefer it to the GPU.
 
     Raises:
-        UserError: the peer cannot do what the parameters say.
+        UserError: the peer does not support the parameters or the accelerator.
         Exception: any other error of the peer.
     """
     precision = parameters.train.precision
@@ -63,7 +63,7 @@ def start(name: str, accelerator: str, parameters: Parameters) -> Loop | Corouti
 
 
 def versions(name: str) -> dict[str, str]:
-    """Versions of the packages of peer `name`, without importing them.
+    """Return the versions of the packages of peer `name`, without importing them.
 
     Raises:
         UserError: a package is not installed.

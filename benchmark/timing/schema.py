@@ -1,4 +1,4 @@
-"""What is recorded of a timed mode."""
+"""Result models of timed blocks and of peers."""
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ class Block(ResultModel):
     """Consecutive steps of one mode between two synchronised readings of the clock."""
 
     seconds: float
-    """Wall time."""
+    """Wall time of the block."""
     compilations: int
     """Number of graphs that were compiled in the block."""
 

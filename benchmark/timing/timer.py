@@ -1,4 +1,4 @@
-"""The modes of one measuring process, ready to run, and the clock that times them."""
+"""ModeTimer: it builds the modes of one process, warms them up and times their blocks."""
 
 import time
 from collections import defaultdict
@@ -27,9 +27,9 @@ from benchmark.training.fit import data_module, fine_tuner, norm_layer, silence_
 from benchmark.training.inputs import check_batches
 
 LEAST_SECONDS = {"cuda": 2.0}
-"""Shortest warm-up of the Trainer by kind of device, until a GPU's clock and heat are steady."""
+"""Shortest warm-up of the Trainer by type of device: a GPU's clock and heat must be steady."""
 STEADY_STEPS, STEADY_RATIO = 2, 1.25
-"""A warm-up ends when this number of successive steps differ by at most this factor."""
+"""A warm-up ends when STEADY_STEPS successive steps differ by at most the factor STEADY_RATIO."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ class Warmup:
 
     @property
     def step_seconds(self) -> float:
-        """Seconds of a warm step: the mean of the later half, as prefetched batches come in bursts.
+        """Seconds of a warm step: the mean of the later half of the steps.
 
-        Steps that compiled are left out unless all did.
+        It is a mean because prefetched batches come in bursts. Steps that compiled a graph are left
+        out, unless all of them did.
         """
         later = list(zip(self.seconds, self.compiled, strict=True))[len(self.seconds) // 2 :]
         clean = [seconds for seconds, compiled in later if not compiled]
@@ -61,29 +62,32 @@ class Warmup:
 
     @property
     def compile_seconds(self) -> float:
-        """Seconds that steps with a compilation took beyond warm steps."""
+        """Seconds of the steps that compiled a graph, minus the seconds of as many warm steps."""
         pairs = zip(self.seconds, self.compiled, strict=True)
         return sum(max(0.0, seconds - self.step_seconds) for seconds, compiled in pairs if compiled)
 
 
 class ModeTimer:
-    """The modes of `parameters.throughput` on an accelerator, ready within a `with` block.
+    """Context manager that builds the modes of a process and times blocks of their steps.
+
+    On entry it seeds all generators and starts the modes, their loaders and one step of the
+    Trainer. On exit it ends the loops and loader processes.
 
     Args:
-        accelerator: the device's kind, as in params.yaml.
-        parameters: its modes are started, except peers.
-        trainer: where this process is one of several ranks, which have joined, their number. Only
-            the Trainer is timed then, by the slowest rank.
-        peer: the peer to start instead of all modes.
+        accelerator: name of the accelerator, as in params.yaml.
+        parameters: what to train; `throughput.modes` are started, except peers.
+        trainer: number of ranks, if this process is one of several of a process group. Then
+            `throughput.modes` must be the Trainer alone; the slowest rank's time counts.
+        peer: the peer to start instead of `throughput.modes`.
 
     Raises:
-        UserError: on entry, as the DataModule and the model do.
+        UserError: on entry, if the DataModule, the model or the peer refuses the parameters.
     """
 
     first_step: Block
-    """The Trainer's first step; set on entry."""
+    """The Trainer's first step; set on entry, unless there is a peer."""
     seconds_to_first_step: float
-    """Seconds for making the model and the Trainer, and for that step."""
+    """Seconds from the start of making the model to the end of `first_step`."""
 
     def __init__(
         self,
@@ -122,11 +126,15 @@ class ModeTimer:
 
     @property
     def names(self) -> list[str]:
-        """The modes; loaders alone come first."""
+        """Names of the modes; those that only load come first."""
         return sorted(self.modes, key=lambda name: MODES[name].trains)
 
     def time(self, name: str, steps: int) -> Block:
-        """Run `steps` of the mode `name` between two synchronised readings of the clock."""
+        """Run `steps` steps of the mode `name` and return their time, read after synchronising.
+
+        The mode's loader processes run only within this block. With several ranks all must call
+        this; the largest time and number of compilations are returned.
+        """
         accelerators.synchronise(self.accelerator)
         compiled = accelerators.count_compilations(self.accelerator)
         with self._workers[name].running():
@@ -142,10 +150,10 @@ class ModeTimer:
         )
 
     def warm_up(self, name: str) -> Warmup:
-        """Run steps of a mode until they are steady.
+        """Run steps of the mode `name` until step times are steady, and return these steps.
 
-        That is at most warmup_steps after the batches that loader processes had prefetched. The
-        Trainer's warm-up also lasts until the device's clock is up.
+        First the batches are used up that loader processes had prefetched; then at most
+        `throughput.warmup_steps` steps run. The Trainer's warm-up lasts at least LEAST_SECONDS.
         """
         warmup, prefetched = Warmup((), ()), self._prefetched(name)
         most = prefetched + self.parameters.throughput.warmup_steps
@@ -197,7 +205,7 @@ class ModeTimer:
         return lightning
 
     def _make(self, name: str) -> Mode:
-        """A mode that shares the Trainer's network, optimizer and DataModule."""
+        """Return the mode `name`; it shares the Trainer's network, optimizer and DataModule."""
         device = accelerators.device(self.accelerator)
         step = TrainingStep(
             self.accelerator, self.module, self.lightning.optimizer, self.parameters.train.precision
@@ -216,10 +224,10 @@ class ModeTimer:
         return self._imagefolder()
 
     def _start_loaders(self) -> None:
-        """Start all loader processes before anything is trained.
+        """Start all loader processes before the first training step.
 
-        A loader process is a copy of this one, and the next write to each page that they share is
-        slow: a complete training step, if the loader starts later.
+        A loader process is forked from this one. After a fork the next write to each shared page is
+        slow; a loader that starts later would slow down a complete training step.
         """
         for name, mode in self.modes.items():
             if isinstance(mode, LoaderOnly | Loop):
@@ -227,7 +235,7 @@ class ModeTimer:
                     mode.start()
 
     def _release(self) -> None:
-        """Resume paused loader processes: they could not be ended, nor could their parent."""
+        """Resume paused loader processes, else neither they nor this process could end."""
         for workers in self._workers.values():
             workers.release()
 
@@ -247,7 +255,7 @@ class ModeTimer:
         return LoaderOnly(baseline.loader(self.parameters.data, pin_memory), self._epoch)
 
     def _prefetched(self, name: str) -> int:
-        """Batches that a mode's loader processes have ready, to be discarded."""
+        """Return the number of batches that the mode's loader processes prefetch."""
         workers = self.parameters.data.num_workers
         return 2 * MODES[name].loader_processes(workers, processors.processor_count())
 
@@ -256,7 +264,8 @@ def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:
     """Return the number of steps in an epoch of full batches, one batch for each device.
 
     Raises:
-        UserError: as `check_batches`.
+        UserError: the training split is smaller than a batch of all devices, or batch norm cannot
+            train with this batch and image size.
     """
     images = len(scan(Path(parameters.data.root)).splits["train"].labels)
     check_batches(parameters, images, devices, drop_last=True)

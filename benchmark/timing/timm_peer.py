@@ -11,7 +11,10 @@ from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
-    """Prepare to train `network`; timm's loader normalises on the device and prefetches a batch."""
+    """Return a plain loop that trains `network` on batches of timm's loader.
+
+    The loader normalises on the device and prefetches a batch.
+    """
     device = accelerators.device(accelerator)
     torch.backends.cudnn.benchmark = True  # as timm's script does
     network.to(device).train()
@@ -22,7 +25,7 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
 
 
 def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.PrefetchLoader:
-    """Full batches; only a random crop and a flip, as all modes have."""
+    """Return a loader of full batches with a random crop and a flip only, as in all modes."""
     data = parameters.data
     return timm.data.create_loader(
         timm.data.create_dataset("", root=data.root, split="train"),

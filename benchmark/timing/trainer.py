@@ -11,14 +11,19 @@ from benchmark.training.trainer_arguments import trainer_arguments
 
 
 class PausableFit(pl.Callback):
-    """Trainer.fit as a coroutine: it runs a number of steps and then waits."""
+    """Mode that trains with Trainer.fit, as a coroutine that pauses after a number of steps.
+
+    Args:
+        module: what to train.
+        data: its DataModule.
+    """
 
     def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         self._module = module
         self._data = data
 
     def start(self, trainer: pl.Trainer) -> None:
-        """Run `trainer.fit` up to its first step. `trainer` has this as its last callback."""
+        """Run `trainer.fit` up to its first step. This must be the trainer's last callback."""
         self._trainer = trainer
         self._fit = Coroutine(lambda: trainer.fit(self._module, datamodule=self._data))
         self._fit.start()
@@ -29,20 +34,20 @@ class PausableFit(pl.Callback):
         return self._trainer.optimizers[0]
 
     def run(self, steps: int) -> None:
-        """Run `steps` more steps of the fit."""
+        """Run `steps` more training steps."""
         self._fit.run(steps)
 
     def stop(self) -> None:
-        """Let the fit end regularly: its loop checks `should_stop` after each step."""
+        """End the fit: Lightning checks `should_stop` after each step, so another step runs."""
         self._trainer.should_stop = True
         self._fit.stop()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Wait for the first `run`."""
+        """Pause until the first `run`."""
         self._fit.ready()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Wait for the next `run`, if this one is done."""
+        """Count a step, and pause until the next `run` if the block is complete."""
         self._fit.stepped()
 
 
@@ -53,7 +58,15 @@ def bare_trainer(
     devices: TrainerParameters = ONE_DEVICE,
     **limits: Any,
 ) -> pl.Trainer:
-    """The training stage's Trainer without validation, checkpoints, logger and progress bar."""
+    """Return the training stage's Trainer without validation, checkpoints, logger, progress bar.
+
+    Args:
+        accelerator: where it trains.
+        precision: Lightning's name of the precision.
+        callback: its only callback.
+        devices: devices and nodes.
+        limits: more arguments of pl.Trainer.
+    """
     return pl.Trainer(
         **trainer_arguments(accelerator, precision, devices),
         **limits,

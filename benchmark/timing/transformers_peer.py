@@ -14,40 +14,40 @@ from benchmark.timing import baseline
 from benchmark.timing.coroutine import Coroutine
 
 STEPS = 10**9
-"""More than any run takes."""
+"""Number of steps that a fit is given: it never ends by itself."""
 
 
 class Classifier(nn.Module):
-    """A network as the Trainer expects it: keyword inputs, and the loss among the outputs."""
+    """Wraps a network for Hugging Face's Trainer: keyword inputs, and outputs with the loss."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Logits and their cross-entropy."""
+        """Return logits (n, classes) and their cross-entropy, a scalar."""
         logits = self.network(pixel_values)
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
 class Pauses(TrainerCallback):  # type: ignore[misc]
-    """Callback that lets a fit wait between its steps."""
+    """Callback that pauses a fit between its steps."""
 
     def __init__(self, fit: Coroutine) -> None:
         self._coroutine = fit
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """The loader's workers have started."""
+        """Pause until the first `run`; the loader's workers have started by now."""
         self._coroutine.ready()
 
     def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-        """A step is done."""
+        """Count a step, pause if the block is complete, and end the fit after `stop`."""
         self._coroutine.stepped()
         control.should_training_stop = self._coroutine.over
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
-    """Prepare to train `network`."""
+    """Return a coroutine in which Hugging Face's Trainer trains `network`."""
     logging.set_verbosity_error()
     coroutine = Coroutine(lambda: trainer.train())
     trainer = Trainer(
@@ -62,7 +62,10 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
 
 
 def _arguments(device: torch.device, parameters: Parameters) -> TrainingArguments:
-    """Training only; AdamW without weight decay is Adam."""
+    """Return arguments for training without evaluation, logging and saving.
+
+    The optimizer is AdamW without weight decay, which is Adam.
+    """
     data, train = parameters.data, parameters.train
     arguments = TrainingArguments(
         tempfile.gettempdir(),  # must exist, though nothing is written to it

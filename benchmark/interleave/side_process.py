@@ -2,8 +2,8 @@
 
 `python -P side_process.py` reads a task from standard input, warms up and answers. Then each line
 of input is a number of steps: it runs them as one block and answers with the block's time. It ends
-when its input ends. Of a revision it uses little more than ModeTimer, so that older revisions can
-be measured too, on one device.
+when its input ends. Older revisions can be measured too, on one device: of a revision it uses only
+ModeTimer and a few functions, whose names must therefore stay.
 
 For several devices it launches itself as a rank for each device, with the task's file as argument.
 With `--peer NAME` it runs a peer instead of the Trainer.

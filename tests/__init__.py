@@ -1,4 +1,4 @@
-"""The suite's tests; what they share lies here, in conftest.py and in fixtures.py."""
+"""The suite's tests; shared code is in this file, conftest.py and support/."""
 
 from pathlib import Path
 

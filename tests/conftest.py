@@ -1,4 +1,4 @@
-"""What a session of tests needs before it, and leaves behind it."""
+"""Set up and clean up a session of tests."""
 
 import fcntl
 import os
@@ -26,14 +26,14 @@ settings.load_profile("suite")
 
 BENCH = Path(__file__).parent / "throughput/bench"
 """Tests that measure: `make bench`."""
-BESIDE = pytest.StashKey[bool]()
-"""Whether somebody measures while the tests run."""
+MEASURING = pytest.StashKey[bool]()
+"""Whether a measurement runs while the tests run."""
 SHORT = 40
-"""Bytes of a temporary directory that leave room for a test's own directory and a socket in it."""
+"""Longest path in bytes of a temporary directory that leaves room for a socket's path in it."""
 
 
 def leave_the_job() -> None:
-    """The tests may run within a job of several processes, of which they are none."""
+    """Remove the variables of a job of several processes: the tests are not one of its ranks."""
     several = ("SLURM_", "TORCHELASTIC_", "JSM_", "LSB_", "MASTER_")
     counts = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
     for name in [n for n in os.environ if n.startswith(several) or n in counts]:
@@ -45,11 +45,11 @@ def leave_the_job() -> None:
 
 
 def use_own_settings(directory: Path, measures: bool) -> Callable[[], None]:
-    """No variable of git and no settings of git's or DVC's user reach a test; what undoes it.
+    """Keep the user's git variables and git and DVC settings from the tests; return the undo.
 
     In a hook of git, they would have the tests' git commit to the user's repository. Settings may
-    demand signatures, run hooks or name a shared cache. The measuring lock is the tests' own, so
-    that none waits for a measurement that runs elsewhere, unless this session `measures`.
+    demand signatures, run hooks or name a shared cache. The tests have a separate
+    measuring lock, so that none waits for another measurement, unless this session `measures`.
     """
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -69,17 +69,19 @@ def use_own_settings(directory: Path, measures: bool) -> Callable[[], None]:
 
 
 def short_directory() -> Path | None:
-    """/tmp where the temporary directory's path is long: below it lie those of all tests, whose
-    processes need sockets there, and paths in messages that are to stay on one line."""
+    """Return /tmp if the temporary directory's path is long, else None.
+
+    Below it tests make directories with sockets, whose paths are limited to about 100 bytes.
+    """
     given = tempfile.gettempdir()
     too_long = len(os.fsencode(given)) > SHORT and os.access("/tmp", os.W_OK)
     return Path("/tmp") if too_long else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary directory for this session and its processes, before anything reads where it
-    is."""
-    if "PYTEST_CURRENT_TEST" not in os.environ:  # a session within a test is the test's affair
+    """Make a temporary directory for this session and its processes, before anything reads its
+    path."""
+    if "PYTEST_CURRENT_TEST" not in os.environ:  # not for a session within a test
         leave_the_job()
     make_room_for_sockets()
     util.get_temp_dir()  # multiprocessing removes it at exit, when this session's directory is gone
@@ -88,9 +90,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = directory
     named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     measures = any(path == BENCH or BENCH in path.parents for path in named)
-    config.stash[BESIDE] = not measures and is_held(lock_file())
+    config.stash[MEASURING] = not measures and is_held(lock_file())
     config.add_cleanup(use_own_settings(Path(directory), measures))
-    if hands_out(config):
+    if is_controller(config):
         if sys.platform == "linux":
             config.add_cleanup(start_server().communicate)
     else:
@@ -99,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
             sys.modules["tests.support.fixtures"].use_one_thread()
 
     def restore() -> None:
-        """A session may be a part of another: the kit's tests run the kit in their own process."""
+        """Restore the variables: the kit's tests run a session inside this one."""
         os.environ.pop("TMPDIR")
         os.environ |= {"TMPDIR": before[0]} if before[0] is not None else {}
         tempfile.tempdir = before[1]
@@ -108,26 +110,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(restore)
 
 
-def hands_out(config: pytest.Config) -> bool:
-    """Whether others run the tests: then this process needs no torch, which takes ten seconds."""
+def is_controller(config: pytest.Config) -> bool:
+    """Whether xdist's workers run the tests: then this process does not load torch."""
     return bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds a lock."""
+    """Whether a process has locked the file."""
     try:
         with open_lock_file(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except (OSError, UserError):  # nobody's: whoever measures says so
+    except (OSError, UserError):  # cannot be opened: a measurement reports it
         return False
     return False
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Tests beside `make repro` pass, and spoil what it measures."""
-    if not config.stash[BESIDE]:
+    """Warn of a measurement: tests that run at the same time pass, but disturb it."""
+    if not config.stash[MEASURING]:
         return []
     return [
         "A measurement is running on this machine. These tests disturb it, and its speed will be "
@@ -136,8 +138,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The measurements are asked for by their folder; without it, all would be skipped. The
-    longest files come first: none is left for one worker while the others have nothing to do."""
+    """Move the longest files to the front, so that no worker is left with one at the end.
+
+    Raises:
+        UsageError: --benchmark-only without the folder of measurements, so that all are skipped.
+    """
     items.sort(key=lambda item: BENCH.parent not in item.path.parents)
     only = config.getoption("benchmark_only", False)
     if only and not any("benchmark" in getattr(item, "fixturenames", ()) for item in items):

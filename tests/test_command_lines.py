@@ -1,4 +1,4 @@
-"""Whatever is typed behind `python -m benchmark`, it ends in an exit status and no traceback."""
+"""Every command line of `python -m benchmark` ends in an exit status, without a traceback."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ VALUES = (
 
 
 def stays_here(word: str) -> bool:
-    """Whether it can be typed, and names nothing elsewhere that would be written as asked for."""
+    """Whether a word can be typed and does not name a file outside the directory to write."""
     return "\0" not in word and not word.startswith("/") and "../" not in word
 
 
@@ -51,7 +51,7 @@ words = st.one_of(
 
 
 def line(*parts: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
-    """The words of all parts."""
+    """A command line: the words of all parts."""
     return st.tuples(*parts).map(lambda drawn: [word for part in drawn for word in part])
 
 
@@ -64,7 +64,7 @@ def maybe(*option: str) -> st.SearchStrategy[list[str]]:
 
 
 def options(*names: str) -> st.SearchStrategy[list[str]]:
-    """One of them with a value, or none."""
+    """An option with a value, or none."""
     return st.one_of(maybe(), st.tuples(st.sampled_from(names), words).map(list))
 
 
@@ -104,7 +104,7 @@ def made_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_git_would_take_for_an_option_is_no_revision(
     made_workspace: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    """It would write a file, or start a program. (The duel's: tests/duel.)"""
+    """Such an option would write a file, or start a program. For `duel` see tests/compare."""
     monkeypatch.chdir(made_workspace)
     with without_work():
         ended = outcome(["compare", "--", option, "."])
@@ -122,7 +122,7 @@ def test_what_git_would_take_for_an_option_is_no_revision(
 def test_a_folder_is_no_file_to_write(
     made_workspace: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str, place: str
 ) -> None:
-    """Which is said before anything is measured."""
+    """The file is refused before anything is measured."""
     monkeypatch.chdir(made_workspace)
     with without_work():
         ended = outcome([command, ".", ".", option, place])
@@ -149,15 +149,15 @@ def without_work() -> Iterator[None]:
 @given(words=lines, is_made=st.booleans())
 def test_whatever_is_typed_ends_in_a_status(made_workspace: Path, words, is_made: bool) -> None:
     with TemporaryDirectory() as outside:
-        here = Path(outside, "here")
+        directory = Path(outside, "here")
         if is_made:
-            subprocess.run(["cp", "-a", made_workspace, here], check=True)
+            subprocess.run(["cp", "-a", made_workspace, directory], check=True)
         else:
-            here.mkdir()
-        with chdir(here), without_work():
+            directory.mkdir()
+        with chdir(directory), without_work():
             ended = outcome(words)
         assert [path.name for path in Path(outside).iterdir()] == ["here"]
-        assert not (here / "taken").exists()
+        assert not (directory / "taken").exists()
     assert ended.status in (0, 1, 2)
     if ended.err.startswith("error: "):
         assert is_one_line(ended.err.removesuffix("\n"))

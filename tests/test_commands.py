@@ -15,7 +15,7 @@ DOCUMENTS = [
     REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "provenance/README.md")
 ] + sorted((REPOSITORY / "docs").glob("*.md"))
 PROGRAMS = ("make", "dvc", "python", "pytest", "pip", "uv", "rm", "bash", ".venv/bin/")
-PIPELINE = "the pipeline, minutes long: test_pipeline.py runs it with stand-ins for its stages"
+PIPELINE = "the pipeline, minutes long: test_repro.py runs it with stand-ins for its stages"
 LONG = "takes many minutes"
 CHROMIUM = "needs Chromium; test_readme.py looks at what it drew"
 INDEX = "needs the package index"
@@ -56,8 +56,8 @@ ELSEWHERE = {
     "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
     "rm -rf data && cp -r IMAGES data": "no command of this suite",
     ".venv/bin/dvc add data && make repro": PIPELINE,
-    ".venv/bin/dvc add data": "test_pipeline.py's datasets are added by it",
-    ".venv/bin/dvc add weights": "test_pipeline.py's weights are added by it",
+    ".venv/bin/dvc add data": "test_pins.py's datasets are added by it",
+    ".venv/bin/dvc add weights": "test_pins.py's weights are added by it",
     ".venv/bin/python -m benchmark check IMAGES": "tests/audit/test_check.py",
     ".venv/bin/python -m benchmark clean": "tests/data/test_cache.py",
     ".venv/bin/dvc push": "the sentence warns of it",
@@ -103,8 +103,8 @@ def starts(programs: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def test_each_documented_command_is_run_or_has_its_reason() -> None:
-    found = set().union(*(commands(path.read_text()) for path in DOCUMENTS))
-    assert found == RUN.keys() | ELSEWHERE.keys()
+    documented = set().union(*(commands(path.read_text()) for path in DOCUMENTS))
+    assert documented == RUN.keys() | ELSEWHERE.keys()
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +147,16 @@ def test_a_user_without_a_name_is_named_by_number(given: dict[str, str]) -> None
 
 
 def test_a_checkout_has_the_same_bytes_on_every_system() -> None:
-    """git may be told to check out text with CRLF, and every file that DVC pins would differ."""
+    """git may be set to check out text with CRLF, and every file that DVC pins would differ."""
     if not (REPOSITORY / ".git").exists():
-        pytest.skip("no git repository: there is no checkout")
+        pytest.skip("no git repository")
     names = ["params.yaml", "dvc.lock", "reports/train/cpu/own.json", ".dvc/remote/x"]
     command = ["git", "-C", REPOSITORY, "check-attr", "text", "eol", "--", *names]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = dict(line.rsplit(": ", 1) for line in said.splitlines())
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    attributes = dict(line.rsplit(": ", 1) for line in output.splitlines())
     for name in names[:3]:
-        assert (found[f"{name}: text"], found[f"{name}: eol"]) == ("auto", "lf")
-    assert found[".dvc/remote/x: text"] == "unset"
+        assert (attributes[f"{name}: text"], attributes[f"{name}: eol"]) == ("auto", "lf")
+    assert attributes[".dvc/remote/x: text"] == "unset"
 
 
 def test_make_forgets_the_repository_of_a_hook() -> None:

@@ -66,7 +66,7 @@ def hook_environment(decoy: Path, home: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_from_a_hook_the_tests_leave_its_repository_alone(decoy: Path, home: Path) -> None:
-    """Those that make commits, with the settings of a user who signs them."""
+    """Run the tests that make commits, with the settings of a user who signs every commit."""
     before = content(decoy)
     command = [python(), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -74,15 +74,15 @@ def test_from_a_hook_the_tests_leave_its_repository_alone(decoy: Path, home: Pat
         cwd=REPOSITORY, env=hook_environment(decoy, home), capture_output=True, text=True,
     )  # fmt: skip
     assert content(decoy) == before
-    assert done.returncode == 0, done.stdout  # also where none was chosen
+    assert done.returncode == 0, done.stdout  # pytest fails also if it selected no test
 
 
 def test_what_a_test_starts_inherits_no_variable_and_no_settings_of_the_user() -> None:
     allowed = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"}
     assert {name for name in os.environ if name.startswith("GIT_")} <= allowed
-    own = ("GIT_CONFIG_GLOBAL", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR",
+    paths = ("GIT_CONFIG_GLOBAL", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR",
            "DVC_SITE_CACHE_DIR")  # fmt: skip
-    for name in own:
+    for name in paths:
         assert Path(os.environ[name]).is_relative_to(os.environ["TMPDIR"])
 
 
@@ -90,6 +90,6 @@ def test_what_a_test_starts_inherits_no_variable_and_no_settings_of_the_user() -
 def test_the_tests_have_room_for_sockets_of_processes_of_their_own(
     length: int, place: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some start a bare loader, others a browser, neither of which makes room for itself."""
+    """Tests start DataLoaders and browsers, which need a short path for their sockets."""
     monkeypatch.setattr("tempfile.tempdir", "/" + "d" * (length - 1))
     assert short_directory() == place

@@ -49,16 +49,16 @@ def fault(page: Path, link: str) -> str | None:
     name, _, anchor = link.partition("#")
     target = page.parent / name if name else page
     if not target.exists():
-        return f"{link}: there is no such file"
+        return f"{link}: the file does not exist"
     if anchor and anchor not in anchors(target.read_text(encoding="utf-8")):
-        return f"{link}: there is no such heading"
+        return f"{link}: the heading does not exist"
     return None
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert [found for link in links(text) if (found := fault(page, link))] == []
+    assert [problem for link in links(text) if (problem := fault(page, link))] == []
 
 
 def test_dead_links_are_found(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
     )
     faults = [fault(page, link) for link in links(page.read_text())]
     assert [text for text in faults if text] == [
-        "#same-2: there is no such heading",
-        "page.md#b: there is no such heading",
-        "none.png: there is no such file",
+        "#same-2: the heading does not exist",
+        "page.md#b: the heading does not exist",
+        "none.png: the file does not exist",
     ]

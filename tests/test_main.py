@@ -70,7 +70,7 @@ def test_bad_input_is_one_line_and_overwrites_nothing(
 def test_an_implementation_of_adam_is_refused_where_there_is_none(
     workspace: Path, capsys, monkeypatch, stage: str, adam: str
 ) -> None:
-    """Nothing of XLA is needed to know it."""
+    """The check does not need torch_xla."""
     xla = accelerators.Accelerator("xla", "XLA on a cpu")
     monkeypatch.setattr(accelerators, "_find_xla", lambda: xla)
     edit(train={"adam": adam})
@@ -90,7 +90,7 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
 
 
 def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """A stage in the middle of its work, and its processes."""
+    """Start a stage; return it with its child processes once it works."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(root)}
     command = [python(), "-m", "tests.support.small", stage, "cpu"]
     process = subprocess.Popen(
@@ -110,13 +110,13 @@ def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Pr
 def test_a_signal_ends_a_stage_in_one_line(
     workspace: Path, tmp_path: Path, stage: str, number: signal.Signals
 ) -> None:
-    """With the status that a shell gives; neither processes nor temporary files are left."""
+    """Its exit status is a shell's (128 + signal); no process or temporary file is left."""
     edit(train={"max_epochs": 500, "patience": 500}, data={"num_workers": 1})
     (temporary := tmp_path / "temporary").mkdir()
     process, children = begun(stage, temporary)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    lines = [line for line in said.splitlines() if not line.startswith("warning: other work")]
+    _, errors = process.communicate(timeout=60)
+    lines = [line for line in errors.splitlines() if not line.startswith("warning: other work")]
     assert lines == [f"Ended by {number.name}."]
     assert process.returncode == 128 + number
     assert psutil.wait_procs(children, timeout=20)[1] == []
@@ -145,13 +145,13 @@ def test_a_signal_while_torch_is_loaded_ends_a_stage_in_one_line(
 
 @pytest.mark.parametrize("program", ["", "benchmark.command_line.main(['code']); "])
 def test_what_needs_no_torch_does_not_load_it(tmp_path: Path, program: str) -> None:
-    """`python -m benchmark --help` takes a part of a second, and so does an error."""
+    """So `python -m benchmark --help` or an error takes a fraction of a second."""
     program = f"import sys, benchmark.command_line; {program}print('torch' in sys.modules)"
     command, environment = [sys.executable, "-c", program], {"PYTHONPATH": str(REPOSITORY)}
-    said = subprocess.check_output(
+    output = subprocess.check_output(
         command, env=os.environ | environment, text=True, cwd=tmp_path, stderr=subprocess.DEVNULL
     )
-    assert said == "False\n"
+    assert output == "False\n"
 
 
 PARENT = """
@@ -169,7 +169,7 @@ else:
 def test_a_stage_ends_with_the_dvc_or_launcher_that_started_it_and_with_no_other_parent(
     workspace: Path, variable: str
 ) -> None:
-    """A launcher says itself what has ended."""
+    """Under a launcher the stage prints nothing: the launcher names the process that ended."""
     edit(train={"max_epochs": 5000, "patience": 5000})
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), variable: str(workspace)}
     process = subprocess.Popen(
@@ -183,9 +183,9 @@ def test_a_stage_ends_with_the_dvc_or_launcher_that_started_it_and_with_no_other
     ended = psutil.wait_procs([stage], timeout=3 if variable == "OTHER" else 20)[0]
     if not ended:
         stage.kill()
-    said = process.communicate()[1].splitlines()
+    errors = process.communicate()[1].splitlines()
     assert ended == ([] if variable == "OTHER" else [stage])
-    assert said == (["Ended by SIGTERM."] if variable == "DVC_ROOT" else [])
+    assert errors == (["Ended by SIGTERM."] if variable == "DVC_ROOT" else [])
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
@@ -202,7 +202,7 @@ def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("exception", "message"),
     [
         (
             "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that",
@@ -217,14 +217,14 @@ def test_what_the_system_refuses_is_one_line(workspace: Path, capsys, monkeypatc
     ],
 )
 def test_what_ends_loader_processes_is_one_line(
-    workspace: Path, capsys, monkeypatch, words: str, said: str
+    workspace: Path, capsys, monkeypatch, exception: str, message: str
 ) -> None:
     def run(_: object) -> None:
-        raise RuntimeError(words)
+        raise RuntimeError(exception)
 
     monkeypatch.setattr("benchmark.pipeline.code.run", run)
     assert main(["code"]) == 1
-    assert capsys.readouterr().err == f"error: {said}\n"
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) -> None:
@@ -234,11 +234,11 @@ def test_an_error_of_the_code_keeps_its_traceback(workspace: Path, monkeypatch) 
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_an_absent_accelerator_is_a_result_and_no_error(workspace: Path, capsys) -> None:
+def test_an_absent_accelerator_is_a_result_and_not_an_error(workspace: Path, capsys) -> None:
     for stage in ("environment", "train", "throughput"):
         assert main([stage, "gpu"]) == 0
-        said = "gpu is unavailable: no CUDA or MPS device found. This is recorded."
-        assert capsys.readouterr().out.splitlines()[0] == said
+        message = "gpu is unavailable: no CUDA or MPS device found. This is recorded."
+        assert capsys.readouterr().out.splitlines()[0] == message
     result = json.loads(Path("reports/throughput/gpu.json").read_text())
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
 
@@ -253,7 +253,7 @@ def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys) -> None
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("stage", ["train", "replay"])
 def test_a_training_that_is_a_path_removes_nothing(workspace: Path, capsys, stage: str) -> None:
-    """An absent accelerator's models are removed, those of the training that is named."""
+    """An absent accelerator removes the models of the named training."""
     (workspace / "models/gpu").mkdir(parents=True)
     before = files(workspace)
     assert main([stage, "gpu", "--training", "../.."]) == 1

@@ -1,4 +1,4 @@
-"""Who may import whom: data flows one way between rooms."""
+"""Which room may import which: data flows one way between rooms."""
 
 import ast
 from collections.abc import Iterator
@@ -37,24 +37,24 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def folder(room: str) -> Path:
-    """Where its modules lie."""
+    """The folder of a room's modules."""
     return REPOSITORY / PACKAGES.get(room, f"benchmark/{room}")
 
 
 def package(room: str) -> str:
-    """What imports call it."""
+    """The name by which a room is imported."""
     return folder(room).name if room in PACKAGES else f"benchmark.{room}"
 
 
 def imports(path: Path) -> set[str]:
     """Names of the modules and packages that a file imports."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+            names |= {alias.name for alias in node.names}
+    return names
 
 
 def rooms(path: Path) -> set[str]:
@@ -82,8 +82,8 @@ def test_the_table_names_every_room() -> None:
 def test_modules_of_a_room_form_no_circle() -> None:
     """Imports within functions count too."""
     names = {path: f"{package(room)}.{path.stem}" for room, path in modules()}
-    known = set(names.values())
-    TopologicalSorter({name: imports(path) & known for path, name in names.items()}).prepare()
+    project = set(names.values())
+    TopologicalSorter({name: imports(path) & project for path, name in names.items()}).prepare()
 
 
 @pytest.mark.parametrize("room", ALLOWED)

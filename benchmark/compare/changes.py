@@ -1,4 +1,4 @@
-"""The change of one metric between two records, with its interval and what that rests on."""
+"""The change of one metric between two records, with its interval and the basis of the interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Change:
     """A mode of throughput, "accuracy" or "accuracy over seeds"; empty if not comparable."""
     verdict: Verdict
     change: str = ""
-    """The change with its interval, in words."""
+    """The change with its interval, as text."""
     basis: str = ""
     """What the interval rests on, or why the two are not comparable."""
     before: str = ""
@@ -37,8 +37,8 @@ class Change:
 
     @property
     def decides(self) -> bool:
-        """Whether it decides the exit status. The rates of other modes say where a change comes
-        from."""
+        """Whether this change decides the exit status. Other modes' rates only help to explain a
+        change of the Trainer's."""
         return self.metric in ("", "trainer", "accuracy")
 
 
@@ -46,8 +46,8 @@ def compare_records(before: Record, after: Record, limit: float) -> list[Change]
     """Compare the rate of each mode that both measured, and the test accuracy.
 
     Args:
-        before: of the first side.
-        after: of the second side, comparable with it.
+        before: record of the first side.
+        after: record of the second side, with the same workload and dataset.
         limit: largest fraction of a metric that may be lost.
     """
     modes = [mode for mode in before.throughput.modes if mode in after.throughput.modes]
@@ -56,7 +56,7 @@ def compare_records(before: Record, after: Record, limit: float) -> list[Change]
 
 
 def compare_accuracies(before: Record, after: Record, limit: float) -> list[Change]:
-    """Compare test accuracies: with the run's seed, and over all seeds with which both trained."""
+    """Compare test accuracies of the main trainings, and mean accuracies over the seeds of both."""
     pair = before.training, after.training
     seeds = [(before.seeds[s], after.seeds[s]) for s in before.seeds if s in after.seeds]
     changes = [_accuracy(*pair, limit)]
@@ -64,11 +64,13 @@ def compare_accuracies(before: Record, after: Record, limit: float) -> list[Chan
 
 
 def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
-    """Compare the rates of a mode. An unstable one counts: leaving it out would prefer lucky
-    measurements."""
-    one, other = (r.throughput.modes[mode].images_per_second for r in (before, after))
-    between_sessions, basis = _between_sessions(before, after, mode)
-    verdict = judge(between_sessions.widen(other.over(one)), limit)
+    """Compare the rates of a mode.
+
+    Unstable rates are compared too: leaving them out would prefer lucky measurements.
+    """
+    old, new = (r.throughput.modes[mode].images_per_second for r in (before, after))
+    session_spread, basis = _session_spread(before, after, mode)
+    verdict = judge(session_spread.widen(new.over(old)), limit)
     for side, record in (("first", before), ("second", after)):
         if not record.throughput.verdict.stable:
             basis += f"; the {side} is unstable"
@@ -78,18 +80,18 @@ def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
         verdict=verdict,
         change=verdict.change,
         basis=basis,
-        before=f"{numbers.estimate(one)} images/s",
-        after=f"{numbers.estimate(other)} images/s",
+        before=f"{numbers.estimate(old)} images/s",
+        after=f"{numbers.estimate(new)} images/s",
     )
 
 
-def _between_sessions(before: Record, after: Record, mode: str) -> tuple[SessionSpread, str]:
-    """How much a rate varies between sessions, and how that is known.
+def _session_spread(before: Record, after: Record, mode: str) -> tuple[SessionSpread, str]:
+    """Return the spread between sessions that widens the interval, and the text for `Change.basis`.
 
-    Of two machines, the one whose sessions vary more counts. Of two exports of one machine, the
-    one with more sessions counts.
+    Each machine's spread is estimated from the record with more sessions, and the larger spread of
+    two machines counts. If one machine has too few sessions, the spread is `ASSUMED`.
     """
-    sessions = {}
+    sessions = {}  # by machine: a record with more sessions replaces one with fewer
     for record in sorted((after, before), key=lambda record: len(record.sessions)):
         sessions[record.machine] = record.sessions
     spreads = [between_session_sd(of_machine, mode) for of_machine in sessions.values()]
@@ -101,7 +103,8 @@ def _between_sessions(before: Record, after: Record, mode: str) -> tuple[Session
 
 
 def _accuracy(before: TrainingRecord, after: TrainingRecord, limit: float) -> Change:
-    one, other = (r.correct.count("1") / len(r.correct) for r in (before, after))
+    """Compare the accuracies of two trainings, paired by test image."""
+    old, new = (r.correct.count("1") / len(r.correct) for r in (before, after))
     paired = difference(before.correct, after.correct)
     basis = paired.test
     if differing_inputs := input_differences(before, after):
@@ -109,35 +112,38 @@ def _accuracy(before: TrainingRecord, after: TrainingRecord, limit: float) -> Ch
     return Change(
         accelerator=before.result.accelerator,
         metric="accuracy",
-        verdict=judge(_relative(paired.share, one), limit, ACCURACY),
+        verdict=judge(_relative(paired.share, old), limit, ACCURACY),
         change=paired.change,
         basis=basis,
-        before=f"{one:.1%}",
-        after=f"{other:.1%}",
+        before=f"{old:.1%}",
+        after=f"{new:.1%}",
     )
 
 
 def _accuracy_over_seeds(
     pairs: Sequence[tuple[TrainingRecord, TrainingRecord]], limit: float
 ) -> Change:
-    """Compare mean accuracies. With another parameter, two trainings differ by chance too: the
-    seeds show by how much."""
+    """Compare mean accuracies over pairs of trainings of the same seed.
+
+    Trainings with different parameters also differ by chance; the scatter over the seeds gives the
+    interval.
+    """
     shares = [(before.result.test.accuracy, after.result.test.accuracy) for before, after in pairs]
-    one, other = map(fmean, zip(*shares, strict=True))
+    old, new = map(fmean, zip(*shares, strict=True))
     mean = mean_interval([after - before for before, after in shares])
     points = tuple(100 * end for end in (mean.estimate, mean.low, mean.high))
     return Change(
         accelerator=pairs[0][0].result.accelerator,
         metric="accuracy over seeds",
-        verdict=judge(_relative(mean, one), limit, ACCURACY),
+        verdict=judge(_relative(mean, old), limit, ACCURACY),
         change="{:+.1f} points ({:+.1f} to {:+.1f})".format(*points),
         basis=f"{len(pairs)} seeds, each compared with itself",
-        before=f"{one:.1%}",
-        after=f"{other:.1%}",
+        before=f"{old:.1%}",
+        after=f"{new:.1%}",
     )
 
 
 def _relative(difference: Interval, accuracy: float) -> Interval:
-    """The ratio of accuracies from their difference; from 0, the difference counts as a ratio."""
+    """Turn a difference of accuracies into 1 + difference / `accuracy`, with 1 in place of 0."""
     ends = (difference.estimate, difference.low, difference.high)
     return Interval(*(1 + end / (accuracy or 1) for end in ends))

@@ -29,7 +29,7 @@ from benchmark.machine.processors import warn_if_busy
 from benchmark.machine.sensors import warn_if_gpu_is_busy
 
 TRAINED = ("data", "model", "train")
-"""Sections of params.yaml that say what is trained."""
+"""Sections of params.yaml that define the training."""
 
 
 def run(
@@ -42,9 +42,9 @@ def run(
     """Time both revisions, print the verdict and write it to `files`.
 
     Args:
-        names: of the revisions, before and after.
-        accelerator: on which both train.
-        parameters: what both train, as far as a revision has these parameters.
+        names: git revisions before and after; "." is the working tree.
+        accelerator: name of the accelerator on which both train.
+        parameters: used for both, as far as a revision has these parameters.
         limit: largest fraction of the rate that may be lost.
         files: Markdown and JSON to write.
 
@@ -81,7 +81,16 @@ def measure(
     parameters: Parameters,
     limit: float,
 ) -> list[float]:
-    """Time pairs of processes until a look decides, or the last look is over.
+    """Time pairs of processes until a look decides or is the last one; print missing parameters.
+
+    Each pair is two new processes, one for each revision, whose blocks alternate.
+
+    Args:
+        names: revisions in messages, before and after.
+        codes: folders with the code of both revisions.
+        accelerator: name of the accelerator on which both train.
+        parameters: used for both, as far as a revision has these parameters.
+        limit: largest fraction of the rate that may be lost.
 
     Returns:
         For each pair, the rate after over the rate before.
@@ -109,7 +118,13 @@ def measure(
 
 
 def change_of_pairs(accelerator: str, ratios: list[float], limit: float) -> Change:
-    """The change of the Trainer's rate, from one ratio of rates for each pair of processes."""
+    """Judge the change of the Trainer's rate.
+
+    Args:
+        accelerator: its name, for the text.
+        ratios: rate after over rate before, one for each pair of processes.
+        limit: largest fraction of the rate that may be lost.
+    """
     verdict = judge_pairs(ratios, limit)
     basis = f"{len(ratios)} pairs of processes"
     if verdict.kind == "equal":
@@ -121,10 +136,10 @@ def change_of_pairs(accelerator: str, ratios: list[float], limit: float) -> Chan
 
 
 def task_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with which a revision is timed, with the Trainer alone.
+    """Return the parameters with which a revision's Trainer is timed.
 
-    Both revisions train what our params.yaml says, as far as a revision has these parameters. How
-    speed is measured stays the revision's, because its keys may differ.
+    The sections in `TRAINED` and the seed have our values, where the revision has the key. The
+    other sections stay the revision's, because their keys may differ.
 
     Args:
         ours: content of params.yaml in the working tree.
@@ -139,7 +154,7 @@ def task_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, A
 
 
 def missing_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """Parameters of what is trained that a revision does not have, as "section.key"."""
+    """List our parameters in `TRAINED` that a revision does not have, as "section.key"."""
     return [
         f"{section}.{key}"
         for section in TRAINED
@@ -151,7 +166,7 @@ def missing_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str
 def _time_pair(
     sides: tuple[TrainingProcess, TrainingProcess], parameters: Parameters, number: int
 ) -> float:
-    """Time one pair of warm processes: the rate after over the rate before."""
+    """Time one pair of warm processes; return the rate after over the rate before."""
     step = min(side.step_seconds for side in sides)
     steps = ceil(parameters.throughput.block_seconds / step)
     turns = alternate(sides, (steps, steps), parameters.seed, number)

@@ -1,7 +1,7 @@
 """`python -m benchmark compare BEFORE AFTER`: compare recorded results.
 
-Two rates come from two measuring sessions, which differ without any change of the code. A rate is
-a regression only if it falls by more than sessions vary. `duel` finds smaller changes.
+The two rates come from two measuring sessions, and rates vary between sessions of the same code.
+A lower rate is a regression only if it fell by more than this. `duel` detects smaller changes.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ def run(before: str, after: str, limit: float, markdown: Path | None = None) -> 
     """Print the comparison, and write it to `markdown`.
 
     Args:
-        before: names the first side: see `read_results`.
-        after: names the second side.
+        before: source of the first side's results: see `read_results`.
+        after: source of the second side's results.
         limit: largest fraction of a metric that may be lost.
         markdown: file to write, for a pull request or a job's summary.
 
@@ -51,12 +51,15 @@ def run(before: str, after: str, limit: float, markdown: Path | None = None) -> 
 def compare(
     before: Mapping[str, Record], after: Mapping[str, Record], other_machine: bool, limit: float
 ) -> list[Change]:
-    """Compare the records of two sides, accelerator by accelerator.
+    """Compare the records of two sides for each accelerator of the first side.
+
+    If the workload or dataset differs, the rates are not comparable. Accuracies are then compared
+    only if machine and images are the same.
 
     Args:
         before: records of the first side, by accelerator.
         after: records of the second side.
-        other_machine: whether the sides may come from two machines.
+        other_machine: whether two machines may be compared.
         limit: largest fraction of a metric that may be lost.
     """
     changes: list[Change] = []
@@ -73,9 +76,9 @@ def compare(
 
 
 def not_comparable(before: Record, after: Record | None, other_machine: bool) -> str | None:
-    """Say why the rates of two records cannot be compared; None if they can.
+    """Return why the rates of two records cannot be compared, or None if they can.
 
-    Their code may differ: that is what is compared.
+    Different code is not a reason. `after` is None if the second side has no record.
     """
     if after is None:
         return "not measured in the second"
@@ -97,8 +100,7 @@ def not_comparable(before: Record, after: Record | None, other_machine: bool) ->
 
 
 def _same_test(before: Record, after: Record) -> bool:
-    """Whether one machine used the same images for both: then accuracies are comparable, although
-    rates of different workloads are not."""
+    """Whether machine, dataset and tested images are equal, so that accuracies are comparable."""
     images = [
         (r.machine, r.throughput.dataset, dataset_identity(r.training)) for r in (before, after)
     ]

@@ -18,8 +18,8 @@ def as_markdown(names: tuple[str, str], changes: Sequence[Change]) -> str:
     """A heading, the regressions and a table.
 
     Args:
-        names: of the two sides, first and second.
-        changes: one row each.
+        names: the two sides, first and second.
+        changes: the rows of the table.
     """
     rows = [("Accelerator", "Metric", "Before", "After", "Change", "Verdict")]
     for change in changes:
@@ -35,7 +35,7 @@ def as_markdown(names: tuple[str, str], changes: Sequence[Change]) -> str:
 
 
 def as_json(names: tuple[str, str], change: Change, status: int, pairs: int) -> dict[str, Any]:
-    """A duel's result: its sides, its verdict and the exit status."""
+    """The content of a duel's JSON file: sides, verdict, number of pairs and exit status."""
     return {
         "before": names[0], "after": names[1], "accelerator": change.accelerator,
         **asdict(change.verdict), "pairs": pairs, "status": status,
@@ -43,6 +43,7 @@ def as_json(names: tuple[str, str], change: Change, status: int, pairs: int) -> 
 
 
 def _regressions(changes: Sequence[Change]) -> list[str]:
+    """One sentence for each change that decides and is a regression."""
     lost = [change for change in changes if change.decides and change.verdict.regression]
     return [
         f"Regression: {c.accelerator} {c.metric} lost more than {c.verdict.limit:.0%}" for c in lost

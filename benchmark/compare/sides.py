@@ -23,7 +23,7 @@ class ComparedResults:
     records: Mapping[str, Record]
     """Records by accelerator, without those of absent accelerators."""
     exported: bool
-    """Whether they are exported results, which may come from another machine."""
+    """Whether the records come from exported files, maybe of another machine."""
 
 
 def read_results(source: str) -> ComparedResults:
@@ -31,10 +31,10 @@ def read_results(source: str) -> ComparedResults:
 
     Args:
         source: exported file, folder that contains reports/, id of a machine in reports/machines,
-            folder of exported files, or git revision; the first that exists.
+            folder of exported files, or git revision; the first kind that exists counts.
 
     Raises:
-        UserError: there are no results that this version of the suite can read.
+        UserError: `source` has no results, or this version of the suite cannot read them.
     """
     path = Path(source)
     if path.is_file():
@@ -47,7 +47,7 @@ def read_results(source: str) -> ComparedResults:
     with temporary_directory() as folder:
         kinds = "a file, a folder, a machine of reports/machines or a git revision with reports"
         _unpack(source, ["reports"], folder, kinds)
-        with suppress(ValueError):  # without params.yaml, its further seeds are unknown
+        with suppress(ValueError):  # without params.yaml only the main trainings are read
             git.unpack(source, [str(PARAMETERS_FILE)], folder)
         return ComparedResults(_revision_results(source, folder), exported=False)
 
@@ -71,11 +71,13 @@ def revision_code(name: str) -> Iterator[Path]:
 
 
 def _exported(files: Iterable[Path]) -> ComparedResults:
+    """Read exported files, one for each accelerator."""
     records = [record.load(file) for file in files]
     return ComparedResults({exported.name: exported for exported in records}, exported=True)
 
 
 def _exported_files(folder: Path) -> list[Path]:
+    """List the exported files in `folder`; raise a UserError if it contains none."""
     files = sorted(folder.glob("*.json"))
     if not files:
         machines = ", ".join(sorted({file.parent.name for file in folder.glob("*/*.json")}))
@@ -95,13 +97,14 @@ def _stage_results(root: Path) -> dict[str, Record]:
 
 
 def _seeds() -> Sequence[int]:
-    """The further seeds of params.yaml; none if another version of the suite wrote it."""
+    """The `seeds` of params.yaml; empty if this version of the suite cannot read the file."""
     with suppress(UserError):
         return load_parameters().seeds
     return ()
 
 
 def _revision_results(name: str, folder: Path) -> dict[str, Record]:
+    """Read the results of revision `name` from `folder`; the error advises a duel."""
     try:
         return _stage_results(folder)
     except UserError as error:
@@ -112,10 +115,16 @@ def _revision_results(name: str, folder: Path) -> dict[str, Record]:
 
 
 def _unpack(name: str, paths: Sequence[str], folder: Path, kinds: str) -> None:
-    """Put `paths` of a revision into `folder`.
+    """Write the files of git revision `name` at `paths` into `folder`.
+
+    Args:
+        name: git revision.
+        paths: files and folders, relative to the repository.
+        folder: destination.
+        kinds: the sources that the user could have named, for the error message.
 
     Raises:
-        UserError: `name` is not one of `kinds`; contains git's reason.
+        UserError: git cannot provide them; contains git's reason.
     """
     try:
         git.unpack(name, paths, folder)

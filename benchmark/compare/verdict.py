@@ -8,13 +8,15 @@ from typing import Literal
 from benchmark.common.statistics import Interval, interval
 
 LOOKS = (6, 10, 15)
-"""Numbers of pairs of processes after which a duel may end."""
+"""Numbers of measured pairs at which a duel is judged and may end."""
 SIGNIFICANCE = 0.05
 """Chance of calling two equal revisions different, over all looks (Bonferroni's bound)."""
 Kind = Literal["slower", "lower", "equal", "faster", "higher", "undecided", "not comparable"]
-"""A rate is slower or faster, an accuracy lower or higher."""
+"""What a verdict can be: "slower" and "faster" of rates, "lower" and "higher" of accuracies."""
 RATE: tuple[Kind, Kind] = ("slower", "faster")
+"""Kinds of a ratio of rates below and above 1."""
 ACCURACY: tuple[Kind, Kind] = ("lower", "higher")
+"""Kinds of a ratio of accuracies below and above 1."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Verdict:
 
     @property
     def change(self) -> str:
-        """The relative change in words: "-10.0% (-12.1% to -7.8%)"."""
+        """The relative change as text: "-10.0% (-12.1% to -7.8%)"; empty without a ratio."""
         if self.ratio is None:
             return ""
         ends = (self.ratio.estimate, self.ratio.low, self.ratio.high)
@@ -45,7 +47,8 @@ class Verdict:
 def judge(ratio: Interval, limit: float, words: tuple[Kind, Kind] = RATE) -> Verdict:
     """Judge a ratio of second over first by its interval.
 
-    An interval that excludes 1 is a difference; one within the limit on both sides is equality.
+    An interval that excludes 1 is a difference. An interval that stays within the limit on both
+    sides is equality. All others are undecided.
 
     Args:
         ratio: with an interval of the wanted confidence.
@@ -66,7 +69,7 @@ def exit_status(verdicts: Sequence[Verdict], undecided_fails: bool) -> int:
     """The exit status of a comparison.
 
     Args:
-        verdicts: of the metrics that decide.
+        verdicts: verdicts on the metrics that decide.
         undecided_fails: whether an undecided verdict counts like one that is not comparable.
 
     Returns:
@@ -79,19 +82,19 @@ def exit_status(verdicts: Sequence[Verdict], undecided_fails: bool) -> int:
 
 
 def judge_pairs(samples: Sequence[float], limit: float) -> Verdict:
-    """Judge a duel's ratios of rates, one of each pair; the interval allows for every look."""
+    """Judge a duel's ratios of rates, one per pair, with `SIGNIFICANCE` shared by all looks."""
     return judge(interval(samples, 1 - SIGNIFICANCE / len(LOOKS)), limit)
 
 
 def needs_more_pairs(samples: Sequence[float], limit: float) -> bool:
-    """Whether a duel goes on. It ends at a look only, so that the confidence is kept."""
+    """Whether a duel needs another pair. It ends only at a look, which keeps the significance."""
     if len(samples) not in LOOKS:
         return True
     return len(samples) < LOOKS[-1] and judge_pairs(samples, limit).kind == "undecided"
 
 
 def pairs_needed(ratio: Interval, limit: float, pairs: int) -> int:
-    """How many pairs would decide if the estimate stays where it is after `pairs` pairs."""
+    """Estimate how many pairs would decide, from the interval `ratio` after `pairs` pairs."""
     half_width, change = log(ratio.high / ratio.low) / 2, abs(log(ratio.estimate))
     narrow_enough = max(change, -log(1 - limit) - change)
     return ceil(pairs * (half_width / narrow_enough) ** 2)

@@ -1,4 +1,4 @@
-"""A duel of made-up processes whose steps take as long as they are told, and one of real ones."""
+"""A duel of made-up processes whose steps take as long as a file says, and of real ones."""
 
 import json
 import re
@@ -36,7 +36,7 @@ Make = Callable[[float], Path]
 
 @pytest.fixture
 def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: Parameters) -> Make:
-    """Directories of "code" whose steps take as long as they are told."""
+    """Makes directories of "code" whose steps take the given seconds."""
     worker = tmp_path / "worker.py"
     worker.write_text(ECHO)
     monkeypatch.setattr(training_process, "WORKER", worker)
@@ -56,7 +56,7 @@ def warm(name: str, code: Path, task: dict[str, Any]) -> None:
         training_process.warm_up(task)
 
 
-def test_a_slower_revision_is_found_at_the_first_look(
+def test_a_slower_revision_is_reported_at_the_first_look(
     revision: Make, parameters: Parameters
 ) -> None:
     codes = revision(1.0), revision(1.1)
@@ -77,7 +77,7 @@ def test_a_duel_says_what_decided_or_what_would() -> None:
     )
 
 
-def test_a_side_stands_still_but_for_its_blocks(revision: Make) -> None:
+def test_a_side_is_stopped_outside_its_blocks(revision: Make) -> None:
     with closing(TrainingProcess("a", revision(1.0))) as one:
         one.warm_up({})
         process = psutil.Process(one.process.pid)
@@ -94,8 +94,8 @@ OLD = {
 
 
 def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> None:
-    """Another revision's section may have other keys; what is trained is the same for both, as far
-    as the revision knows it."""
+    """Another revision's throughput section may have other keys. What is trained is the same for
+    both, as far as the revision has these parameters."""
     ours = parameters.model_dump(mode="json")
     assert duel.task_parameters(ours, OLD) == {
         "seed": parameters.seed, "data": {"batch_size": 4, "gone": 5}, "model": {},
@@ -159,8 +159,8 @@ def test_a_revision_is_not_taken_for_an_option_of_git(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
-    said = f"{name!r} is not a git revision of this suite (fatal: Needed a single revision). "
-    with pytest.raises(UserError, match=re.escape(said)):
+    message = f"{name!r} is not a git revision of this suite (fatal: Needed a single revision). "
+    with pytest.raises(UserError, match=re.escape(message)):
         next(revision_code(name).gen)
     assert [path.name for path in tmp_path.iterdir()] == [".git"]
 
@@ -182,15 +182,15 @@ def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
 def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Both are this code: two pairs on small images say little, but in every form."""
+    """Both sides are this code; the result is printed and written as Markdown and JSON."""
     monkeypatch.setattr(verdict, "LOOKS", (2,))
     monkeypatch.setattr(pair, "BLOCKS", 2)
     (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
     status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
-    said = json.loads((workspace / "duel.json").read_text())
-    assert status == said["status"]
-    assert said["pairs"] == 2
-    assert 0.2 < said["ratio"]["estimate"] < 5
+    result = json.loads((workspace / "duel.json").read_text())
+    assert status == result["status"]
+    assert result["pairs"] == 2
+    assert 0.2 < result["ratio"]["estimate"] < 5
     page = (workspace / "duel.md").read_text()
     assert page.startswith("# . compared with .\n\n| Accelerator | Metric | Change | Verdict |")
     assert "2 pairs of processes" in page

@@ -28,7 +28,7 @@ def sides(tmp_path: Path):
 
 
 def test_a_slowdown_beyond_what_sessions_differ_by_is_a_regression(sides, capsys) -> None:
-    """Of 8 %, as is assumed while fewer than three are known: 22 % between two."""
+    """Below three sessions 8 % is assumed: a difference of 22 % between two sessions."""
     assert sides(record(rate=100), record(rate=75)) == 1
     lines = capsys.readouterr().out.splitlines()
     assert (
@@ -45,8 +45,8 @@ def test_a_slowdown_that_the_next_session_may_undo_is_not(sides, capsys) -> None
     assert "Regression" not in out
 
 
-def known(*rates: float) -> dict[str, Any]:
-    """Sessions of a machine."""
+def sessions(*rates: float) -> dict[str, Any]:
+    """A record's field of sessions, one for each rate of the Trainer."""
     return {
         "sessions": tuple(
             Session(code="c", date="", images_per_second={"trainer": rate}) for rate in rates
@@ -54,22 +54,22 @@ def known(*rates: float) -> dict[str, Any]:
     }
 
 
-def test_known_sessions_take_the_place_of_what_is_assumed(sides, capsys) -> None:
+def test_recorded_sessions_replace_the_assumed_spread(sides, capsys) -> None:
     """100, 100.5 and 101: a standard deviation of 0.5 %, and Student's t of 2 degrees is 4.3."""
-    calm = record(rate=100).model_copy(update=known(100, 100.5, 101))
+    calm = record(rate=100).model_copy(update=sessions(100, 100.5, 101))
     assert sides(calm, record(rate=94), "--max-regression", "0.05") == 1
     assert "3 sessions vary by 0.5%" in capsys.readouterr().out
     assert sides(calm, record(rate=98), "--max-regression", "0") == 0
-    lively = record(rate=100).model_copy(update=known(80, 100, 120))
+    lively = record(rate=100).model_copy(update=sessions(80, 100, 120))
     assert sides(lively, record(rate=50), "--max-regression", "0.05") == 0
 
 
 def test_two_machines_need_the_sessions_of_both(sides, capsys) -> None:
-    one = record(rate=100).model_copy(update=known(100, 100.5, 101))
+    one = record(rate=100).model_copy(update=sessions(100, 100.5, 101))
     other = record(rate=90, machine="m2")
     assert sides(one, other) == 0
     assert "sessions are assumed to vary by 8%" in capsys.readouterr().out
-    assert sides(one, other.model_copy(update=known(90, 91, 92, 90))) == 1
+    assert sides(one, other.model_copy(update=sessions(90, 91, 92, 90))) == 1
     assert "4 sessions vary by 1.1%" in capsys.readouterr().out
 
 
@@ -113,8 +113,8 @@ def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, w
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
-def test_an_unstable_rate_is_said_and_compared(sides, capsys, first, second) -> None:
-    """To leave it out would prefer lucky measurements."""
+def test_an_unstable_rate_is_reported_and_compared(sides, capsys, first, second) -> None:
+    """Leaving unstable rates out would prefer lucky measurements."""
 
     def measured(rate: float, unstable: bool) -> Record:
         return record(rate=rate, measured={"verdict": DISTURBED} if unstable else None)
@@ -142,9 +142,9 @@ def test_over_seeds_each_is_compared_with_itself(sides, capsys) -> None:
     """-2, -3 and -4 points: Student's t of 2 degrees is 4.3, the mean's standard error 0.58."""
 
     def trained(*accuracies: float) -> Record:
-        own, *further = (with_accuracy(record().training, each) for each in accuracies)
-        seeds = dict(enumerate(further, start=8))
-        return record(seeds=seeds).model_copy(update={"training": own})
+        first, *seeded = (with_accuracy(record().training, share) for share in accuracies)
+        seeds = dict(enumerate(seeded, start=8))
+        return record(seeds=seeds).model_copy(update={"training": first})
 
     assert sides(trained(0.8, 0.9, 0.7), trained(0.78, 0.87, 0.66)) == 0
     out = capsys.readouterr().out
@@ -167,11 +167,15 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *arguments], check=True, capture_output=True)
 
 
-def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> None:
-    write_results("cpu", rate=100.0)
+def commit_reports() -> None:
     git("init")
     git("add", "reports")
     git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+
+
+def test_a_revision_is_compared_with_the_work_tree(workspace: Path, capsys) -> None:
+    write_results("cpu", rate=100.0)
+    commit_reports()
     write_results("cpu", rate=50.0)
     assert main(["compare", "HEAD", "."]) == 1
     assert "cpu trainer: slower: 100.0 images/s to 50.00 images/s" in capsys.readouterr().out
@@ -183,18 +187,14 @@ def test_the_revision_is_of_the_repository_here_also_in_a_hook(
 ) -> None:
     """git tells a hook which repository it runs for."""
     write_results("cpu", rate=100.0)
-    git("init")
-    git("add", "reports")
-    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    commit_reports()
     monkeypatch.setenv("GIT_DIR", str(workspace / "elsewhere"))
     assert main(["compare", "HEAD", "."]) == 0
 
 
 def test_two_commits_measured_on_two_machines_say_nothing_of_the_code(workspace, capsys) -> None:
     write_results("cpu", rate=100.0, machine="m1")
-    git("init")
-    git("add", "reports")
-    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
+    commit_reports()
     write_results("cpu", rate=50.0, machine="m2")
     assert main(["compare", "HEAD", "."]) == 2
     out = capsys.readouterr().out
@@ -221,7 +221,7 @@ def test_a_machine_is_named_by_its_id(workspace: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("source", ["no-such-thing", "data"])
-def test_what_holds_no_results_is_named(workspace: Path, capsys, source: str) -> None:
+def test_a_source_without_results_is_named(workspace: Path, capsys, source: str) -> None:
     assert main(["compare", source, source]) == 2
     error: Any = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -229,14 +229,8 @@ def test_what_holds_no_results_is_named(workspace: Path, capsys, source: str) ->
     assert error.count("\n") == 1
 
 
-def commit_reports() -> None:
-    git("init")
-    git("add", "reports")
-    git("-c", "user.name=n", "-c", "user.email=e", "commit", "-m", "m")
-
-
 def refused(capsys, *sides: str) -> str:
-    """The one line that says why two sides are not compared."""
+    """Return the one error line that says why two sides are not compared."""
     assert main(["compare", *sides]) == 2
     error: str = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -244,7 +238,7 @@ def refused(capsys, *sides: str) -> str:
     return error
 
 
-def test_gits_own_reason_is_told(workspace: Path, capsys, monkeypatch) -> None:
+def test_the_reason_that_git_gives_is_shown(workspace: Path, capsys, monkeypatch) -> None:
     write_results("cpu")
     assert "(fatal: not a git repository" in refused(capsys, "HEAD", ".")
     commit_reports()
@@ -266,7 +260,7 @@ def test_a_revision_is_not_taken_for_an_option_of_git(workspace: Path, capsys, n
 
 
 def test_a_revision_with_a_link_that_leaves_it_is_refused(workspace: Path, capsys) -> None:
-    """Its results would be those of another place."""
+    """The results behind the link would not be the revision's."""
     write_results("cpu")
     elsewhere = Path("reports/throughput/cpu.json").rename(workspace.parent / "elsewhere.json")
     Path("reports/throughput/cpu.json").symlink_to(elsewhere)
@@ -319,23 +313,23 @@ def test_a_page_for_a_pull_request(sides, tmp_path: Path) -> None:
 
 
 def test_nothing_that_others_name_is_markup(sides, tmp_path: Path, capsys) -> None:
-    """A mode's name, a part of the software."""
+    """A record may contain any name of a mode."""
     spiteful = "<b>|`a`\x1b[31m\u202e\n# x"
     rate = record().throughput.modes["compute"]
-    found = record(measured={"modes": {**record().throughput.modes, spiteful: rate}})
-    assert sides(found, found, "--markdown", str(tmp_path / "compare.md")) == 0
-    said = capsys.readouterr().out
+    hostile = record(measured={"modes": {**record().throughput.modes, spiteful: rate}})
+    assert sides(hostile, hostile, "--markdown", str(tmp_path / "compare.md")) == 0
+    output = capsys.readouterr().out
     page = (tmp_path / "compare.md").read_text()
-    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: " in said
+    assert r"cpu <b>|`a`\x1b[31m\u202e\n# x: " in output
     assert r"| &lt;b>\|\`a\`\x1b\[31m\u202e # x |" in page
-    assert not {"\x1b", "\u202e"} & {*said, *page}
+    assert not {"\x1b", "\u202e"} & {*output, *page}
 
 
 def test_the_machines_of_a_folder_are_named(workspace: Path, capsys) -> None:
     for machine in ("m1", "m2"):
         write_exported(Path(f"reports/machines/{machine}/cpu.json"), record(machine=machine))
-    said = refused(capsys, "reports/machines", ".")
-    assert said.endswith("does not contain exported results. Name one of its machines: m1, m2.\n")
+    error = refused(capsys, "reports/machines", ".")
+    assert error.endswith("does not contain exported results. Name one of its machines: m1, m2.\n")
 
 
 @pytest.mark.parametrize("limit", ["-0.1", "1", "much", "100%", "%"])
@@ -364,6 +358,6 @@ def test_lost_accuracy_is_a_part_of_what_it_was(sides) -> None:
 
 
 def test_rates_on_other_data_are_not_compared(sides, capsys) -> None:
-    """Even where both trained on the same."""
+    """Even if both trained on the same data."""
     assert sides(record(), record(measured={"dataset": "x"})) == 2
     assert capsys.readouterr().out == "cpu: not comparable: other dataset\n"

@@ -1,4 +1,4 @@
-"""The dataset stage's call of DVC; tests/test_pipeline.py runs it in a repository."""
+"""The dataset stage's call of DVC; tests/pipeline/test_pins.py runs it in a repository."""
 
 import subprocess
 from pathlib import Path
@@ -12,19 +12,19 @@ from benchmark.pipeline import dataset
 PIN = "outs:\n- {md5: x.dir, nfiles: 1, size: 1}\n"
 
 
-def test_dvc_is_told_of_no_other_repository(
+def test_dvc_gets_no_variable_of_another_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """git tells a hook which repository it runs for, and DVC asks git."""
     monkeypatch.setenv("GIT_DIR", "elsewhere")
-    told: list[dict[str, str]] = []
+    environments: list[dict[str, str]] = []
 
     def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        told.append(options["env"])
+        environments.append(options["env"])
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
     (tmp_path / "data.dvc").write_text(PIN)
     dataset._pull(tmp_path / "data.dvc")
-    assert told == [git.environment()]
-    assert "GIT_DIR" not in told[0]
+    assert environments == [git.environment()]
+    assert "GIT_DIR" not in environments[0]

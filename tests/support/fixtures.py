@@ -1,4 +1,4 @@
-"""Small datasets and workspaces: every test makes its own, none needs data/ or a network."""
+"""Small datasets and workspaces, made for each test: none needs data/ or a network."""
 
 import os
 import sys
@@ -26,14 +26,17 @@ from tests import PARAMETERS
 from tests.support import made_results
 from tests.support.forked_python import offer_xla, python
 
-# Lightning looks for a TPU whenever a Trainer is made, here and in other processes.
+# Lightning looks for a TPU whenever a Trainer is made, also in child processes.
 offer_xla(False)
 os.environ["PJRT_DEVICE"] = "CPU"
 
 
 def use_one_thread() -> None:
-    """The networks are small: more threads would wait for one another, here and in the processes
-    that the tests start. So none of these looks for other work either, to know how to wait."""
+    """Use one thread in this process and in the processes that the tests start.
+
+    The networks are small: several threads would mostly wait. OMP_WAIT_POLICY is set, so that the
+    suite does not measure other work to choose it.
+    """
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["OMP_WAIT_POLICY"] = "passive"
@@ -73,11 +76,11 @@ LAUNCHERS = {
         "JSM_NAMESPACE_SIZE": "2", "JSM_NAMESPACE_RANK": "1",
     },
 }  # fmt: skip
-"""What a launcher of two processes sets for the second of them."""
+"""Environment variables that a launcher of two processes sets for rank 1."""
 
 
 def launch(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make this process one of two in a job, of which Lightning has read the rank."""
+    """Make this process rank 1 of 2 under `launcher`, also for Lightning."""
     for name, value in LAUNCHERS[launcher].items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)
@@ -90,7 +93,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def small_content() -> dict[str, Any]:
-    """The tests' own parameters, made small."""
+    """Content of tests/params.yaml, with smaller numbers."""
     content: dict[str, Any] = yaml.safe_load(PARAMETERS.read_text())
     content["accelerators"] = ["cpu"]
     content["controls"] = []
@@ -105,7 +108,7 @@ def small_content() -> dict[str, Any]:
 
 @pytest.fixture
 def raw_parameters() -> dict[str, Any]:
-    """What `small_content` gives, to be changed."""
+    """Content of `small_content`, for the test to change."""
     return small_content()
 
 
@@ -150,7 +153,7 @@ def change(raw_parameters: dict[str, Any]) -> Callable[..., Parameters]:
 
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts a small ResNet in ResNet50's place."""
+    """Replaces ResNet50 by a small ResNet."""
     from tests.support import small
 
     monkeypatch.setattr("benchmark.training.model.resnet50", small.resnet)
@@ -158,7 +161,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the suite starts is forked from a process that has loaded torch."""
+    """Forks the suite's processes from a process that has loaded torch."""
     monkeypatch.setattr(sys, "executable", python())
 
 

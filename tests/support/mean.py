@@ -1,4 +1,4 @@
-"""The least that can be trained on images."""
+"""The smallest model that can be trained on images."""
 
 from typing import Any
 

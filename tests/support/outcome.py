@@ -1,4 +1,4 @@
-"""What a command line ends in, run in this process, and what it says to a terminal of UTF-8."""
+"""Run a command line in this process; its exit status and what it prints to a UTF-8 terminal."""
 
 import io
 import signal
@@ -12,11 +12,11 @@ import pytest
 from benchmark.command_line import main
 
 LIMIT = 60
-"""Seconds after which something hangs, on a busy machine too."""
+"""Seconds after which a command counts as hanging, also on a busy machine."""
 
 
 class Outcome(NamedTuple):
-    """Of one command."""
+    """Exit status and output of one command."""
 
     status: int
     out: str
@@ -24,8 +24,11 @@ class Outcome(NamedTuple):
 
 
 def outcome(arguments: Sequence[str]) -> Outcome:
-    """Run one command, which may not wait for ever. As Python sets them up, standard output takes
-    nothing but text and the standard error's stream writes the rest as escapes."""
+    """Run one command; fail after `LIMIT` seconds.
+
+    As in Python's own streams, standard output raises for a lone surrogate, and standard error
+    writes it as an escape.
+    """
     out = io.TextIOWrapper(io.BytesIO(), "utf-8")
     err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
     with time_limit(), redirect_stdout(out), redirect_stderr(err):
@@ -37,13 +40,13 @@ def outcome(arguments: Sequence[str]) -> Outcome:
 
 
 def is_one_line(message: str) -> bool:
-    """Whether a message can be read as one: no control, no break and no half of a character."""
+    """Whether a message is one line: no control character, line break or lone surrogate."""
     return bool(message) and not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, message))
 
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """Fails what waits for ever, also where `except Exception` stands around it."""
+    """Fail the test after `LIMIT` seconds, also inside `except Exception`."""
 
     def fail(*_: object) -> None:
         pytest.fail(f"no end after {LIMIT} s")

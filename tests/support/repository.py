@@ -1,17 +1,22 @@
-"""A git repository with this pipeline over a small dataset of its own."""
+"""A git repository with this pipeline and a small dataset."""
 
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests import PARAMETERS, REPOSITORY
 from tests.support.fixtures import write_images
+from tests.support.forked_python import python
 
 
 def make_repository(root: Path) -> Path:
-    """The repository at `root`; its images and weights are pinned and in its remote."""
+    """Make the repository at `root`, with images and weights that are pinned and pushed."""
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", root], check=True)
     for path in (REPOSITORY / "dvc.yaml", PARAMETERS, REPOSITORY / ".dvcignore"):
@@ -30,18 +35,37 @@ def make_repository(root: Path) -> Path:
 
 
 def replace_python(root: Path, module: str, program: str = sys.executable) -> None:
-    """From now on the pipeline's commands are those of another module than `benchmark`, and run by
-    another program than Python itself if one is given."""
+    """Let the pipeline's commands run `module` instead of `benchmark`, with `program` as Python."""
     shutil.copytree(REPOSITORY / "tests", root / "tests", ignore=shutil.ignore_patterns("golden"))
     (root / "reports/machines").mkdir(parents=True)
     write_python(root, f'shift 2\nexec {shlex.quote(program)} -m {module} "$@"\n')
 
 
 def write_python(root: Path, script: str) -> None:
-    """From now on the pipeline's Python is a script of the shell."""
-    own = root / ".venv"
-    own.unlink() if own.is_symlink() else shutil.rmtree(own)
-    program = own / "bin/python"
+    """Replace the Python of the pipeline's commands by a shell script."""
+    environment = root / ".venv"
+    environment.unlink() if environment.is_symlink() else shutil.rmtree(environment)
+    program = environment / "bin/python"
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\n{script}")
     program.chmod(0o755)
+
+
+def set_parameters(root: Path, **changes: Any) -> None:
+    """Change params.yaml: a dict changes some keys of its section, another value replaces one."""
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    for name, value in changes.items():
+        content[name] = content[name] | value if isinstance(value, dict) else value
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+
+
+def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC from a shell in which `python` is another program."""
+    decoy = root.parent / "decoy/python"
+    decoy.parent.mkdir(exist_ok=True)
+    decoy.write_text("#!/bin/sh\necho another Python >&2\nexit 3\n")
+    decoy.chmod(0o755)
+    path = os.pathsep.join([str(decoy.parent), "/usr/bin", "/bin"])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    command = [python(), "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

@@ -18,22 +18,24 @@ CHANNELS = 16
 
 
 class SmallResNet(ResNet):
-    """Of ResNet18 the stem, one block that halves the image's sides, and the head: a layer of each
-    kind, and 22,000 weights."""
+    """ResNet18's stem and head with one block between them that halves height and width.
+
+    It has a layer of each kind and 22,000 weights.
+    """
 
     def __init__(self, num_classes: int, norm_layer: type[nn.Module]) -> None:
         super().__init__(BasicBlock, [1, 1, 1, 1], num_classes, norm_layer=norm_layer)
         self.fc = nn.Linear(CHANNELS, num_classes)
 
     def _make_layer(self, block: Any, planes: int, *shape: Any, **options: Any) -> nn.Sequential:
-        """ResNet18's second layer, of fewer channels; none of the others."""
+        """Make ResNet18's second layer with fewer channels; leave the other layers empty."""
         if planes != 128:
             return nn.Sequential()
         return super()._make_layer(block, CHANNELS, *shape, **options)
 
 
 def resnet(weights: None, num_classes: int, norm_layer: type[nn.Module]) -> ResNet:
-    """In the place of torchvision's resnet50."""
+    """Make the small network; stands in for torchvision's resnet50."""
     return SmallResNet(num_classes, norm_layer)
 
 
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> Any:
 
 
 def replace_networks() -> None:
-    """The small network for this process, and for those that it measures with."""
+    """Use the small network in this process and in the processes that it starts."""
     import benchmark.distributed.launcher
     import benchmark.throughput.run_process
     import benchmark.training.model
@@ -58,16 +60,16 @@ def replace_networks() -> None:
 
 
 def hide_torch_xla(*names: str) -> None:
-    """Unless "xla" is among the names: Lightning imports it, in seconds, wherever it is installed.
+    """Make torch_xla impossible to import, unless "xla" is among `names`.
 
-    A process in which it is hidden is one of a machine without it.
+    Lightning imports torch_xla wherever it is installed, which takes seconds.
     """
     if "xla" not in names:
         sys.modules["torch_xla"] = None  # type: ignore[assignment]
 
 
 def pytest_configure() -> None:
-    """As a plugin of pytest's: `-p tests.support.small`."""
+    """Use the small network in tests: `pytest -p tests.support.small`."""
     replace_networks()
     hide_torch_xla()
 

@@ -10,11 +10,11 @@ if __name__ == "__main__":
     from tests.support.small import hide_torch_xla, resnet
 
     def hiding(work: Callable[..., Any]) -> Callable[..., Any]:
-        """The same, without what only XLA needs."""
+        """Return `work` with torch_xla hidden while it measures another accelerator."""
 
-        def hidden(accelerator: str, *others: Any) -> Any:
+        def hidden(accelerator: str, *arguments: Any) -> Any:
             hide_torch_xla(accelerator)
-            return work(accelerator, *others)
+            return work(accelerator, *arguments)
 
         return hidden
 

@@ -1,8 +1,7 @@
-"""In place of the stages that compute: what they would write, as far as others depend on it.
+"""A stand-in for the stages that compute: writes the files on which other stages depend.
 
 `python -m tests.support.stand_in STAGE ...` notes its command in the file `ran`, and runs `code`
-for real. Paths are written out here, and nothing heavy is imported: ten stages take a
-second.
+for real. Nothing heavy is imported: ten stages take a second.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ REPORT = [
 
 
 def main(arguments: list[str]) -> int:
-    """One stage."""
+    """Run one stage."""
     if arguments == ["code"]:
         from benchmark.command_line import main as command
 
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> dict[str, str]:
-    """The files of a stage."""
+    """The files of a stage, by path."""
     match stage:
         case "dataset":
             return {"reports/dataset.json": "{}", "reports/weights.json": "{}"}
@@ -46,7 +45,7 @@ def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> d
 
 
 def trained(name: str, stage: str) -> dict[str, str]:
-    """The files of a training, whose result holds digests of all that it depends on."""
+    """The files of a training. Its result contains a digest of parameters and code."""
     kinds = ("steps", "epochs", "predictions", "tensors")
     tables = [f"reports/train/{name}.{table}.csv" for table in kinds]
     return {

@@ -1,4 +1,4 @@
-"""In the place of timm_peer.py: a plain loop over ImageFolder, which needs no package."""
+"""A stand-in for timm_peer.py: a plain loop over ImageFolder, which does not need timm."""
 
 import torch
 from torch import nn

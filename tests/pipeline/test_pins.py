@@ -1,0 +1,151 @@
+"""The dataset stage in a repository: what it fetches, records and refuses."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.common.files import read_json
+from benchmark.common.parameters import load_parameters
+from benchmark.errors.user_error import UserError
+from benchmark.pipeline import dataset
+from benchmark.pipeline.dataset import read_pin
+from tests.support.repository import dvc, set_parameters
+
+
+def test_the_dataset_stage_fetches_and_records_what_is_pinned(repository: Path) -> None:
+    shutil.rmtree(repository / "data")
+    shutil.rmtree(repository / "weights")
+    shutil.rmtree(repository / ".dvc/cache")
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode == 0, done.stderr
+    recorded = read_json(repository / "reports/dataset.json")
+    assert recorded == read_pin(repository / "data.dvc") | {
+        "classes": 3,
+        "images": {"train": 15, "val": 6, "test": 6},
+    }
+    assert read_json(repository / "reports/weights.json") == {
+        "weights": "source",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "card": {"seed": 7},
+    }
+    assert (repository / "weights/source.safetensors").read_bytes() == b"weights"
+
+
+def test_weights_from_elsewhere_need_no_pin(repository: Path) -> None:
+    set_parameters(repository, model={"weights": "random"})
+    (repository / "weights.dvc").unlink()
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode == 0, done.stderr
+    assert read_json(repository / "reports/weights.json") == {"weights": "random"}
+
+
+def test_a_changed_file_of_weights_is_another_input(repository: Path) -> None:
+    set_parameters(repository, model={"weights": "my.pt"})
+    recorded = []
+    for content in (b"one", b"other"):
+        (repository / "my.pt").write_bytes(content)
+        assert dvc(repository, "repro", "dataset").returncode == 0
+        recorded.append(read_json(repository / "reports/weights.json"))
+    assert recorded[0] != recorded[1]
+
+
+def test_edited_weights_are_refused_by_name(repository: Path) -> None:
+    edited = repository / "weights/source.json"
+    edited.unlink()
+    edited.write_text("{}")
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode != 0
+    assert "Not what weights.dvc pins: weights/source.json." in done.stderr
+    assert edited.read_text() == "{}"
+
+
+def test_an_edited_image_is_refused_by_name_and_the_pin_is_unchanged(repository: Path) -> None:
+    pin = (repository / "data.dvc").read_bytes()
+    edited = repository / "data/train/class 1/003.png"
+    edited.unlink()
+    edited.write_bytes(b"edited")
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode != 0
+    named = "Not what data.dvc pins: data/train/class 1/003.png. To use"
+    assert named in done.stderr
+    assert edited.read_bytes() == b"edited"
+    assert (repository / "data.dvc").read_bytes() == pin
+
+
+def test_a_corrupt_remote_object_is_refused(repository: Path) -> None:
+    """`verify = true` in .dvc/config: without it DVC takes what it gets."""
+    shutil.rmtree(repository / "data")
+    shutil.rmtree(repository / ".dvc/cache")
+    victim = next(path for path in (repository / ".dvc/remote").rglob("*") if path.is_file())
+    victim.chmod(0o644)
+    victim.write_bytes(b"corrupt")
+    done = dvc(repository, "repro", "dataset")
+    assert done.returncode != 0
+    assert "error: DVC could not fetch what data.dvc pins: " in done.stderr
+
+
+def test_a_deleted_image_is_fetched_again(repository: Path) -> None:
+    deleted = repository / "data/train/class 1/003.png"
+    content = deleted.read_bytes()
+    deleted.unlink()
+    assert dvc(repository, "repro", "dataset").returncode == 0
+    assert deleted.read_bytes() == content
+
+
+@pytest.fixture
+def refusal(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Runs the dataset stage in the repository as the test changed it; returns its error."""
+    monkeypatch.chdir(repository)
+
+    def run() -> str:
+        with pytest.raises(UserError) as error:
+            dataset.run(load_parameters())
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    return run
+
+
+def test_images_outside_the_repository_are_refused(repository: Path, refusal) -> None:
+    """DVC silently skips paths outside the repository."""
+    shutil.copytree("data", "../outside")
+    shutil.copy("data.dvc", "../outside.dvc")
+    set_parameters(repository, data={"root": "../outside"})
+    assert refusal() == (
+        "data.root = '../outside' is outside this repository, where DVC pins nothing. Move the "
+        "images to a directory in here."
+    )
+
+
+def test_behind_a_link_no_command_is_advised_that_fails(repository: Path, refusal) -> None:
+    shutil.move("data", "../linked")
+    Path("data").symlink_to("../linked")
+    Path("data/train/class 1/003.png").unlink()
+    Path("data/train/class 1/003.png").write_bytes(b"edited")
+    assert "pin it: put the directory in the place of the link, then dvc add data." in refusal()
+    Path("data.dvc").unlink()
+    assert "Pin the directory: put the directory in the place of the link" in refusal()
+
+
+def test_a_file_name_that_is_no_utf8_is_named(repository: Path, refusal) -> None:
+    Path(os.fsdecode(b"data/train/class 1/caf\xe9.png")).write_bytes(b"")
+    assert refusal().startswith(r"b'data/train/class 1/caf\xe9.png' is no UTF-8. Rename it")
+
+
+def test_an_archive_without_git_is_refused(repository: Path, refusal) -> None:
+    shutil.rmtree(".git")
+    assert refusal() == "This is not a git repository. Clone it with git: DVC needs one."
+
+
+def test_the_cause_that_dvc_names_is_in_the_error(repository: Path, refusal) -> None:
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree(".dvc/remote")
+    error = refusal()
+    assert error.startswith("DVC could not fetch what data.dvc pins: ")
+    assert "missing" in error.lower()
+    assert "dvc add" not in error

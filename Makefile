@@ -1,16 +1,16 @@
-# `make repro` runs the pipeline, `make experiment` the same with other parameters, `make peers` the
-# same with other trainers, `make test` the tests, `make bench` pytest-benchmark, `make soak` what
-# takes hours; each sets up .venv first.
+# `make repro` runs the pipeline, `make experiment` runs it with other parameters, `make peers` also
+# measures other trainers, `make test` runs the tests, `make bench` pytest-benchmark, `make soak` the
+# tests that take hours. Each sets up .venv first.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 # DVC asks for the user's name; a number without a name (`docker run --user`) has none.
 export USER ?= $(shell id -u)
-# git names the caller's repository to its hooks; what runs here is about this directory's.
+# git sets these for a hook of the caller's repository; the targets are about this directory's.
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY
-# Python and pytest keep what they have compiled: each of the tests' hundreds of processes would
-# compile it again, which takes seconds.
+# Python and pytest keep compiled modules: otherwise each of the tests' hundreds of processes would
+# compile them again, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro experiment peers test bench soak lint setup lock
@@ -25,7 +25,7 @@ experiment: setup
 	{ dvc exp run $(foreach change,$(S),-S '$(change)') || { cp $$before params.yaml; false; }; }; \
 	status=$$?; rm -f $$before; exit $$status
 
-# The modes of params.yaml and the peers: only speed is measured again.
+# The modes of params.yaml and the peers. Only the throughput is measured again.
 peers: .venv/peers
 	@modes=$$(python -c 'from benchmark.common import modes, parameters; print(*dict.fromkeys( \
 	  [*parameters.load_parameters().throughput.modes, *modes.PEERS]), sep=",")') && \
@@ -38,7 +38,7 @@ bench: setup
 	python -m benchmark dataset
 	python -m pytest -rs tests/throughput/bench
 
-# Hours, with seeds in what it prints: trainings next to other work, killed pipelines, spoilt input.
+# Hours: trainings while other work runs, killed pipelines, spoilt input. The output names seeds.
 soak: setup
 	python -m benchmark dataset
 	python -m tests.soak.reproducible
@@ -69,7 +69,7 @@ setup: .venv/installed
 	fi
 	@touch $@
 
-# The newest peers that go with the lock: what the lock names keeps its version.
+# The newest peers that go with the lock; packages in the lock keep their versions.
 .venv/peers: .venv/installed
 	@sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.lock > .venv/locked.txt
 	@if command -v uv >/dev/null; then \

@@ -25,8 +25,8 @@ def test_each_fault_of_a_row_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         "does not compile: invalid syntax": {"new": "= 1"},
         "changes nothing": {"new": "(x + 1)  # of x"},
         "names no test": {"tests": ()},
-        "there is no test_sum.py::test": {"tests": ("test_sum.py", "test_sum.py::test")},
-        "there is no test_mean.py": {"tests": ("test_mean.py",)},
+        "test_sum.py::test does not exist": {"tests": ("test_sum.py", "test_sum.py::test")},
+        "test_mean.py does not exist": {"tests": ("test_mean.py",)},
     }
     for fault, changed in broken.items():
         assert faults([sound._replace(**changed)]) == [f"sum.py: m: {fault}"]

@@ -61,8 +61,8 @@ def rooms(path: Path) -> set[str]:
     """The rooms that a file imports."""
     parts = [name.split(".") for name in imports(path)]
     inside = {p[1] for p in parts if p[0] == "benchmark" and len(p) > 1}
-    own = {Path(place).name: room for room, place in PACKAGES.items()}
-    return inside | {own[p[0]] for p in parts if p[0] in own}
+    room_of_package = {Path(place).name: room for room, place in PACKAGES.items()}
+    return inside | {room_of_package[p[0]] for p in parts if p[0] in room_of_package}
 
 
 def test_imports_go_one_way_between_rooms() -> None:

@@ -29,7 +29,7 @@ class Mutant(NamedTuple):
         return f"{self.file}: {self.mistake}"
 
     def applied(self, source: str) -> str:
-        """`source` with the mistake."""
+        """Return `source` with the mistake."""
         return source.replace(self.old, self.new)
 
 
@@ -40,7 +40,7 @@ def load() -> list[Mutant]:
 
 
 def faults(mutants: Sequence[Mutant]) -> list[str]:
-    """Say what is wrong with rows, one line each: a mistake that does not apply proves nothing."""
+    """List what is wrong with rows, as text lines. A mistake that does not apply proves nothing."""
     names = Counter(mutant.name for mutant in mutants)
     repeated = [f"{name}: {count} rows of one name" for name, count in names.items() if count > 1]
     return repeated + [
@@ -78,12 +78,12 @@ def _faults_of_tests(mutant: Mutant) -> Iterator[str]:
     for test in mutant.tests:
         file, _, function = test.partition("::")
         if function not in _functions(file):
-            yield f"there is no {test}"
+            yield f"{test} does not exist"
 
 
 @cache
 def _functions(file: str) -> frozenset[str]:
-    """The functions of a test file, and "" for all of them; none if there is no file."""
+    """The functions of a test file, and "" for all of them; none if the file does not exist."""
     path = REPOSITORY / file
     if not path.is_file():
         return frozenset()

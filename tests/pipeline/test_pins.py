@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
+from benchmark.common.results import WEIGHTS
 from benchmark.errors.user_error import UserError
 from benchmark.pipeline import dataset
 from benchmark.pipeline.dataset import read_pin
@@ -35,32 +36,38 @@ def test_the_dataset_stage_fetches_and_records_what_is_pinned(repository: Path) 
     assert (repository / "weights/source.safetensors").read_bytes() == b"weights"
 
 
+@pytest.fixture
+def in_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the repository the working directory."""
+    monkeypatch.chdir(repository)
+
+
+@pytest.mark.usefixtures("in_repository")
 def test_weights_from_elsewhere_need_no_pin(repository: Path) -> None:
     set_parameters(repository, model={"weights": "random"})
-    (repository / "weights.dvc").unlink()
-    done = dvc(repository, "repro", "dataset")
-    assert done.returncode == 0, done.stderr
-    assert read_json(repository / "reports/weights.json") == {"weights": "random"}
+    Path("weights.dvc").unlink()
+    dataset.run(load_parameters())
+    assert read_json(WEIGHTS) == {"weights": "random"}
 
 
+@pytest.mark.usefixtures("in_repository")
 def test_a_changed_file_of_weights_is_another_input(repository: Path) -> None:
     set_parameters(repository, model={"weights": "my.pt"})
     recorded = []
     for content in (b"one", b"other"):
-        (repository / "my.pt").write_bytes(content)
-        assert dvc(repository, "repro", "dataset").returncode == 0
-        recorded.append(read_json(repository / "reports/weights.json"))
+        Path("my.pt").write_bytes(content)
+        dataset.run(load_parameters())
+        recorded.append(read_json(WEIGHTS))
     assert recorded[0] != recorded[1]
 
 
-def test_edited_weights_are_refused_by_name(repository: Path) -> None:
-    edited = repository / "weights/source.json"
-    edited.unlink()
-    edited.write_text("{}")
-    done = dvc(repository, "repro", "dataset")
-    assert done.returncode != 0
-    assert "Not what weights.dvc pins: weights/source.json." in done.stderr
-    assert edited.read_text() == "{}"
+@pytest.mark.usefixtures("in_repository")
+def test_a_deleted_image_is_fetched_again() -> None:
+    deleted = Path("data/train/class 1/003.png")
+    content = deleted.read_bytes()
+    deleted.unlink()
+    dataset.run(load_parameters())
+    assert deleted.read_bytes() == content
 
 
 def test_an_edited_image_is_refused_by_name_and_the_pin_is_unchanged(repository: Path) -> None:
@@ -70,36 +77,14 @@ def test_an_edited_image_is_refused_by_name_and_the_pin_is_unchanged(repository:
     edited.write_bytes(b"edited")
     done = dvc(repository, "repro", "dataset")
     assert done.returncode != 0
-    named = "Not what data.dvc pins: data/train/class 1/003.png. To use"
-    assert named in done.stderr
+    assert "Not what data.dvc pins: data/train/class 1/003.png. To use" in done.stderr
     assert edited.read_bytes() == b"edited"
     assert (repository / "data.dvc").read_bytes() == pin
 
 
-def test_a_corrupt_remote_object_is_refused(repository: Path) -> None:
-    """`verify = true` in .dvc/config: without it DVC takes what it gets."""
-    shutil.rmtree(repository / "data")
-    shutil.rmtree(repository / ".dvc/cache")
-    victim = next(path for path in (repository / ".dvc/remote").rglob("*") if path.is_file())
-    victim.chmod(0o644)
-    victim.write_bytes(b"corrupt")
-    done = dvc(repository, "repro", "dataset")
-    assert done.returncode != 0
-    assert "error: DVC could not fetch what data.dvc pins: " in done.stderr
-
-
-def test_a_deleted_image_is_fetched_again(repository: Path) -> None:
-    deleted = repository / "data/train/class 1/003.png"
-    content = deleted.read_bytes()
-    deleted.unlink()
-    assert dvc(repository, "repro", "dataset").returncode == 0
-    assert deleted.read_bytes() == content
-
-
 @pytest.fixture
-def refusal(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+def refusal(in_repository: None) -> Callable[[], str]:
     """Runs the dataset stage in the repository as the test changed it; returns its error."""
-    monkeypatch.chdir(repository)
 
     def run() -> str:
         with pytest.raises(UserError) as error:
@@ -110,6 +95,24 @@ def refusal(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], s
     return run
 
 
+def test_edited_weights_are_refused_by_name(refusal) -> None:
+    edited = Path("weights/source.json")
+    edited.unlink()
+    edited.write_text("{}")
+    assert refusal().startswith("Not what weights.dvc pins: weights/source.json.")
+    assert edited.read_text() == "{}"
+
+
+def test_a_corrupt_remote_object_is_refused(refusal) -> None:
+    """`verify = true` in .dvc/config: without it DVC does not check what it fetches."""
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    victim = next(path for path in Path(".dvc/remote").rglob("*") if path.is_file())
+    victim.chmod(0o644)
+    victim.write_bytes(b"corrupt")
+    assert refusal().startswith("DVC could not fetch what data.dvc pins: ")
+
+
 def test_images_outside_the_repository_are_refused(repository: Path, refusal) -> None:
     """DVC silently skips paths outside the repository."""
     shutil.copytree("data", "../outside")
@@ -117,31 +120,31 @@ def test_images_outside_the_repository_are_refused(repository: Path, refusal) ->
     set_parameters(repository, data={"root": "../outside"})
     assert refusal() == (
         "data.root = '../outside' is outside this repository, where DVC pins nothing. Move the "
-        "images to a directory in here."
+        "images to a directory inside it."
     )
 
 
-def test_behind_a_link_no_command_is_advised_that_fails(repository: Path, refusal) -> None:
+def test_behind_a_link_no_command_is_advised_that_fails(refusal) -> None:
     shutil.move("data", "../linked")
     Path("data").symlink_to("../linked")
     Path("data/train/class 1/003.png").unlink()
     Path("data/train/class 1/003.png").write_bytes(b"edited")
-    assert "pin it: put the directory in the place of the link, then dvc add data." in refusal()
+    assert "pin it: replace the link by the directory, then dvc add data." in refusal()
     Path("data.dvc").unlink()
-    assert "Pin the directory: put the directory in the place of the link" in refusal()
+    assert "Pin the directory: replace the link by the directory" in refusal()
 
 
-def test_a_file_name_that_is_no_utf8_is_named(repository: Path, refusal) -> None:
+def test_a_file_name_that_is_not_utf8_is_named(refusal) -> None:
     Path(os.fsdecode(b"data/train/class 1/caf\xe9.png")).write_bytes(b"")
-    assert refusal().startswith(r"b'data/train/class 1/caf\xe9.png' is no UTF-8. Rename it")
+    assert refusal().startswith(r"b'data/train/class 1/caf\xe9.png' is not UTF-8. Rename it")
 
 
-def test_an_archive_without_git_is_refused(repository: Path, refusal) -> None:
+def test_an_archive_without_git_is_refused(refusal) -> None:
     shutil.rmtree(".git")
     assert refusal() == "This is not a git repository. Clone it with git: DVC needs one."
 
 
-def test_the_cause_that_dvc_names_is_in_the_error(repository: Path, refusal) -> None:
+def test_the_cause_that_dvc_names_is_in_the_error(refusal) -> None:
     shutil.rmtree("data")
     shutil.rmtree(".dvc/cache")
     shutil.rmtree(".dvc/remote")

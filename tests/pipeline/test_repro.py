@@ -54,7 +54,7 @@ def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
     edit(package / "report/charts.py", "SMOOTHING = 0.9", "SMOOTHING = 0.8")
     assert rerun() == {"report"}
 
-    edit(package / "pipeline/replay.py", 'step + 1, "loss"', 'step + 2, "loss"')
+    edit(package / "pipeline/replay.py", 'index + 1, "loss"', 'index + 2, "loss"')
     assert rerun() == REPLAY
 
     edit(package / "data/crops.py", "ATTEMPTS = 10", "ATTEMPTS = 9")

@@ -11,12 +11,14 @@ from typing import Any
 import yaml
 
 from tests import PARAMETERS, REPOSITORY
-from tests.support.fixtures import write_images
 from tests.support.forked_python import python
 
 
 def make_repository(root: Path) -> Path:
     """Make the repository at `root`, with images and weights that are pinned and pushed."""
+    # conftest.py imports this module: pytest must import the fixtures first, to rewrite them.
+    from tests.support.fixtures import write_images
+
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", root], check=True)
     for path in (REPOSITORY / "dvc.yaml", PARAMETERS, REPOSITORY / ".dvcignore"):

@@ -153,6 +153,6 @@ def test_benchmark_only_names_the_folder_of_the_measurements() -> None:
 
 
 def test_it_is_left_out_of_the_correctness_run() -> None:
-    listed = run_pytest(REPOSITORY, "--collect-only", "-q", str(TESTS), "-k", "test_throughput")
-    assert "tests/pipeline/test_throughput.py" in listed.stdout
+    listed = run_pytest(REPOSITORY, "--collect-only", "-q", str(TESTS))
+    assert "tests/throughput/test_sweep.py" in listed.stdout
     assert "tests/throughput/bench/" not in listed.stdout

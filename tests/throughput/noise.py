@@ -1,7 +1,7 @@
-"""Does the noise floor tell the truth? `python -m tests.throughput.noise [REPETITIONS]`, else 20.
+"""Is the noise floor's interval right? `python -m tests.throughput.noise [REPETITIONS]`, else 20.
 
 Each repetition measures the trainer against itself as the throughput stage does, with as many
-processes as params.yaml says, at 32 px to save time. Of 20 intervals of 95 % that hold 1, 17 or
+processes as params.yaml says, at 32 px to save time. Of 20 intervals of 95 % that contain 1, 17 or
 more are to be expected (with a probability of 98 %).
 """
 
@@ -25,29 +25,29 @@ def main(arguments: list[str]) -> int:
     for section, changes in SMALLER.items():
         content[section] |= changes
     parameters = Parameters.model_validate(content)
-    held = 0
+    count_right = 0
     with measuring_lock():
         for number in range(repetitions):
             floor = noise_floor(parameters, number)
-            held += 1 in floor
+            count_right += 1 in floor
             print(
                 f"{number + 1}: {floor.estimate:.4f} ({floor.low:.4f} to {floor.high:.4f}) "
-                f"{'holds 1' if 1 in floor else 'DOES NOT HOLD 1'}",
+                f"{'contains 1' if 1 in floor else 'DOES NOT CONTAIN 1'}",
                 flush=True,
             )
-    print(f"{held} of {repetitions} intervals hold 1")
-    return int(held < 0.85 * repetitions)
+    print(f"{count_right} of {repetitions} intervals contain 1")
+    return int(count_right < 0.85 * repetitions)
 
 
 def noise_floor(parameters: Parameters, repetition: int) -> Interval:
     """One measurement, of several processes, with orders of blocks of its own."""
     count = parameters.throughput.repeats
-    places = [ProcessIndex(repetition, number) for number in range(count)]
-    found = [run_process.measure(find("cpu"), parameters, place) for place in places]
-    measured = [each for each in found if isinstance(each, Measurement)]
-    assert len(measured) == count, found
+    indices = [ProcessIndex(repetition, number) for number in range(count)]
+    results = [run_process.measure(find("cpu"), parameters, index) for index in indices]
+    measured = [result for result in results if isinstance(result, Measurement)]
+    assert len(measured) == count, results
     return measurements.noise_floor(
-        [ProcessRates(each, parameters.data.batch_size) for each in measured]
+        [ProcessRates(result, parameters.data.batch_size) for result in measured]
     )
 
 

@@ -43,7 +43,7 @@ class Bench:
 
     root: Path
     output: str
-    """Of the run that saved them."""
+    """Output of the run that saved the figures."""
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         """The cases of tests/throughput/bench with the small network."""
@@ -70,9 +70,9 @@ def test_figures_are_saved_with_what_they_are_of(bench: Bench) -> None:
     assert "2 passed, 2 skipped" in bench.output
     saved = json.loads((bench.root / "saved.json").read_text())
     assert "node" not in saved["machine_info"]
-    found = {case["extra_info"]["mode"]: case for case in saved["benchmarks"]}
-    assert found.keys() == {"compute", "trainer"}
-    for case in found.values():
+    cases = {case["extra_info"]["mode"]: case for case in saved["benchmarks"]}
+    assert cases.keys() == {"compute", "trainer"}
+    for case in cases.values():
         facts = case["extra_info"]
         assert facts["accelerator"] == "cpu"
         assert facts["workload"]["batch_size"] == 4

@@ -42,30 +42,30 @@ def done(parameters: Parameters, index: ProcessIndex | None, monkeypatch, folder
 
 
 def test_a_process_measures_every_mode_in_rounds(parameters, monkeypatch, tmp_path) -> None:
-    found = done(parameters, ProcessIndex(7, 1), monkeypatch, tmp_path)
-    assert isinstance(found, Measurement)
+    result = done(parameters, ProcessIndex(7, 1), monkeypatch, tmp_path)
+    assert isinstance(result, Measurement)
     modes = {
         "input", "compute", "loop", "trainer", "baseline", "baseline_input", "trainer_aa",
         "nondeterministic",
     }  # fmt: skip
-    assert found.steps.keys() == modes
-    assert len(found.rounds) == 2
-    assert all(turn.keys() == modes for turn in found.rounds)
-    assert all(block.seconds > 0 for turn in found.rounds for block in turn.values())
+    assert result.steps.keys() == modes
+    assert len(result.rounds) == 2
+    assert all(turn.keys() == modes for turn in result.rounds)
+    assert all(block.seconds > 0 for turn in result.rounds for block in turn.values())
     trains = modes - {"input", "baseline_input"}
-    assert len({found.steps[mode] for mode in trains}) == 1
-    assert found.warmup["trainer"].steps >= 2
-    assert found.first_step_seconds > 0
-    assert 0 <= found.other_work <= 1
-    assert len(found.step_seconds) >= 2 * found.steps["trainer"]
+    assert len({result.steps[mode] for mode in trains}) == 1
+    assert result.warmup["trainer"].steps >= 2
+    assert result.first_step_seconds > 0
+    assert 0 <= result.other_work <= 1
+    assert len(result.step_seconds) >= 2 * result.steps["trainer"]
 
 
 def test_a_process_makes_the_profile(parameters, monkeypatch, tmp_path) -> None:
-    found = done(parameters, None, monkeypatch, tmp_path)
-    assert isinstance(found, Profile)
-    assert found.peak.flops_per_second > 0
-    assert found.overhead.seconds_per_step > 0
-    assert found.decoding.low > 0
+    result = done(parameters, None, monkeypatch, tmp_path)
+    assert isinstance(result, Profile)
+    assert result.peak.flops_per_second > 0
+    assert result.overhead.seconds_per_step > 0
+    assert result.decoding.low > 0
 
 
 def test_a_result_that_has_no_room_is_one_line(parameters, monkeypatch, tmp_path) -> None:
@@ -78,15 +78,17 @@ def test_a_result_that_has_no_room_is_one_line(parameters, monkeypatch, tmp_path
         done(parameters, ProcessIndex(7, 0), monkeypatch, tmp_path)
 
 
-def test_a_part_of_the_profile_that_fails_is_no_others_loss(parameters, monkeypatch) -> None:
+def test_a_failed_part_of_the_profile_does_not_lose_the_other_parts(
+    parameters, monkeypatch
+) -> None:
     def full(data: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp")
 
     monkeypatch.setattr(profile, "decoding_rate", full)
-    found = measuring_process.make_profile("cpu", parameters)
-    assert found.decoding.status == "refused"
-    assert found.decoding.reason.startswith("/tmp: No space left on device.")
-    assert found.peak.flops_per_second > 0
+    result = measuring_process.make_profile("cpu", parameters)
+    assert result.decoding.status == "refused"
+    assert result.decoding.reason.startswith("/tmp: No space left on device.")
+    assert result.peak.flops_per_second > 0
 
 
 class Clock(SimpleNamespace):
@@ -106,9 +108,9 @@ STEPS = {"loop": 1, "trainer": 1, "input": 50}
 def test_the_first_round_does_not_count(change) -> None:
     """It has the order of the first that does."""
     clock = Clock(change(throughput={"rounds": 3}))
-    found = measuring_process._rounds(clock, STEPS, ProcessIndex(7, 0), GpuClockLog("cpu"))
+    fields = measuring_process._rounds(clock, STEPS, ProcessIndex(7, 0), GpuClockLog("cpu"))
     rounds = [clock.timed[start : start + 4] for start in range(0, 16, 4)]
-    assert len(found["rounds"]) == 3
+    assert len(fields["rounds"]) == 3
     assert rounds[0] == rounds[1] == rounds[2][::-1]
     assert len(clock.timed) == 16
 
@@ -164,9 +166,9 @@ def test_what_went_wrong_is_a_result_or_an_error() -> None:
         fail(ZeroDivisionError())
 
 
-@pytest.mark.parametrize(("reason", "steps"), [("", 7), ("there is no counter", 0)])
+@pytest.mark.parametrize(("reason", "steps"), [("", 7), ("the counter is missing", 0)])
 def test_energy_is_that_of_a_run_longer_than_the_counters_period(reason: str, steps: int) -> None:
-    """NVML's counter goes on in steps of 0.1 s: two seconds are told to 5 %. No counter, no run."""
+    """NVML's counter advances every 0.1 s, 5 % of two seconds. Without a counter nothing runs."""
     meter, spent = measuring_process.EnergyMeter("cpu"), []
     meter.reason, meter._read = reason, lambda: 3.0 * sum(spent)
 
@@ -175,10 +177,10 @@ def test_energy_is_that_of_a_run_longer_than_the_counters_period(reason: str, st
         spent.append(steps)
         return Block(seconds=0.3 * steps, compilations=0)
 
-    found = measuring_process._energy(SimpleNamespace(time=time), meter, step_seconds=0.3)
+    reading = measuring_process._energy(SimpleNamespace(time=time), meter, step_seconds=0.3)
     assert sum(spent) == steps
-    known = EnergyReading(joules=3.0 * steps, steps=steps)
-    assert found == (EnergyReading(reason=reason) if reason else known)
+    expected = EnergyReading(joules=3.0 * steps, steps=steps)
+    assert reading == (EnergyReading(reason=reason) if reason else expected)
 
 
 NAMES = "abcdefgh"

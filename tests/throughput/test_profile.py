@@ -23,11 +23,11 @@ def test_resnet50_needs_as_many_operations_as_published(change) -> None:
 
 
 def test_a_frozen_backbone_has_no_backward_pass(change) -> None:
-    whole = profile.flops_per_image(change(data={"image_size": 64}), 50)
+    complete = profile.flops_per_image(change(data={"image_size": 64}), 50)
     frozen = profile.flops_per_image(
         change(data={"image_size": 64}, model={"freeze_backbone": True}), 50
     )
-    assert frozen == pytest.approx(whole / 3, rel=0.02)
+    assert frozen == pytest.approx(complete / 3, rel=0.02)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -72,22 +72,22 @@ def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:
 @pytest.fixture
 def built(monkeypatch) -> list[int]:
     """The number of images in each cache that is built."""
-    found: list[int] = []
+    counts: list[int] = []
     plain = DecodeCache.prepare
 
     def prepare(cache: DecodeCache) -> None:
-        found.append(len(cache.files.paths))
+        counts.append(len(cache.files.paths))
         plain(cache)
         assert (cache.directory / "pixels.npy").exists()
 
     monkeypatch.setattr(DecodeCache, "prepare", prepare)
-    return found
+    return counts
 
 
 def test_decoding_has_an_interval_and_leaves_nothing(parameters: Parameters, built) -> None:
     before = os.listdir(tempfile.gettempdir())
-    found = profile.decoding_rate(parameters.data)
-    assert 0 < found.low < found.estimate
+    rate = profile.decoding_rate(parameters.data)
+    assert 0 < rate.low < rate.estimate
     assert built == [15 + 6 + 6] * profile.BUILDS
     assert os.listdir(tempfile.gettempdir()) == before
     assert not Path(".cache").exists()
@@ -130,7 +130,7 @@ def burn(seconds: float) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_added_to_steps_and_to_epochs_is_told_apart(monkeypatch) -> None:
+def test_what_is_added_to_steps_and_to_epochs_is_distinguished(monkeypatch) -> None:
     monkeypatch.setattr(profile, "EPOCHS", 4)
     monkeypatch.setattr(profile, "STEPS", 10)
     plain = profile.lightning_overhead("cpu", "32-true")
@@ -142,6 +142,6 @@ def test_what_is_added_to_steps_and_to_epochs_is_told_apart(monkeypatch) -> None
 
 
 def test_lightning_costs_something() -> None:
-    found = profile.lightning_overhead("cpu", "32-true")
-    assert found.seconds_per_step > 0
-    assert found.seconds_per_epoch >= 0
+    overhead = profile.lightning_overhead("cpu", "32-true")
+    assert overhead.seconds_per_step > 0
+    assert overhead.seconds_per_epoch >= 0

@@ -22,12 +22,12 @@ CPU = find("cpu")
 WORKER = REPOSITORY / "tests/support/small_worker.py"
 MADE_UP = """
 import json, sys
-whole = json.loads(sys.stdin.readline())
-task, several = whole["parameters"], whole["devices"] > 1
+request = json.loads(sys.stdin.readline())
+task, several = request["parameters"], request["devices"] > 1
 images, drift = task["data"]["batch_size"], 0.0
 def say(**answer):
     print(json.dumps(answer), flush=True)
-if images * whole["devices"] > 11:
+if images * request["devices"] > 11:
     say(failed="RuntimeError: can't allocate memory")
 elif task["model"]["compile"]:
     say(refused="No compiler. Install one.")
@@ -58,12 +58,12 @@ def test_without_a_sweep_there_are_no_points(change) -> None:
 
 def test_every_combination_is_a_point_for_the_trainer_alone(change) -> None:
     sweep = {"batch_size": [2, 4], "precision": ["32-true", "bf16-mixed"], "compile": []}
-    found = points(change(throughput={"sweep": sweep}))
-    assert [point.changes for point in found] == [
+    combinations = points(change(throughput={"sweep": sweep}))
+    assert [point.changes for point in combinations] == [
         {"batch_size": 2, "precision": "32-true"}, {"batch_size": 2, "precision": "bf16-mixed"},
         {"batch_size": 4, "precision": "32-true"}, {"batch_size": 4, "precision": "bf16-mixed"},
     ]  # fmt: skip
-    last = found[-1].parameters
+    last = combinations[-1].parameters
     assert (last.data.batch_size, last.train.precision) == (4, "bf16-mixed")
     assert last.throughput.modes == ("trainer",)
     assert points(last) == []
@@ -94,8 +94,8 @@ def test_a_point_takes_turns_with_the_runs_own(change, workspace) -> None:
 @pytest.mark.usefixtures("made_up")
 def test_what_does_not_work_is_a_result_and_no_other_points_loss(change, workspace) -> None:
     sizes = {"batch_size": [1, 2, 99], "precision": ["32-true", "16-mixed"]}
-    found = swept(change(throughput={"sweep": sizes}))
-    points = {(p.changes["batch_size"], p.changes["precision"]): p for p in found}
+    results = swept(change(throughput={"sweep": sizes}))
+    points = {(p.changes["batch_size"], p.changes["precision"]): p for p in results}
     assert points[2, "32-true"].status == "ok"
     reasons = {
         (99, "32-true"): "there are 15 training images",

@@ -46,9 +46,9 @@ def test_the_widest_interval_is_named_but_for_a_loaders() -> None:
         "trainer_over_loop": Interval(1.0, 0.98, 1.02),
         "input_over_baseline_input": Interval(65.0, 30.0, 70.0),
     }
-    found = interval_width(Interval(50.0, 49.5, 50.5), ratios, target=0.03, seconds=9.0)
-    assert (found.widest, found.met) == ("trainer_over_loop", False)
-    assert found.width == pytest.approx(0.04)
+    result = interval_width(Interval(50.0, 49.5, 50.5), ratios, target=0.03, seconds=9.0)
+    assert (result.widest, result.met) == ("trainer_over_loop", False)
+    assert result.width == pytest.approx(0.04)
     assert interval_width(Interval(50.0, 49.5, 50.5), {}, target=0.03, seconds=9.0).met
 
 
@@ -70,6 +70,6 @@ def test_a_warm_up_that_was_not_steady_is_named() -> None:
 def test_what_slowed_a_gpu_in_any_process_counts() -> None:
     block = {"trainer": [Block(seconds=1.0, compilations=0)]}
     heat = GpuClocks(megahertz=(1200,), slowed_by=("heat",))
-    found = [ProcessRates(measurement(block, gpu_clocks=clocks), 1) for clocks in (None, heat)]
-    assert slowed_by(found) == {"heat"}
-    assert slowed_by(found[:1]) == set()
+    processes = [ProcessRates(measurement(block, gpu_clocks=clocks), 1) for clocks in (None, heat)]
+    assert slowed_by(processes) == {"heat"}
+    assert slowed_by(processes[:1]) == set()

@@ -78,7 +78,7 @@ def plain_loop(parameters: Parameters, steps: int) -> str:
 def test_loop_and_trainer_do_the_same_work_bit_for_bit(
     change, workspace, precision, workers
 ) -> None:
-    """Over more than two epochs of three whole batches: what differs is who runs the loop."""
+    """Over more than two epochs of three full batches: they differ only in who runs the loop."""
     parameters = change(train={"precision": precision}, data={"num_workers": workers})
     mode, model = started(parameters)
     mode.run(7)

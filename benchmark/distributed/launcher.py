@@ -41,7 +41,9 @@ def launch(arguments: Sequence[str], trainer: TrainerParameters) -> None:
     if trainer.num_nodes > 1:
         raise UserError(
             f"trainer.num_nodes = {trainer.num_nodes}: this machine cannot start the others.",
-            f"Run on each of them: {_torchrun(arguments, trainer)}",
+            f"Run on each of them: .venv/bin/torchrun --nnodes {trainer.num_nodes} "
+            f"--nproc-per-node {trainer.devices} --node-rank NUMBER --master-addr FIRST_MACHINE "
+            f"-m {MODULE} {' '.join(arguments)}",
         )
     run(["-m", MODULE, *arguments], trainer.devices, RESUMES)
 
@@ -156,11 +158,3 @@ def _message(failure: "ProcessFailure", remedy: str) -> str:
     if failure.exitcode < 0:
         return f"ended by {failure.signal_name()}. {remedy}"
     return f"ended with status {failure.exitcode}."
-
-
-def _torchrun(arguments: Sequence[str], trainer: TrainerParameters) -> str:
-    """Return the torchrun command with which the user starts the ranks of one machine."""
-    return (
-        f".venv/bin/torchrun --nnodes {trainer.num_nodes} --nproc-per-node {trainer.devices} "
-        f"--node-rank NUMBER --master-addr FIRST_MACHINE -m {MODULE} {' '.join(arguments)}"
-    )

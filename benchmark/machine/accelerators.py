@@ -72,7 +72,13 @@ def prepare(name: str, rank: int = 0) -> None:
     rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning read it from the launcher's variables
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     _XLA_AVAILABLE.available = name in ("tpu", "xla")
-    _set_up_torch()
+    # Full float32 precision (no TF32), whatever environment variables say.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    # With deterministic algorithms, torch would fill all new memory, which takes time. A program
+    # that reads such memory would not repeat its results, and the replay stage checks that.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(thread_count())  # fixes MKL's number of threads too
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
@@ -80,18 +86,6 @@ def prepare(name: str, rank: int = 0) -> None:
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # a TPU's default is bfloat16
         device(name)
-
-
-def _set_up_torch() -> None:
-    """Set full float32 precision (no TF32) and the number of threads; do not fill new memory.
-
-    With deterministic algorithms, torch would fill all new memory, which takes time. A program that
-    reads such memory would not repeat its results, and the replay stage checks that.
-    """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(thread_count())  # fixes MKL's number of threads too
 
 
 def _refuse_changing_threads() -> None:

@@ -13,7 +13,7 @@ from benchmark.common import git
 from benchmark.common.files import read_json, sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
 from benchmark.common.results import DATASET, WEIGHTS, write_result
-from benchmark.data.folder import DatasetFiles, scan
+from benchmark.data.folder import scan
 from benchmark.data.schema import PinnedImages, Weights
 from benchmark.errors.user_error import UserError
 
@@ -26,13 +26,19 @@ def run(parameters: Parameters) -> None:
             the dataset found an error.
     """
     root = Path(parameters.data.root)
-    _check_root(root)
+    if not Path(os.path.abspath(root)).is_relative_to(Path.cwd()):  # DVC would silently skip it
+        raise UserError(
+            f"data.root = {str(root)!r} is outside this repository, where DVC pins nothing.",
+            "Move the images to a directory inside it.",
+        )
     pin = root.with_name(f"{root.name}.dvc")
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
     refuse_errors(root, parameters.data.image_size)
-    write_result(DATASET, _dataset(pinned, scan(root)))
+    images = scan(root)
+    sizes = {split: len(files.paths) for split, files in images.splits.items()}
+    write_result(DATASET, PinnedImages(**pinned, classes=len(images.classes), images=sizes))
     write_result(WEIGHTS, _weights(parameters.model))
 
 
@@ -51,15 +57,6 @@ def read_pin(pin: Path) -> dict[str, Any]:
         raise UserError(
             f"{pin} does not pin a directory.", f"Pin it again: {_pinning(pin)}."
         ) from None
-
-
-def _check_root(root: Path) -> None:
-    """Raise UserError if `root` is outside the repository, since DVC silently skips it."""
-    if not Path(os.path.abspath(root)).is_relative_to(Path.cwd()):
-        raise UserError(
-            f"data.root = {str(root)!r} is outside this repository, where DVC pins nothing.",
-            "Move the images to a directory inside it.",
-        )
 
 
 def _pinning(pin: Path) -> str:
@@ -123,11 +120,6 @@ def _reason(output: str) -> str:
     """Return the reason in DVC's error output, on one line and without its offer of help."""
     reason = " ".join(output.split()).partition("Having any troubles?")[0]
     return reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
-
-
-def _dataset(pinned: dict[str, Any], images: DatasetFiles) -> PinnedImages:
-    sizes = {split: len(files.paths) for split, files in images.splits.items()}
-    return PinnedImages(**pinned, classes=len(images.classes), images=sizes)
 
 
 def _weights(model: ModelParameters) -> Weights:

@@ -1,4 +1,4 @@
-"""Which edits make results stale. Small packages stand in for the repository."""
+"""Edits that make results stale, in small packages instead of the repository."""
 
 import ast
 import re
@@ -42,7 +42,7 @@ FILES = {
 }
 NAME = "benchmark.room.stage"
 FIXED = '''
-"""A little of everything whose syntax tree could depend on the version of Python."""
+"""Source with all syntax whose tree could depend on the version of Python."""
 
 import os as system
 from collections.abc import Callable
@@ -116,7 +116,7 @@ a dataset's problem, which ends a stage or does not, and changes no image."""
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with FILES in the repository's place."""
+    """Use a directory with FILES instead of the repository."""
     for name, content in FILES.items():
         write(tmp_path / name, content)
     monkeypatch.setattr(code, "ROOT", tmp_path)
@@ -129,7 +129,7 @@ def write(path: Path, content: str) -> None:
 
 
 def edited(root: Path, old: str, new: str) -> str:
-    """The stage's digest after one edit of its source."""
+    """Return the stage's digest after one edit of its source."""
     assert STAGE.count(old) == 1, f"{old!r} must be in the source once"
     write(root / "benchmark/room/stage.py", STAGE.replace(old, new))
     return code.digest(NAME)
@@ -260,7 +260,7 @@ def test_an_unrelated_module_does_not_count(root: Path) -> None:
 
 
 def test_a_fixed_source_has_the_same_digest_in_every_version_of_python(root: Path) -> None:
-    """Python 3.11, 3.12 and 3.13 agreed on it when it was written down."""
+    """The recorded digest was equal in Python 3.11, 3.12 and 3.13."""
     write(root / "benchmark/fixed.py", FIXED)
     assert code.digest("benchmark.fixed") == (
         "5aac21f3023fa18668de7dad8684205e3102817d273c9508a290a703942f4edd"
@@ -273,14 +273,14 @@ def test_stages_have_code_digests_of_their_own() -> None:
 
 
 def test_the_report_depends_on_its_page() -> None:
-    """The one template of this repository."""
+    """The report's page is the only template of this repository."""
     template = Path(code.ROOT / "benchmark/report/page.html")
     assert template.is_file()
     assert "benchmark.report.page" in code.imported_modules(code.STAGES["report"])
 
 
 def test_what_measuring_processes_run_counts() -> None:
-    """They are started with `python -m` or by their path, which no import statement shows."""
+    """Processes are started with `python -m` or by path, so import statements do not name them."""
     modules = code.imported_modules(code.STAGES["throughput"])
     assert "benchmark.throughput.measuring_process" in modules
     assert "benchmark.interleave.side_process" in modules
@@ -288,7 +288,7 @@ def test_what_measuring_processes_run_counts() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of this repository's code in its place."""
+    """Use a copy of this repository's code instead of the repository."""
     for package in code.PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=ignored)
@@ -297,7 +297,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def timed_digests() -> dict[str, str]:
-    """The digest of each stage whose results are numbers."""
+    """Return the digest of each stage whose results are numbers."""
     return {stage: code.digest(code.STAGES[stage]) for stage in TIMED}
 
 
@@ -321,7 +321,7 @@ class OtherMessages(ast.NodeTransformer):
 
 
 class OtherVariables(ast.NodeTransformer):
-    """Renames each variable that functions assign and nothing else calls by the same name."""
+    """Renames variables that functions assign, unless something else has the same name."""
 
     edits = 0
 
@@ -352,7 +352,7 @@ def test_messages_and_local_variables_of_a_room_retrain_nothing(
 
 
 def changed_constants(source: str) -> Iterator[str]:
-    """The source with one of its numbers changed, for each; but not in what is raised."""
+    """Yield the source once per number in it, with that number changed; skip `raise`."""
     tree = ast.parse(source)
     raised = {c for n in ast.walk(tree) if isinstance(n, ast.Raise) for c in ast.walk(n)}
     for node in ast.walk(tree):
@@ -390,7 +390,7 @@ def test_a_changed_constant_of_the_decoder_changes_the_cache(copy: Path, name: s
 
 
 def searched_texts(source: str) -> Iterator[str]:
-    """Texts with a space that a source text searches for, or that are in a set."""
+    """Yield texts with a space that a source text searches for, or that are in a set."""
     for node in ast.walk(ast.parse(source)):
         searches = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in SEARCHES
         for part in node.args if searches else node.elts if isinstance(node, ast.Set) else []:
@@ -400,7 +400,8 @@ def searched_texts(source: str) -> Iterator[str]:
 
 
 def test_texts_with_a_space_that_are_searched_for_decide_no_number() -> None:
-    """They do not count. A text that decides a number must be compared, or have no space."""
+    """The digest ignores these texts. A text that decides a number must be in a comparison, or must
+    not contain a space."""
     names = {name for stage in TIMED for name in code.imported_modules(code.STAGES[stage])}
     paths = [REPOSITORY.joinpath(*name.split(".")).with_suffix(".py") for name in names]
     sources = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]

@@ -32,7 +32,7 @@ def test_state_digest_does_not_depend_on_the_order_or_layout_of_tensors() -> Non
         {"a": torch.tensor([1.0, 2.0]).nextafter(torch.tensor(9.0))},
     ],
 )
-def test_state_digest_tells_states_apart(state: dict[str, torch.Tensor]) -> None:
+def test_state_digest_distinguishes_states(state: dict[str, torch.Tensor]) -> None:
     assert state_digest(state) != state_digest({"a": torch.tensor([1.0, 2.0])})
 
 
@@ -44,7 +44,7 @@ def test_half_precision_can_be_digested() -> None:
 
 @st.composite
 def views(draw: st.DrawFn) -> Tensor:
-    """A tensor of up to three dimensions, sliced, transposed and expanded."""
+    """Draw a tensor of up to three dimensions, sliced, transposed and expanded."""
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
     dtype = draw(st.sampled_from([torch.uint8, torch.int64, torch.bfloat16, torch.complex64]))
     view = torch.arange(torch.Size(shape).numel()).reshape(shape).to(dtype)
@@ -78,6 +78,6 @@ def test_chain_depends_on_all_that_went_before() -> None:
     assert chain("a", [1]) != chain("b", [1])
 
 
-def test_texts_are_told_apart() -> None:
+def test_digests_distinguish_texts() -> None:
     assert text_digest("ab", "c") != text_digest("a", "bc")
     assert json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})

@@ -102,7 +102,7 @@ with new_directory(Path(sys.argv[1])) as directory:
 
 @contextmanager
 def writer(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is about to replace the directory `path`."""
+    """Start a process that is about to replace the directory `path`."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, path], cwd=REPOSITORY,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -125,7 +125,7 @@ def test_files_of_killed_processes_are_removed_and_no_others(tmp_path: Path, nam
 
 
 def test_files_of_a_process_in_another_container_stay(tmp_path: Path, monkeypatch) -> None:
-    """Two containers on one volume: neither sees the other's process numbers."""
+    """Two containers share a volume, and neither sees the other's process numbers."""
     monkeypatch.setattr(psutil, "pid_exists", lambda number: False)
     with writer(tmp_path / "model") as process:
         with new_directory(tmp_path / "model") as directory:
@@ -136,7 +136,7 @@ def test_files_of_a_process_in_another_container_stay(tmp_path: Path, monkeypatc
 
 
 def test_content_is_on_the_disk_before_its_name(tmp_path: Path, monkeypatch) -> None:
-    """After a power cut, a name without its content would pass for a result."""
+    """Without fsync, a file could be empty after a power cut and look like a result."""
     events: list[tuple[str, int]] = []
     fsync, rename, replace = os.fsync, os.rename, os.replace
 

@@ -1,4 +1,4 @@
-"""Words of others in Markdown."""
+"""Text from users and other programs in Markdown."""
 
 import pytest
 from hypothesis import given

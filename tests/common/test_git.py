@@ -1,5 +1,4 @@
-"""What git gets of what surrounds it and of what users write, and what is unpacked of what it
-gives."""
+"""Environment and arguments of git commands, and safe extraction of git's archives."""
 
 import io
 import os
@@ -70,7 +69,7 @@ def test_an_archive_cannot_leave_its_folder(
 
 
 def answer(command: tuple[str, ...], output: bytes) -> "subprocess.CompletedProcess[bytes]":
-    """What a git that somebody replaced writes."""
+    """Return the result of a git command that wrote `output` to stdout."""
     return subprocess.CompletedProcess(command, 0, stdout=output)
 
 

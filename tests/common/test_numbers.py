@@ -64,7 +64,7 @@ def test_a_size_is_in_gib_or_mib(count: float, text: str) -> None:
 
 @given(st.floats(1e-4, 1e9), st.floats(1e-6, 0.5))
 def test_what_is_said_is_near_what_was_found(middle: float, part: float) -> None:
-    """By less than half the interval's reach."""
+    """Rounding changes the estimate by less than half of the interval's half-width."""
     value = Interval(middle, middle * (1 - part), middle * (1 + part))
     text = float(numbers.estimate(value).replace(",", ""))
     assert abs(text - middle) <= max(middle * part / 2, middle * 1e-4)

@@ -133,7 +133,7 @@ def test_a_mistyped_value_of_a_sweep_is_told_too(raw_parameters: dict[str, Any])
 
 
 def test_scientific_notation_is_a_number_as_dvc_reads_it(raw_parameters) -> None:
-    """YAML 1.1, which PyYAML reads, takes 1e-3 for a text; DVC reads YAML 1.2."""
+    """PyYAML reads YAML 1.1, in which 1e-3 is a text; DVC reads YAML 1.2."""
     raw_parameters["train"]["learning_rate"] = "1e-3"
     assert parse_parameters(raw_parameters, "").train.learning_rate == 1e-3
 
@@ -176,7 +176,7 @@ ODD = (
     "[" * 1000, "9" * 5000, "0x" + "f" * 5000, "1e999", ".nan", "!!float abc", "!!timestamp 5", "~",
     "{a: b", "<<: 5", "? [a]", "%YAML 9.9", "---", "\x00", "- -", "1:1:1", " \t x", "''", "true",
 )  # fmt: skip
-"""Values that YAML makes something else of, or nothing."""
+"""Values that YAML converts to other types or cannot read."""
 
 
 @pytest.mark.fuzz
@@ -188,7 +188,7 @@ ODD = (
     noise=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=2),
 )  # fmt: skip
 def test_whatever_is_written_there_ends_in_one_line(tmp_path_factory, edits, noise) -> None:
-    """Edited lines and flipped bytes of the repository's own file."""
+    """Edit lines and flip bytes of the repository's params.yaml."""
     lines = (REPOSITORY / "params.yaml").read_text().splitlines()
     for place, odd, kind in edits:
         line = lines[place % len(lines)]

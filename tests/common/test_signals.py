@@ -1,4 +1,4 @@
-"""A process that a signal ends, in odd moments; tests/test_main.py has stages."""
+"""Signals that end a process at unusual moments; tests/test_main.py tests stages."""
 
 import os
 import subprocess

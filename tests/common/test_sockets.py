@@ -1,4 +1,4 @@
-"""Loader processes answer whatever the length of TMPDIR."""
+"""DataLoader workers with a long TMPDIR."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ LISTEN = "; from multiprocessing.connection import Listener; Listener(family='AF
 
 @pytest.fixture
 def long_directory(tmp_path: Path) -> Path:
-    """A directory of more than 120 characters."""
+    """Create a directory whose path has more than 120 characters."""
     directory = tmp_path / ("d" * 120)
     directory.mkdir()
     return directory

@@ -46,7 +46,7 @@ def test_more_confidence_is_a_wider_interval() -> None:
 
 @pytest.mark.parametrize("count", [2, 5, 20])
 def test_intervals_hold_the_truth_as_often_as_they_say(count: int) -> None:
-    """4,000 times for samples that scatter by factors; the tolerance is 4 standard errors."""
+    """The share is from 4,000 lognormal samples; the tolerance is 4 standard errors."""
     samples = np.random.default_rng(0).lognormal(log(50), 0.05, (4000, count))
     held = np.mean([50 in interval(row.tolist()) for row in samples])
     assert held == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 4000) ** 0.5)
@@ -82,12 +82,12 @@ def coverage(true: float, random: np.random.Generator, cases: list[tuple[int, fl
     ],
 )
 def test_quotients_hold_the_truth_as_often_as_they_say(cases: list[tuple[int, float]]) -> None:
-    """Welch's interval is not exact: between 93 and 97 %."""
+    """Welch's interval is approximate, so its coverage may be 93 to 97 %."""
     assert 0.93 < coverage(1.0, np.random.default_rng(0), cases) < 0.97
 
 
 def test_a_quotient_is_welchs() -> None:
-    """By hand, for logarithms of 0, 1, 2 and 0, 4: variances 1 / 3 and 8 / 2."""
+    """Computed by hand: logarithms 0, 1, 2 and 0, 4 have squared errors 1 / 3 and 8 / 2."""
     one, other = interval([exp(x) for x in (0, 1, 2)]), interval([exp(x) for x in (0, 4)])
     result = one.over(other)
     squared = 1 / 3 + 4

@@ -1,4 +1,4 @@
-"""Which edits of a source text leave its reduced syntax tree as it was."""
+"""Edits of a source text that do not change its reduced syntax tree, and edits that do."""
 
 import ast
 
@@ -64,7 +64,7 @@ def total(values: "Sequence[Tensor]", scale: float = 2.0) -> float:
 
 
 def edited(old: str, new: str) -> str:
-    """SOURCE with one edit."""
+    """Return SOURCE with one edit."""
     assert SOURCE.count(old) == 1, f"{old!r} must be in the source once"
     return SOURCE.replace(old, new)
 

@@ -1,4 +1,4 @@
-"""Temporary directories: those of killed processes are removed, those of living ones are not."""
+"""Only temporary directories of killed processes are removed."""
 
 import errno
 import os
@@ -27,14 +27,14 @@ with temporary_directory() as folder:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory for this test alone."""
+    """Use a new temporary directory for this test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
 
 
 def holder() -> tuple[subprocess.Popen[str], Path]:
-    """A process with such a directory, and where it is."""
+    """Start a process with a temporary directory; return both."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD], cwd=REPOSITORY, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -65,7 +65,7 @@ def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(place: Pat
 def test_what_others_have_put_there_is_left_alone(
     place: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link to a folder of this user, and a folder of another user."""
+    """Links to a folder of this user, and folders of another user, are not removed."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "file").write_text("content")
     (place / f"{temporary.PREFIX}0123456789abcdef.tmp").symlink_to(elsewhere)

@@ -1,4 +1,4 @@
-"""Ranks as PyTorch's launcher starts and ends them; tests/training/test_ranks.py has real ones."""
+"""PyTorch's launcher with stand-in ranks; tests/training/test_ranks.py has real trainings."""
 
 import os
 import signal

@@ -22,7 +22,7 @@ def test_a_lack_of_memory_is_told_from_other_errors(words: str, expected: bool) 
 
 
 def test_memory_that_cannot_be_had_is_recognised() -> None:
-    """A real refusal of the allocator's, not a made up text."""
+    """torch's allocator raises the error, so the text is real."""
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(f"RuntimeError: {refused.value}")

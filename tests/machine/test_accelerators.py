@@ -51,7 +51,7 @@ def test_a_gpu_is_cuda_or_else_mps(monkeypatch, cuda: bool, mps: bool, expected)
 
 
 def test_mps_that_is_disabled_is_absent(monkeypatch) -> None:
-    """Lightning reads this variable."""
+    """Lightning reads DISABLE_MPS."""
     monkeypatch.setenv("DISABLE_MPS", "1")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert find("gpu").reason == "no CUDA device, and DISABLE_MPS is set"
@@ -70,7 +70,7 @@ def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
 
 @pytest.fixture
 def tpu(monkeypatch) -> types.SimpleNamespace:
-    """What torch_xla knows of a v5e with four chips; a test may change it."""
+    """Simulate torch_xla on a v5e with four chips; tests may change the values."""
     chips = types.SimpleNamespace(
         get_tpu_type=lambda: "v5litepod",
         num_available_chips=lambda: 4,
@@ -113,7 +113,7 @@ def test_a_tpu_without_its_library_is_absent(tpu, monkeypatch) -> None:
     ],
 )
 def test_a_tpu_that_cannot_be_asked_what_it_is_is_absent(tpu, error: Exception) -> None:
-    """Its kind comes from a server in the network, or from variables of the environment."""
+    """torch_xla gets the TPU's type from a metadata server or from environment variables."""
 
     def fail() -> str:
         raise error
@@ -163,7 +163,7 @@ def test_products_have_32_bits_whatever_the_environment_says() -> None:
 
 
 def test_new_memory_is_not_written_to_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch fills it with NaN under deterministic algorithms."""
+    """With deterministic algorithms, torch fills new memory with NaN by default."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     accelerators.prepare("cpu")
     torch.use_deterministic_algorithms(True)
@@ -261,7 +261,7 @@ print("torch_xla" in sys.modules)
 
 @pytest.mark.slow
 def test_a_training_on_a_cpu_loads_nothing_of_xla() -> None:
-    """It takes seconds, in every process that measures; Lightning would look for a TPU."""
+    """Importing torch_xla takes seconds per process; Lightning would do it to look for a TPU."""
     done = subprocess.run(
         [python(), "-c", PROGRAM], capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},

@@ -41,7 +41,7 @@ def test_it_holds_what_results_depend_on() -> None:
     assert description.python == platform.python_version()
 
 
-def test_it_names_nobody() -> None:
+def test_it_contains_no_names() -> None:
     text = environment.fingerprint(find("cpu")).model_dump_json().lower()
     private = [platform.node(), getpass.getuser(), str(uuid.getnode())]
     private += [path.read_text().strip() for path in environment.MACHINE_IDS if path.exists()]
@@ -50,7 +50,7 @@ def test_it_names_nobody() -> None:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine that is not a container and has no name; returns a folder without files."""
+    """Simulate a machine without an id that is not a container; return an empty folder."""
     monkeypatch.setattr(environment, "MACHINE_IDS", ())
     monkeypatch.setattr(environment, "CONTAINER_MARKS", ())
     monkeypatch.setattr(environment, "PRODUCT_UUID", tmp_path / "absent")

@@ -77,13 +77,13 @@ def test_jobs_with_temporary_directories_of_their_own_have_one_lock(tmp_path: Pa
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the lock is, in a folder of its own."""
+    """Return the path of a lock file in a new folder."""
     monkeypatch.setenv("BENCHMARK_LOCK_DIRECTORY", str(tmp_path))
     return lock.lock_file()
 
 
 def test_a_link_in_the_locks_place_is_not_followed(place: Path, tmp_path: Path) -> None:
-    """Whoever may write there could name a file of somebody else."""
+    """Every user can write in the folder, so a link could name another user's file."""
     (tmp_path / "precious").write_text("kept")
     for target in ("precious", "new"):
         place.symlink_to(target)
@@ -125,7 +125,7 @@ def as_unprivileged_user() -> Iterator[None]:
 def test_a_lock_file_of_another_user_is_a_lock(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who may read it and no more; in the folder that all write to."""
+    """This user may only read the file, in a folder where all users may write."""
     place.write_text("theirs")
     place.chmod(0o444)
     place.parent.chmod(0o1777)
@@ -138,7 +138,7 @@ def test_a_lock_file_of_another_user_is_a_lock(
 
 
 def test_every_user_may_open_a_new_lock_file(place: Path) -> None:
-    """Also clones of older versions, which open it for writing."""
+    """Clones of older versions open the file for writing."""
     before = os.umask(0o077)
     try:
         with measuring_lock():

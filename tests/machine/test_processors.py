@@ -16,14 +16,14 @@ from tests.support.forked_python import python
 
 
 class Times(NamedTuple):
-    """Seconds of a processor, as psutil gives them."""
+    """CPU times of one processor, as psutil returns them."""
 
     user: float
     idle: float
 
 
 class Readings:
-    """A made-up machine on which this process and other work run for ten seconds."""
+    """Simulates a machine on which this process and other work run for ten seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
         self.used = [0.0] * processors
@@ -98,7 +98,7 @@ def test_other_work_may_use_what_a_quota_leaves(
 def test_half_a_processor_disturbs_however_many_there_are(
     monkeypatch, capsys, processors: int, busy: float, expected: bool
 ) -> None:
-    """Threads that compute together wait for the one whose processor is shared."""
+    """Parallel threads wait for the thread that shares its processor."""
     readings = Readings(monkeypatch, processors)
     for number in range(processors):
         readings.used[number] = 10 * min(1.0, max(0.0, busy - number))
@@ -157,7 +157,7 @@ def test_what_loader_processes_do_is_our_own(method: str) -> None:
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch) -> Path:
-    """A made-up hierarchy of control groups."""
+    """Create a hierarchy of control groups as files."""
     monkeypatch.setattr(processors, "CGROUPS", tmp_path)
     monkeypatch.setattr(processors, "OWN_CGROUPS", tmp_path / "own")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
@@ -188,7 +188,7 @@ def test_a_quota_of_processors_counts(groups: Path, name: str, text: str, expect
 
 @pytest.mark.parametrize(("limit", "expected"), [("400000", 4), ("-1", 64)])
 def test_a_quota_of_the_first_version_counts(groups: Path, limit: str, expected: int) -> None:
-    """Within a container its own group is mounted as the root."""
+    """In a container, the container's group is mounted as the root."""
     write(groups / "cpu,cpuacct/cpu.cfs_quota_us", limit)
     write(groups / "cpu,cpuacct/cpu.cfs_period_us", "100000")
     assert processor_count() == expected

@@ -15,12 +15,12 @@ from benchmark.machine.sensors import EnergyMeter, GpuClockLog, NvidiaGpu, Senso
 
 
 class NVMLError(Exception):
-    """As pynvml's."""
+    """Stand-in for pynvml's error."""
 
 
 @pytest.fixture
 def driver(monkeypatch) -> types.SimpleNamespace:
-    """pynvml, and torch with a CUDA device; a test may change it."""
+    """Simulate pynvml, and torch with a CUDA device; tests may change the values."""
     joules = iter(range(1000, 10**9, 2500))
     handles = {"GPU-1234": "the handle"}
     pynvml = types.SimpleNamespace(

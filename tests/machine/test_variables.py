@@ -1,4 +1,4 @@
-"""What is set before torch is loaded."""
+"""Variables that are set before torch is imported."""
 
 import os
 import subprocess
@@ -125,7 +125,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(not variables.gives_huge_pages(), reason="this system gives no huge pages")
 @pytest.mark.parametrize(("settings", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
 def test_torch_takes_them(settings: dict[str, str], few: bool) -> None:
-    """One page fault for 2 MiB instead of 4 KiB."""
+    """With huge pages, a page fault maps 2 MiB instead of 4 KiB."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | settings
     command = [sys.executable, "-c", FAULTS]
     faults = int(subprocess.check_output(command, env=environment, text=True))

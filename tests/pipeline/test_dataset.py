@@ -15,7 +15,7 @@ PIN = "outs:\n- {md5: x.dir, nfiles: 1, size: 1}\n"
 def test_dvc_gets_no_variable_of_another_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """git tells a hook which repository it runs for, and DVC asks git."""
+    """git sets variables for its hooks, and DVC runs git, which reads them."""
     monkeypatch.setenv("GIT_DIR", "elsewhere")
     environments: list[dict[str, str]] = []
 

@@ -68,7 +68,7 @@ def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypat
 
 
 def files(root: Path) -> dict[Path, str]:
-    """What lies there."""
+    """Return the content of all files in the folder."""
     return {p.relative_to(root): p.read_text() for p in root.rglob("*") if p.is_file()}
 
 
@@ -76,7 +76,7 @@ def files(root: Path) -> dict[Path, str]:
 def test_what_an_accelerator_left_that_was_here_is_set_aside(
     stage: str, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    """Once: what is set aside is not replaced by the reason why it is gone."""
+    """A second run does not replace the results in SET_ASIDE."""
     monkeypatch.chdir(tmp_path)
     gone = Accelerator("gpu", "", "the driver is broken")
     getattr(unavailable, stage)(gone)

@@ -30,7 +30,7 @@ RECIPE = Recipe.model_validate(CONTENT)
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In which weights, caches and checkpoints are written."""
+    """Change to a folder for weights, caches and checkpoints."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_an_absent_accelerator_is_an_error_here(capsys) -> None:
 
 
 def test_the_repositorys_own_recipe_is_that_of_the_pinned_weights() -> None:
-    """As their card gives it."""
+    """The recipe's values are those in the weights' card."""
     recipe = load_recipe()
     assert (recipe.seed, recipe.species, recipe.epochs) == (7, 200, 21)
 

@@ -120,7 +120,7 @@ def test_the_bundled_collection_is_the_documented_one():
 
 
 def test_source_species_are_none_of_the_targets():
-    """Apart in key, and so in every number drawn from it: outlines, patterns and palettes."""
+    """Keys are different, and so are all numbers from them: outlines, patterns and palettes."""
     drawn = [draw_species(key) for key in (*sources(200, 1, 64).keys, *TARGETS.keys)]
     assert len({species.key for species in drawn}) == 250
     assert len({(species.fore, species.hind) for species in drawn}) == 250

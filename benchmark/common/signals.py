@@ -67,11 +67,11 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _reraise_if_lost(
     end: SystemExit, program: FrameType | None, number: int, frame: FrameType | None
 ) -> None:
-    """Handle SIGALRM, which arrives each second after the first signal: raise `end` if it was lost.
+    """Handle SIGALRM, each second after SIGINT or SIGTERM: raise `end` again if it was lost.
 
-    Python ignores exceptions that are raised in `__del__`, so `end` may be lost. Do nothing while
-    `end` is being handled (`with` blocks clean up) or while the interpreter shuts down: then the
-    outermost frame is not `program`.
+    Python drops exceptions that are raised in `__del__`, so `end` may be lost. Do nothing while
+    `with` or `finally` blocks still run because of `end`. Do nothing in the interpreter's shutdown
+    either: then the outermost frame is no longer `program`.
     """
     handled = sys.exception()
     while handled is not None and handled is not end:

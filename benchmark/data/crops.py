@@ -99,10 +99,14 @@ def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
 def _to_stored_pixels(
     boxes: Boxes, filter_may_read: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Convert boxes in pixels of the true image to windows of the stored image, (n, 2, 4).
+    """Convert boxes in pixels of the true image to windows in 1/65536 pixel of the stored image.
 
-    `filter_may_read` limits the pixels of the antialiasing filter: the crop itself in training,
-    the complete image in evaluation. Its edges are rounded outwards to complete pixels.
+    `filter_may_read` is the box whose pixels the antialiasing filter may read: the crop in
+    training, the complete image in evaluation.
+
+    Returns:
+        (n, 2, 4) int32: for y and x the start, the length, and the low and high edge of
+        `filter_may_read`. The edges are rounded outwards to complete pixels.
     """
     zoom = np.array(stored) / shapes
     low = np.floor(filter_may_read[:, :2] * zoom)

@@ -180,7 +180,7 @@ def _silence_gloo() -> None:
 def _connect_rendezvous_store(cluster: "ClusterEnvironment") -> "Store":
     """Connect to the key-value store through which ranks exchange their addresses.
 
-    It is the launcher's store if the launcher hosts one, else a store that rank 0 hosts. The
+    It is the launcher's store if the launcher hosts one, else a store that rank 0 creates. The
     launcher's restart count is the prefix of the keys, since addresses from before a restart belong
     to ended processes.
     """

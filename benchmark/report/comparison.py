@@ -82,10 +82,10 @@ def _pairs(
 
 
 def _count_hypothesis_tests(pairs: Sequence[tuple[Record | Absent, Record | Absent]]) -> int:
-    """Count the significance tests that share the risk of 5% (Bonferroni).
+    """Count the significance tests by which Bonferroni's correction divides the 5%.
 
-    They are the distinct pairs of different weights with equal inputs: equal weights give equal
-    predictions. At least 1, since the count is a divisor.
+    There is one for each distinct pair of different final weights with equal inputs. Equal final
+    weights give equal predictions and need no test. At least 1, since callers divide by it.
     """
     models = {
         frozenset(record.training.result.digests.weights for record in (one, other))

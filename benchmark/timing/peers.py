@@ -31,7 +31,9 @@ PACKAGES = {
 
 
 def start(name: str, accelerator: str, parameters: Parameters) -> Loop | Coroutine:
-    """Start the training loop of peer `name`, up to its first batch, and return it.
+    """Set up the training loop of peer `name` in this process, and return it paused.
+
+    Its loader has delivered a first batch, but no step has been trained: `run(steps)` trains.
 
     The network is the suite's ResNet50 with the same initial weights, in torch's default memory
     format and not compiled. For the rest of the process, warnings are hidden, torch's TF32 settings

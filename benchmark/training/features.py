@@ -114,10 +114,10 @@ class FeatureDataModule(ImageDataModule):
         return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
 
     def _batches_with_digests(self, split: str) -> Iterator[Batch]:
-        """Yield every batch; afterwards add the first ones of all ranks to the digest log.
+        """Yield the batches of `split` in index order, then digest the pixels of the first ones.
 
-        All ranks must exhaust it: it gathers each rank's first PIXEL_BATCHES batches and puts
-        them into the order of steps.
+        These are the first PIXEL_BATCHES batches of all ranks together, in the sampler's order. All
+        ranks must exhaust the iterator: it ends with a collective.
         """
         first: list[tuple[Tensor, ...]] = []
         for batch in self._batches(split):

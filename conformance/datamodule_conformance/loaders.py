@@ -64,9 +64,9 @@ def limit_length(loaders: Any) -> None:
 def freeze_rng_on_iter(loaders: Any) -> None:
     """Patch each DataLoader so that iter(loader) leaves all generators as they were.
 
-    These are the global generators, the loader's and those in the dataset's attributes. Draws while
-    iterating are not affected. Lightning calls iter() once more if it reloads loaders, and each
-    call draws a seed.
+    A DataLoader draws a seed in iter(), and Lightning calls iter() once more if it reloads loaders.
+    The generators are the global ones, the loader's and those in the dataset's attributes. Draws
+    while iterating are not affected.
     """
     for loader in dataloaders(loaders):
         _replace_iter(loader, functools.partial(_iter_with_frozen_rng, loader))

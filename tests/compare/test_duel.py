@@ -173,7 +173,7 @@ def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^old cannot be measured: it is too old \(No module "):
         warm("old", tmp_path, {})
     task = {"accelerator": "cpu", "parameters": {"colour": 1}}
-    with pytest.raises(UserError, match=r"^new cannot be measured: the task: .*there is no colour"):
+    with pytest.raises(UserError, match=r"^new cannot be measured: the task: .*colour is unknown"):
         warm("new", REPOSITORY, task)
 
 

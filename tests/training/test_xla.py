@@ -116,7 +116,7 @@ def test_throughput_ignores_steps_that_compile(tmp_path, raw_parameters, monkeyp
         )
     memory = result.efficiency.peak_memory
     assert memory.device_bytes is None
-    assert memory.device_reason == "this XLA backend does not say"
+    assert memory.device_reason == "this XLA backend does not report it"
 
 
 def blocks(process: Measurement) -> list[Block]:

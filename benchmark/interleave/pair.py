@@ -29,17 +29,11 @@ def alternate(
     seed: int,
     number: int,
 ) -> list[BlockPair]:
-    """Time DISCARDED + BLOCKS pairs of blocks; which process runs first is drawn for each pair.
+    """Time DISCARDED + BLOCKS pairs of blocks of two warm processes.
 
-    Args:
-        processes: two warm processes.
-        steps: number of steps in a block of each process.
-        seed: seed of the order of blocks.
-        number: number of the pair of processes, from 0; each number has another order.
-
-    Returns:
-        At most BLOCKS pairs of blocks, in the order of `processes`. The first DISCARDED pairs are
-        left out, and so are pairs in which a graph was compiled.
+    Which process runs first is drawn for each pair of blocks, from `seed` and `number`: the number
+    of the pair of processes, from 0. Return at most BLOCKS pairs, in the order of `processes`:
+    without the first DISCARDED, and without pairs in which a graph was compiled.
 
     Raises:
         UserError: a graph was compiled in every pair of blocks; or a process failed.

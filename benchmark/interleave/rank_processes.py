@@ -33,9 +33,7 @@ def launch_ranks(task: dict[str, Any]) -> None:
 def serve(path: Path, write: Callable[[dict[str, Any]], None]) -> None:
     """Warm up, then run blocks until the standard input of rank 0 ends. All ranks call this.
 
-    Args:
-        path: file with the task, as JSON.
-        write: sends an answer to the parent; only rank 0 calls it.
+    `path` is a file with the task, as JSON. Rank 0 sends its answers to the parent with `write`.
 
     Raises:
         SystemExit: the rank failed; the launcher reports why.

@@ -94,14 +94,9 @@ def run(
     peer: str | None,
     answers: TextIO,
 ) -> None:
-    """Warm up the Trainer or a peer, answer, and run blocks until the input ends.
+    """Warm up the Trainer or `peer`, answer, and run blocks until the input ends.
 
-    Args:
-        mode_timer: the revision's class ModeTimer.
-        accelerator: where to train.
-        content: parameters, as in params.yaml.
-        peer: the peer to run; None for the Trainer.
-        answers: stream to the parent.
+    `mode_timer` is the revision's class ModeTimer, and `content` is that of params.yaml.
 
     Raises:
         UserError: this revision, or the peer, cannot run with these parameters.
@@ -109,14 +104,11 @@ def run(
     from benchmark.common.parameters import parse_parameters
     from benchmark.machine import accelerators
 
-    parameters = parse_parameters(content, "the task")
-    if peer:
-        timer = mode_timer(accelerator, parameters, peer=peer)
-    else:
+    if not peer:
         accelerators.prepare(accelerator)
-        timer = mode_timer(accelerator, parameters)
+    options = {"peer": peer} if peer else {}  # an older revision does not have the argument
     name = peer or "trainer"
-    with timer:
+    with mode_timer(accelerator, parse_parameters(content, "the task"), **options) as timer:
         write(answers, {"step_seconds": timer.warm_up(name).step_seconds})
         for line in sys.stdin:
             block = timer.time(name, int(line))

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmark.errors.training_errors import is_out_of_memory
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import side_process
 from benchmark.machine import variables
+from benchmark.timing.loader_workers import wait_until_stopped
 from benchmark.timing.schema import Block
 
 WORKER = Path(side_process.__file__)
@@ -60,12 +60,10 @@ class TrainingProcess:
     def warm_up(self, task: Mapping[str, Any]) -> None:
         """Send the task, wait until the process is warm, set `step_seconds`, stop the process.
 
-        Args:
-            task: `accelerator`, `parameters` (the content of params.yaml) and optionally `devices`.
+        The task has `accelerator`, `parameters` (as in params.yaml) and optionally `devices`.
 
         Raises:
-            UserError: the code cannot be measured with the task, or the process failed.
-            OutOfMemory: the process needs more memory than is available.
+            UserError: the process refused the task, failed, or lacked memory (OutOfMemory).
         """
         self.step_seconds = self._request(json.dumps(task))["step_seconds"]
         self._stop()
@@ -74,8 +72,7 @@ class TrainingProcess:
         """Resume the process, run one block of `steps` steps, stop the process, return the block.
 
         Raises:
-            UserError: the process failed.
-            OutOfMemory: the process needs more memory than is available.
+            UserError: the process failed, or lacked memory (OutOfMemory).
         """
         signal_tree(self.process.pid, signal.SIGCONT)
         block = self._request(str(steps))
@@ -99,29 +96,17 @@ class TrainingProcess:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
         if "refused" in answer:
             raise UserError(f"{self.name} cannot be measured:", answer["refused"])
-        if "failed" in answer or not answer:
-            raise self._failure(answer)
-        return answer
-
-    def _failure(self, answer: Mapping[str, Any]) -> UserError:
+        if answer and "failed" not in answer:
+            return answer
         status = self.process.wait()
         why: str = answer.get("failed", f"it ended with status {status}")
         if is_out_of_memory(why) or status == -signal.SIGKILL:
-            return OutOfMemory(f"{self.name}: out of memory ({why}).", "Lower data.batch_size.")
-        return UserError(f"The process of {self.name} failed: {why}.", "Its output is above.")
+            raise OutOfMemory(f"{self.name}: out of memory ({why}).", "Lower data.batch_size.")
+        raise UserError(f"The process of {self.name} failed: {why}.", "Its output is above.")
 
     def _stop(self) -> None:
         """Stop the process, its ranks and loader processes, and wait until all have stopped."""
         signal_tree(self.process.pid, signal.SIGSTOP)
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.process.pid)
-            for member in (process, *process.children(recursive=True)):
-                while _is_running(member):
-                    time.sleep(0.001)
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+            wait_until_stopped((process, *process.children(recursive=True)))

@@ -27,7 +27,10 @@ UNDISTURBED = 0.2
 
 @dataclass(frozen=True)
 class ProcessRates:
-    """Computes rates and ratios of modes from the measurement of one process."""
+    """Computes rates and ratios of modes from the measurement of one process.
+
+    Blocks that compiled a graph are left out. If none is left, its methods raise a UserError.
+    """
 
     measurement: Measurement
     batch_size: int
@@ -38,30 +41,18 @@ class ProcessRates:
         return [name for name in self.measurement.steps if name != AA]
 
     def rate(self, mode: str) -> float:
-        """Return the images per second of a mode: the median over blocks without compilation.
-
-        Raises:
-            UserError: a graph was compiled in each block.
-        """
+        """Return the images per second of a mode: the median over blocks."""
         return median(_without_compilation(self.rates(mode), mode))
 
     def undisturbed(self) -> float:
-        """Return the images per second that the fastest fifth of the Trainer's blocks reach.
-
-        Raises:
-            UserError: a graph was compiled in each block.
-        """
-        return float(
-            quantile(_without_compilation(self.rates("trainer"), "trainer"), 1 - UNDISTURBED)
-        )
+        """Return the images per second that the fastest fifth of the Trainer's blocks reach."""
+        rates = _without_compilation(self.rates("trainer"), "trainer")
+        return float(quantile(rates, 1 - UNDISTURBED))
 
     def shares(self) -> tuple[float, float, float]:
         """Return the fractions of a Trainer's step: compute, input and Lightning; their sum is 1.
 
         The Trainer's rate divided by another mode's rate is that mode's fraction of the step.
-
-        Raises:
-            UserError: a graph was compiled in each block.
         """
         compute, loop = (self.ratio("trainer", mode) for mode in ("compute", "loop"))
         return compute, loop - compute, 1 - loop
@@ -72,25 +63,14 @@ class ProcessRates:
         Rates of modes that only load are per core. ImageFolder's loader delivers normalised floats,
         the DataModule's bytes, which the accelerator crops and normalises in the step. So only
         ratios of modes that train compare the same work.
-
-        Raises:
-            UserError: a graph was compiled in a block of each pair.
         """
         pairs = product(_names(one), _names(other))
         quotients = [quotient for pair in pairs for quotient in self._quotients(*pair)]
-        cores = self.measurement.cores
-        return (
-            median(_without_compilation(quotients, one, other))
-            * cores.get(other, 1)
-            / cores.get(one, 1)
-        )
+        ratio, cores = median(_without_compilation(quotients, one, other)), self.measurement.cores
+        return ratio * cores.get(other, 1) / cores.get(one, 1)
 
     def noise(self) -> float:
-        """Return the ratio of the Trainer's two blocks of a round: the median over rounds.
-
-        Raises:
-            UserError: a graph was compiled in each round.
-        """
+        """Return the ratio of the Trainer's two blocks of a round: the median over rounds."""
         return median(_without_compilation(self._quotients("trainer", AA), "trainer"))
 
     def rates(self, mode: str) -> list[float | None]:

@@ -119,11 +119,18 @@ def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Me
     with ModeTimer(accelerator, parameters) as mode_timer, OtherLoad() as load:
         warmups = {name: mode_timer.warm_up(name) for name in mode_timer.names}
         blocks = _rounds(mode_timer, _steps(parameters, warmups), index, clocks)
-        energy = _energy(mode_timer, meter, warmups["trainer"].step_seconds)
+        warm, first = warmups["trainer"], mode_timer.first_step
+        energy = _energy(mode_timer, meter, warm.step_seconds)
         memory = profile.peak_memory(accelerator)
+    compiling = max(0.0, first.seconds - warm.step_seconds) if first.compilations else 0.0
     return Measurement(
-        **_start(mode_timer, warmups),
         **blocks,
+        first_step_seconds=mode_timer.seconds_to_first_step,
+        compile_seconds=compiling + warm.compile_seconds,
+        warmup={
+            name: WarmupSummary(steps=len(warmup.seconds), steady=warmup.steady)
+            for name, warmup in warmups.items()
+        },
         energy=energy,
         memory=memory,
         other_work=round(load.share, 4),
@@ -136,19 +143,6 @@ def _steps(parameters: Parameters, warmups: Mapping[str, Warmup]) -> dict[str, i
     seconds = parameters.throughput.block_seconds
     steps = {name: ceil(seconds / warmup.step_seconds) for name, warmup in warmups.items()}
     return {name: steps["trainer" if MODES[name].trains else name] for name in steps}
-
-
-def _start(mode_timer: ModeTimer, warmups: Mapping[str, Warmup]) -> dict[str, Any]:
-    warm, first = warmups["trainer"], mode_timer.first_step
-    compiling = max(0.0, first.seconds - warm.step_seconds) if first.compilations else 0.0
-    return {
-        "first_step_seconds": mode_timer.seconds_to_first_step,
-        "compile_seconds": compiling + warm.compile_seconds,
-        "warmup": {
-            name: WarmupSummary(steps=len(warmup.seconds), steady=warmup.steady)
-            for name, warmup in warmups.items()
-        },
-    }
 
 
 def _rounds(
@@ -217,17 +211,12 @@ def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
 
 
 def block_order(names: Sequence[str], seed: int, turn: int) -> list[str]:
-    """Return the order of the modes' blocks in round `turn`.
+    """Return the order of the modes' blocks in round `turn`, counted over all processes of a run.
 
     Orders are rows of Williams' square, each followed by its reverse. A cycle has len(names)
     rounds, or twice that for an odd number of names. In a cycle each name has each position equally
     often, and comes right after each other name equally often. Each cycle draws another assignment
-    of names to rows.
-
-    Args:
-        names: the modes.
-        seed: seed of the assignments.
-        turn: number of the round, from 0 over all processes of a run.
+    of names to rows, from `seed`.
 
     Source: Williams, Australian Journal of Scientific Research A 2 (1949).
     """

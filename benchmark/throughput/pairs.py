@@ -37,19 +37,9 @@ def measure_pairs(
 ) -> list[PairResult]:
     """Measure `throughput.repeats` pairs of the Trainer and another process, one after another.
 
-    Both processes of each pair are new, and end with the pair. Progress is printed.
-
-    Args:
-        accelerator: where both train.
-        parameters: the run's parameters; with these the Trainer trains on one device.
-        name: name of the other process in messages.
-        other: the parameters of the other process.
-        seed: seed of the orders of blocks.
-        devices: number of devices that the other process trains on.
-        peer: the peer that the other process runs; None for the Trainer.
-
-    Returns:
-        One result for each pair.
+    Both processes of each pair are new, and end with the pair. With `parameters` the Trainer trains
+    on one device. The other process, called `name` in messages, trains with the parameters `other`
+    on `devices` devices, or runs `peer`. Progress is printed.
 
     Raises:
         UserError: a process cannot train, or compiled a graph in each block.
@@ -68,11 +58,9 @@ def measure_pairs(
                 seconds = parameters.throughput.block_seconds
                 steps = ceil(seconds / first.step_seconds), ceil(seconds / second.step_seconds)
                 blocks = alternate((first, second), steps, seed, index)
-            images = (
-                steps[0] * parameters.data.batch_size,
-                steps[1] * other.data.batch_size * devices,
-            )
-            rates = [(images[0] / one.seconds, images[1] / two.seconds) for one, two in blocks]
+            images = steps[0] * parameters.data.batch_size
+            other_images = steps[1] * other.data.batch_size * devices
+            rates = [(images / one.seconds, other_images / two.seconds) for one, two in blocks]
             result = PairResult(
                 rate=median(rate for _, rate in rates),
                 ratio=trimmed_mean([rate / trainer for trainer, rate in rates]),

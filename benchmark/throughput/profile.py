@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.common.parameters import DataParameters, ModelParameters, Parameters, Precision
+from benchmark.common.parameters import DataParameters, Parameters, Precision
 from benchmark.common.statistics import Interval, interval
 from benchmark.common.temporary import temporary_directory
 from benchmark.data.cache import ZOOM, DecodeCache
@@ -53,7 +53,7 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
     convolutions and matrix products. Nothing is computed: the tensors are on the meta device.
     """
     plain = {"weights": "random", "compile": False, "channels_last": False}
-    model = ModelParameters(**parameters.model.model_dump() | plain)
+    model = parameters.model.model_copy(update=plain)
     with torch.device("meta"):
         network = FineTuner(classes, 0, model, 1.0).network
         images = torch.empty(2, 3, parameters.data.image_size, parameters.data.image_size)
@@ -68,8 +68,22 @@ def peak(accelerator: str, precision: str) -> Peak:
 
     The sides of the matrices grow through MATRIX_SIDES until a product takes PEAK_SECONDS.
     """
+    device, dtype = accelerators.device(accelerator), DTYPES[precision]
     with tf32(precision == "tf32"):
-        return _peak(accelerator, accelerators.device(accelerator), DTYPES[precision])
+        images = torch.randn(32, 256, 16, 16, device=device, dtype=dtype)
+        images = images.contiguous(memory_format=torch.channels_last)
+        kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+        seconds = _seconds(accelerator, partial(nn.functional.conv2d, images, kernel, padding=1))
+        best = 2 * 9 * 256 * images.numel() / seconds, "3 x 3 convolution of 32 x 256 x 16 x 16"
+        for side in MATRIX_SIDES:
+            matrix = torch.randn(side, side, device=device, dtype=dtype)
+            seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
+            best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
+            if seconds > PEAK_SECONDS:
+                break
+    return Peak(
+        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
+    )
 
 
 def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
@@ -93,8 +107,19 @@ def peak_memory(accelerator: str) -> Memory:
     """
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    size, reason = _device_bytes(accelerator)
-    return Memory(host_bytes=host, device_bytes=size, device_reason=reason)
+    match accelerators.device(accelerator).type:
+        case "cuda":
+            return Memory(host_bytes=host, device_bytes=torch.cuda.max_memory_allocated())
+        case "mps":
+            return Memory(host_bytes=host, device_bytes=torch.mps.driver_allocated_memory())
+        case "xla":
+            from torch_xla.core import xla_model
+
+            with suppress(RuntimeError, KeyError):
+                size = int(xla_model.get_memory_info()["peak_bytes_used"])
+                return Memory(host_bytes=host, device_bytes=size)
+            return Memory(host_bytes=host, device_reason="this XLA backend does not report it")
+    return Memory(host_bytes=host, device_reason="the host's memory is the device's")
 
 
 class EmptyModel(pl.LightningModule):
@@ -132,8 +157,7 @@ class StepTimes(pl.Callback):
 def lightning_overhead(accelerator: str, precision: Precision) -> Overhead:
     """Measure the host seconds that Lightning adds to each step and to each change of epochs.
 
-    Real steps are too noisy for that, so it fits an empty model, without validation and
-    checkpoints. The first two epochs do not count, since graphs may be compiled.
+    It fits an empty model, since real steps are too noisy. The first two epochs do not count.
     """
     model, times = EmptyModel(), StepTimes()
     batches = DataLoader(torch.zeros(STEPS, 1), batch_size=None)  # type: ignore[arg-type,var-annotated]
@@ -151,8 +175,8 @@ def lightning_overhead(accelerator: str, precision: Precision) -> Overhead:
 def decoding_rate(data: DataParameters) -> Interval:
     """Measure the images per second while a decode cache is built, as an interval over builds.
 
-    The cache has the first images of each split. It is built in the temporary directory BUILDS
-    times and removed. The first build does not count, since it may read files from the disk.
+    The cache has the first images of each split, and is built in a temporary directory. The first
+    build does not count, since it may read files from the disk.
 
     Raises:
         UserError: an image cannot be decoded, or the disk lacks space for the cache.
@@ -188,29 +212,6 @@ def _plain_step(accelerator: str, model: EmptyModel, batches: DataLoader[Tensor]
     return median(b - a for a, b in pairwise(times))
 
 
-def _peak(accelerator: str, device: torch.device, dtype: torch.dtype) -> Peak:
-    name, flops, work = _convolution(device, dtype)
-    best = flops / _seconds(accelerator, work), name
-    for side in MATRIX_SIDES:
-        matrix = torch.randn(side, side, device=device, dtype=dtype)
-        seconds = _seconds(accelerator, partial(torch.matmul, matrix, matrix))
-        best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
-        if seconds > PEAK_SECONDS:
-            break
-    return Peak(
-        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
-    )
-
-
-def _convolution(device: torch.device, dtype: torch.dtype) -> tuple[str, int, Callable[[], Tensor]]:
-    images = torch.randn(32, 256, 16, 16, device=device, dtype=dtype)
-    images = images.contiguous(memory_format=torch.channels_last)
-    kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
-    flops = 2 * 32 * 16 * 16 * 256 * 256 * 9
-    work = partial(nn.functional.conv2d, images, kernel, padding=1)
-    return "3 x 3 convolution of 32 x 256 x 16 x 16", flops, work
-
-
 def _seconds(accelerator: str, work: Callable[[], Tensor]) -> float:
     """Return the shortest time of one `work`, from four blocks of PEAK_SECONDS / 5 or more."""
     repeats = 1
@@ -229,24 +230,3 @@ def _block(accelerator: str, work: Callable[[], Tensor], repeats: int) -> float:
         del result
     accelerators.synchronise(accelerator)
     return (time.perf_counter() - start) / repeats
-
-
-def _device_bytes(accelerator: str) -> tuple[int | None, str | None]:
-    """Return the peak memory of the device in bytes, or None and the reason."""
-    match accelerators.device(accelerator).type:
-        case "cuda":
-            return torch.cuda.max_memory_allocated(), None
-        case "mps":
-            return torch.mps.driver_allocated_memory(), None
-        case "xla":
-            return _xla_bytes()
-    return None, "the host's memory is the device's"
-
-
-def _xla_bytes() -> tuple[int | None, str | None]:
-    from torch_xla.core import xla_model
-
-    try:
-        return int(xla_model.get_memory_info()["peak_bytes_used"]), None
-    except (RuntimeError, KeyError):
-        return None, "this XLA backend does not report it"

@@ -24,14 +24,7 @@ def measure(
 ) -> Measurement | NotMeasured:
     """Run a new process that measures speed, wait, and return its result.
 
-    Args:
-        accelerator: where it trains.
-        parameters: what it trains.
-        index: seed of the run and number of the process, which determine the orders of blocks.
-
-    Returns:
-        The measurement, or why there is none: the process cannot measure these parameters, or
-        memory was exhausted.
+    The result is a NotMeasured if the process refuses the parameters or memory is exhausted.
 
     Raises:
         UserError: the process failed; its output is on standard error.
@@ -56,7 +49,7 @@ def profile(accelerator: Accelerator, parameters: Parameters) -> Profile:
 def _run(
     accelerator: Accelerator, parameters: Parameters, index: ProcessIndex | None, name: str
 ) -> Measurement | Profile | NotMeasured:
-    """Run a measuring process and return what it wrote: without `index`, a profile."""
+    """Run a measuring process and return its result: without `index`, a profile."""
     task = {
         "accelerator": accelerator.name,
         "parameters": parameters.model_dump(mode="json"),
@@ -80,11 +73,7 @@ def _execute(command: list[str], task: str, folder: Path) -> int:
     """Run `command` in a new process group, write `task` to its stdin, wait for its end.
 
     The rest of its group is then killed. If this process (the parent) is killed, the child sees its
-    stdin close and kills its own group. The child's temporary files remain in `folder`; the next
-    run removes them.
-
-    Returns:
-        The exit status; negative if a signal ended the child.
+    stdin close and kills its own group. Return the exit status; negative if a signal ended it.
     """
     variables = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(

@@ -55,24 +55,18 @@ def summarise(
     measured: RawMeasurements,
     classes: int,
 ) -> Throughput:
-    """Return the stage's result.
-
-    Args:
-        accelerator: the accelerator that was measured.
-        parameters: the run's parameters.
-        inputs: digests of the data, the weights and the code.
-        measured: results of the processes.
-        classes: number of classes in the dataset.
+    """Return the stage's result. `classes` is the number of classes in the dataset.
 
     Raises:
         UserError: a graph was compiled in each block.
     """
     processes = measured.processes
+    kind = accelerators.device(accelerator.name).type
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
-    modes = rates | {name: peer.rate for name, peer in measured.peers.items() if peer.rate}
-    peer_ratios = {
-        f"trainer_over_{name}": peer.ratio for name, peer in measured.peers.items() if peer.ratio
-    }
+    modes, all_ratios = {**rates}, {**ratios}
+    for name, peer in measured.peers.items():
+        if peer.rate and peer.ratio:
+            modes[name], all_ratios[f"trainer_over_{name}"] = peer.rate, peer.ratio
     floor = measurements.noise_floor(processes)
     other_work = max(process.measurement.other_work for process in processes)
     return Throughput(
@@ -85,10 +79,15 @@ def summarise(
             rates["trainer"], ratios, parameters.throughput.width, round(measured.seconds, 1)
         ),
         workload=workload(parameters, inputs.code, inputs.weights),
-        runtime=_runtime(accelerator, parameters),
+        # Measuring processes inherit this process's environment.
+        runtime=Runtime(
+            adam=adam.implementation(parameters.train.adam, kind),
+            wait_policy=variables.wait_policy(),
+            huge_pages=variables.huge_pages(),
+        ),
         dataset=inputs.dataset,
         modes={name: ModeRate(images_per_second=rate) for name, rate in modes.items()},
-        ratios=ratios | peer_ratios,
+        ratios=all_ratios,
         noise_floor=floor,
         trainer=_trainer(processes, measured.profile),
         other_work=other_work,
@@ -104,10 +103,7 @@ def summarise(
 def workload(parameters: Parameters, code: str, weights: str) -> Workload:
     """Return what must be equal for two throughputs to be compared.
 
-    Args:
-        parameters: the run's parameters.
-        code: digest of the code.
-        weights: digest of the weights' file, whose path may differ between machines.
+    `code` and `weights` are digests: the path of the weights' file may differ between machines.
     """
     model, data, train = parameters.model, parameters.data, parameters.train
     return Workload(
@@ -121,18 +117,7 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
     )
 
 
-def _runtime(accelerator: Accelerator, parameters: Parameters) -> Runtime:
-    """Return this process's settings; measuring processes inherit its environment."""
-    kind = accelerators.device(accelerator.name).type
-    return Runtime(
-        adam=adam.implementation(parameters.train.adam, kind),
-        wait_policy=variables.wait_policy(),
-        huge_pages=variables.huge_pages(),
-    )
-
-
 def _trainer(processes: Sequence[ProcessRates], profile: Profile) -> TrainerTimes:
-    """Return the Trainer's times: single steps, first step, compilation, Lightning's overhead."""
     results = [process.measurement for process in processes]
     steps = [seconds for result in results for seconds in result.step_seconds]
     return TrainerTimes(

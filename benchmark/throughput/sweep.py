@@ -59,14 +59,7 @@ def measure(
 ) -> SweepPoint:
     """Measure a point's rate, and its ratio to the rate with the run's parameters.
 
-    Args:
-        accelerator: where to train.
-        parameters: the run's parameters.
-        point: the combination.
-        seed: seed of the orders of blocks.
-
-    Returns:
-        The rate and ratio, or the reason why the point cannot be measured.
+    If the point cannot be measured, the result has the reason. `seed` is that of orders of blocks.
     """
     try:
         check(accelerator.name, point.parameters.train)
@@ -75,13 +68,9 @@ def measure(
     except UserError as error:
         return SweepPoint(changes=point.changes, status="unavailable", reason=str(error))
     try:
+        name, devices = str(point.changes), point.devices
         pairs = measure_pairs(
-            accelerator,
-            parameters,
-            str(point.changes),
-            point.parameters,
-            seed,
-            devices=point.devices,
+            accelerator, parameters, name, point.parameters, seed, devices=devices
         )
     except OutOfMemory as error:
         if point.devices > 1:

@@ -1,6 +1,6 @@
 """Judge whether something disturbed a measurement, and how wide its intervals are."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from benchmark.common.modes import MODES, RATIOS
 from benchmark.common.statistics import Interval
@@ -19,15 +19,23 @@ def judge(
 ) -> MeasurementVerdict:
     """Return whether a measurement is stable; if not, its first disturbance with advice.
 
-    Args:
-        floor: the noise floor: the ratio of the Trainer's two blocks.
-        unsteady: modes whose warm-up ended, in some process, before step times were steady.
-        other_work: fraction of the processors' time that other work took.
-        slowed_by: reasons why a GPU's clock was low. Its power limit is not a disturbance.
+    `floor` is the noise floor: the ratio of the Trainer's two blocks. `other_work` is a fraction of
+    the processors' time. A GPU's power limit is not a disturbance.
     """
-    for reason, advice in _reasons(floor, unsteady, other_work, slowed_by - {POWER_LIMIT}):
-        return MeasurementVerdict(stable=False, reason=reason, advice=advice)
-    return MeasurementVerdict(stable=True)
+    reason = advice = None
+    if slowed := slowed_by - {POWER_LIMIT}:
+        reason = f"the GPU's clock was kept low ({' and '.join(sorted(slowed))})"
+        advice = "cool it, and see to its power supply"
+    elif disturbs(other_work):
+        reason = f"other work took {100 * other_work:.2g}% of the processors"
+        advice = "end it and repeat"
+    elif unsteady:
+        reason = f"the warm-up of {' and '.join(unsteady)} ended before step times were steady"
+        advice = "raise throughput.warmup_steps"
+    elif floor.low > 1 + DRIFT or floor.high < 1 - DRIFT:
+        reason = f"the trainer against itself is {floor.low:.3f} to {floor.high:.3f}"
+        advice = "raise throughput.rounds"
+    return MeasurementVerdict(stable=reason is None, reason=reason, advice=advice)
 
 
 def interval_width(
@@ -36,12 +44,7 @@ def interval_width(
     """Return the widest interval of the Trainer's rate and of ratios of modes that train.
 
     Ratios of modes that only load are left out: loading is some hundred times faster than training.
-
-    Args:
-        rate: the Trainer's rate.
-        ratios: ratios of modes, by key.
-        target: width at which a run may stop.
-        seconds: wall time of all measuring processes, which is recorded.
+    `target` is the width at which a run may stop; `seconds` is recorded only.
     """
     training = {key: ratio for key, ratio in ratios.items() if MODES[RATIOS[key][0]].trains}
     widest, interval = max(
@@ -66,24 +69,3 @@ def slowed_by(processes: Sequence[ProcessRates]) -> set[str]:
     """Return the reasons why a GPU's clock was low in any of the processes."""
     logs = [process.measurement.gpu_clocks for process in processes]
     return {reason for clocks in logs if clocks for reason in clocks.slowed_by}
-
-
-def _reasons(
-    floor: Interval, unsteady: Sequence[str], other_work: float, slowed: Set[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield each disturbance with its advice."""
-    if slowed:
-        what = " and ".join(sorted(slowed))
-        yield f"the GPU's clock was kept low ({what})", "cool it, and see to its power supply"
-    if disturbs(other_work):
-        yield f"other work took {100 * other_work:.2g}% of the processors", "end it and repeat"
-    if unsteady:
-        yield (
-            f"the warm-up of {' and '.join(unsteady)} ended before step times were steady",
-            "raise throughput.warmup_steps",
-        )
-    if floor.low > 1 + DRIFT or floor.high < 1 - DRIFT:
-        yield (
-            f"the trainer against itself is {floor.low:.3f} to {floor.high:.3f}",
-            "raise throughput.rounds",
-        )

@@ -4,14 +4,8 @@ import os
 
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.transforms import (
-    Compose,
-    Normalize,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    ToTensor,
-)
 
 from benchmark.common.parameters import DataParameters
 from benchmark.data.datamodule import LOADER_TIMEOUT
@@ -22,8 +16,8 @@ from benchmark.machine import processors
 def loader(data: DataParameters, pin_memory: bool) -> DataLoader[tuple[Tensor, Tensor]]:
     """Return a shuffling loader of the training split's full batches.
 
-    A batch is float32 (batch_size, 3, image_size, image_size) and int64 (batch_size,). The loader
-    has a worker for each core, as PyTorch's warnings suggest. Workers persist between epochs.
+    A batch is float32 (batch_size, 3, image_size, image_size) and int64 (batch_size,). There is a
+    worker for each core, as PyTorch's warnings suggest.
     """
     return DataLoader(
         dataset(data),
@@ -42,12 +36,10 @@ def dataset(data: DataParameters) -> ImageFolder:
 
     A sample is float32 (3, image_size, image_size) and its label, an int.
     """
-    transform = Compose(
-        [
-            RandomResizedCrop(data.image_size),
-            RandomHorizontalFlip(),
-            ToTensor(),
-            Normalize(MEAN, STD),
-        ]
-    )
-    return ImageFolder(os.path.join(data.root, "train"), transform)
+    steps = [
+        transforms.RandomResizedCrop(data.image_size),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize(MEAN, STD),
+    ]
+    return ImageFolder(os.path.join(data.root, "train"), transforms.Compose(steps))

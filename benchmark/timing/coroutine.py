@@ -9,12 +9,9 @@ from greenlet import greenlet
 class Coroutine:
     """A training loop that runs a number of steps and then pauses.
 
-    The loop runs in a greenlet: a second stack in the same thread. So the modes of a process can
-    alternate while each keeps its loop, and all steps run on the same OpenMP threads. The caller
-    uses `start`, `run` and `stop`; callbacks within the loop call `ready` and `stepped`.
-
-    Args:
-        fit: runs the loop until `over`; its return value is ignored.
+    The loop `fit` runs in a greenlet: a second stack in the same thread. So the modes of a process
+    can alternate, and all steps run on the same OpenMP threads. The caller uses `start`, `run` and
+    `stop`; callbacks within the loop call `ready` and `stepped`.
     """
 
     over = False
@@ -47,16 +44,11 @@ class Coroutine:
             self._greenlet.switch()
 
     def ready(self) -> None:
-        """Pause until the first `run`. The fit calls this before each step."""
+        """Pause until the next `run` if no steps are left. The fit calls this before each step."""
         if not self._left:
-            self._wait()
+            self._greenlet.parent.switch()
 
     def stepped(self) -> None:
-        """Count a step; if the steps of this `run` are done, pause until the next. The fit calls it
-        after each step."""
+        """Count a step, and pause if this `run` is done. The fit calls this after each step."""
         self._left -= 1
-        if not self._left:
-            self._wait()
-
-    def _wait(self) -> None:
-        self._greenlet.parent.switch()
+        self.ready()

@@ -12,23 +12,17 @@ from fastai.vision.augment import FlipItem, RandomResizedCrop
 from fastai.vision.data import ImageDataLoaders
 from torch import nn
 
-from benchmark.common.parameters import DataParameters, Parameters
+from benchmark.common.parameters import Parameters
 from benchmark.data.resampling import MEAN, STD
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators, processors
 from benchmark.timing.coroutine import Coroutine
 
-EPOCHS = 10**9
-"""Number of epochs that a fit is given: it never ends by itself."""
-
 
 class Pauses(Callback):  # type: ignore[misc]
-    """Callback that pauses a fit between its steps and skips validation.
+    """Callback that pauses a fit between its steps and skips validation."""
 
-    `order` puts it before mixed precision, whose context must not be open during a pause.
-    """
-
-    order = 5
+    order = 5  # before mixed precision, whose context must not be open during a pause
 
     def __init__(self, fit: Coroutine) -> None:
         super().__init__()
@@ -55,31 +49,14 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
     Raises:
         UserError: fastai does not have mixed precision on this accelerator.
     """
-    device, train = accelerators.device(accelerator), parameters.train
+    device, data, train = accelerators.device(accelerator), parameters.data, parameters.train
     mixed = train.precision in ("bf16-mixed", "16-mixed")
     if mixed and device.type != "cuda":
         raise UserError(
             f"fastai's mixed precision works on CUDA only, not on {accelerator}.",
             "Leave fastai out, or set train.precision to 32-true.",
         )
-    learner = Learner(
-        _loaders(parameters.data, accelerator),
-        network,
-        loss_func=nn.CrossEntropyLoss(),
-        opt_func=partial(Adam, sqr_mom=0.999, eps=1e-8, wd=0.0),  # the values of torch's
-        cbs=[MixedPrecision(AMPMode.BF16 if "bf16" in train.precision else AMPMode.FP16)]
-        if mixed
-        else [],
-    )
-    coroutine = Coroutine(lambda: learner.fit(EPOCHS, lr=train.learning_rate))
-    learner.add_cb(Pauses(coroutine)).remove_cb(ProgressCallback)
-    learner.logger = lambda *_: None
-    return coroutine
-
-
-def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
-    """Return loaders of full batches: fastai drops an epoch's last images by default."""
-    return ImageDataLoaders.from_folder(
+    loaders = ImageDataLoaders.from_folder(  # of full batches, fastai's default in training
         data.root,
         train="train",
         valid="val",
@@ -87,5 +64,18 @@ def _loaders(data: DataParameters, accelerator: str) -> ImageDataLoaders:
         batch_tfms=[Normalize.from_stats(MEAN, STD)],
         bs=data.batch_size,
         num_workers=processors.processor_count(),
-        device=accelerators.device(accelerator),
+        device=device,
     )
+    learner = Learner(
+        loaders,
+        network,
+        loss_func=nn.CrossEntropyLoss(),
+        opt_func=partial(Adam, sqr_mom=0.999, eps=1e-8, wd=0.0),  # the values of torch's
+        cbs=[MixedPrecision(AMPMode.BF16 if "bf16" in train.precision else AMPMode.FP16)]
+        if mixed
+        else [],
+    )
+    coroutine = Coroutine(lambda: learner.fit(10**9, lr=train.learning_rate))
+    learner.add_cb(Pauses(coroutine)).remove_cb(ProgressCallback)
+    learner.logger = lambda *_: None
+    return coroutine

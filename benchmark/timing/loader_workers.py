@@ -2,7 +2,8 @@
 
 import atexit
 import multiprocessing
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -29,7 +30,8 @@ class LoaderWorkers:
         finally:
             now = {process.pid for process in multiprocessing.active_children()}
             self._processes += map(psutil.Process, now - before)
-            self._apply(_suspend)
+            self._apply(psutil.Process.suspend)
+            wait_until_stopped(self._processes)
 
     def release(self) -> None:
         """Resume the loader processes for good, so that their loaders can end them."""
@@ -44,8 +46,9 @@ class LoaderWorkers:
                 action(process)
 
 
-def _suspend(process: psutil.Process) -> None:
-    """Pause a process and wait until it has stopped: SIGSTOP is asynchronous."""
-    process.suspend()
-    while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
-        pass
+def wait_until_stopped(processes: Iterable[psutil.Process]) -> None:
+    """Wait until all of the processes have stopped or ended: SIGSTOP is asynchronous."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(0.001)

@@ -155,8 +155,9 @@ class ModeTimer:
         First the batches are used up that loader processes had prefetched; then at most
         `throughput.warmup_steps` steps run. The Trainer's warm-up lasts at least LEAST_SECONDS.
         """
-        warmup, prefetched = Warmup((), ()), self._prefetched(name)
-        most = prefetched + self.parameters.throughput.warmup_steps
+        workers = self.parameters.data.num_workers
+        prefetched = 2 * MODES[name].loader_processes(workers, processors.processor_count())
+        warmup, most = Warmup((), ()), prefetched + self.parameters.throughput.warmup_steps
         kind = accelerators.device(self.accelerator).type
         least = LEAST_SECONDS.get(kind, 0.0) if name == "trainer" else 0.0
         for done in count(1):
@@ -174,11 +175,16 @@ class ModeTimer:
         self.modes["trainer"] = self.lightning = self._start_fit()
         started = time.perf_counter() - start
         wanted = {*self.parameters.throughput.modes}
-        wanted |= {name for name, mode in MODES.items() if mode.needs and mode.needs <= wanted}
-        for name in MODES:
-            if name in wanted - {"trainer", *PEERS}:
+        for name, entry in MODES.items():
+            selected = entry.needs <= wanted if entry.needs else name in wanted
+            if selected and name not in ("trainer", *PEERS):
                 self.modes[name] = self._make(name)
-        self._start_loaders()
+        # A loader process is forked from this one. After a fork the next write to each shared page
+        # is slow: a loader that started later would slow down a complete training step.
+        for name, mode in self.modes.items():
+            if isinstance(mode, LoaderOnly | Loop):
+                with self._workers[name].running():
+                    mode.start()
         self.first_step = self.time("trainer", 1)
         self.seconds_to_first_step = started + self.first_step.seconds
 
@@ -206,33 +212,21 @@ class ModeTimer:
 
     def _make(self, name: str) -> Mode:
         """Return the mode `name`; it shares the Trainer's network, optimizer and DataModule."""
-        device = accelerators.device(self.accelerator)
+        parameters, device = self.parameters, accelerators.device(self.accelerator)
         step = TrainingStep(
-            self.accelerator, self.module, self.lightning.optimizer, self.parameters.train.precision
+            self.accelerator, self.module, self.lightning.optimizer, parameters.train.precision
         )
         match name:
             case "compute":
                 return Compute(step, *self._resident_batch)
             case "nondeterministic":
                 return Nondeterministic(Compute(step, *self._resident_batch))
-            case "loop":
-                return Loop(step, self._input(), device, self._finish)
-            case "baseline":
-                return Loop(step, self._imagefolder(), device)
-            case "input":
-                return self._input()
-        return self._imagefolder()
-
-    def _start_loaders(self) -> None:
-        """Start all loader processes before the first training step.
-
-        A loader process is forked from this one. After a fork the next write to each shared page is
-        slow; a loader that starts later would slow down a complete training step.
-        """
-        for name, mode in self.modes.items():
-            if isinstance(mode, LoaderOnly | Loop):
-                with self._workers[name].running():
-                    mode.start()
+            case "loop" | "input":
+                source = LoaderOnly(self.data.train_dataloader(), self._epoch)
+                return source if name == "input" else Loop(step, source, device, self._finish)
+        loader = baseline.loader(parameters.data, pin_memory=device.type == "cuda")
+        source = LoaderOnly(loader, self._epoch)
+        return source if name == "baseline_input" else Loop(step, source, device)
 
     def _release(self) -> None:
         """Resume paused loader processes, else neither they nor this process could end."""
@@ -242,22 +236,11 @@ class ModeTimer:
     @cached_property
     def _resident_batch(self) -> tuple[Tensor, Tensor]:
         device = accelerators.device(self.accelerator)
-        return self._finish(*(tensor.to(device) for tensor in self._input().next()))
+        source = LoaderOnly(self.data.train_dataloader(), self._epoch)
+        return self._finish(*(tensor.to(device) for tensor in source.next()))
 
     def _finish(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         return self.data.on_after_batch_transfer(Batch(*tensors), 0)
-
-    def _input(self) -> LoaderOnly:
-        return LoaderOnly(self.data.train_dataloader(), self._epoch)
-
-    def _imagefolder(self) -> LoaderOnly:
-        pin_memory = accelerators.device(self.accelerator).type == "cuda"
-        return LoaderOnly(baseline.loader(self.parameters.data, pin_memory), self._epoch)
-
-    def _prefetched(self, name: str) -> int:
-        """Return the number of batches that the mode's loader processes prefetch."""
-        workers = self.parameters.data.num_workers
-        return 2 * MODES[name].loader_processes(workers, processors.processor_count())
 
 
 def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:

@@ -11,23 +11,16 @@ from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
 def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
-    """Return a plain loop that trains `network` on batches of timm's loader.
+    """Return a plain loop that trains `network` on timm's loader, which normalises on the device.
 
-    The loader normalises on the device and prefetches a batch.
+    It delivers full batches, with a random crop and a flip only, as in all modes.
     """
-    device = accelerators.device(accelerator)
+    data, device = parameters.data, accelerators.device(accelerator)
     torch.backends.cudnn.benchmark = True  # as timm's script does
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
     step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
-    loader = _loader(parameters, device)
-    return Loop(step, LoaderOnly(loader, len(loader)), device)
-
-
-def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.PrefetchLoader:
-    """Return a loader of full batches with a random crop and a flip only, as in all modes."""
-    data = parameters.data
-    return timm.data.create_loader(
+    loader = timm.data.create_loader(
         timm.data.create_dataset("", root=data.root, split="train"),
         input_size=(3, data.image_size, data.image_size),
         batch_size=data.batch_size,
@@ -40,3 +33,4 @@ def _loader(parameters: Parameters, device: torch.device) -> timm.data.loader.Pr
         pin_memory=device.type == "cuda",
         device=device,
     )
+    return Loop(step, LoaderOnly(loader, len(loader)), device)

@@ -11,12 +11,7 @@ from benchmark.training.trainer_arguments import trainer_arguments
 
 
 class PausableFit(pl.Callback):
-    """Mode that trains with Trainer.fit, as a coroutine that pauses after a number of steps.
-
-    Args:
-        module: what to train.
-        data: its DataModule.
-    """
+    """Mode that trains with Trainer.fit, as a coroutine that pauses after a number of steps."""
 
     def __init__(self, module: pl.LightningModule, data: pl.LightningDataModule) -> None:
         self._module = module
@@ -60,12 +55,7 @@ def bare_trainer(
 ) -> pl.Trainer:
     """Return the training stage's Trainer without validation, checkpoints, logger, progress bar.
 
-    Args:
-        accelerator: where it trains.
-        precision: Lightning's name of the precision.
-        callback: its only callback.
-        devices: devices and nodes.
-        limits: more arguments of pl.Trainer.
+    `callback` is its only callback, and `limits` are more arguments of pl.Trainer.
     """
     return pl.Trainer(
         **trainer_arguments(accelerator, precision, devices),

@@ -13,9 +13,6 @@ from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline
 from benchmark.timing.coroutine import Coroutine
 
-STEPS = 10**9
-"""Number of steps that a fit is given: it never ends by itself."""
-
 
 class Classifier(nn.Module):
     """Wraps a network for Hugging Face's Trainer: keyword inputs, and outputs with the loss."""
@@ -50,23 +47,7 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
     """Return a coroutine in which Hugging Face's Trainer trains `network`."""
     logging.set_verbosity_error()
     coroutine = Coroutine(lambda: trainer.train())
-    trainer = Trainer(
-        Classifier(network),
-        _arguments(accelerators.device(accelerator), parameters),
-        data_collator=_batch,
-        train_dataset=baseline.dataset(parameters.data),
-        callbacks=[Pauses(coroutine)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return coroutine
-
-
-def _arguments(device: torch.device, parameters: Parameters) -> TrainingArguments:
-    """Return arguments for training without evaluation, logging and saving.
-
-    The optimizer is AdamW without weight decay, which is Adam.
-    """
-    data, train = parameters.data, parameters.train
+    device, data, train = accelerators.device(accelerator), parameters.data, parameters.train
     arguments = TrainingArguments(
         tempfile.gettempdir(),  # must exist, though nothing is written to it
         per_device_train_batch_size=data.batch_size,
@@ -75,10 +56,10 @@ def _arguments(device: torch.device, parameters: Parameters) -> TrainingArgument
         dataloader_persistent_workers=True,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
-        max_steps=STEPS,
+        max_steps=10**9,
         learning_rate=train.learning_rate,
         lr_scheduler_type="constant",
-        weight_decay=0.0,
+        weight_decay=0.0,  # the default optimizer is AdamW; without decay it is Adam
         max_grad_norm=0.0,
         bf16=train.precision == "bf16-mixed",
         fp16=train.precision == "16-mixed",
@@ -89,7 +70,15 @@ def _arguments(device: torch.device, parameters: Parameters) -> TrainingArgument
         disable_tqdm=True,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # else DataParallel splits each batch
-    return arguments
+    trainer = Trainer(
+        Classifier(network),
+        arguments,
+        data_collator=_batch,
+        train_dataset=baseline.dataset(data),
+        callbacks=[Pauses(coroutine)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return coroutine
 
 
 def _batch(samples: list[tuple[Tensor, int]]) -> dict[str, Tensor]:

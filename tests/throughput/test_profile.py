@@ -139,9 +139,3 @@ def test_what_is_added_to_steps_and_to_epochs_is_distinguished(monkeypatch) -> N
     assert plain.seconds_per_step < slow.seconds_per_step / 2
     assert plain.seconds_per_epoch < slow.seconds_per_epoch / 2
     assert slow.seconds_per_epoch > 3 * slow.seconds_per_step
-
-
-def test_lightning_costs_something() -> None:
-    overhead = profile.lightning_overhead("cpu", "32-true")
-    assert overhead.seconds_per_step > 0
-    assert overhead.seconds_per_epoch >= 0

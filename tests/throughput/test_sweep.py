@@ -1,7 +1,5 @@
-"""A sweep of made-up processes whose steps of n images take n / 10 s, and of real ones. Several
-devices take a quarter more, for the exchange of gradients."""
+"""A sweep of made-up processes (`made_up_worker.py`), and of real ones."""
 
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,32 +18,12 @@ from tests.support.made_results import measurement
 
 CPU = find("cpu")
 WORKER = REPOSITORY / "tests/support/small_worker.py"
-MADE_UP = """
-import json, sys
-request = json.loads(sys.stdin.readline())
-task, several = request["parameters"], request["devices"] > 1
-images, drift = task["data"]["batch_size"], 0.0
-def say(**answer):
-    print(json.dumps(answer), flush=True)
-if images * request["devices"] > 11:
-    say(failed="RuntimeError: can't allocate memory")
-elif task["model"]["compile"]:
-    say(refused="No compiler. Install one.")
-else:
-    say(step_seconds=images / 10)
-    for line in sys.stdin:
-        drift += 0.01
-        compilations = int(task["data"]["num_workers"] == 3)
-        seconds = int(line) * images / (10 + drift) * (1.25 if several else 1)
-        say(seconds=seconds, compilations=compilations)
-"""
+MADE_UP = REPOSITORY / "tests/support/made_up_worker.py"
 
 
 @pytest.fixture
-def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = tmp_path / "worker.py"
-    worker.write_text(MADE_UP)
-    monkeypatch.setattr(training_process, "WORKER", worker)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_process, "WORKER", MADE_UP)
 
 
 def swept(parameters: Any) -> list[Any]:

@@ -9,7 +9,7 @@ import torch
 from benchmark.common.modes import MODES
 from benchmark.data.digest_log import DigestLog
 from benchmark.errors.user_error import UserError
-from benchmark.machine import accelerators, processors
+from benchmark.machine import processors
 from benchmark.timing import timer
 from benchmark.timing.schema import Block
 from benchmark.timing.timer import ModeTimer, Warmup, steps_per_epoch
@@ -42,13 +42,15 @@ def states() -> set[str]:
 
 
 def test_every_mode_runs_and_is_timed(parameters) -> None:
+    before = set(multiprocessing.active_children())
     with ModeTimer("cpu", parameters) as mode_timer:
         names = set(mode_timer.modes)
         assert mode_timer.seconds_to_first_step > mode_timer.first_step.seconds > 0
         assert all(mode_timer.time(name, 2).seconds > 0 for name in names)
         assert set(mode_timer.names[:2]) == {"input", "baseline_input"}
+        assert set(multiprocessing.active_children()) > before
     assert names == {name for name, mode in MODES.items() if not mode.peer}
-    assert psutil.STATUS_STOPPED not in states()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_no_mode_computes_digests(parameters, monkeypatch) -> None:
@@ -85,19 +87,15 @@ def test_loaders_start_before_anything_is_trained(change, workspace, monkeypatch
 
 
 def test_determinism_is_a_parameter(change, workspace) -> None:
-    """And the mode without it leaves it as it is."""
+    """And the mode without it leaves it as it is. Only the modes that are asked for are made."""
     for deterministic in (True, False):
         modes = ["trainer", *(["nondeterministic"] if deterministic else [])]
         parameters = change(throughput={"deterministic": deterministic, "modes": modes})
         with ModeTimer("cpu", parameters) as mode_timer:
-            for name in mode_timer.modes:
+            assert [*mode_timer.modes] == modes
+            for name in modes:
                 mode_timer.time(name, 1)
             assert torch.are_deterministic_algorithms_enabled() == deterministic
-
-
-def test_only_the_modes_that_are_asked_for(change, workspace) -> None:
-    with ModeTimer("cpu", change(throughput={"modes": ["trainer", "baseline"]})) as mode_timer:
-        assert set(mode_timer.modes) == {"trainer", "baseline"}
 
 
 def timed(seconds: list[float]) -> ModeTimer:
@@ -146,15 +144,6 @@ def test_an_error_leaves_no_process_that_stands_still(change, workspace, monkeyp
     assert psutil.STATUS_STOPPED not in states()
 
 
-def test_loader_processes_end_with_the_timer(change, workspace) -> None:
-    before = set(multiprocessing.active_children())
-    with ModeTimer("cpu", change(data={"num_workers": 1})) as mode_timer:
-        for name in mode_timer.modes:
-            mode_timer.time(name, 1)
-        assert set(multiprocessing.active_children()) > before
-    assert set(multiprocessing.active_children()) <= before
-
-
 def test_whole_batches_only(change, workspace) -> None:
     assert steps_per_epoch(change(data={"batch_size": 4})) == 15 // 4
     with pytest.raises(UserError, match=r"batch_size = 16: there are 15 training images.*Lower it"):
@@ -173,12 +162,3 @@ def test_single_images_of_single_pixels_in_the_end_are_refused(change, workspace
     assert steps_per_epoch(change(data={"batch_size": 7})) == 2
     frozen = change(data={"batch_size": 1}, model={"freeze_backbone": True})
     assert steps_per_epoch(frozen) == 15
-
-
-def test_every_block_is_synchronised_at_both_ends(parameters, monkeypatch) -> None:
-    with ModeTimer("cpu", parameters) as mode_timer:
-        events: list[str] = []
-        monkeypatch.setattr(accelerators, "synchronise", lambda name: events.append("wait"))
-        monkeypatch.setattr(mode_timer.modes["compute"], "run", lambda steps: events.append("run"))
-        mode_timer.time("compute", 1)
-    assert events[:3] == ["wait", "run", "wait"]

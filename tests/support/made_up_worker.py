@@ -19,6 +19,8 @@ if __name__ == "__main__":
     else:
         answer = {"step_seconds": images / 10}
     print(json.dumps(answer), flush=True)
+    if "step_seconds" not in answer:
+        sys.exit()
     for line in sys.stdin:
         speed += 0.01
         seconds = int(line) * images / speed * (1.25 if peer or task["devices"] > 1 else 1)

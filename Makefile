@@ -32,7 +32,7 @@ peers: .venv/peers
 	$(MAKE) --no-print-directory experiment S="throughput.modes=[$$modes]"
 
 test: setup
-	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 bench: setup
 	python -m benchmark dataset

@@ -100,20 +100,6 @@ def made_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("option", ["--output=taken", "-otaken", "-1", "--remote=ext::touch taken"])
-def test_what_git_would_take_for_an_option_is_no_revision(
-    made_workspace: Path, monkeypatch: pytest.MonkeyPatch, option: str
-) -> None:
-    """Such an option would write a file, or start a program. For `duel` see tests/compare."""
-    monkeypatch.chdir(made_workspace)
-    with without_work():
-        ended = outcome(["compare", "--", option, "."])
-    assert ended.status == 2
-    assert ended.err.startswith(f"error: {option!r} is not a file, a folder")
-    assert is_one_line(ended.err.removesuffix("\n"))
-    assert not Path("taken").exists()
-
-
 @pytest.mark.parametrize("place", [".", "..", "", "/", "reports"])
 @pytest.mark.parametrize(
     ("command", "option"),

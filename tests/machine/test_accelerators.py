@@ -251,6 +251,8 @@ def test_a_number_of_threads_that_other_work_changes_is_refused(monkeypatch, val
 PROGRAM = """
 import sys
 import pytorch_lightning as pl
+from lightning_fabric.accelerators.xla import _XLA_AVAILABLE
+_XLA_AVAILABLE.available = True
 from benchmark.machine import accelerators
 from benchmark.training.trainer_arguments import trainer_arguments
 accelerators.prepare("cpu")

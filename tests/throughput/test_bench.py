@@ -93,43 +93,45 @@ def test_a_part_of_the_cases_does_not_replace_the_table(bench: Bench) -> None:
     assert path.read_text() == before
 
 
-def test_other_work_is_warned_of_and_noted(bench: Bench) -> None:
-    """Where people look: pytest keeps what tests print, unless they fail."""
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
-        try:
-            done = bench.run()
-        finally:
-            burner.kill()
-    assert "warning: other work takes " in done.stdout + done.stderr
-    assert "**Other work took " in (bench.root / "reports/benchmark.md").read_text()
-
-
-def test_a_slower_run_fails_the_comparison(bench: Bench) -> None:
-    """The saved run is made ten times faster than it was."""
+@pytest.fixture(scope="module")
+def disturbed(bench: Bench) -> subprocess.CompletedProcess[str]:
+    """A run next to other work, compared with a saved run that is made ten times faster than it
+    was."""
     (path,) = (bench.root / "saved").rglob("*_before.json")
     saved = json.loads(path.read_text())
     for case in saved["benchmarks"]:
         for name in ("min", "max", "mean", "median", "q1", "q3"):
             case["stats"][name] /= 10
     path.write_text(json.dumps(saved))
-    compared = bench.run("--benchmark-compare", "--benchmark-compare-fail=median:100%")
-    assert compared.returncode != 0
-    assert "Performance has regressed" in compared.stdout + compared.stderr
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
+        try:
+            return bench.run("--benchmark-compare", "--benchmark-compare-fail=median:100%")
+        finally:
+            burner.kill()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--benchmark-autosave", "--benchmark-json=nothing.json", "--benchmark-histogram"),
-        ("--benchmark-compare=nothing", "--benchmark-compare-fail=median:10%"),
-    ],
-    ids=" ".join,
-)
-def test_where_nothing_is_measured_the_reason_is_read(
-    bench: Bench, options: tuple[str, ...]
+def test_other_work_is_warned_of_and_noted(
+    bench: Bench, disturbed: subprocess.CompletedProcess[str]
 ) -> None:
+    """Where people look: pytest keeps what tests print, unless they fail."""
+    assert "warning: other work takes " in disturbed.stdout + disturbed.stderr
+    assert "**Other work took " in (bench.root / "reports/benchmark.md").read_text()
+
+
+def test_a_slower_run_fails_the_comparison(disturbed: subprocess.CompletedProcess[str]) -> None:
+    assert disturbed.returncode != 0
+    assert "Performance has regressed" in disturbed.stdout + disturbed.stderr
+
+
+NOTHING_TO_SAVE_OR_COMPARE = (
+    "--benchmark-autosave", "--benchmark-json=nothing.json", "--benchmark-histogram",
+    "--benchmark-compare=nothing", "--benchmark-compare-fail=median:10%",
+)  # fmt: skip
+
+
+def test_where_nothing_is_measured_the_reason_is_read(bench: Bench) -> None:
     """Warnings are errors in the tests; pytest-benchmark warns while pytest starts and ends."""
-    done = bench.run(*options, "-k", "tpu")
+    done = bench.run(*NOTHING_TO_SAVE_OR_COMPARE, "-k", "tpu")
     assert "tpu is unavailable: " in done.stdout
     assert "2 skipped" in done.stdout
     assert done.returncode == 0, done.stderr

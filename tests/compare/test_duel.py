@@ -36,7 +36,8 @@ Make = Callable[[float], Path]
 
 @pytest.fixture
 def revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: Parameters) -> Make:
-    """Makes directories of "code" whose steps take the given seconds."""
+    """Makes directories of "code" whose steps take the given seconds. Pairs have few blocks."""
+    monkeypatch.setattr(pair, "BLOCKS", 2)
     worker = tmp_path / "worker.py"
     worker.write_text(ECHO)
     monkeypatch.setattr(training_process, "WORKER", worker)
@@ -107,8 +108,12 @@ def test_how_speed_is_measured_is_the_revisions_own(parameters: Parameters) -> N
 
 
 def test_parameters_that_a_revision_does_not_have_are_named(
-    revision: Make, parameters: Parameters, capsys: pytest.CaptureFixture[str]
+    revision: Make,
+    parameters: Parameters,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(verdict, "LOOKS", (2,))
     code = revision(1.0)
     content = parameters.model_dump(mode="json")
     del content["train"]["logger"]
@@ -182,10 +187,12 @@ def test_a_revision_that_cannot_be_measured_says_why(tmp_path: Path) -> None:
 def test_two_real_revisions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Both sides are this code; the result is printed and written as Markdown and JSON."""
+    """Both sides are this code with a small network. The result is also written to files."""
     monkeypatch.setattr(verdict, "LOOKS", (2,))
     monkeypatch.setattr(pair, "BLOCKS", 2)
-    (workspace / "benchmark").symlink_to(REPOSITORY / "benchmark")
+    monkeypatch.setattr(training_process, "WORKER", REPOSITORY / "tests/support/small_worker.py")
+    for package in ("benchmark", "tests"):
+        (workspace / package).symlink_to(REPOSITORY / package)
     status = main(["duel", ".", ".", "--markdown", "duel.md", "--json", "duel.json"])
     result = json.loads((workspace / "duel.json").read_text())
     assert status == result["status"]

@@ -123,10 +123,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not variables.gives_huge_pages(), reason="this system gives no huge pages")
-@pytest.mark.parametrize(("settings", "few"), [({}, True), ({variables.HUGE_PAGES: "0"}, False)])
-def test_torch_takes_them(settings: dict[str, str], few: bool) -> None:
+def test_torch_takes_them() -> None:
     """With huge pages, a page fault maps 2 MiB instead of 4 KiB."""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | settings
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", FAULTS]
-    faults = int(subprocess.check_output(command, env=environment, text=True))
-    assert (faults < 1_000) == few
+    assert int(subprocess.check_output(command, env=environment, text=True)) < 1_000

@@ -1,10 +1,16 @@
 # `make repro` runs the pipeline, `make experiment` runs it with other parameters, `make peers` also
 # measures other trainers, `make test` runs the tests, `make bench` pytest-benchmark, `make soak` the
-# tests that take hours. Each sets up .venv first.
+# tests that take hours. Each sets up .venv first. `make test LOCK=newest` runs the tests in
+# .venv-newest, with the newest torch.
 SHELL := /bin/bash
 PYTHON ?= python3
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export VIRTUAL_ENV := $(CURDIR)/.venv
+LOCK ?=
+VENV := .venv$(addprefix -,$(LOCK))
+LOCKED := requirements$(addprefix -,$(LOCK)).lock
+# The tests to run: all, or some folders and options of pytest.
+TESTS ?=
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # DVC asks for the user's name; a number without a name (`docker run --user`) has none.
 export USER ?= $(shell id -u)
 # git sets these for a hook of the caller's repository; the targets are about this directory's.
@@ -12,6 +18,12 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJE
 # Python and pytest keep compiled modules: otherwise each of the tests' hundreds of processes would
 # compile them again, which takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
+
+ifneq ($(LOCK),)
+ifneq ($(filter-out test lint setup,$(or $(MAKECMDGOALS),repro)),)
+$(error LOCK is for test, lint and setup: the pipeline runs in .venv)
+endif
+endif
 
 .PHONY: repro experiment peers test bench soak lint setup lock
 
@@ -32,7 +44,7 @@ peers: .venv/peers
 	$(MAKE) --no-print-directory experiment S="throughput.modes=[$$modes]"
 
 test: setup
-	python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(TESTS)
 
 bench: setup
 	python -m benchmark dataset
@@ -51,21 +63,21 @@ lint: setup
 	ruff format --check
 	mypy --num-workers auto
 
-setup: .venv/installed
+setup: $(VENV)/installed
 
 # uv installs in about a minute, pip in about five; the lock's hashes are checked by both. uv leaves
 # modules to be compiled when they are imported: most never are.
-.venv/installed: requirements.lock pyproject.toml conformance/pyproject.toml
+$(VENV)/installed: $(LOCKED) pyproject.toml conformance/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
 	  { echo "Python 3.11.4 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-	  uv pip sync --quiet --require-hashes requirements.lock && \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip sync --quiet --require-hashes $(LOCKED) && \
 	  uv pip install --quiet --no-deps --no-build-isolation --editable . --editable ./conformance; \
 	else \
-	  $(PYTHON) -m venv .venv && \
-	  .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock && \
-	  .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ./conformance; \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(VENV)/bin/python -m pip install --quiet --require-hashes --no-deps -r $(LOCKED) && \
+	  $(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ./conformance; \
 	fi
 	@touch $@
 
@@ -80,7 +92,9 @@ setup: .venv/installed
 	fi
 	@touch $@
 
-# The newest versions that pyproject.toml allows together with torch_xla.
+# The newest versions that pyproject.toml allows: together with torch_xla, and without it.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+  --python-version 3.11.4 --extra lint pyproject.toml
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --python-version 3.11.4 --extra xla --extra lint --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra xla --output-file requirements.lock
+	$(COMPILE) --upgrade --output-file requirements-newest.lock

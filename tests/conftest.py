@@ -138,12 +138,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Move the longest files to the front, so that no worker is left with one at the end.
-
-    Raises:
-        UsageError: --benchmark-only without the folder of measurements, so that all are skipped.
-    """
-    items.sort(key=lambda item: BENCH.parent not in item.path.parents)
+    """Refuse --benchmark-only without the folder of measurements: all tests would be skipped."""
     only = config.getoption("benchmark_only", False)
     if only and not any("benchmark" in getattr(item, "fixturenames", ()) for item in items):
         raise pytest.UsageError(

@@ -19,27 +19,24 @@ LOW_UTILISATION = 0.2
 
 def steps(comparison: Comparison) -> list[Prose]:
     """Return one line for each suggestion. Accelerators that share a suggestion share its line."""
-    return [Prose(line) for line in _lines(comparison)]
-
-
-def _lines(comparison: Comparison) -> Iterator[str]:
     labels_by_line: dict[str, list[str]] = {}
     for entry in comparison.present:
         for line in _suggestions(entry):
             labels_by_line.setdefault(line, []).append(entry.label)
-    yield from (f"{', '.join(labels)}: {line}" for line, labels in labels_by_line.items())
-    absent = [entry.label for entry in comparison.accelerators if isinstance(entry, Absent)]
-    if absent:
-        yield (
+    lines = [f"{', '.join(labels)}: {line}" for line, labels in labels_by_line.items()]
+    if absent := [e.label for e in comparison.accelerators if isinstance(e, Absent)]:
+        lines.append(
             f"To add {' or '.join(absent)}: run `make repro` and {RUN} export` on a machine that "
             "has it, and commit the new file under `reports/machines/`."
         )
     if any(pair.kind in UNSETTLED for pair in comparison.local_pairs):
-        yield (
+        lines.append(
             "Accuracies also differ by chance: add `seeds`, and the report shows how much they do."
         )
     if comparison.present:
-        yield f"After a change of the code: {RUN} duel HEAD` shows whether training got slower."
+        duel = f"{RUN} duel HEAD` shows whether training got slower."
+        lines.append(f"After a change of the code: {duel}")
+    return [Prose(line) for line in lines]
 
 
 def _suggestions(entry: Entry) -> Iterator[str]:

@@ -72,8 +72,8 @@ def draw(
         comparison: the comparison of all records.
         recalls: the recalls of the reference's classes, in the order of the bars.
     """
-    entries = comparison.present
-    points = {entry.label: entry.throughput.sweep for entry in entries}
+    measured = {entry.label: entry.throughput for entry in comparison.present}
+    points = {label: throughput.sweep for label, throughput in measured.items()}
     return {
         "throughput": throughput(bars(comparison), comparison.reference),
         "loss": losses({record.label: record.training.losses for record in present}),
@@ -81,10 +81,10 @@ def draw(
             {name: (elapsed(run), run.accuracies) for name, run in runs.items()},
             comparison.target_accuracy,
         ),
-        "steps": steps({e.label: e.throughput.trainer.step_seconds for e in entries}),
+        "steps": steps({label: t.trainer.step_seconds for label, t in measured.items()}),
         "sweep": sweep(points),
         "scaling": scaling(
-            points, {e.label: e.throughput.images_per_second.estimate for e in entries}
+            points, {label: t.images_per_second.estimate for label, t in measured.items()}
         ),
         "classes": classes(recalls),
     }
@@ -111,7 +111,10 @@ def bars(comparison: Comparison) -> dict[str, Entry]:
 
 
 def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
-    """Draw bars of images per second with 95% intervals and their ratio to the reference."""
+    """Draw bars of images per second with 95% intervals and their ratio to the reference.
+
+    A bar of another machine has the first 4 digits of the machine's id.
+    """
     figure, (axes,) = _figure(0.8 + (0.5 if len(entries) <= FEW else 0.28) * max(len(entries), 1))
     rates = {name: entry.throughput.images_per_second for name, entry in entries.items()}
     for place, (name, rate) in enumerate(rates.items()):
@@ -122,7 +125,12 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
         if reference in rates and name != reference:
             words += f"  ({numbers.number(rate.estimate / rates[reference].estimate)} ×)"
         axes.annotate(words, (rate.high, place), (6, 0), va="center", textcoords="offset points")
-    axes.set_yticks(range(len(entries)), [_bar_label(*item) for item in entries.items()])
+    names = []
+    for name, entry in entries.items():
+        machine = "" if name == entry.label else f" {entry.machine[:4]}"
+        device = shorten(entry.device, LONG, placeholder=" …")
+        names.append(_escape(f"{device}, {entry.label}{machine}"))
+    axes.set_yticks(range(len(entries)), names)
     axes.set_ylim(max(len(entries), 1) - 0.5, -0.5)
     axes.set_xlim(0, 1.45 * max((rate.estimate for rate in rates.values()), default=1))
     axes.xaxis.set_major_formatter(THOUSANDS)
@@ -131,42 +139,30 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
     return _svg(figure)
 
 
-def _bar_label(name: str, entry: Entry) -> str:
-    """Return the device and the accelerator; for another machine also 4 digits of its id."""
-    machine = "" if name == entry.label else f" {entry.machine[:4]}"
-    return _escape(f"{shorten(entry.device, LONG, placeholder=' …')}, {entry.label}{machine}")
-
-
 def losses(curves: Mapping[str, Sequence[float]]) -> str:
     """Draw the training loss against steps: raw (thin) and its running mean (thick).
 
-    With several curves, a second panel draws the difference of each to the first.
+    With several curves, a second panel draws the absolute difference of each to the first, on a
+    scale that includes 0.
     """
-    several = len(curves) > 1
+    several, first = len(curves) > 1, next(iter(curves), "")
     figure, axes = _figure(5.4 if several else 3.4, 2 if several else 1)
     for (label, values), (colour, line) in zip(curves.items(), _styles(), strict=False):
         steps = range(1, len(values) + 1)
         axes[0].plot(steps, values, color=colour, alpha=0.45, linewidth=0.8)
         axes[0].plot(steps, _smooth(values), color=colour, linestyle=line, label=_escape(label))
+        if label != first:
+            pairs = zip(curves[first], values, strict=False)
+            differences = [abs(one - other) for one, other in pairs]
+            axes[1].plot(steps[: len(differences)], differences, color=colour, linestyle=line)
     axes[0].set_ylabel("training loss")
     if several:
-        _draw_differences(axes[1], curves)
+        axes[1].set_yscale("symlog", linthresh=FINEST)
+        axes[1].set_ylim(bottom=0)
+        axes[1].yaxis.set_major_locator(FixedLocator([0, 1e-6, 1e-4, 1e-2, 1]))
+        axes[1].set_ylabel(f"difference to {_escape(first)}")
     axes[-1].set_xlabel("step")
     return _svg(figure)
-
-
-def _draw_differences(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
-    """Draw the absolute difference of each curve to the first, on a scale that includes 0."""
-    first, reference = next(iter(curves.items()))
-    for (label, values), (colour, line) in zip(curves.items(), _styles(), strict=False):
-        if label != first:
-            differences = [abs(one - other) for one, other in zip(reference, values, strict=False)]
-            steps = range(1, len(differences) + 1)
-            axes.plot(steps, differences, color=colour, linestyle=line)
-    axes.set_yscale("symlog", linthresh=FINEST)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(FixedLocator([0, 1e-6, 1e-4, 1e-2, 1]))
-    axes.set_ylabel(f"difference to {_escape(first)}")
 
 
 def accuracies(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], target: float) -> str:
@@ -254,14 +250,9 @@ def _panels(
     xlabel: str,
     rates: Mapping[str, float],
 ) -> str:
-    """Draw a panel for each accelerator that has points; return the SVG.
+    """Draw a panel for each accelerator that has points, and a line for each value of `settings`.
 
-    Args:
-        points: the points of the sweep, by accelerator.
-        x: returns the place of a point on the x axis.
-        settings: names of the settings that distinguish lines.
-        xlabel: label of the x axis.
-        rates: rate of one device, by accelerator: its multiples are drawn as a dotted line.
+    `x` returns a point's place on the x axis. Multiples of `rates` are drawn as a dotted line.
     """
     measured = {label: swept for label, swept in points.items() if swept}
     if not measured:

@@ -60,13 +60,7 @@ def build(
 def _pairs(
     near: Mapping[str, Record | Absent], far: Mapping[str, Record], margin: float
 ) -> list[NamedParity]:
-    """Return the parity of all pairs of accelerators, other machines' included.
-
-    Args:
-        near: this machine's records, by name.
-        far: other machines' records, by name.
-        margin: accuracies that differ by less are equal.
-    """
+    """Return the parity of all pairs of accelerators: `near` on this machine, `far` on others."""
     records = {**near, **far}
     present = [name for name, record in near.items() if isinstance(record, Record)]
     names = [*combinations(near, 2), *product(present, far), *combinations(far, 2)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from benchmark.report.pictures import Sheets
 from benchmark.throughput.schema import StepShares
@@ -21,18 +20,9 @@ class Prose(str):
 
 
 @dataclass(frozen=True)
-class Paragraph:
-    """A few sentences."""
-
-    kind: ClassVar = "paragraph"
-    text: str
-
-
-@dataclass(frozen=True)
 class BulletList:
     """Sentences, each with the name of its subject; the name may be empty."""
 
-    kind: ClassVar = "bullets"
     items: Sequence[tuple[str, str]]
 
 
@@ -40,7 +30,6 @@ class BulletList:
 class Table:
     """Rows of cells."""
 
-    kind: ClassVar = "table"
     name: str
     """Name of the table for a screen reader."""
     header: Sequence[str]
@@ -54,7 +43,6 @@ class Table:
 class ChartBlock:
     """A chart of charts.py, by its name there."""
 
-    kind: ClassVar = "chart"
     name: str
     caption: str
     alternative: str
@@ -62,30 +50,15 @@ class ChartBlock:
 
 
 @dataclass(frozen=True)
-class ShareBars:
-    """A bar for each accelerator, divided by where the time of a step goes."""
+class ShareBar:
+    """A bar that is divided by where the time of one accelerator's step goes."""
 
-    kind: ClassVar = "shares"
-    steps: Sequence[tuple[str, StepShares]]
-
-
-@dataclass(frozen=True)
-class DefinitionList:
-    """Terms with their meanings."""
-
-    kind: ClassVar = "definitions"
-    definitions: Sequence[tuple[str, str]]
+    label: str
+    shares: StepShares
 
 
-@dataclass(frozen=True)
-class ImageSheets:
-    """Images of the test split; Markdown leaves them out."""
-
-    kind: ClassVar = "images"
-    sheets: Sheets
-
-
-Content = Paragraph | BulletList | Table | ChartBlock | ShareBars | DefinitionList | ImageSheets
+Content = str | BulletList | Table | ChartBlock | ShareBar | Sheets
+"""A str is a paragraph. Markdown leaves out Sheets, which are images."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def build(
         name=record.name,
         label=record.label,
         machine=record.machine,
-        software=software(record),
+        software={"python": record.environment.python, **record.environment.packages},
         throughput=record.throughput.model_copy(update={"sweep": sweep}),
         relative_speed=_relative_speed(record, reference),
         session_spread=between_session_sd(record.sessions, "trainer"),
@@ -79,12 +79,7 @@ def build(
     )
 
 
-def software(record: Record) -> dict[str, str]:
-    """Return the versions of Python and of the packages that compute, by name."""
-    return {"python": record.environment.python, **record.environment.packages}
-
-
-def incomparable(one: Record, other: Record) -> str | None:
+def _incomparable(one: Record, other: Record) -> str | None:
     """Return why the two speeds cannot be compared; None if they can.
 
     Parameters outside the workload do not change a speed, so they may differ.
@@ -111,7 +106,7 @@ def elapsed(training: TrainingRecord) -> list[float]:
 def _relative_speed(record: Record, reference: Record) -> RelativeSpeed:
     if record is reference:
         return RelativeSpeed()
-    if reason := incomparable(record, reference):
+    if reason := _incomparable(record, reference):
         return RelativeSpeed(not_compared=reason)
     one, other = (
         (r.throughput.images_per_second, between_session_sd(r.sessions, "trainer"))
@@ -122,6 +117,12 @@ def _relative_speed(record: Record, reference: Record) -> RelativeSpeed:
 
 def _training(training: TrainingRecord, images: int, target: float) -> TrainingEntry:
     right, tested = training.correct.count("1"), len(training.correct)
+    epochs = zip(elapsed(training), training.accuracies, strict=True)
+    efforts = (
+        ToTarget(epochs=epoch, seconds=seconds, images=epoch * images)
+        for epoch, (seconds, accuracy) in enumerate(epochs, start=1)
+        if accuracy >= target
+    )
     first, last = (
         loss if isfinite(loss) else None for loss in (training.losses[0], training.losses[-1])
     )
@@ -135,17 +136,8 @@ def _training(training: TrainingRecord, images: int, target: float) -> TrainingE
         first_loss=first,
         last_loss=last,
         seconds=training.timing.total_seconds,
-        to_target=_to_target(training, images, target),
+        to_target=next(efforts, None),
     )
-
-
-def _to_target(training: TrainingRecord, images: int, target: float) -> ToTarget | None:
-    """Return the effort to the end of the first epoch that reaches `target`; None if none does."""
-    epochs = zip(elapsed(training), training.accuracies, strict=True)
-    for epoch, (seconds, accuracy) in enumerate(epochs, start=1):
-        if accuracy >= target:
-            return ToTarget(epochs=epoch, seconds=seconds, images=epoch * images)
-    return None
 
 
 def _control(record: Record, control: TrainingRecord, target: float) -> ControlEntry:
@@ -161,7 +153,6 @@ def _control(record: Record, control: TrainingRecord, target: float) -> ControlE
 
 
 def _cost(record: Record, training: TrainingEntry) -> Cost | None:
-    """Return the costs; None if the machine has no price."""
     if record.price is None:
         return None
     second = record.price.per_hour / 3600
@@ -177,7 +168,6 @@ def _cost(record: Record, training: TrainingEntry) -> Cost | None:
 
 
 def _seeds(record: Record, training: TrainingEntry, target: float) -> SeedsEntry | None:
-    """Return the trainings of all seeds, summarised; None if no other seed ran."""
     if not record.seeds:
         return None
     images = record.train_images

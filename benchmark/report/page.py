@@ -27,6 +27,7 @@ def render(document: Document, charts: Mapping[str, str]) -> str:
     )  # fmt: skip
     environment.filters |= {"inline": inline, "text": text, "breakable": breakable}
     environment.filters |= {"shares": wording.shares, "step_share": wording.step_share}
+    environment.tests["of"] = lambda block, name: type(block).__name__ == name
     return environment.get_template(TEMPLATE.name).render(document=document, charts=charts)
 
 

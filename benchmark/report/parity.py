@@ -41,11 +41,6 @@ class Difference:
         """Whether p is below the significance."""
         return self.p < self.significance
 
-    @property
-    def smallest_detectable(self) -> float:
-        """The smallest difference that the images can show: half the interval's width."""
-        return (self.share.high - self.share.low) / 2
-
     def within(self, margin: float) -> bool:
         """Whether the interval lies within ±`margin` (two one-sided tests)."""
         return -margin < self.share.low and self.share.high < margin
@@ -142,7 +137,8 @@ def _compare(
     first_different = next(
         (step for step, pair in enumerate(losses, start=1) if not _equal_bits(pair)), None
     )
-    through = len(list(takewhile(_close, losses)))
+    close = (_equal_bits(pair) or isclose(*pair, rel_tol=TOLERANCE) for pair in losses)
+    through = len(list(takewhile(bool, close)))
     if first_different is None and one.result.digests.weights == other.result.digests.weights:
         return Parity(kind="bit-equal", claim="bit-equal", equal_through_step=through)
     accuracy = difference(one.correct, other.correct, significance)
@@ -165,11 +161,7 @@ def _claim(
 ) -> tuple[ParityKind, str]:
     """Return the strongest claim, as a kind and in words.
 
-    Args:
-        through: the step up to which losses are equal within the tolerance.
-        last_steps: the last steps of the two trainings.
-        accuracy: the difference of test accuracies.
-        margin: accuracies that differ by less are equal.
+    Losses are equal within the tolerance up to step `through`; `last_steps` end the trainings.
     """
     losses = ""
     if through:
@@ -182,15 +174,10 @@ def _claim(
     if accuracy.within(margin):
         equal = f"equal within {100 * margin:g} points: test accuracy {accuracy}"
         return "equal within margin", equal + losses
-    points = f"{100 * accuracy.smallest_detectable:.1f} points or more"
-    claim = f"no difference detected: {accuracy.images} images can show {points}"
-    return "no difference detected", f"{claim}; test accuracy {accuracy}{losses}"
+    smallest = 100 * (accuracy.share.high - accuracy.share.low) / 2
+    claim = f"no difference detected: {accuracy.images} images can show {smallest:.1f} points or "
+    return "no difference detected", f"{claim}more; test accuracy {accuracy}{losses}"
 
 
 def _equal_bits(losses: Sequence[float]) -> bool:
-    one, other = losses
-    return one == other or (isnan(one) and isnan(other))
-
-
-def _close(losses: Sequence[float]) -> bool:
-    return _equal_bits(losses) or isclose(*losses, rel_tol=TOLERANCE)
+    return losses[0] == losses[1] or all(map(isnan, losses))

@@ -43,15 +43,13 @@ class Picture:
 class Confusion:
     """A class that is taken for another, with a test image of each."""
 
-    label: str
-    prediction: str
     count: int
     images: int
-    """Test images of the class `label`."""
+    """Test images of the class that is mistaken."""
     mistaken: Picture
-    """The first image of `label` that was classified as `prediction`."""
+    """The first image that was mistaken."""
     other: Picture
-    """The first image of the class `prediction`."""
+    """The first image of the class that was predicted."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,6 @@ def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confu
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
     return [
         Confusion(
-            label=label,
-            prediction=prediction,
             count=count,
             images=images[label],
             mistaken=_first(root, wrong, label, prediction),
@@ -112,11 +108,6 @@ def _first(
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:
-    """Read the image of a row and return a small copy.
-
-    Raises:
-        UserError: the image is missing or unreadable.
-    """
     path = root / row["image"]
     if not path.is_file():
         raise UserError(f"{path} is not here.", "Fetch the dataset: make repro.")

@@ -194,13 +194,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def _read_limited(path: Path) -> bytes:
-    """Read at most LARGEST bytes of a regular file.
-
-    A link from another repository may lead to a device that never ends.
-
-    Raises:
-        ValueError: it is not a regular file, or is larger.
-    """
+    """Read at most LARGEST bytes. A link of another repository may lead to an endless device."""
     if not path.is_file():
         raise ValueError("it is not a file")
     with path.open("rb") as file:
@@ -211,11 +205,6 @@ def _read_limited(path: Path) -> bytes:
 
 
 def _read_available(path: Path, adapter: TypeAdapter[T | Unavailable]) -> T:
-    """Read the result of an accelerator that has trained.
-
-    Raises:
-        UserError: the stage has not run, or the accelerator was absent then.
-    """
     result = read_result(path, adapter)
     if isinstance(result, Unavailable):
         raise UserError(f"{path} is of an absent accelerator.", "Repeat it: make repro.")

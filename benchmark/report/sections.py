@@ -13,13 +13,10 @@ from benchmark.report.document import (
     ChartBlock,
     CodeSpan,
     Content,
-    DefinitionList,
     Document,
     DocumentSection,
-    ImageSheets,
-    Paragraph,
     Prose,
-    ShareBars,
+    ShareBar,
     Table,
 )
 from benchmark.report.entries import trainings
@@ -55,13 +52,13 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
     ]
     steps = BulletList([("", step) for step in advice.steps(comparison)])
     terms = [(word[0].upper() + word[1:], Prose(meaning)) for word, meaning in FIGURES + WORDS]
+    glossary = Table("Glossary", ("Word", "Meaning"), terms)
     every: list[tuple[str, str, Iterable[Content]]] = [
         ("machines", "How do all machines compare?", _machines(comparison)),
         ("next", "What next?", [steps]),
         ("what", "What was compared?", [_what(comparison, facts)]),
     ]
-    glossary = ("words", "Glossary", [DefinitionList(terms)])
-    contents = [*local, *every, glossary] if comparison.present else every
+    contents = [*local, *every, ("words", "Glossary", [glossary])] if comparison.present else every
     sections = [DocumentSection(key, heading, [*content]) for key, heading, content in contents]
     return Document(
         title=TITLE,
@@ -73,7 +70,7 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
 
 
 def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Content]:
-    yield from (Paragraph(Prose(fact)) for fact in facts[:1])
+    yield from map(Prose, facts[:1])
     columns = ("accelerator", "device", "rate", "ratio", "accuracy", "target", "time")
     yield Table(
         "Accelerators",
@@ -123,7 +120,7 @@ def _cost(comparison: Comparison) -> Iterator[Content]:
     present = comparison.present
     priced = any(entry.cost for entry in present)
     if not priced:
-        yield Paragraph(Prose(wording.NO_PRICE))
+        yield Prose(wording.NO_PRICE)
     target = goal(comparison.target_accuracy)
     names = ("Price", "Per million images", "This training", f"To {target}") if priced else ()
     cells = [
@@ -156,7 +153,7 @@ def _sure(comparison: Comparison) -> Iterator[Content]:
         for entry in present
     ]
     yield Table("Speed", header, cells)
-    yield Paragraph(wording.INTERVALS)
+    yield wording.INTERVALS
 
 
 def _limits(comparison: Comparison) -> Iterator[Content]:
@@ -165,27 +162,22 @@ def _limits(comparison: Comparison) -> Iterator[Content]:
     shares = [(label, times.step_shares) for label, times in trainers.items() if times.step_shares]
     if shares:
         yield BulletList([(label, wording.limit(steps)) for label, steps in shares])
-        yield ShareBars(shares)
+        yield from (ShareBar(label, steps) for label, steps in shares)
     yield from _ratios({label: throughput.ratios for label, throughput in measured.items()})
     header = (
         "Accelerator", "Utilisation", "Of the vendor's peak", "Peak memory", "Time to first step",
         "Lightning's overhead", "Decoding images/s",
     )  # fmt: skip
-    cells = [
-        [
-            label,
-            share(throughput.efficiency.utilisation),
-            share(throughput.efficiency.vendor_utilisation),
-            wording.peak_memory(throughput.efficiency.peak_memory),
-            wording.first_step(throughput),
-            wording.lightning_overhead(throughput.trainer.overhead),
-            wording.decoding(throughput.efficiency.decoding),
-        ]
-        for label, throughput in measured.items()
-    ]
+    cells = [[label, *wording.efficiency(throughput)] for label, throughput in measured.items()]
     yield Table("Efficiency", header, cells, caption=wording.EFFICIENCY)
-    if any(times.step_seconds for times in trainers.values()):
-        steps = (_step_times(label, times.step_seconds) for label, times in trainers.items())
+    percentiles = {label: times.step_seconds for label, times in trainers.items()}
+    if any(percentiles.values()):
+        steps = (
+            f"{label} {duration(p['p50'])}, nine of ten from {duration(p['p5'])} to "
+            f"{duration(p['p95'])}"
+            for label, p in percentiles.items()
+            if p
+        )
         yield ChartBlock(
             "steps",
             "Times of single training steps: median, quartiles, 5th and 95th percentile.",
@@ -203,13 +195,6 @@ def _ratios(measured: Mapping[str, Mapping[str, Interval]]) -> Iterator[Content]
     if cells:
         header = ("Question", "Ratio of images/s", *measured)
         yield Table("Ratios of speeds", header, cells, caption=wording.ALTERNATED, heads=2)
-
-
-def _step_times(label: str, percentiles: Mapping[str, float]) -> str:
-    if not percentiles:
-        return f"{label} not known"
-    middle, low, high = (duration(percentiles[name]) for name in ("p50", "p5", "p95"))
-    return f"{label} {middle}, nine of ten from {low} to {high}"
 
 
 def _peers(comparison: Comparison) -> Iterator[Content]:
@@ -279,11 +264,9 @@ def _accuracy(comparison: Comparison) -> Iterator[Content]:
         f"{training.test_images:,} test images. Always predicting the most frequent class gives "
         f"{training.commonest_class:.1%}.",
     )
-    if gains := [(entry.label, gain) for entry in present if (gain := _gain(entry))]:
-        yield BulletList(gains)
     target = goal(comparison.target_accuracy)
-    if seeds := [(entry.label, words) for entry in present if (words := _seeds(entry, target))]:
-        yield BulletList(seeds)
+    if notes := [(e.label, words) for e in present for words in _control_and_seeds(e, target)]:
+        yield BulletList(notes)
     courses = (wording.course(entry.label, entry.training) for entry in present)
     yield ChartBlock(
         "loss",
@@ -293,28 +276,22 @@ def _accuracy(comparison: Comparison) -> Iterator[Content]:
     )
 
 
-def _gain(entry: Entry) -> str:
-    """Return the gain in accuracy over the control in words; empty without a control."""
-    if not entry.control:
-        return ""
-    gain = entry.training.test_accuracy.estimate - entry.control.test_accuracy.estimate
-    inputs = ", ".join(
-        f"{name} {'equal' if equal else 'different'}"
-        for name, equal in entry.control.equal_inputs.in_words().items()
-    )
-    return f"{100 * gain:+.1f} points against its control ({inputs})."
-
-
-def _seeds(entry: Entry, target: str) -> str:
-    """Return the accuracy over all seeds in words; empty with one seed."""
-    if not entry.seeds:
-        return ""
-    count = len(entry.seeds.runs)
-    return (
-        f"over {count} seeds, mean test accuracy {share(entry.seeds.mean)}, all on the same test "
-        f"images. The standard deviation is {100 * entry.seeds.std:.1f} points. "
-        f"{entry.seeds.reached} of {count} runs reached {target}."
-    )
+def _control_and_seeds(entry: Entry, target: str) -> Iterator[str]:
+    """Yield the gain in accuracy over the control, and the accuracy over all seeds, in words."""
+    if entry.control:
+        gain = entry.training.test_accuracy.estimate - entry.control.test_accuracy.estimate
+        inputs = ", ".join(
+            f"{name} {'equal' if equal else 'different'}"
+            for name, equal in entry.control.equal_inputs.in_words().items()
+        )
+        yield f"{100 * gain:+.1f} points against its control ({inputs})."
+    if seeds := entry.seeds:
+        count = len(seeds.runs)
+        yield (
+            f"over {count} seeds, mean test accuracy {share(seeds.mean)}, all on the same test "
+            f"images. The standard deviation is {100 * seeds.std:.1f} points. "
+            f"{seeds.reached} of {count} runs reached {target}."
+        )
 
 
 def _classes(sheets: Sheets | None) -> Iterator[Content]:
@@ -338,7 +315,7 @@ def _classes(sheets: Sheets | None) -> Iterator[Content]:
             caption=f"The {len(lowest)} classes of lowest recall on {sheets.label}, of "
             f"{len(failing)} with a mistake. The recall of a class with few images says little.",
         )
-    yield ImageSheets(sheets)
+    yield sheets
 
 
 def _lowest(failing: Sequence[Recall]) -> Sequence[Recall]:
@@ -356,7 +333,7 @@ def _same(comparison: Comparison) -> Iterator[Content]:
         + [(f"{pair.one} and {pair.other}", f"{pair.claim}.") for pair in pairs]
     )
     if pairs:
-        yield Paragraph(wording.PAIRS)
+        yield wording.PAIRS
     digests = [(entry.label, entry.training.result.digests) for entry in comparison.present]
     yield Table(
         "Digests",
@@ -370,7 +347,6 @@ def _same(comparison: Comparison) -> Iterator[Content]:
 
 
 def _machines(comparison: Comparison) -> Iterator[Content]:
-    """Yield a table of all accelerators of all machines, the fastest first."""
     if not comparison.machines:
         return
     local = [(entry, "this one", "-") for entry in comparison.present]
@@ -394,7 +370,7 @@ def _machines(comparison: Comparison) -> Iterator[Content]:
         heads=2,
     )
     if counts := wording.other_pairs(comparison):
-        yield Paragraph(counts)
+        yield counts
 
 
 def _what(comparison: Comparison, facts: Sequence[str]) -> Content:

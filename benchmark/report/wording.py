@@ -20,9 +20,7 @@ from benchmark.report.headline import few
 from benchmark.report.sessions import LEAST
 from benchmark.throughput.schema import (
     Energy,
-    Memory,
     NotMeasured,
-    Overhead,
     Runtime,
     StepShares,
     SweepPoint,
@@ -158,27 +156,30 @@ def step_share(interval: Interval, name: str) -> str:
     return f"{PARTS[name]} {share(interval)}"
 
 
-def lightning_overhead(overhead: Overhead | NotMeasured) -> str:
-    """Return the time that Lightning adds to a step and to an epoch, or why it is unknown."""
+def efficiency(throughput: Throughput) -> list[str]:
+    """Return the cells of a row of the table "Efficiency", without the accelerator's name."""
+    figures, times = throughput.efficiency, throughput.trainer
+    memory, overhead, decoding = figures.peak_memory, times.overhead, figures.decoding
+    size = memory.device_bytes
+    device = f"unavailable: {memory.device_reason}" if size is None else numbers.size(size)
+    first_step = numbers.interval(times.first_step_seconds, "s")
+    if times.compile_seconds:
+        first_step += f", and {duration(times.compile_seconds)} of compiling"
     if isinstance(overhead, NotMeasured):
-        return f"unavailable: {overhead.reason}"
-    step, epoch = duration(overhead.seconds_per_step), duration(overhead.seconds_per_epoch)
-    return f"{step} a step, {epoch} an epoch"
-
-
-def first_step(throughput: Throughput) -> str:
-    """Return the time to the end of the first step, and the time of compiling if there is any."""
-    words = numbers.interval(throughput.trainer.first_step_seconds, "s")
-    if not throughput.trainer.compile_seconds:
-        return words
-    return f"{words}, and {duration(throughput.trainer.compile_seconds)} of compiling"
-
-
-def decoding(rate: Interval | NotMeasured) -> str:
-    """Return images per second while the decode cache is built, or why they are unknown."""
-    if isinstance(rate, NotMeasured):
-        return f"unavailable: {rate.reason}"
-    return numbers.interval(rate)
+        added = f"unavailable: {overhead.reason}"
+    else:
+        step, epoch = overhead.seconds_per_step, overhead.seconds_per_epoch
+        added = f"{duration(step)} a step, {duration(epoch)} an epoch"
+    return [
+        share(figures.utilisation),
+        share(figures.vendor_utilisation),
+        f"host {numbers.size(memory.host_bytes)}, device {device}",
+        first_step,
+        added,
+        f"unavailable: {decoding.reason}"
+        if isinstance(decoding, NotMeasured)
+        else numbers.interval(decoding),
+    ]
 
 
 def process_settings(label: str, runtime: Runtime) -> str:
@@ -205,13 +206,6 @@ def to_target(training: TrainingEntry) -> str:
     if training.to_target is None:
         return f"not reached in {duration(training.seconds)}"
     return f"{duration(training.to_target.seconds)}, {training.to_target.images:,} images"
-
-
-def peak_memory(memory: Memory) -> str:
-    """Return peak memory of the host and of the device, or why the latter is unknown."""
-    size = memory.device_bytes
-    device = f"unavailable: {memory.device_reason}" if size is None else numbers.size(size)
-    return f"host {numbers.size(memory.host_bytes)}, device {device}"
 
 
 def energy_per_image(energy: Energy) -> str:
@@ -273,9 +267,9 @@ def results(comparison: Comparison) -> list[str]:
 def _short(pair: NamedParity) -> str:
     if pair.kind == "not compared":
         return pair.claim
-    p = f" ({p_value(pair.p_value)})" if pair.p_value is not None else ""
+    p = "" if pair.p_value is None else f" ({p_value(pair.p_value)})"
     step = pair.first_different_step
-    return f"{pair.kind}{p}{f', first different bit at step {step}' if step else ''}"
+    return f"{pair.kind}{p}" + (f", first different bit at step {step}" if step else "")
 
 
 def other_pairs(comparison: Comparison) -> str:

@@ -2,6 +2,7 @@
 
 from math import exp, nan, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,19 +32,8 @@ def moved(first: int, share: float) -> tuple[float, ...]:
 
 def test_equal_weights_and_losses_are_equal_bits() -> None:
     result = compare(record(), record("gpu"))
-    assert (result.kind, result.claim, result.first_different_step) == (
-        "bit-equal",
-        "bit-equal",
-        None,
-    )
-
-
-def test_a_rounding_is_within_the_tolerance() -> None:
-    other = record("gpu", weights="v", losses=moved(3, 1e-5))
-    result = compare(record(), other)
-    assert result.kind == "equal within tolerance"
-    claim = "training losses equal within 0.001 in all 12 steps; first different bit at step 3"
-    assert result.claim == claim
+    assert (result.kind, result.claim) == ("bit-equal", "bit-equal")
+    assert result.first_different_step is None
 
 
 SAME_ANSWERS = "1110" * 100
@@ -87,29 +77,43 @@ def test_equal_within_a_margin_is_an_interval_within_it(
     assert accuracy.within(MARGIN) == kind
 
 
-def test_a_training_that_stopped_early_is_not_equal_through_the_last_step() -> None:
-    result = compare(record(), record("gpu", weights="v", losses=LOSSES[:8]))
-    assert (result.kind, result.equal_through_step) == ("equal within margin", 8)
-    assert "; training losses equal within 0.001 up to step 8, where one ends; " in result.claim
+DIVERGED = (*LOSSES[:10], nan, nan)
 
 
-def test_equal_nan_losses_are_equal() -> None:
-    diverged = (*LOSSES[:10], nan, nan)
-    assert compare(record(losses=diverged), record("gpu", losses=diverged)).kind == "bit-equal"
-    other = compare(record(losses=diverged), record("gpu", weights="v"))
-    assert (other.kind, other.equal_through_step, other.first_different_step) == (
-        "equal within margin",
-        10,
-        11,
-    )
+@pytest.mark.parametrize(
+    ("losses", "other", "kind", "through", "first_different"),
+    [
+        # the last step changes the weights after its loss is computed
+        (LOSSES, LOSSES, "equal within tolerance", 12, None),
+        (LOSSES, moved(3, 1e-5), "equal within tolerance", 12, 3),
+        (LOSSES, moved(1, 0.01), "equal within margin", 0, 1),
+        (LOSSES, (*LOSSES[:3], 9.0, *LOSSES[4:]), "equal within margin", 3, 4),
+        (LOSSES, LOSSES[:8], "equal within margin", 8, None),
+        (DIVERGED, DIVERGED, "equal within tolerance", 12, None),
+        (DIVERGED, LOSSES, "equal within margin", 10, 11),
+        ((100.0,) * 12, (100.05,) * 12, "equal within tolerance", 12, 1),
+        ((0.01,) * 12, (0.0105,) * 12, "equal within margin", 0, 1),
+    ],
+)
+def test_losses_are_compared_step_by_step(
+    losses: Any, other: Any, kind: str, through: int, first_different: int | None
+) -> None:
+    """The final weights differ, and all answers are equal."""
+    result = compare(record(losses=losses), record("gpu", weights="v", losses=other))
+    assert (result.kind, result.equal_through_step) == (kind, through)
+    assert result.first_different_step == first_different
 
 
-def test_losses_that_differ_at_once_leave_the_answers() -> None:
-    result = compare(record(), record("gpu", weights="v", losses=moved(1, 0.01)))
-    assert (result.kind, result.equal_through_step) == ("equal within margin", 0)
-    assert result.p_value == 1
-    assert result.claim.startswith("equal within 5 points: test accuracy +0.0 points")
-    assert "losses" not in result.claim
+@pytest.mark.parametrize(
+    ("other", "claim"),
+    [
+        (LOSSES, "12 steps; all losses are equal bit for bit"),
+        (moved(3, 1e-5), "equal within 0.001 in all 12 steps; first different bit at step 3"),
+        (LOSSES[:8], "within 0.001 up to step 8, where one ends; all losses are equal bit for bit"),
+    ],
+)
+def test_a_claim_names_the_steps(other: tuple[float, ...], claim: str) -> None:
+    assert compare(record(), record("gpu", weights="v", losses=other)).claim.endswith(claim)
 
 
 def test_other_answers_are_a_difference() -> None:
@@ -186,25 +190,3 @@ def test_the_difference_of_two_models_answers() -> None:
         (-5 / 40, middle - error, middle + error), abs=1e-6
     )
     assert difference("0" * 3, "1" * 3).share.high == 1
-
-
-def test_equal_losses_are_not_yet_equal_bits() -> None:
-    """The last step changes the weights after its loss is computed."""
-    result = compare(record(), record("gpu", weights="v"))
-    assert (result.kind, result.first_different_step) == ("equal within tolerance", None)
-    assert result.claim == (
-        "training losses equal within 0.001 in all 12 steps; all losses are equal bit for bit"
-    )
-
-
-def test_losses_that_become_equal_again_were_different() -> None:
-    losses = tuple(x * 1.1 if k == 4 else x for k, x in enumerate(LOSSES, start=1))
-    result = compare(record(), record("gpu", weights="v", losses=losses))
-    assert (result.equal_through_step, result.first_different_step) == (3, 4)
-
-
-@pytest.mark.parametrize(("loss", "other", "steps"), [(100.0, 100.05, 12), (0.01, 0.0105, 0)])
-def test_the_tolerance_is_relative_to_the_loss(loss: float, other: float, steps: int) -> None:
-    one = record(losses=(loss,) * 12)
-    result = compare(one, record("gpu", weights="v", losses=(other,) * 12))
-    assert result.equal_through_step == steps

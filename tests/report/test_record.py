@@ -133,34 +133,6 @@ def test_nothing_to_export_is_an_error(change, workspace: Path) -> None:
         record.export(change(accelerators=["gpu"]))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "is not an exported result of this version: invalid JSON"),
-        ("[]", "is not an exported result of this version: input should be an object. Export it"),
-        ('{"schema_version": 5}', "version: schema_version: input should be 6. Export it again"),
-        ('{"schema_version": 6, "name": "cpu"}', "version: environment: field required. Export"),
-    ],
-)
-def test_a_foreign_file_is_checked(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "x.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=message) as refused:
-        record.load(path)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("path", ["environment.machine", "throughput.efficiency"])
-def test_what_reports_need_must_be_there(tmp_path: Path, path: str) -> None:
-    content = made_records.exported(made_records.record())
-    parent, key = path.split(".")
-    del content[parent][key]
-    write_json(tmp_path / "x.json", content)
-    with pytest.raises(UserError, match=f"version: {path}: field required. Export it again"):
-        record.load(tmp_path / "x.json")
-
-
 def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> None:
     write_results("cpu")
     path = ResultPaths("cpu").throughput
@@ -186,13 +158,6 @@ def test_a_training_that_diverged_can_be_exported(change, workspace: Path) -> No
     write_results("cpu", losses=(1.0, nan))
     [path] = record.export(change())
     assert str(record.load(path).training.losses) == "(1.0, nan)"
-
-
-def test_an_unknown_key_is_no_result_of_this_version(tmp_path: Path) -> None:
-    content = made_records.exported(made_records.record()) | {"extra": 1}
-    (tmp_path / "x.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="is not an exported result"):
-        record.load(tmp_path / "x.json")
 
 
 def refused(path: Path) -> str:
@@ -225,10 +190,19 @@ def test_a_file_of_others_may_have_the_largest_size_and_no_more(
     assert "it is larger than 0 MiB" in refused(path)
 
 
-@pytest.mark.parametrize("opening", ["[", '{"schema_version":'])
-def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path, opening: str) -> None:
-    (tmp_path / "x.json").write_text(opening * 200_000)
-    assert "invalid JSON: recursion limit exceeded" in refused(tmp_path / "x.json")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "invalid JSON"),
+        ("[" * 200_000, "invalid JSON: recursion limit exceeded"),
+        ("[]", "input should be an object. Export it again"),
+        ('{"schema_version": 5}', "schema_version: input should be 6. Export it again"),
+        ('{"schema_version": 6, "name": "cpu"}', "environment: field required. Export it again"),
+    ],
+)
+def test_a_foreign_file_is_refused(tmp_path: Path, content: str, why: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    assert why in refused(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize(
@@ -243,6 +217,7 @@ def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path, opening: s
         ('"other_work": 0.01', '"other_work": 1e-300', "throughput.other_work is not a number"),
         ('"seed": 1', '"seed": 1, "sead": 2', "throughput.sead: extra inputs are not permitted"),
         ('"cpu": "a cpu"', r'"cpu": "\ud800"', "invalid JSON: unexpected end of hex escape"),
+        ('"efficiency": {', '"sufficiency": {', "throughput.efficiency: field required. Export it"),
         ('"name": "cpu"', '"name": "../cpu"', "name: string should match pattern '^(cpu|gpu|tpu"),
         ('"machine": "aaaa', '"machine": "../aaaa', "environment.machine is not a machine's id"),
         ('"machine": "aaaa', '"machine": "\\"><b>', "environment.machine is not a machine's id"),

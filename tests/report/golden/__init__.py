@@ -94,7 +94,7 @@ def _sheets() -> Sheets:
         return Picture("data:image/jpeg;base64,AAAA", label, prediction, 0.625)
 
     contact = [picture(name, NAMES[0]) for name in NAMES]
-    confusions = [Confusion(a, b, 2, 5, picture(a, b), picture(b, b)) for a, b in pairwise(NAMES)]
+    confusions = [Confusion(2, 5, picture(a, b), picture(b, b)) for a, b in pairwise(NAMES)]
     recalls = [(NAMES[0], 1, 4), (NAMES[2], 3, 4), (NAMES[3], 4, 4)]
     return Sheets("cpu", contact, confusions, recalls)
 

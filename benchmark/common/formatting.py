@@ -26,6 +26,14 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
+def tidy(text: str) -> str:
+    """Return `text` as pre-commit's whitespace hooks leave a file.
+
+    No line ends with white space, every line ends with "\\n", and none is empty at the end.
+    """
+    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n") + "\n"
+
+
 def p_value(p: float) -> str:
     """Return "p = ..." with two digits, or "p below 1e-06".
 

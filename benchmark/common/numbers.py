@@ -8,18 +8,30 @@ SIGNIFICANT = 3
 """Digits of a number without an interval."""
 MOST = 5
 """Largest number of significant digits, also for a very narrow interval."""
+PERCENT_DECIMALS = 5
+"""Numbers of decimals to try, so that a percentage is not shown as 0% or 100%."""
 
 
 def estimate(interval: Interval) -> str:
     """Format the estimate without its ends, with the digits that its interval justifies."""
-    return _rounded(interval.estimate, _places(interval))
+    return _words(interval)[0]
 
 
 def interval(value: Interval, unit: str = "") -> str:
     """Format an estimate with its unit and its ends: "66.2 images/s (63.9 to 68.6)"."""
-    places = _places(value)
-    middle, low, high = (_rounded(e, places) for e in (value.estimate, value.low, value.high))
+    middle, low, high = _words(value)
     return f"{middle}{unit and ' '}{unit} ({low} to {high})"
+
+
+def percent(share: float, places: int = 1) -> str:
+    """Format a share of 1 in percent: "75.0%".
+
+    A share that is not 0 or 1 has more decimals where `places` would show 0% or 100%: "0.04%".
+    """
+    for more in range(places, places + PERCENT_DECIMALS) if 0 < share < 1 else ():
+        if 0 < float(f"{100 * share:.{more}f}") < 100:
+            return f"{share:.{more}%}"
+    return f"{share:.{places}%}"
 
 
 def number(value: float) -> str:
@@ -45,6 +57,19 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Format a number of bytes in GiB or MiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _words(interval: Interval) -> list[str]:
+    """Format the estimate and both ends.
+
+    If the interval excludes negative values, it is that of a rate, a ratio or a share. Each of
+    these has at least one significant digit: only 0 is shown as 0.
+    """
+    places = _places(interval)
+    return [
+        _rounded(x, max(places, _after_the_point(x, 1)) if x and interval.low >= 0 else places)
+        for x in (interval.estimate, interval.low, interval.high)
+    ]
 
 
 def _places(interval: Interval) -> int:

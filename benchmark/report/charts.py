@@ -2,10 +2,12 @@
 
 import io
 import re
+import warnings
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
-from textwrap import shorten
+from unicodedata import east_asian_width
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ from matplotlib.ticker import (
 )
 
 from benchmark.common import numbers
+from benchmark.common.formatting import tidy
 from benchmark.common.numbers import duration
 from benchmark.errors.user_error import visible
 from benchmark.report.comparison_schema import Comparison, Entry
@@ -36,7 +39,13 @@ WIDTH = 6.4
 FEW = 8
 """Largest number of bars that are drawn wide."""
 LONG = 34
-"""Characters after which a bar's name is shortened."""
+"""Largest number of characters of a bar's name, unless it needs more to be distinct."""
+MACHINE_DIGITS = 4
+"""Smallest number of digits of a machine's id in a bar's name."""
+MOST_REACH = 4
+"""Rates of the fastest bar that fit on its axis: the interval of a rate may be far wider."""
+LABEL_INCHES = 0.06
+"""Height of a character of a class's name."""
 MOST_CLASS_NAMES = 60
 """Largest number of classes whose names fit below a chart."""
 SMOOTHING = 0.9
@@ -117,26 +126,58 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
     """
     figure, (axes,) = _figure(0.8 + (0.5 if len(entries) <= FEW else 0.28) * max(len(entries), 1))
     rates = {name: entry.throughput.images_per_second for name, entry in entries.items()}
+    fastest = max((rate.estimate for rate in rates.values()), default=1)
+    reach = max((min(rate.high, MOST_REACH * fastest) for rate in rates.values()), default=1)
     for place, (name, rate) in enumerate(rates.items()):
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
         colour = COLOURS[0 if name == entries[name].label else 1]
         axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=3, color=colour, ecolor="black")
-        words = numbers.estimate(rate)
+        words = numbers.estimate(rate) if rate.relative_width < 1 else numbers.interval(rate)
         if reference in rates and name != reference:
             words += f"  ({numbers.number(rate.estimate / rates[reference].estimate)} ×)"
-        axes.annotate(words, (rate.high, place), (6, 0), va="center", textcoords="offset points")
-    names = []
-    for name, entry in entries.items():
-        machine = "" if name == entry.label else f" {entry.machine[:4]}"
-        device = shorten(entry.device, LONG, placeholder=" …")
-        names.append(_escape(f"{device}, {entry.label}{machine}"))
-    axes.set_yticks(range(len(entries)), names)
+        end = min(rate.high, reach), place
+        axes.annotate(words, end, (6, 0), va="center", textcoords="offset points")
+    axes.set_yticks(range(len(entries)), map(_escape, _bar_names(entries)))
     axes.set_ylim(max(len(entries), 1) - 0.5, -0.5)
-    axes.set_xlim(0, 1.45 * max((rate.estimate for rate in rates.values()), default=1))
+    axes.set_xlim(0, max(1.45 * fastest, 1.35 * reach))
     axes.xaxis.set_major_formatter(THOUSANDS)
     elsewhere = any(name != entry.label for name, entry in entries.items())
     axes.set_xlabel("training images/s" + (" (blue: this machine)" if elsewhere else ""))
     return _svg(figure)
+
+
+def _bar_names(entries: Mapping[str, Entry]) -> list[str]:
+    machines = {entry.machine for entry in entries.values()}
+    digits = MACHINE_DIGITS
+    while len({machine[:digits] for machine in machines}) < len(machines):
+        digits += 1
+    devices = distinct([entry.device for entry in entries.values()])
+    return [
+        f"{device}, {entry.label}{'' if name == entry.label else f' {entry.machine[:digits]}'}"
+        for device, (name, entry) in zip(devices, entries.items(), strict=True)
+    ]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with an ellipsis in the middle of each that is longer than LONG.
+
+    Different names stay different: those that would become equal keep more characters.
+    """
+    lengths = dict.fromkeys(names, LONG)
+    while True:
+        shortened = {name: _shorten(name, length) for name, length in lengths.items()}
+        counts = Counter(shortened.values())
+        equal = [name for name, words in shortened.items() if counts[words] > 1]
+        if not equal:
+            return [shortened[name] for name in names]
+        lengths |= {name: lengths[name] + 1 for name in equal}
+
+
+def _shorten(name: str, length: int) -> str:
+    if len(name) <= length:
+        return name
+    end = (length - 1) // 2
+    return f"{name[: length - 1 - end]}…{name[-end:]}"
 
 
 def losses(curves: Mapping[str, Sequence[float]]) -> str:
@@ -315,17 +356,22 @@ def _draw_line(
 def classes(recalls: Sequence[Recall]) -> str:
     """Draw a bar for each class: the share of its images that were classified correctly."""
     with_names = len(recalls) <= MOST_CLASS_NAMES
-    figure, (axes,) = _figure(3.4 if with_names else 2.4)
+    names = distinct([name for name, _, _ in recalls]) if with_names else []
+    longest = max((sum(map(_columns, name)) for name in names), default=0)
+    figure, (axes,) = _figure(2.4 + LABEL_INCHES * longest)
     shares = [right / images for _, right, images in recalls]
     axes.bar(range(len(shares)), shares, 0.8 if with_names else 1.0, color=COLOURS[0])
     axes.set_xlim(-0.6, max(len(shares), 1) - 0.4)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("recall")
-    names = [_escape(shorten(name, LONG, placeholder=" …")) for name, _, _ in recalls]
-    axes.set_xticks(range(len(names)) if with_names else [], names if with_names else [])
+    axes.set_xticks(range(len(names)), map(_escape, names))
     axes.tick_params(axis="x", labelrotation=90, labelsize=7, length=0)
     return _svg(figure)
+
+
+def _columns(character: str) -> int:
+    return 2 if east_asian_width(character) in "WF" else 1
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -363,6 +409,10 @@ def _svg(figure: Figure) -> str:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}):
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has other fonts
         figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
-    return buffer.getvalue().decode()
+    return tidy(buffer.getvalue().decode())

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from benchmark.common.formatting import tidy
 from benchmark.report import wording
 from benchmark.report.document import CodeSpan, Document, Prose
 
@@ -28,7 +29,8 @@ def render(document: Document, charts: Mapping[str, str]) -> str:
     environment.filters |= {"inline": inline, "text": text, "breakable": breakable}
     environment.filters |= {"shares": wording.shares, "step_share": wording.step_share}
     environment.tests["of"] = lambda block, name: type(block).__name__ == name
-    return environment.get_template(TEMPLATE.name).render(document=document, charts=charts)
+    page = environment.get_template(TEMPLATE.name).render(document=document, charts=charts)
+    return tidy(page)
 
 
 def inline(chart: str, name: str, alternative: str) -> Markup:

@@ -22,6 +22,10 @@ from benchmark.common.statistics import Interval
         ((50.0, 49.9999, 50.0001), "50.000 (50.000 to 50.000)"),
         ((0.0, -0.02, 0.02), "0.000 (-0.020 to 0.020)"),
         ((0.0, 0.0, 0.0), "0 (0 to 0)"),
+        ((3.0, 0.1, 100.0), "3 (0.1 to 100)"),
+        ((66.0, 0.5, 9000.0), "70 (0.5 to 9,000)"),
+        ((0.004, 1e-5, 2.0), "0.004 (0.00001 to 2.0)"),
+        ((0.0001, -0.02, 0.02), "0.000 (-0.020 to 0.020)"),
     ],
 )
 def test_an_interval_gives_an_estimate_its_digits(value: tuple[float, ...], text: str) -> None:
@@ -60,6 +64,19 @@ def test_a_time_is_in_units_that_one_can_picture(seconds: float, text: str) -> N
 )
 def test_a_size_is_in_gib_or_mib(count: float, text: str) -> None:
     assert numbers.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "places", "text"),
+    [
+        (0.75, 1, "75.0%"), (0.0, 1, "0.0%"), (1.0, 1, "100.0%"), (0.0004, 1, "0.04%"),
+        (0.9996, 1, "99.96%"), (1 / 300, 0, "0.3%"), (0.005, 0, "0.5%"), (1999 / 2000, 0, "99.95%"),
+        (1 - 1e-16, 1, "100.0%"), (1e-9, 1, "0.0%"), (-0.01, 1, "-1.0%"),
+    ],
+)  # fmt: skip
+def test_a_share_is_0_or_100_percent_only_if_it_is(share: float, places: int, text: str) -> None:
+    """Four more digits are tried: a rounding error is not worth more."""
+    assert numbers.percent(share, places) == text
 
 
 @given(st.floats(1e-4, 1e9), st.floats(1e-6, 0.5))

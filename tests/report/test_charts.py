@@ -5,9 +5,10 @@ from math import exp
 
 import pytest
 
-from benchmark.report import charts
-from benchmark.throughput.schema import SweepPoint
-from tests.support.made_records import around
+from benchmark.common.statistics import Interval
+from benchmark.report import charts, entries
+from benchmark.throughput.schema import ModeRate, SweepPoint
+from tests.support.made_records import around, record
 
 LOSSES = [4 * exp(-step / 6) for step in range(12)]
 
@@ -51,7 +52,7 @@ def test_each_accelerator_has_its_own_sweep_and_lost_memory_is_marked() -> None:
     drawing = charts.sweep({"cpu": [], "gpu": [lost, good], "tpu": [good, other]})
     assert [t for t in texts(drawing) if t in ("cpu", "gpu", "tpu")] == ["gpu", "tpu"]
     assert texts(drawing).count("the run's own otherwise") == 2
-    assert drawing.count("M -3 3 \nL 3 -3 \nM -3 -3 \nL 3 3") == 1
+    assert drawing.count("M -3 3\nL 3 -3\nM -3 -3\nL 3 3") == 1
 
 
 @pytest.mark.parametrize("count", [3, charts.MOST_CLASS_NAMES, charts.MOST_CLASS_NAMES + 1])
@@ -59,6 +60,55 @@ def test_classes_are_named_where_there_is_room(count: int) -> None:
     drawing = charts.classes([(f"class {k}", k, count) for k in range(count)])
     named = [text for text in texts(drawing) if text.startswith("class")]
     assert len(named) == (count if count <= charts.MOST_CLASS_NAMES else 0)
+
+
+PLANTS = (
+    "Orange___Haunglongbing_(Citrus_greening)", "Grape___Leaf_blight_(Isariopsis_Leaf_Spot)",
+    "Tomato___Tomato_Yellow_Leaf_Curl_Virus", "Tomato___healthy",
+    "Tomato___Spider_mites Two-spotted_spider_mite", "Corn_(maize)___Northern_Leaf_Blight",
+    "Corn_(maize)___Cercospora_leaf_spot Gray_leaf_spot", "Cherry_(including_sour)___healthy",
+)  # fmt: skip
+SAME_ENDS = tuple(f"{'a' * 40}{middle}{'b' * 40}" for middle in ("x", "y", "yy"))
+
+
+@pytest.mark.parametrize("names", [PLANTS, SAME_ENDS, ("猫" * 40, "猫" * 41), ("a" * 255,)])
+def test_long_names_are_cut_in_the_middle_and_stay_distinct(names: tuple[str, ...]) -> None:
+    drawing = charts.classes([(name, 1, 2) for name in names])
+    written = [text for text in texts(drawing) if not text.endswith("%") and text != "recall"]
+    assert len(written) == len({*written}) == len(names)
+    for text, name in zip(written, names, strict=True):
+        start, cut, end = text.partition("…")
+        assert name.startswith(start)
+        assert name.endswith(end)
+        assert (text == name) == (not cut)
+    assert "Orange___Haunglon…Citrus_greening)" in written or names is not PLANTS
+
+
+def test_long_names_of_devices_and_machines_stay_distinct() -> None:
+    """Two machines have equal devices and the same first digits."""
+    bars = {
+        f"cpu on {machine}": entries.build(
+            record(machine=machine, device="Accelerator" * 5), record(), None, 0.6
+        )
+        for machine in ("1234aa", "1234ab")
+    }
+    written = [text for text in texts(charts.throughput(bars, "cpu")) if "cpu" in text]
+    assert len({*written}) == 2
+    assert all(text.startswith("AcceleratorAccele…") for text in written)
+
+
+@pytest.mark.parametrize(("high", "words"), [(5.0, "3.0 (0.1 to 5.0)"), (100.0, "3 (0.1 to 100)")])
+def test_an_interval_wider_than_the_rate_is_named(high: float, words: str) -> None:
+    """It also stays within the chart, unless it is so wide that no bar would be seen."""
+    modes = {"trainer": ModeRate(images_per_second=Interval(3.0, 0.1, high, 1))}
+    wide = record(measured={"modes": modes})
+    drawing = charts.throughput({"cpu": entries.build(wide, wide, None, 0.6)}, "cpu")
+    ends = r'id="{}">\s*<path d="M [\d.]+ [\d.]+\s*L ([\d.]+) '
+    [interval], [right] = (
+        re.findall(ends.format(name), drawing) for name in ("LineCollection_1", "patch_2")
+    )
+    assert (float(interval) < 0.8 * float(right)) == (high == 5)
+    assert words in texts(drawing)
 
 
 @pytest.mark.parametrize("medians", [(4e-4, 0.02, 30.0), (0.5,), (0.02, 0.021)])

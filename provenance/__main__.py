@@ -18,19 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             synthesise(options.directory, options.seed)
         else:
-            _make_weights(options.accelerator)
+            from benchmark.machine.accelerators import find
+            from provenance.pretrain import RECIPE, pretrain
+
+            pretrain(find(options.accelerator), RECIPE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _make_weights(name: str) -> None:
-    from benchmark.machine.accelerators import find
-    from provenance.pretrain import pretrain
-    from provenance.recipe import load_recipe
-
-    pretrain(find(name), load_recipe())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmark.common import code, digests
 from benchmark.common.files import new_directory, write_json
-from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
+from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Precision, Section
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators
@@ -30,11 +30,35 @@ from benchmark.training.fit import silence_lightning
 from benchmark.training.history import EpochPrinter, History
 from benchmark.training.model import FineTuner, check_batch_norm
 from benchmark.training.trainer_arguments import trainer_arguments
-from provenance.recipe import Recipe
 from provenance.synthetic import sources, synthesise
 
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 0.05
+
+
+class Recipe(Section):
+    """Parameters of the source weights' training and images."""
+
+    seed: int = 7
+    """Seed of images, weights and order."""
+    species: int = 200
+    """Number of drawn species, none of them in the bundled dataset."""
+    images_per_species: int = 150
+    """Training images of each species; validation and test have 5 more each."""
+    drawn_size: int = 128
+    """Height and width of the drawn images, in pixels."""
+    image_sizes: tuple[int, ...] = (32, 48, 64)
+    """Height and width of the network's input in pixels, each for an equal part of the epochs; the
+    last one is used for evaluation."""
+    batch_size: int = 128
+    epochs: int = 21
+    learning_rate: float = 0.001
+    """Peak of AdamW's learning rate."""
+    precision: Precision = "bf16-mixed"
+
+
+RECIPE = Recipe()
+"""The recipe of the weights that weights.dvc pins."""
 
 
 class SourceImages(ImageDataModule):

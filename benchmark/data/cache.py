@@ -7,14 +7,13 @@ ones, are stored as they are. Others are resized twice, which softens the finest
 """
 
 import hashlib
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 import PIL
@@ -32,9 +31,8 @@ from benchmark.data.folder import DatasetFiles
 from benchmark.errors.user_error import UserError
 from benchmark.machine import processors
 
-T = TypeVar("T")
-R = TypeVar("R")
 CHUNK = 16
+"""Images that a thread decodes at a time: one at a time takes a quarter longer."""
 CACHES = Path(".cache")
 """Folder of all caches."""
 DIGESTS = "digests.json"
@@ -47,63 +45,31 @@ ZOOM = 8
 about two cached pixels."""
 
 
-class ImageStore(Protocol):
-    """Stored images of a dataset, in the order of DatasetFiles.paths."""
+class ImageStore:
+    """The images of a cache, in the order of DatasetFiles.paths.
 
-    @property
-    def shapes(self) -> NDArray[np.int32]:
-        """True height and width of each image, (n, 2)."""
-        ...
+    They are mapped into memory, or `take` decodes the files `paths` if those are given. Pickling
+    stores the arguments only, so that each loader worker maps the file itself.
+    """
 
-    @property
-    def height(self) -> int:
-        """Height of every stored image in pixels."""
-        ...
+    def __init__(self, directory: Path, image_size: int, paths: tuple[Path, ...] = ()) -> None:
+        self._arguments = directory, image_size, paths
+        self._paths = paths
+        self.shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
+        """True height and width of each image in pixels, (n, 2)."""
+        self.height, self.width = _stored_shape(self.shapes, image_size)
+        if not paths:
+            self._pixels = np.load(directory / "pixels.npy", mmap_mode="r", allow_pickle=False)
 
-    @property
-    def width(self) -> int:
-        """Width of every stored image in pixels."""
-        ...
+    def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path, int, tuple[Path, ...]]]:
+        return ImageStore, self._arguments
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `positions`, uint8 (len(positions), height, width, 3)."""
-        ...
-
-
-class CachedImages:
-    """Images in the memory-mapped file of a cache.
-
-    Pickling stores its path alone, so that each loader worker maps the file itself.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.shapes = _load_shapes(directory)
-        pixels = directory / "pixels.npy"
-        self._pixels: NDArray[np.uint8] = np.load(pixels, mmap_mode="r", allow_pickle=False)
-        self.height, self.width = self._pixels.shape[1:3]
-
-    def __reduce__(self) -> tuple[type["CachedImages"], tuple[Path]]:
-        return CachedImages, (self.directory,)
-
-    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Copy the images at `positions` out of the memory map."""
-        return np.take(self._pixels, positions, axis=0)
-
-
-@dataclass(frozen=True)
-class DecodedImages:
-    """Images that `take` decodes from the dataset's files; the pixels equal those of a cache."""
-
-    paths: tuple[Path, ...]
-    shapes: NDArray[np.int32]
-    height: int
-    width: int
-
-    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Decode the images at `positions`."""
-        images = [folder.read_pixels(self.paths[i], self.height, self.width) for i in positions]
-        return np.stack(images)
+        if not self._paths:
+            return np.take(self._pixels, positions, axis=0)
+        paths = [self._paths[position] for position in positions]
+        return np.stack([folder.read_pixels(path, self.height, self.width) for path in paths])
 
 
 @dataclass(frozen=True)
@@ -141,10 +107,8 @@ class DecodeCache:
         """Return the prepared images: memory-mapped, or decoded by `take` above `limit_gib`."""
         directory = self.directory
         assert directory.exists(), f"{directory}: call prepare() on this node first"
-        if (directory / "pixels.npy").exists():
-            return CachedImages(directory)
-        shapes = _load_shapes(directory)
-        return DecodedImages(self.files.paths, shapes, *self._stored_shape(shapes))
+        mapped = (directory / "pixels.npy").exists()
+        return ImageStore(directory, self.image_size, () if mapped else self.files.paths)
 
     def _build(self, directory: Path) -> None:
         paths = self.files.paths
@@ -152,13 +116,12 @@ class DecodeCache:
             new_directory(directory) as temporary,
             ThreadPoolExecutor(processors.processor_count()) as pool,
         ):
-            shapes = np.array(list(_map_in_chunks(pool, folder.read_shape, paths)), dtype=np.int32)
+            shapes = np.array(list(pool.map(folder.read_shape, paths)), dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
-            height, width = self._stored_shape(shapes)
-            size = len(paths) * height * width * 3
-            if size <= self.limit_gib * 2**30:
-                _check_space(self.root, size)
-                _decode_all(paths, height, width, temporary / "pixels.npy", pool)
+            shape = (len(paths), *_stored_shape(shapes, self.image_size), 3)
+            if math.prod(shape) <= self.limit_gib * 2**30:
+                _check_space(self.root, math.prod(shape))
+                _decode_all(paths, shape, temporary / "pixels.npy", pool)
             write_json(temporary / DIGESTS, _digests(temporary))
 
     def _remove_stale(self) -> None:
@@ -171,10 +134,6 @@ class DecodeCache:
             caches.sort(key=lambda path: path.stat().st_mtime, reverse=True)
             for stale in caches[KEPT:]:
                 shutil.rmtree(stale, ignore_errors=True)
-
-    def _stored_shape(self, shapes: NDArray[np.int32]) -> tuple[int, int]:
-        height, width = np.minimum(shapes.max(axis=0), ZOOM * self.image_size)
-        return int(height), int(width)
 
     def _prefix(self) -> str:
         """Return a digest of the dataset's location and of the parameters."""
@@ -193,6 +152,12 @@ class DecodeCache:
             times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
             digest.update(f"{name}\0{status.st_size}\0{times}\n".encode())
         return digest.hexdigest()[:32]
+
+
+def _stored_shape(shapes: NDArray[np.int32], image_size: int) -> tuple[int, int]:
+    """Return the height and width in which images of the true `shapes` (n, 2) are stored."""
+    height, width = np.minimum(shapes.max(axis=0), ZOOM * image_size)
+    return int(height), int(width)
 
 
 def _is_intact(directory: Path) -> bool:
@@ -219,42 +184,27 @@ def _check_space(directory: Path, size: int) -> None:
 
 
 def _decode_all(
-    paths: Sequence[Path], height: int, width: int, target: Path, pool: ThreadPoolExecutor
+    paths: Sequence[Path], shape: tuple[int, int, int, int], target: Path, pool: ThreadPoolExecutor
 ) -> None:
-    shape = (len(paths), height, width, 3)
+    """Decode the images `paths` into the array `target`, uint8 of `shape` (n, height, width, 3)."""
     start = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).offset
 
-    def fill(position: int) -> None:
-        """Decode an image and write its pixels at their place in the file.
+    def fill(first: int) -> None:
+        """Decode CHUNK images and write their pixels at their place in the file.
 
         A memory map would cause a page fault at each new page.
         """
-        image = folder.read_pixels(paths[position], height, width)
-        written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
-        if written < image.nbytes:
-            raise UserError(f"{target.parent}: the disk is full.", "Make room.")
+        for position, path in enumerate(paths[first : first + CHUNK], start=first):
+            image = folder.read_pixels(path, *shape[1:3])
+            written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
+            if written < image.nbytes:
+                raise UserError(f"{target.parent}: the disk is full.", "Make room.")
 
     console = Console(stderr=True)
     silent = not console.is_terminal
+    chunks = range(0, len(paths), CHUNK)
     with target.open("r+b") as file:
-        done = _map_in_chunks(pool, fill, range(len(paths)))
-        for _ in track(done, "Decoding images", len(paths), console=console, disable=silent):
+        done = pool.map(fill, chunks)
+        for _ in track(done, "Decoding images", len(chunks), console=console, disable=silent):
             pass  # moves the progress bar, and raises what a thread raised
         os.fsync(file.fileno())
-
-
-def _map_in_chunks(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield `work(item)` for each item, in order, as pool.map does.
-
-    A task of the pool has CHUNK items: one task per item takes a quarter longer.
-    """
-
-    def work_on_chunk(start: int) -> list[R]:
-        return [work(item) for item in items[start : start + CHUNK]]
-
-    return chain.from_iterable(pool.map(work_on_chunk, range(0, len(items), CHUNK)))
-
-
-def _load_shapes(directory: Path) -> NDArray[np.int32]:
-    shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
-    return shapes

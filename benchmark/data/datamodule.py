@@ -4,10 +4,10 @@ A loader's batch is uint8 pixels with crop windows. Crop, flip and normalisation
 for the complete batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -51,12 +51,8 @@ class Batch(NamedTuple):
     """int64 (n, 2): epoch and index within the split."""
 
 
-class SampleView(Protocol):
-    """Returns the crop of each sample: windows int32 (n, 2, 4) and flips bool (n,)."""
-
-    def __call__(
-        self, *, shapes: NDArray[np.int32], epochs: NDArray[np.int64], indices: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]: ...
+SampleView: TypeAlias = Callable[..., tuple[NDArray[np.int32], NDArray[np.bool_]]]
+"""Takes true shapes, epochs and indices of n samples by name; returns windows and flips."""
 
 
 class SplitDataset(Dataset[Batch]):
@@ -214,9 +210,7 @@ class ImageDataModule(LightningDataModule):
         """Return the loader of the test split, in the order of the files."""
         return self._loader("test")
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the test split, in the order of the files."""
-        return self._loader("test")
+    predict_dataloader = test_dataloader
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Add the indices of all ranks' training samples to the digest log, on the host."""
@@ -291,9 +285,7 @@ class ImageDataModule(LightningDataModule):
             )
         return partial(_evaluation_view, stored=stored, image_size=self.image_size)
 
-    def _loader(
-        self, split: Literal["train", "val", "test"], kind: type[DataLoader[Any]] = DataLoader
-    ) -> DataLoader[Any]:
+    def _loader(self, split: str, kind: type[DataLoader[Any]] = DataLoader) -> DataLoader[Any]:
         rearm_sigchld()
         samples, trainer = self._samples[split], self.trainer
         if isinstance(samples, SplitDataset) and self.num_workers:

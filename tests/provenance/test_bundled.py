@@ -19,7 +19,7 @@ from benchmark.common.files import read_json
 from benchmark.pipeline.dataset import read_pin
 from benchmark.training.model import build
 from provenance.noise import stream
-from provenance.recipe import load_recipe
+from provenance.pretrain import RECIPE
 from provenance.species import SPECIES, draw_species
 from provenance.synthetic import draw_image, encode
 from provenance.synthetic import sources as source_collection
@@ -65,22 +65,20 @@ def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
     assert files["source.safetensors"].stat().st_size < 50e6
     card, state = read_json(files["source.json"]), load_file(files["source.safetensors"])
     assert card["digest"] == digests.state_digest(state)
-    recipe = load_recipe()
-    assert card["recipe"] == recipe.model_dump(mode="json", exclude={"seed"})
-    assert card["seed"] == recipe.seed
-    images = recipe.species * recipe.images_per_species
-    assert card["images_seen"] == images * recipe.epochs
+    assert card["recipe"] == RECIPE.model_dump(mode="json", exclude={"seed"})
+    assert card["seed"] == RECIPE.seed
+    images = RECIPE.species * RECIPE.images_per_species
+    assert card["images_seen"] == images * RECIPE.epochs
     network = build(50, 7)
     keys = network.load_state_dict(state, strict=False)
     assert (keys.missing_keys, keys.unexpected_keys) == (["fc.weight", "fc.bias"], [])
 
 
 def test_source_species_are_none_of_the_targets() -> None:
-    recipe = load_recipe()
-    keys = source_collection(recipe.species, 1, 48).keys
+    keys = source_collection(RECIPE.species, 1, 48).keys
     sources_drawn = {repr(vars(draw_species(key)) | {"key": ""}) for key in keys}
     targets_drawn = {repr(vars(draw_species(f"target/{n}")) | {"key": ""}) for n in SPECIES}
-    assert len(sources_drawn) == recipe.species
+    assert len(sources_drawn) == RECIPE.species
     assert not sources_drawn & targets_drawn
 
 

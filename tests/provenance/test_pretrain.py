@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from benchmark.common import digests
@@ -16,7 +15,7 @@ from benchmark.machine.accelerators import find
 from benchmark.training.model import FineTuner
 from provenance import pretrain
 from provenance.__main__ import main
-from provenance.recipe import Recipe, load_recipe
+from provenance.pretrain import Recipe
 from tests.training.test_model import tuner
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -114,35 +113,9 @@ def test_interrupted_and_resumed_gives_the_same_weights(monkeypatch) -> None:
     assert pretrained() == card
 
 
-def test_images_are_drawn_once(monkeypatch) -> None:
-    card = pretrained()
-    monkeypatch.setattr(pretrain, "synthesise", None)
-    assert pretrained() == card
-
-
 @pytest.mark.usefixtures("no_gpu")
 def test_an_absent_accelerator_is_an_error_here(capsys) -> None:
     assert main(["weights", "gpu"]) == 1
     assert capsys.readouterr().err == (
         "error: gpu is unavailable: no CUDA or MPS device found. Name another.\n"
     )
-
-
-def test_the_repositorys_own_recipe_is_that_of_the_pinned_weights() -> None:
-    """The recipe's values are those in the weights' card."""
-    recipe = load_recipe()
-    assert (recipe.seed, recipe.species, recipe.epochs) == (7, 200, 21)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("image_sizes", [], r"image_sizes: .*at least 1 item"),
-        ("species", 1, r"species: input should be greater than or equal to 2"),
-        ("colour", 1, r"colour: extra inputs are not permitted"),
-    ],
-)
-def test_a_wrong_value_of_the_recipe_is_named(key: str, value: Any, message: str) -> None:
-    Path("recipe.yaml").write_text(yaml.safe_dump(CONTENT | {key: value}))
-    with pytest.raises(UserError, match=r"recipe\.yaml: " + message):
-        load_recipe(Path("recipe.yaml"))

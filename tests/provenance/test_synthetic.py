@@ -12,7 +12,7 @@ import pytest
 from benchmark.errors.user_error import UserError
 from provenance.noise import stream
 from provenance.species import SPECIES, draw_species
-from provenance.synthetic import TARGETS, Collection, draw_image, encode, sources, synthesise
+from provenance.synthetic import Collection, draw_image, encode, synthesise
 from provenance.wings import textures
 from tests import REPOSITORY
 
@@ -61,15 +61,6 @@ def test_images_are_square_rgb_bytes_of_a_photograph_contrast(size):
     assert np.ptp(image) > 100
 
 
-def test_there_are_fifty_species():
-    assert len(SPECIES) == len(set(SPECIES)) == 50
-
-
-def test_any_key_gives_a_species_of_its_own():
-    drawn = {draw_species(key) for key in ("source/0", "source/1", "other", "")}
-    assert len(drawn) == 4
-
-
 def canonical(name: str) -> np.ndarray:
     """Every wing's texture, (4, 48, 48, 4), premultiplied, from 0 to 1."""
     drawn = textures(draw_species(f"target/{name}"), 48)
@@ -112,27 +103,6 @@ def test_synthesise_writes_each_split_of_each_species(tmp_path):
     ]
     assert len({path.read_bytes() for path in root.rglob("*.jpg")}) == len(written)
     assert list(tmp_path.iterdir()) == [root]
-
-
-def test_the_bundled_collection_is_the_documented_one():
-    assert [key.removeprefix("target/") for key in TARGETS.keys] == list(SPECIES)
-    assert dict(TARGETS.counts) == {"train": 20, "val": 5, "test": 5}
-
-
-def test_source_species_are_none_of_the_targets():
-    """Keys are different, and so are all numbers from them: outlines, patterns and palettes."""
-    drawn = [draw_species(key) for key in (*sources(200, 1, 64).keys, *TARGETS.keys)]
-    assert len({species.key for species in drawn}) == 250
-    assert len({(species.fore, species.hind) for species in drawn}) == 250
-    palettes = [set(species.inks) for species in drawn]
-    assert not set.union(*palettes[:200]) & set.union(*palettes[200:])
-
-
-def test_synthesise_depends_on_the_seed(tmp_path):
-    for seed in (0, 1):
-        synthesise(tmp_path / str(seed), seed, FEW)
-    path = "train/monarch/00.jpg"
-    assert (tmp_path / "0" / path).read_bytes() != (tmp_path / "1" / path).read_bytes()
 
 
 def test_synthesise_refuses_a_directory_that_is_not_empty(tmp_path):

@@ -1,6 +1,5 @@
 """Set up and clean up a session of tests."""
 
-import fcntl
 import os
 import shutil
 import sys
@@ -10,11 +9,11 @@ from multiprocessing import util
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from hypothesis import settings
 
 from benchmark.common.sockets import make_room_for_sockets
-from benchmark.errors.user_error import UserError
-from benchmark.machine.lock import lock_file, open_lock_file
+from benchmark.machine.lock import lock_file
 from benchmark.machine.variables import offer_huge_pages
 from tests.support.forked_python import start_server
 
@@ -118,13 +117,12 @@ def is_controller(config: pytest.Config) -> bool:
 def is_held(path: Path) -> bool:
     """Whether a process has locked the file."""
     try:
-        with open_lock_file(path) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with FileLock(path, timeout=0, mode=0o666):
+            return False
+    except Timeout:
         return True
-    except (OSError, UserError):  # cannot be opened: a measurement reports it
+    except OSError:  # cannot be opened: a measurement reports it
         return False
-    return False
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

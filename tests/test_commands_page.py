@@ -7,11 +7,3 @@ from tests import REPOSITORY
 def test_the_page_of_commands_is_what_the_parser_gives() -> None:
     """`.venv/bin/python -m benchmark.command_line > docs/commands.md` writes it again."""
     assert (REPOSITORY / "docs/commands.md").read_text(encoding="utf-8") == documentation()
-
-
-def test_each_command_and_option_has_an_entry() -> None:
-    page = documentation()
-    for name in ("dataset", "train", "throughput", "report", "check", "compare", "duel"):
-        assert f"\n## {name}\n" in page
-    assert "| `--max-regression SHARE` | largest share of throughput" in page
-    assert "| `--json` | print all problems" in page

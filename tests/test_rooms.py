@@ -86,12 +86,6 @@ def test_modules_of_a_room_form_no_circle() -> None:
     TopologicalSorter({name: imports(path) & project for path, name in names.items()}).prepare()
 
 
-@pytest.mark.parametrize("room", ALLOWED)
-def test_a_room_says_what_it_is_for(room: str) -> None:
-    text = ast.get_docstring(ast.parse(folder(room).joinpath("__init__.py").read_text()))
-    assert text
-
-
 @pytest.mark.parametrize("name", LIGHT)
 def test_reading_results_needs_no_torch(name: str) -> None:
     modules = code.imported_modules(f"benchmark.{name}")

@@ -47,13 +47,8 @@ def imported_modules(name: str) -> list[str]:
 def code_by_module(name: str, *, texts: bool = False) -> dict[str, list[str]]:
     """Return the code that the results of the module `name` depend on.
 
-    Args:
-        name: dotted name of a stage's module.
-        texts: whether messages belong to the code, for results that contain them.
-
-    Returns:
-        Reduced syntax tree (JSON) and template of each module, by module. Modules without code, and
-        without `texts` those of NO_NUMBERS, are left out.
+    It is the reduced syntax tree (JSON) and the template of each module, by dotted name. Modules
+    without code are left out. Messages, and the modules of NO_NUMBERS, count only with `texts`.
     """
     content = {
         module: [canonical(_source(module), texts=texts), _template(module)]
@@ -72,23 +67,18 @@ def digest(name: str, *, texts: bool = False) -> str:
 @cache
 def _named(source: str) -> frozenset[str]:
     """Return the imported names that begin with one of PACKAGES, and the packages around them."""
-    return frozenset(
-        module
-        for name in _imported(source)
-        for module in accumulate(name.split("."), "{}.{}".format)
-        if name.partition(".")[0] in PACKAGES
-    )
-
-
-def _imported(source: str) -> list[str]:
-    """Return the dotted names in a source text's import statements: modules, and their members."""
     names: list[str] = []
     for node in ast.walk(reduced(source, texts=True)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-    return names
+    return frozenset(
+        module
+        for name in names
+        for module in accumulate(name.split("."), "{}.{}".format)
+        if name.partition(".")[0] in PACKAGES
+    )
 
 
 def _source(module: str) -> str:

@@ -22,11 +22,9 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def chain(previous: str, values: Iterable[int | Tensor]) -> str:
-    """Return the digest of a sequence that grows by `values`.
+    """Return the digest of a sequence that grows by `values`: numbers and tensors, in order.
 
-    Args:
-        previous: the digest of the sequence so far; empty for a new one. A checkpoint can store it.
-        values: the new numbers and tensors, in order.
+    `previous` is the digest of the sequence so far, empty for a new one. A checkpoint can store it.
     """
     digest = hashlib.sha256(previous.encode())
     for value in values:

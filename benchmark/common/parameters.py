@@ -1,6 +1,5 @@
 """Model of params.yaml. The file is validated once; other code relies on valid parameters."""
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -270,11 +269,7 @@ def load_parameters(path: Path = PARAMETERS_FILE) -> Parameters:
 
 
 def parse_parameters(content: Any, source: str) -> Parameters:
-    """Validate the content of params.yaml.
-
-    Args:
-        content: the parsed YAML.
-        source: name of the file, for messages.
+    """Validate the parsed YAML of params.yaml; `source` names the file in messages.
 
     Raises:
         UserError: all wrong keys and values.
@@ -288,18 +283,6 @@ def parse_parameters(content: Any, source: str) -> Parameters:
         ) from None
 
 
-def _suggestion(path: Sequence[Any]) -> str:
-    """Return "; did you mean ...?" with the key most similar to the unknown key at `path`.
-
-    Return an empty string if no key is similar.
-    """
-    section: Any = Parameters
-    for part in path[:-1]:
-        section = section.model_fields[str(part)].annotation
-    matches = get_close_matches(str(path[-1]), section.model_fields, n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
-
-
 def _complaint(detail: dict[str, Any]) -> str:
     """Return the message about one of pydantic's errors: the key, the value and the fault."""
     key = ".".join(str(part) for part in detail["loc"]) or "the file"
@@ -307,7 +290,12 @@ def _complaint(detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{key} is missing"
     if detail["type"] == "extra_forbidden":
-        return f"{key} is unknown{_suggestion(detail['loc'])}"
+        *path, unknown = detail["loc"]
+        section: Any = Parameters
+        for part in path:
+            section = section.model_fields[str(part)].annotation
+        similar = get_close_matches(str(unknown), section.model_fields, n=1)
+        return f"{key} is unknown{f'; did you mean {similar[0]}?' if similar else ''}"
     if isinstance(detail["input"], dict):
         return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {_quoted(detail['input'])}: {message[0].lower()}{message[1:]}"

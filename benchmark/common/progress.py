@@ -11,11 +11,7 @@ from rich.progress import Progress
 def progress(total: int, beginning: str) -> Iterator[Callable[[str], None]]:
     """Show a progress bar; yield a function that advances it by one step and sets its text.
 
-    Without a terminal, the function prints its text instead.
-
-    Args:
-        total: expected number of steps; there may be fewer.
-        beginning: text before the first step.
+    Without a terminal, the function prints its text instead. There may be fewer than `total` steps.
     """
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bars:

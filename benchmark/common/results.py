@@ -137,11 +137,7 @@ def write_result(path: Path, result: ResultModel) -> None:
 
 
 def read_result(path: Path, kind: TypeAdapter[T]) -> T:
-    """Read and validate a stage's result.
-
-    Args:
-        path: JSON file that the stage wrote.
-        kind: type adapter of the file's model.
+    """Read the JSON file `path`, a stage's result, and validate it by the model's type adapter.
 
     Raises:
         UserError: the file does not exist (the stage has not run), or does not fit the model.

@@ -60,7 +60,12 @@ def _end(number: int, frame: FrameType | None) -> None:
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
     end = SystemExit(128 + number)
     signal.signal(signal.SIGALRM, partial(_reraise_if_lost, end, _outermost(frame)))
-    sys.unraisablehook = partial(_report_unraisable, end)
+
+    def report_unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        if ignored.exc_value is not end:  # SIGALRM raises `end` again
+            sys.__unraisablehook__(ignored)
+
+    sys.unraisablehook = report_unraisable
     raise end
 
 
@@ -85,12 +90,6 @@ def _outermost(frame: FrameType | None) -> FrameType | None:
     while frame and frame.f_back:
         frame = frame.f_back
     return frame
-
-
-def _report_unraisable(end: SystemExit, ignored: "sys.UnraisableHookArgs") -> None:
-    """Print an exception that Python ignores, except `end`, which is raised again."""
-    if ignored.exc_value is not end:
-        sys.__unraisablehook__(ignored)
 
 
 def _end_with_parent(parent: int) -> None:

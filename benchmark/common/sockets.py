@@ -29,22 +29,17 @@ def make_room_for_sockets() -> None:
         UserError: the path is too long, and no shorter directory is writable.
     """
     temporary = tempfile.gettempdir()
-    if len(os.fsencode(temporary)) + ADDED <= LONGEST:
+    length = len(os.fsencode(temporary))
+    if length + ADDED <= LONGEST:
         return
+    writable = (folder for folder in SHORT if os.access(folder, os.W_OK | os.X_OK))
+    if not (directory := next(writable, None)):
+        raise UserError(
+            f"TMPDIR has {length} bytes, and sockets need at most {LONGEST - ADDED}: {temporary}.",
+            "Set TMPDIR to a directory with a shorter path.",
+        )
     try:
-        tempfile.tempdir = str(_short_directory(temporary))
+        tempfile.tempdir = str(directory)
         util.get_temp_dir()  # creates multiprocessing's directory, whose path it keeps
     finally:
         tempfile.tempdir = temporary
-
-
-def _short_directory(temporary: str) -> Path:
-    """Return the first writable directory of SHORT; the error names `temporary`."""
-    for directory in SHORT:
-        if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
-            return directory
-    raise UserError(
-        f"TMPDIR has {len(os.fsencode(temporary))} bytes, and sockets need at most "
-        f"{LONGEST - ADDED}: {temporary}.",
-        "Set TMPDIR to a directory with a shorter path.",
-    )

@@ -30,22 +30,15 @@ Scope = Function | Comprehension | ast.ClassDef
 
 @cache
 def canonical(source: str, *, texts: bool) -> str:
-    """Return a source text's reduced syntax tree as JSON, equal in every version of Python.
+    """Return a module's reduced syntax tree as JSON, equal in every version of Python.
 
-    Args:
-        source: the text of a module.
-        texts: whether to keep messages.
+    `texts`: whether to keep messages.
     """
     return json.dumps(_structure(reduced(source, texts=texts)))
 
 
 def reduced(source: str, *, texts: bool) -> ast.AST:
-    """Return the syntax tree of a source text, reduced as the module's docstring describes.
-
-    Args:
-        source: the text of a module.
-        texts: whether to keep messages.
-    """
+    """Return a module's syntax tree without what cannot change a result; `texts` keeps messages."""
     tree = _Computing().visit(ast.parse(source))
     return _Numbered().visit(tree if texts else _Silent().visit(tree))
 
@@ -173,18 +166,13 @@ class _Numbered(ast.NodeTransformer):
         """Visit a comprehension; its first iterable belongs to the scope around it."""
         first = node.generators[0]
         iterable, first.iter = self.visit(first.iter), ast.Constant(None)
-        self._inside(node, set(), _targets(node))
+        targets = (generator.target for generator in node.generators)
+        self._inside(node, set(), _stored(n for target in targets for n in ast.walk(target)))
         first.iter = iterable
         return node
 
     def _inside(self, node: Scope, hiding: Set[str], assigned: Iterable[str]) -> ast.AST:
-        """Visit a scope and number its variables.
-
-        Args:
-            node: the function, class or comprehension.
-            hiding: names that keep their text in this scope.
-            assigned: names of the scope's variables; those not in `hiding` get new numbers.
-        """
+        """Visit a scope and number those of its `assigned` names that are not in `hiding`."""
         outer = self.names
         fresh = {name: f"local {next(self.numbers)}" for name in assigned if name not in hiding}
         self.names = {name: outer[name] for name in outer.keys() - hiding} | fresh
@@ -211,13 +199,7 @@ def _is_prose(node: ast.AST) -> bool:
 def _assigned(scope: ast.AST) -> list[str]:
     """Return the variables of a function or class, in the order of their first assignment."""
     declared = _declared(scope, ast.Global, ast.Nonlocal)
-    return [name for name in dict.fromkeys(_stored(_body(scope))) if name not in declared]
-
-
-def _targets(comprehension: Comprehension) -> list[str]:
-    """Return the variables of a comprehension, in the order of their first assignment."""
-    targets = (generator.target for generator in comprehension.generators)
-    return list(dict.fromkeys(_stored(node for target in targets for node in ast.walk(target))))
+    return [name for name in _stored(_body(scope)) if name not in declared]
 
 
 def _declared(scope: ast.AST, *kinds: type[ast.Global | ast.Nonlocal]) -> set[str]:
@@ -225,12 +207,11 @@ def _declared(scope: ast.AST, *kinds: type[ast.Global | ast.Nonlocal]) -> set[st
     return {name for node in _body(scope) if isinstance(node, kinds) for name in node.names}
 
 
-def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the names of the variables that `nodes` assign."""
-    for node in nodes:
-        field = NAME_FIELDS.get(type(node))
-        if field and not isinstance(getattr(node, "ctx", None), ast.Load):
-            yield from filter(None, [getattr(node, field)])
+def _stored(nodes: Iterable[ast.AST]) -> list[str]:
+    """Return the names of the variables that `nodes` assign, in the order of the first one."""
+    stored = (n for n in nodes if not isinstance(getattr(n, "ctx", None), ast.Load))
+    names = (getattr(node, NAME_FIELDS[type(node)]) for node in stored if type(node) in NAME_FIELDS)
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def _body(node: ast.AST) -> Iterator[ast.AST]:
@@ -252,13 +233,8 @@ def _structure(node: Any) -> Any:
         return [_structure(item) for item in node]
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = ((name, _structure(value)) for name, value in _fields(node))
-    return [type(node).__name__, *(list(field) for field in fields if field[1] not in ("None", []))]
-
-
-def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    """Yield a node's fields; leave out empty texts in f-strings, which Python 3.12 adds."""
-    for name, value in ast.iter_fields(node):
-        if isinstance(node, ast.JoinedStr):
-            value = [part for part in value if getattr(part, "value", None) != ""]
-        yield name, value
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 adds empty texts
+        parts = [part for part in node.values if getattr(part, "value", None) != ""]
+        return ["JoinedStr", *([["values", _structure(parts)]] if parts else [])]
+    fields = ([name, _structure(value)] for name, value in ast.iter_fields(node))
+    return [type(node).__name__, *(field for field in fields if field[1] not in ("None", []))]

@@ -5,7 +5,6 @@ import glob
 import os
 import secrets
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,8 +39,8 @@ def locked_directory(
         rescue: called with each directory of a killed process before it is removed.
     """
     for directory in parent.glob(glob.escape(prefix) + "[0-9a-f]" * DIGITS + SUFFIX):
-        if _belongs_to_user(directory):
-            with suppress(OSError), _open_directory(directory) as descriptor:
+        with suppress(OSError), _open_directory(directory) as descriptor:
+            if os.fstat(descriptor).st_uid == os.geteuid():
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 rescue(directory)
                 shutil.rmtree(directory)
@@ -69,18 +68,12 @@ def _make(parent: Path, prefix: str) -> tuple[Path, int]:
 
 @contextmanager
 def _open_directory(directory: Path) -> Iterator[int]:
-    """Yield a file descriptor of `directory`; refuse a symbolic link."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
+    """Yield a file descriptor of `directory`; refuse a symbolic link or a file."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _belongs_to_user(directory: Path) -> bool:
-    """Return whether `directory` is a directory of this user, not a link or another user's."""
-    status = directory.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 @contextmanager

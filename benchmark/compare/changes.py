@@ -45,10 +45,8 @@ class Change:
 def compare_records(before: Record, after: Record, limit: float) -> list[Change]:
     """Compare the rate of each mode that both measured, and the test accuracy.
 
-    Args:
-        before: record of the first side.
-        after: record of the second side, with the same workload and dataset.
-        limit: largest fraction of a metric that may be lost.
+    Both records have the same workload and dataset. `limit` is the largest fraction of a metric
+    that may be lost.
     """
     modes = [mode for mode in before.throughput.modes if mode in after.throughput.modes]
     rates = [_rate(before, after, mode, limit) for mode in modes]

@@ -83,17 +83,9 @@ def measure(
 ) -> list[float]:
     """Time pairs of processes until a look decides or is the last one; print missing parameters.
 
-    Each pair is two new processes, one for each revision, whose blocks alternate.
-
-    Args:
-        names: revisions in messages, before and after.
-        codes: folders with the code of both revisions.
-        accelerator: name of the accelerator on which both train.
-        parameters: used for both, as far as a revision has these parameters.
-        limit: largest fraction of the rate that may be lost.
-
-    Returns:
-        For each pair, the rate after over the rate before.
+    Each pair is two new processes, one for each revision, whose blocks alternate. `codes` are the
+    folders with the revisions' code; the other arguments are those of `run`. Return, for each pair,
+    the rate after over the rate before.
     """
     ours = parameters.model_dump(mode="json")
     tasks = []
@@ -111,20 +103,17 @@ def measure(
             ):
                 before.warm_up(tasks[0])
                 after.warm_up(tasks[1])
-                ratios.append(_time_pair((before, after), parameters, len(ratios)))
+                step = min(before.step_seconds, after.step_seconds)
+                steps = ceil(parameters.throughput.block_seconds / step)
+                turns = alternate((before, after), (steps, steps), parameters.seed, len(ratios))
+                ratios.append(trimmed_mean([old.seconds / new.seconds for old, new in turns]))
             enough = len(ratios) > 1
             show(str(change_of_pairs(accelerator, ratios, limit)) if enough else "one pair so far")
     return ratios
 
 
 def change_of_pairs(accelerator: str, ratios: list[float], limit: float) -> Change:
-    """Judge the change of the Trainer's rate.
-
-    Args:
-        accelerator: its name, for the text.
-        ratios: rate after over rate before, one for each pair of processes.
-        limit: largest fraction of the rate that may be lost.
-    """
+    """Judge the change of the Trainer's rate by `ratios`: after over before, one for each pair."""
     verdict = judge_pairs(ratios, limit)
     basis = f"{len(ratios)} pairs of processes"
     if verdict.kind == "equal":
@@ -139,11 +128,8 @@ def task_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, A
     """Return the parameters with which a revision's Trainer is timed.
 
     The sections in `TRAINED` and the seed have our values, where the revision has the key. The
-    other sections stay the revision's, because their keys may differ.
-
-    Args:
-        ours: content of params.yaml in the working tree.
-        theirs: content of the revision's params.yaml.
+    other sections stay the revision's, because their keys may differ. Both arguments are the
+    content of a params.yaml: the working tree's, and the revision's.
     """
     trained = {
         section: {key: ours[section].get(key, value) for key, value in theirs[section].items()}
@@ -161,13 +147,3 @@ def missing_parameters(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str
         for key in ours[section]
         if key not in theirs[section]
     ]
-
-
-def _time_pair(
-    sides: tuple[TrainingProcess, TrainingProcess], parameters: Parameters, number: int
-) -> float:
-    """Time one pair of warm processes; return the rate after over the rate before."""
-    step = min(side.step_seconds for side in sides)
-    steps = ceil(parameters.throughput.block_seconds / step)
-    turns = alternate(sides, (steps, steps), parameters.seed, number)
-    return trimmed_mean([before.seconds / after.seconds for before, after in turns])

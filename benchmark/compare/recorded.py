@@ -20,16 +20,10 @@ DUEL = "To time two revisions here: .venv/bin/python -m benchmark duel BEFORE AF
 
 
 def run(before: str, after: str, limit: float, markdown: Path | None = None) -> int:
-    """Print the comparison, and write it to `markdown`.
+    """Print the comparison of two sources (see `read_results`), and write it to `markdown`.
 
-    Args:
-        before: source of the first side's results: see `read_results`.
-        after: source of the second side's results.
-        limit: largest fraction of a metric that may be lost.
-        markdown: file to write, for a pull request or a job's summary.
-
-    Returns:
-        The exit status: 1 after a regression, 2 if something is not comparable, else 0.
+    `limit` is the largest fraction of a metric that may be lost. Return the exit status: 1 after a
+    regression, 2 if something is not comparable, else 0.
 
     Raises:
         UserError: a side cannot be read, or the first has no results.
@@ -51,16 +45,10 @@ def run(before: str, after: str, limit: float, markdown: Path | None = None) -> 
 def compare(
     before: Mapping[str, Record], after: Mapping[str, Record], other_machine: bool, limit: float
 ) -> list[Change]:
-    """Compare the records of two sides for each accelerator of the first side.
+    """Compare the records of two sides (by accelerator) for each accelerator of the first side.
 
     If the workload or dataset differs, the rates are not comparable. Accuracies are then compared
-    only if machine and images are the same.
-
-    Args:
-        before: records of the first side, by accelerator.
-        after: records of the second side.
-        other_machine: whether two machines may be compared.
-        limit: largest fraction of a metric that may be lost.
+    only if machine and images are the same. `other_machine`: whether two machines may be compared.
     """
     changes: list[Change] = []
     for name, old in before.items():
@@ -70,7 +58,7 @@ def compare(
             changes.append(Change(name, "", Verdict("not comparable", limit), basis=reason))
         if new and not reason:
             changes += compare_records(old, new, limit)
-        elif new and _same_test(old, new):
+        elif new and _images(old) == _images(new):
             changes += compare_accuracies(old, new, limit)
     return changes
 
@@ -91,7 +79,7 @@ def not_comparable(before: Record, after: Record | None, other_machine: bool) ->
     old, new = (
         {
             **record.throughput.workload.model_dump(exclude={"code"}),
-            "dataset": (record.throughput.dataset, dataset_identity(record.training)),
+            "dataset": _images(record)[1:],
         }
         for record in (before, after)
     )
@@ -99,9 +87,6 @@ def not_comparable(before: Record, after: Record | None, other_machine: bool) ->
     return f"other {', '.join(differing)}" if differing else None
 
 
-def _same_test(before: Record, after: Record) -> bool:
-    """Whether machine, dataset and tested images are equal, so that accuracies are comparable."""
-    images = [
-        (r.machine, r.throughput.dataset, dataset_identity(r.training)) for r in (before, after)
-    ]
-    return images[0] == images[1]
+def _images(record: Record) -> tuple[object, ...]:
+    """Return machine, dataset and tested images; if they are equal, accuracies are comparable."""
+    return record.machine, record.throughput.dataset, dataset_identity(record.training)

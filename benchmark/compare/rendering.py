@@ -15,12 +15,7 @@ def as_text(changes: Sequence[Change]) -> str:
 
 
 def as_markdown(names: tuple[str, str], changes: Sequence[Change]) -> str:
-    """A heading, the regressions and a table.
-
-    Args:
-        names: the two sides, first and second.
-        changes: the rows of the table.
-    """
+    """A heading with both names, the regressions, and a table with one row for each change."""
     rows = [("Accelerator", "Metric", "Before", "After", "Change", "Verdict")]
     for change in changes:
         basis = "; ".join(filter(None, (change.change, literal(change.basis))))

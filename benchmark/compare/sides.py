@@ -29,9 +29,9 @@ class ComparedResults:
 def read_results(source: str) -> ComparedResults:
     """Read the results of one side.
 
-    Args:
-        source: exported file, folder that contains reports/, id of a machine in reports/machines,
-            folder of exported files, or git revision; the first kind that exists counts.
+    `source` is an exported file, a folder that contains reports/, the id of a machine in
+    reports/machines, a folder of exported files, or a git revision. The first kind that exists
+    counts.
 
     Raises:
         UserError: `source` has no results, or this version of the suite cannot read them.
@@ -43,21 +43,29 @@ def read_results(source: str) -> ComparedResults:
         return ComparedResults(_stage_results(path), exported=False)
     for folder in (MACHINES / source, path):
         if folder.is_dir():
-            return _exported(_exported_files(folder))
+            files = sorted(folder.glob("*.json"))
+            if not files:
+                raise _without_exported(folder)
+            return _exported(files)
     with temporary_directory() as folder:
         kinds = "a file, a folder, a machine of reports/machines or a git revision with reports"
         _unpack(source, ["reports"], folder, kinds)
         with suppress(ValueError):  # without params.yaml only the main trainings are read
             git.unpack(source, [str(PARAMETERS_FILE)], folder)
-        return ComparedResults(_revision_results(source, folder), exported=False)
+        try:
+            return ComparedResults(_stage_results(folder), exported=False)
+        except UserError as error:
+            raise UserError(
+                f"This version of the suite cannot read the results of {source!r} ({error.what}).",
+                f"Time both revisions: .venv/bin/python -m benchmark duel {source}",
+            ) from None
 
 
 @contextmanager
 def revision_code(name: str) -> Iterator[Path]:
     """Yield a folder with the `benchmark` package and params.yaml of a revision.
 
-    Args:
-        name: git revision, or "." for the working tree. The repository is not changed.
+    `name` is a git revision, or "." for the working tree. The repository is not changed.
 
     Raises:
         UserError: git does not have the revision.
@@ -76,52 +84,28 @@ def _exported(files: Iterable[Path]) -> ComparedResults:
     return ComparedResults({exported.name: exported for exported in records}, exported=True)
 
 
-def _exported_files(folder: Path) -> list[Path]:
-    """List the exported files in `folder`; raise a UserError if it contains none."""
-    files = sorted(folder.glob("*.json"))
-    if not files:
-        machines = ", ".join(sorted({file.parent.name for file in folder.glob("*/*.json")}))
-        remedy = (
-            f"Name one of its machines: {machines}." if machines else f"Name one of {MACHINES}."
-        )
-        raise UserError(f"{folder} does not contain exported results.", remedy)
-    return files
+def _without_exported(folder: Path) -> UserError:
+    """Return the error about a folder without exported files; it names the machines below."""
+    machines = ", ".join(sorted({file.parent.name for file in folder.glob("*/*.json")}))
+    remedy = f"Name one of its machines: {machines}." if machines else f"Name one of {MACHINES}."
+    return UserError(f"{folder} does not contain exported results.", remedy)
 
 
 def _stage_results(root: Path) -> dict[str, Record]:
     """Read what the stages wrote below `root`, by accelerator."""
+    seeds: Sequence[int] = ()
     with chdir(root):
+        with suppress(UserError):  # this version of the suite may not be able to read the file
+            seeds = load_parameters().seeds
         names = [path.stem for path in sorted(Path("reports/throughput").glob("*.json"))]
-        records = [record.read(name, _seeds()) for name in names]
+        records = [record.read(name, seeds) for name in names]
         return {r.name: record.add_exported_sessions(r) for r in records if isinstance(r, Record)}
-
-
-def _seeds() -> Sequence[int]:
-    """The `seeds` of params.yaml; empty if this version of the suite cannot read the file."""
-    with suppress(UserError):
-        return load_parameters().seeds
-    return ()
-
-
-def _revision_results(name: str, folder: Path) -> dict[str, Record]:
-    """Read the results of revision `name` from `folder`; the error advises a duel."""
-    try:
-        return _stage_results(folder)
-    except UserError as error:
-        raise UserError(
-            f"This version of the suite cannot read the results of {name!r} ({error.what}).",
-            f"Time both revisions: .venv/bin/python -m benchmark duel {name}",
-        ) from None
 
 
 def _unpack(name: str, paths: Sequence[str], folder: Path, kinds: str) -> None:
     """Write the files of git revision `name` at `paths` into `folder`.
 
-    Args:
-        name: git revision.
-        paths: files and folders, relative to the repository.
-        folder: destination.
-        kinds: the sources that the user could have named, for the error message.
+    `kinds` are the sources that the user could have named, for the error message.
 
     Raises:
         UserError: git cannot provide them; contains git's reason.

@@ -47,13 +47,8 @@ class Verdict:
 def judge(ratio: Interval, limit: float, words: tuple[Kind, Kind] = RATE) -> Verdict:
     """Judge a ratio of second over first by its interval.
 
-    An interval that excludes 1 is a difference. An interval that stays within the limit on both
-    sides is equality. All others are undecided.
-
-    Args:
-        ratio: with an interval of the wanted confidence.
-        limit: largest fraction that may be lost.
-        words: kinds for an interval below and above 1.
+    An interval that excludes 1 is a difference: the first or second of `words`. An interval that
+    stays within the limit on both sides is equality. All others are undecided.
     """
     kind: Kind = "undecided"
     if ratio.high < 1:
@@ -66,14 +61,10 @@ def judge(ratio: Interval, limit: float, words: tuple[Kind, Kind] = RATE) -> Ver
 
 
 def exit_status(verdicts: Sequence[Verdict], undecided_fails: bool) -> int:
-    """The exit status of a comparison.
+    """Return 1 if a metric lost more than its limit, 2 if one has no verdict, else 0.
 
-    Args:
-        verdicts: verdicts on the metrics that decide.
-        undecided_fails: whether an undecided verdict counts like one that is not comparable.
-
-    Returns:
-        1: a metric lost more than the limit; 2: one has no verdict; else 0.
+    `verdicts` are those on the metrics that decide. With `undecided_fails`, an undecided verdict
+    counts like one that is not comparable.
     """
     if any(verdict.regression for verdict in verdicts):
         return 1

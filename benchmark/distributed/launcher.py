@@ -67,7 +67,9 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
     from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # reported below
-    _set_defaults(devices)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processor_count() // devices)))
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as directory:
         try:
             config = _config(devices, directory)
@@ -131,16 +133,6 @@ def _config(devices: int, directory: str) -> "LaunchConfig":
         max_restarts=0,  # the user repeats the command, which resumes
         logs_specs=DefaultLogsSpecs(log_dir=directory),
     )
-
-
-def _set_defaults(devices: int) -> None:
-    """Set environment variables for ranks of one machine: threads per rank, loopback for gloo.
-
-    Variables that are already set keep their values.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processor_count() // devices)))
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 def _first_failure(error: "ChildFailedError", remedy: str) -> UserError:

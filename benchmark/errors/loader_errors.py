@@ -26,16 +26,11 @@ LOADER_ERRORS = {
 def worker_error(
     error: BaseException, loader: "DataLoader[Any]", position: Callable[[int], str]
 ) -> UserError | None:
-    """Return an error that names the persistent worker that died or gave no batch in time.
+    """Return the error to raise instead of `error`, which iterating over `loader` raised.
 
-    Args:
-        error: the exception that iterating over `loader` raised.
-        loader: a loader with persistent workers.
-        position: maps a worker's number to text about the batch that it was loading. The text
-            ends the message's sentence.
-
-    Returns:
-        The error to raise instead of `error`; None if all workers run and none timed out.
+    It names the persistent worker that died or gave no batch in time. `position` returns the end of
+    the message: the batch that a worker, by its number, was loading. Return None if all workers run
+    and none timed out.
     """
     iterator: Any = loader._iterator
     workers = getattr(iterator, "_workers", [])

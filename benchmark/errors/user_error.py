@@ -16,7 +16,8 @@ REMEDIES = {
     errno.EEXIST: OTHER_KIND,
     errno.EISDIR: OTHER_KIND,
     errno.ENOTDIR: OTHER_KIND,
-    errno.ELOOP: "A link leads to itself: remove it.",
+    errno.ENXIO: "A socket or a device is where a file should be: move it away.",
+    errno.ELOOP: "A link leads to itself, or may not be followed: remove it.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }
 """What a user can do about a system error, by its number."""

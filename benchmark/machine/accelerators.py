@@ -68,7 +68,12 @@ def prepare(name: str, rank: int = 0) -> None:
     from pytorch_lightning.utilities import rank_zero_only
 
     make_room_for_sockets()
-    _refuse_changing_threads()
+    if os.environ.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
+        raise UserError(
+            "OMP_DYNAMIC lets other work on the machine change the number of threads, and with it "
+            "the order of sums.",
+            "Unset it.",
+        )
     rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning read it from the launcher's variables
     os.environ["PJRT_DEVICE"] = "TPU" if name == "tpu" else "CPU"
     _XLA_AVAILABLE.available = name in ("tpu", "xla")
@@ -86,16 +91,6 @@ def prepare(name: str, rank: int = 0) -> None:
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # a TPU's default is bfloat16
         device(name)
-
-
-def _refuse_changing_threads() -> None:
-    """Raise UserError if OMP_DYNAMIC is set: the number of threads changes the order of sums."""
-    if os.environ.get("OMP_DYNAMIC", "").lower() in ("true", "1"):
-        raise UserError(
-            "OMP_DYNAMIC lets other work on the machine change the number of threads, and with it "
-            "the results.",
-            "Unset it.",
-        )
 
 
 def thread_count() -> int:
@@ -215,14 +210,11 @@ def _lack_of_kernels() -> str:
 
 
 def _find_tpu() -> Accelerator:
-    kind, reason = "", ""
     if find_spec("torch_xla") is None:
-        reason = "torch_xla is not installed"
-    elif not _has_google_device():  # then torch_xla need not be loaded
-        reason = "no TPU found"
-    else:
-        kind, reason = _describe_tpu()
-    return Accelerator("tpu", kind, reason)
+        return Accelerator("tpu", "", "torch_xla is not installed")
+    if not _has_google_device():  # then torch_xla need not be loaded
+        return Accelerator("tpu", "", "no TPU found")
+    return Accelerator("tpu", *_describe_tpu())
 
 
 def _has_google_device() -> bool:

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from importlib.util import find_spec
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
@@ -86,12 +85,8 @@ def settings() -> dict[str, str]:
 
 
 def _packages(name: str) -> dict[str, str]:
-    wanted = list(PACKAGES)
-    if name in ("tpu", "xla") and find_spec("torch_xla"):
-        wanted.append("torch_xla")
-    if name == "tpu":
-        wanted.append("libtpu")
-    return {package: version(package) for package in wanted}
+    more = {"tpu": ("torch_xla", "libtpu"), "xla": ("torch_xla",)}
+    return {package: version(package) for package in (*PACKAGES, *more.get(name, ()))}
 
 
 def _gpu(name: str) -> dict[str, Any]:
@@ -125,7 +120,9 @@ def _identity() -> str:
     Outside of containers it is the machine id, else the mainboard's UUID, then a MAC address, then
     the names of the machine's model.
     """
-    if not _in_container():
+    marks = any(mark.exists() for mark in CONTAINER_MARKS)
+    in_container = marks or bool({"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys())
+    if not in_container:  # in a container, the machine id may be its image's
         if system_id := _first_text(MACHINE_IDS):
             return system_id
         if platform.system() == "Darwin":
@@ -138,12 +135,6 @@ def _identity() -> str:
     if not address >> 40 & LOCALLY_ADMINISTERED:
         return str(address)
     return " ".join(_first_text([name]) for name in MODEL_NAMES).strip()
-
-
-def _in_container() -> bool:
-    """Return whether this process runs in a container, whose machine id may be its image's."""
-    marks = any(mark.exists() for mark in CONTAINER_MARKS)
-    return marks or bool({"container", "KUBERNETES_SERVICE_HOST"} & os.environ.keys())
 
 
 def _first_text(sources: Sequence[Path]) -> str:

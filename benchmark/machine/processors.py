@@ -130,11 +130,7 @@ def _allowed() -> set[int]:
 
 
 def _used_and_total(times: tuple[float, ...]) -> tuple[float, float]:
-    """Return a processor's busy seconds and its total seconds since the machine started.
-
-    Args:
-        times: psutil's CPU times of one processor.
-    """
+    """Return one processor's busy and total seconds since the machine started, from psutil's."""
     guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user and nice
     total = sum(times) - guest
     idle = getattr(times, "idle", 0.0) + getattr(times, "iowait", 0.0)
@@ -142,10 +138,9 @@ def _used_and_total(times: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _own_seconds() -> float:
-    """Return the processor seconds of this process and its descendants.
+    """Return the processor seconds of this process and its descendants, also of ended children.
 
-    Ended children that were waited for are included. All descendants count, since under
-    `forkserver` DataLoader workers are grandchildren.
+    Under `forkserver`, DataLoader workers are grandchildren.
     """
     used = 0.0
     this = psutil.Process()

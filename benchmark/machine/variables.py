@@ -54,10 +54,16 @@ def set_wait_policy(policy: WaitPolicy) -> None:
     """
     if WAIT_POLICY in os.environ or SPIN_COUNT in os.environ:
         return
-    if policy == "auto" and (is_launched() or not _other_work()):
-        _set(SPIN_COUNT, FEW_SPINS)
-    else:
-        _set(WAIT_POLICY, "passive" if policy == "auto" else policy)
+    if policy != "auto":
+        _set(WAIT_POLICY, policy)
+        return
+    if not is_launched():
+        with OtherLoad() as load:
+            psutil.cpu_percent(LOOK_SECONDS)
+        if load.processors > BUSY_PROCESSORS:
+            _set(WAIT_POLICY, "passive")
+            return
+    _set(SPIN_COUNT, FEW_SPINS)
 
 
 def huge_pages() -> bool:
@@ -81,10 +87,3 @@ def wait_policy() -> str:
 def _set(name: str, value: str) -> None:
     os.environ[name] = value
     SET.add(name)
-
-
-def _other_work() -> bool:
-    """Measure for LOOK_SECONDS whether other work takes more than BUSY_PROCESSORS."""
-    with OtherLoad() as load:
-        psutil.cpu_percent(LOOK_SECONDS)
-    return load.processors > BUSY_PROCESSORS

@@ -30,13 +30,8 @@ def run(code: str, tmpdir: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "from benchmark.machine.accelerators import prepare; prepare('cpu')",
-    ],
-)
-def test_each_process_of_the_suite_makes_room(long_directory: Path, code: str) -> None:
+def test_each_process_of_the_suite_makes_room(long_directory: Path) -> None:
+    code = "from benchmark.machine.accelerators import prepare; prepare('cpu')"
     done = run(code + LISTEN, long_directory)
     assert done.returncode == 0, done.stderr
 

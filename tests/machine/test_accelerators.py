@@ -18,12 +18,6 @@ from tests.support.fixtures import launch
 from tests.support.forked_python import python
 
 
-def test_the_cpu_is_always_here_and_named() -> None:
-    cpu = find("cpu")
-    assert cpu.available
-    assert f"{torch.get_num_threads()} threads" in cpu.device
-
-
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_an_accelerator_has_either_a_device_or_a_reason(name: str) -> None:
     accelerator = find(name)
@@ -235,10 +229,6 @@ def test_more_devices_than_there_are_are_refused(monkeypatch, name: str, most: i
     accelerators.check_devices(name, most)
     with pytest.raises(UserError, match=rf"trainer\.devices = {most + 1}: .* can use {most} here"):
         accelerators.check_devices(name, most + 1)
-
-
-def test_a_cpu_has_as_many_processes_as_are_asked_for() -> None:
-    accelerators.check_devices("cpu", 1000)
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "1"])

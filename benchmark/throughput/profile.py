@@ -3,7 +3,6 @@
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.throughput import get_available_flops
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,6 +25,7 @@ from benchmark.data.cache import ZOOM, DecodeCache
 from benchmark.data.folder import SPLITS, SplitFiles, scan
 from benchmark.machine import accelerators
 from benchmark.throughput.schema import Memory, Overhead, Peak
+from benchmark.throughput.vendor_peaks import PEAKS
 from benchmark.timing.trainer import bare_trainer
 from benchmark.training.model import FineTuner
 from benchmark.training.precision import tf32
@@ -38,6 +37,14 @@ DTYPES = {
     "bf16-true": torch.bfloat16,
     "16-mixed": torch.float16,
 }
+FORMATS = {
+    "32-true": "float32",
+    "tf32": "tf32",
+    "bf16-mixed": "bfloat16",
+    "bf16-true": "bfloat16",
+    "16-mixed": "float16",
+}
+"""Field of VendorPeak for each precision."""
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 PEAK_SECONDS = 0.05
 EPOCHS, STEPS = 6, 30
@@ -81,23 +88,23 @@ def peak(accelerator: str, precision: str) -> Peak:
             best = max(best, (2 * side**3 / seconds, f"{side} x {side} matrix product"))
             if seconds > PEAK_SECONDS:
                 break
-    return Peak(
-        flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor_peak(device, dtype)
-    )
+    vendor = vendor_peak(accelerator, precision)
+    return Peak(flops_per_second=best[0], of=best[1], vendor_flops_per_second=vendor)
 
 
-def vendor_peak(device: torch.device, dtype: torch.dtype) -> float | None:
-    """Return the vendor's peak in FLOP/s from Lightning's table; None if it has no entry.
+def vendor_peak(accelerator: str, precision: str) -> float | None:
+    """Return the peak in FLOP/s that the vendor publishes; None if `PEAKS` lacks the device."""
+    if accelerator == "tpu":
+        from torch_xla._internal import tpu
 
-    Lightning parses the device's name, and raises an error for some names. For a TPU its value does
-    not depend on the dtype; it is right for bfloat16 only.
-    """
-    if device.type == "xla" and dtype is not torch.bfloat16:
+        name = f"TPU {tpu.get_tpu_type()}"
+    elif accelerators.device(accelerator).type == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
         return None
-    with warnings.catch_warnings(), suppress(KeyError, IndexError, AttributeError, RuntimeError):
-        warnings.simplefilter("ignore")
-        return get_available_flops(device, dtype)
-    return None
+    peaks = PEAKS.get(name)
+    tflops = getattr(peaks, FORMATS[precision]) if peaks else None
+    return 1e12 * tflops if tflops else None
 
 
 def peak_memory(accelerator: str) -> Memory:

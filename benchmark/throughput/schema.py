@@ -58,7 +58,7 @@ class Peak(ResultModel):
     of: str
     """The operation that reached the best rate."""
     vendor_flops_per_second: float | None = None
-    """The vendor's peak in this precision, if Lightning lists it."""
+    """The vendor's published peak in this precision; null if it is unknown."""
 
 
 class Overhead(ResultModel):
@@ -256,7 +256,7 @@ class Efficiency(ResultModel):
     utilisation: Interval | None = None
     """`flops_per_second` divided by the peak; null if the peak is not known."""
     vendor_utilisation: Interval | None = None
-    """`flops_per_second` divided by the vendor's peak; null if that peak is not known."""
+    """`flops_per_second` divided by the vendor's published peak; null if that peak is unknown."""
     peak_memory: Memory
     """The most memory of all processes."""
     energy: Energy

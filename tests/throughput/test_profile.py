@@ -1,7 +1,9 @@
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -9,7 +11,9 @@ import torch
 
 from benchmark.common.parameters import Parameters
 from benchmark.data.cache import DecodeCache
+from benchmark.machine import accelerators
 from benchmark.throughput import profile
+from benchmark.throughput.vendor_peaks import PEAKS
 
 
 def test_resnet50_needs_as_many_operations_as_published(change) -> None:
@@ -41,22 +45,54 @@ def test_a_peak_is_above_any_product_of_matrices(precision: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flops"),
+    ("name", "precision", "flops"),
     [
-        ("NVIDIA A100-SXM4-80GB", 312e12),
-        ("NVIDIA Nobody Knows", None),
-        ("NVIDIA GeForce RTX", None),  # Lightning takes its fourth word
+        ("NVIDIA A100-SXM4-80GB", "bf16-mixed", 312e12),
+        ("NVIDIA A100-SXM4-80GB", "tf32", 156e12),
+        ("NVIDIA A100-SXM4-80GB", "32-true", 19.5e12),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "bf16-mixed", None),
+        ("NVIDIA L4", "bf16-true", 121e12),
+        ("NVIDIA L40", "bf16-mixed", 181.05e12),
+        ("NVIDIA L40S", "16-mixed", 362.05e12),
+        ("NVIDIA A40", "bf16-mixed", 149.7e12),
+        ("NVIDIA RTX A4000", "32-true", None),
+        ("NVIDIA H100 NVL", "bf16-mixed", 835.5e12),  # of one card; older sheets show a pair
+        ("NVIDIA H200", "bf16-mixed", 989.5e12),
+        ("NVIDIA GH200 480GB", "tf32", 494.5e12),
+        ("NVIDIA B200", "bf16-mixed", 2250e12),
+        ("NVIDIA GeForce RTX 5090", "bf16-mixed", 209.5e12),
+        ("NVIDIA GeForce RTX 4090", "bf16-mixed", 165.2e12),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "bf16-mixed", None),
+        ("NVIDIA GeForce RTX 4090 D", "bf16-mixed", None),
+        ("Tesla T4", "16-mixed", 65e12),
+        ("Tesla T4", "bf16-mixed", None),
+        ("Tesla T4", "tf32", None),
+        ("NVIDIA GeForce RTX", "32-true", None),
     ],
 )
-def test_what_a_vendor_promises_is_looked_up(monkeypatch, name: str, flops: float | None) -> None:
+def test_a_vendors_peak_is_that_of_exactly_this_device(
+    monkeypatch, name: str, precision: str, flops: float | None
+) -> None:
+    """Dense rates of NVIDIA's data sheets, with sums in float32."""
+    monkeypatch.setattr(accelerators, "device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: name)
-    assert profile.vendor_peak(torch.device("cuda"), torch.bfloat16) == flops
+    assert profile.vendor_peak("gpu", precision) == flops
 
 
-def test_of_a_tpu_only_the_promise_in_16_bits_is_known(monkeypatch) -> None:
-    monkeypatch.setattr(profile, "get_available_flops", lambda *_: 275e12)
-    assert profile.vendor_peak(torch.device("xla"), torch.bfloat16) == 275e12
-    assert profile.vendor_peak(torch.device("xla"), torch.float32) is None
+def test_the_peak_of_a_tpu_is_known_in_bfloat16_only(monkeypatch) -> None:
+    tpu = SimpleNamespace(get_tpu_type=lambda: "v5litepod")
+    monkeypatch.setitem(sys.modules, "torch_xla._internal", SimpleNamespace(tpu=tpu))
+    assert profile.vendor_peak("tpu", "bf16-true") == 197e12
+    assert profile.vendor_peak("tpu", "32-true") is None
+    tpu.get_tpu_type = lambda: "v5"
+    assert profile.vendor_peak("tpu", "bf16-true") is None
+
+
+def test_every_vendors_peak_has_its_source_and_an_order() -> None:
+    for name, (source, *rates) in PEAKS.items():
+        assert source.startswith("https://"), name
+        published = [rate for rate in rates if rate]
+        assert published == sorted(published), name
 
 
 def test_memory_is_that_of_the_process_and_a_cpu_has_none_of_its_own() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.common.formatting import table
+from benchmark.common.open_files import raise_limit
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
 from benchmark.distributed.launcher import report_errors_to_launcher
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     UserErrors are printed as one line. Their status is 1, or 2 for `compare` and `duel`.
     """
     options = _parser().parse_args(arguments)
+    raise_limit()
     try:
         with report_errors_to_launcher(), explain_system_errors(), explain_loader_errors():
             return _dispatch(options)

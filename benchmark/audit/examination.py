@@ -1,5 +1,6 @@
 """Decode one image file completely and return its facts."""
 
+import errno
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,11 @@ class ImageFacts(NamedTuple):
 
 
 def examine(path: Path) -> ImageFacts:
-    """Decode the file `path` as training does; return its facts, or the problem. Never raises."""
+    """Decode the file `path` as training does; return its facts, or the problem.
+
+    Raises:
+        OSError: too many files are open, which says nothing about this one.
+    """
     try:
         if not path.stat().st_size:
             return ImageFacts(problem="empty file")
@@ -47,6 +52,8 @@ def examine(path: Path) -> ImageFacts:
     except Image.DecompressionBombError as error:
         return ImageFacts(problem="decompression bomb", detail=str(error))
     except Exception as error:  # a damaged file can raise anything in Pillow's decoders
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            raise
         return ImageFacts(problem="damaged image", detail=str(error) or type(error).__name__)
 
 

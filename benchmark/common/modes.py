@@ -26,10 +26,6 @@ class ModeEntry:
     needs: frozenset[str] = frozenset()
     """The mode is measured when all of these modes are; empty if params.yaml selects it by name."""
 
-    def loader_processes(self, num_workers: int, cores: int) -> int:
-        """Return the mode's number of loader processes; `cores` is the number of processors."""
-        return {"none": 0, "data": num_workers, "cores": cores}[self.loader]
-
 
 MODES = {
     "trainer": ModeEntry(loader="data"),

@@ -1,5 +1,6 @@
 """List a dataset's images, <root>/{train,val,test}/<class>/<image>, and decode them to RGB."""
 
+import errno
 import os
 import unicodedata
 from collections import defaultdict
@@ -234,7 +235,9 @@ def read_pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+def _unreadable(path: Path, error: Exception) -> Exception:
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        return error  # the image may be good: the process has too many open files
     if isinstance(error, UnidentifiedImageError):
         return UserError(f"{path} is not an image.", "Replace or remove it.")
     reason = str(error) or type(error).__name__

@@ -1,11 +1,12 @@
 """Errors of DataLoader workers, with the cause and the parameter to change, which torch omits."""
 
+import errno
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import REMEDIES, UserError
 
 if TYPE_CHECKING:  # the command line loads this, and torch takes seconds
     from torch.utils.data import DataLoader
@@ -18,6 +19,14 @@ LOADER_ERRORS = {
     "DataLoader timed out": (
         "The loader processes gave no batch for minutes.",
         "Set data.num_workers = 0 to see where they wait.",
+    ),
+    "Too many open files": (
+        "Loader processes need more open files than the limit allows.",
+        REMEDIES[errno.EMFILE],
+    ),
+    "received 0 items of ancdata": (  # no file was free for the tensor that a worker sent
+        "Loader processes need more open files than the limit allows.",
+        REMEDIES[errno.EMFILE],
     ),
 }
 """Description and remedy of each error; the key is a part of torch's message."""
@@ -91,11 +100,14 @@ def explain_loader_errors() -> Iterator[None]:
     """Turn torch's errors about DataLoader workers into UserErrors while a `with` block runs.
 
     Raises:
-        UserError: workers had too little shared memory, or gave no batch for too long.
+        UserError: workers had too little shared memory, too few open files, or gave no batch for
+            too long.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # this process's own error; a worker's has lost its number
         for sign, (what, remedy) in LOADER_ERRORS.items():
             if sign in str(error):
                 raise UserError(what, remedy) from error

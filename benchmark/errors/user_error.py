@@ -19,6 +19,8 @@ REMEDIES = {
     errno.ENXIO: "A socket or a device is where a file should be: move it away.",
     errno.ELOOP: "A link leads to itself, or may not be followed: remove it.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EMFILE: "Raise the limit (ulimit -n 65536), or lower data.num_workers.",
+    errno.ENFILE: "The system's limit is reached: end other programs.",
 }
 """What a user can do about a system error, by its number."""
 

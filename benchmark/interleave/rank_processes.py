@@ -13,6 +13,8 @@ from typing import Any
 from benchmark.common.parameters import parse_parameters
 from benchmark.common.temporary import temporary_directory
 from benchmark.distributed import launcher, process_group
+from benchmark.errors.loader_errors import explain_loader_errors
+from benchmark.errors.user_error import explain_system_errors
 from benchmark.timing.timer import ModeTimer
 
 
@@ -43,6 +45,8 @@ def serve(path: Path, write: Callable[[dict[str, Any]], None]) -> None:
     trainer = parameters.trainer.model_copy(update={"devices": task["devices"], "num_nodes": 1})
     with (
         launcher.report_errors_to_launcher(),
+        explain_system_errors(),
+        explain_loader_errors(),
         process_group.process_group(task["accelerator"], trainer.processes),
         ModeTimer(task["accelerator"], parameters, trainer) as timer,
     ):

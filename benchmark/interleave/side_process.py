@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -51,7 +51,8 @@ def main() -> None:
             os.dup2(answers.fileno(), 1)  # the ranks' standard output
             rank_processes.launch_ranks(task)
         else:
-            run(mode_timer, task["accelerator"], task["parameters"], peer, answers)
+            with explanations():
+                run(mode_timer, task["accelerator"], task["parameters"], peer, answers)
     except user_error as error:
         write(answers, {"refused": str(error)})
     except BrokenPipeError:
@@ -85,6 +86,18 @@ def import_revision() -> tuple[type[Exception], Any]:
         import_module(f"benchmark.{errors}").UserError,
         import_module(f"benchmark.{timer}").ModeTimer,
     )
+
+
+def explanations() -> AbstractContextManager[object]:
+    """Return a context that turns errors which the user can fix into the revision's UserErrors."""
+    stack = ExitStack()
+    with suppress(ImportError):  # an older revision does not have them there
+        from benchmark.errors.loader_errors import explain_loader_errors
+        from benchmark.errors.user_error import explain_system_errors
+
+        stack.enter_context(explain_system_errors())
+        stack.enter_context(explain_loader_errors())
+    return stack
 
 
 def run(

@@ -66,9 +66,9 @@ PEERS_CAPTION = (
 )
 EFFICIENCY = (
     "Utilisation: training FLOP/s over the best rate that convolutions and matrix products reached "
-    "on this device. The next column divides by the rate that its vendor promises. Lightning's "
-    "overhead was measured with a model that computes next to nothing. Decoding: building the "
-    "decode cache, once."
+    "on this device. The next column divides by the peak that the vendor publishes for this device "
+    "and precision (dense). Lightning's overhead was measured with a model that computes next to "
+    "nothing. Decoding: building the decode cache, once."
 )
 DIGESTS = (
     "Equal digests prove that accelerators began with the same weights and saw the same samples in "
@@ -172,7 +172,7 @@ def efficiency(throughput: Throughput) -> list[str]:
         added = f"{duration(step)} a step, {duration(epoch)} an epoch"
     return [
         share(figures.utilisation),
-        share(figures.vendor_utilisation),
+        share(figures.vendor_utilisation) if figures.vendor_utilisation else "unknown",
         f"host {numbers.size(memory.host_bytes)}, device {device}",
         first_step,
         added,

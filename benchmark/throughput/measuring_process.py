@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from threading import Thread
@@ -164,7 +164,7 @@ def _rounds(
         clocks.record()
     return {
         "steps": steps,
-        "cores": _cores(mode_timer.parameters.data.num_workers, steps),
+        "cores": _cores(mode_timer, steps),
         "rounds": tuple(blocks),
         "step_seconds": tuple(singles),
     }
@@ -200,14 +200,11 @@ def _single_steps(mode_timer: ModeTimer, measured: dict[str, Block], steps: int)
     return [block.seconds for block in blocks if not block.compilations]
 
 
-def _cores(num_workers: int, steps: Mapping[str, int]) -> dict[str, int]:
+def _cores(mode_timer: ModeTimer, names: Iterable[str]) -> dict[str, int]:
     """Return the number of cores that each mode that only loads keeps busy."""
     cores = processors.processor_count()
-    loaders = {name: MODES[name] for name in steps if name != AA and not MODES[name].trains}
-    return {
-        name: min(max(1, mode.loader_processes(num_workers, cores)), cores)
-        for name, mode in loaders.items()
-    }
+    loaders = [name for name in names if name != AA and not MODES[name].trains]
+    return {name: min(max(1, mode_timer.loader_processes(name)), cores) for name in loaders}
 
 
 def block_order(names: Sequence[str], seed: int, turn: int) -> list[str]:

@@ -1,21 +1,24 @@
 """The peer `fastai`: its Learner over its ImageDataLoaders."""
 
 from functools import partial
+from pathlib import Path
 
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.progress import ProgressCallback
-from fastai.data.transforms import Normalize
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import GrandparentSplitter, Normalize, parent_label
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.vision.augment import FlipItem, RandomResizedCrop
-from fastai.vision.data import ImageDataLoaders
+from fastai.vision.data import ImageBlock, ImageDataLoaders
 from torch import nn
 
 from benchmark.common.parameters import Parameters
+from benchmark.data.folder import scan
 from benchmark.data.resampling import MEAN, STD
 from benchmark.errors.user_error import UserError
-from benchmark.machine import accelerators, processors
+from benchmark.machine import accelerators
 from benchmark.timing.coroutine import Coroutine
 
 
@@ -43,7 +46,7 @@ class Pauses(Callback):  # type: ignore[misc]
         raise CancelValidException
 
 
-def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: int) -> Coroutine:
     """Return a coroutine in which fastai's Learner trains `network`.
 
     Raises:
@@ -56,15 +59,17 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
             f"fastai's mixed precision works on CUDA only, not on {accelerator}.",
             "Leave fastai out, or set train.precision to 32-true.",
         )
-    loaders = ImageDataLoaders.from_folder(  # of full batches, fastai's default in training
-        data.root,
-        train="train",
-        valid="val",
+    # As ImageDataLoaders.from_folder, whose list of images depends on the system's MIME types.
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock),
+        get_items=lambda root: scan(root).paths,
+        splitter=GrandparentSplitter(train_name="train", valid_name="val"),
+        get_y=parent_label,
         item_tfms=[RandomResizedCrop(data.image_size), FlipItem()],
         batch_tfms=[Normalize.from_stats(MEAN, STD)],
-        bs=data.batch_size,
-        num_workers=processors.processor_count(),
-        device=device,
+    )
+    loaders = ImageDataLoaders.from_dblock(  # full batches: fastai's default in training
+        block, Path(data.root), bs=data.batch_size, num_workers=workers, device=device
     )
     learner = Learner(
         loaders,

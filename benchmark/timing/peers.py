@@ -30,10 +30,11 @@ PACKAGES = {
 """For each peer, the packages whose versions a result records."""
 
 
-def start(name: str, accelerator: str, parameters: Parameters) -> Loop | Coroutine:
+def start(name: str, accelerator: str, parameters: Parameters, workers: int) -> Loop | Coroutine:
     """Set up the training loop of peer `name` in this process, and return it paused.
 
-    Its loader has delivered a first batch, but no step has been trained: `run(steps)` trains.
+    Its loader, with `workers` processes, has delivered a first batch, but no step has been trained:
+    `run(steps)` trains.
 
     The network is the suite's ResNet50 with the same initial weights, in torch's default memory
     format and not compiled. For the rest of the process, warnings are hidden, torch's TF32 settings
@@ -59,7 +60,7 @@ def start(name: str, accelerator: str, parameters: Parameters) -> Loop | Corouti
     # Torch's default allows TF32 in convolutions, also where the Trainer is measured at 32-true.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    fit = _adapter(name)(network, accelerator, parameters)
+    fit = _adapter(name)(network, accelerator, parameters, workers)
     fit.start()
     return fit
 
@@ -76,7 +77,7 @@ def versions(name: str) -> dict[str, str]:
         raise UserError(f"{error.name} is not installed.", "make peers installs it.") from None
 
 
-def _adapter(name: str) -> Callable[[nn.Module, str, Parameters], Loop | Coroutine]:
+def _adapter(name: str) -> Callable[[nn.Module, str, Parameters, int], Loop | Coroutine]:
     match name:
         case "timm":
             from benchmark.timing import timm_peer

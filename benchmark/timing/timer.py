@@ -12,11 +12,12 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.common.modes import MODES, PEERS
+from benchmark.common.open_files import raise_limit
 from benchmark.common.parameters import ONE_DEVICE, Parameters, TrainerParameters
 from benchmark.data.datamodule import Batch
 from benchmark.data.folder import scan
 from benchmark.distributed import process_group
-from benchmark.machine import accelerators, processors
+from benchmark.machine import accelerators
 from benchmark.timing import baseline, peers
 from benchmark.timing.coroutine import Coroutine
 from benchmark.timing.loader_workers import LoaderWorkers
@@ -28,6 +29,8 @@ from benchmark.training.inputs import check_batches
 
 LEAST_SECONDS = {"cuda": 2.0}
 """Shortest warm-up of the Trainer by type of device: a GPU's clock and heat must be steady."""
+FILES_PER_WORKER = 14
+"""Most open files that a worker of the DataModule takes in this process; a batch has 5 tensors."""
 STEADY_STEPS, STEADY_RATIO = 2, 1.25
 """A warm-up ends when STEADY_STEPS successive steps differ by at most the factor STEADY_RATIO."""
 
@@ -106,9 +109,12 @@ class ModeTimer:
     def __enter__(self) -> "ModeTimer":
         silence_lightning()
         pl.seed_everything(self.parameters.seed, verbose=False)
+        raise_limit()
         try:
             if self._peer:
-                self.modes[self._peer] = peers.start(self._peer, self.accelerator, self.parameters)
+                self.modes[self._peer] = peers.start(
+                    self._peer, self.accelerator, self.parameters, self._image_workers
+                )
             else:
                 self._start_modes()
         except BaseException:
@@ -155,8 +161,7 @@ class ModeTimer:
         First the batches are used up that loader processes had prefetched; then at most
         `throughput.warmup_steps` steps run. The Trainer's warm-up lasts at least LEAST_SECONDS.
         """
-        workers = self.parameters.data.num_workers
-        prefetched = 2 * MODES[name].loader_processes(workers, processors.processor_count())
+        prefetched = 2 * self.loader_processes(name)
         warmup, most = Warmup((), ()), prefetched + self.parameters.throughput.warmup_steps
         kind = accelerators.device(self.accelerator).type
         least = LEAST_SECONDS.get(kind, 0.0) if name == "trainer" else 0.0
@@ -170,15 +175,40 @@ class ModeTimer:
                 break
         return warmup
 
+    def loader_processes(self, name: str) -> int:
+        """Return the number of loader processes of the mode `name`."""
+        match MODES[name].loader:
+            case "data":
+                return self.parameters.data.num_workers
+            case "cores":
+                return self._image_workers
+        return 0
+
+    @cached_property
+    def _image_workers(self) -> int:
+        """Number of workers of each loader that has one for each processor, limits permitting."""
+        loaders = [MODES[name].loader for name in {*self.modes, *self._wanted}]
+        reserved = FILES_PER_WORKER * self.parameters.data.num_workers * loaders.count("data")
+        return baseline.worker_count(loaders.count("cores"), reserved)
+
+    @property
+    def _wanted(self) -> list[str]:
+        """Names of the modes to start, except the Trainer."""
+        if self._peer:
+            return [self._peer]
+        selected = {*self.parameters.throughput.modes} - {"trainer", *PEERS}
+        return [
+            name
+            for name, mode in MODES.items()
+            if (mode.needs <= selected if mode.needs else name in selected)
+        ]
+
     def _start_modes(self) -> None:
         start = time.perf_counter()
         self.modes["trainer"] = self.lightning = self._start_fit()
         started = time.perf_counter() - start
-        wanted = {*self.parameters.throughput.modes}
-        for name, entry in MODES.items():
-            selected = entry.needs <= wanted if entry.needs else name in wanted
-            if selected and name not in ("trainer", *PEERS):
-                self.modes[name] = self._make(name)
+        for name in self._wanted:
+            self.modes[name] = self._make(name)
         # A loader process is forked from this one. After a fork the next write to each shared page
         # is slow: a loader that started later would slow down a complete training step.
         for name, mode in self.modes.items():
@@ -224,7 +254,7 @@ class ModeTimer:
             case "loop" | "input":
                 source = LoaderOnly(self.data.train_dataloader(), self._epoch)
                 return source if name == "input" else Loop(step, source, device, self._finish)
-        loader = baseline.loader(parameters.data, pin_memory=device.type == "cuda")
+        loader = baseline.loader(parameters.data, device.type == "cuda", self._image_workers)
         source = LoaderOnly(loader, self._epoch)
         return source if name == "baseline_input" else Loop(step, source, device)
 

@@ -1,16 +1,20 @@
 """The peer `timm`: its loader and a plain loop, as in timm's training script."""
 
+from pathlib import Path
+
 import timm.data
 import torch
 from torch import nn
 
 from benchmark.common.parameters import Parameters
+from benchmark.data.folder import scan
 from benchmark.data.resampling import MEAN, STD
-from benchmark.machine import accelerators, processors
+from benchmark.machine import accelerators
+from benchmark.timing.baseline import training_samples
 from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
-def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
+def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: int) -> Loop:
     """Return a plain loop that trains `network` on timm's loader, which normalises on the device.
 
     It delivers full batches, with a random crop and a flip only, as in all modes.
@@ -21,7 +25,8 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
     step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
     loader = timm.data.create_loader(
-        timm.data.create_dataset("", root=data.root, split="train"),
+        # timm's own listing has hidden files, and lacks .webp and .bmp.
+        timm.data.ImageDataset(data.root, reader=training_samples(scan(Path(data.root)))),
         input_size=(3, data.image_size, data.image_size),
         batch_size=data.batch_size,
         is_training=True,
@@ -29,7 +34,7 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
         interpolation="bilinear",
         mean=MEAN,
         std=STD,
-        num_workers=processors.processor_count(),
+        num_workers=workers,
         pin_memory=device.type == "cuda",
         device=device,
     )

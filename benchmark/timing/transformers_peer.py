@@ -9,7 +9,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.utils import logging
 
 from benchmark.common.parameters import Parameters
-from benchmark.machine import accelerators, processors
+from benchmark.machine import accelerators
 from benchmark.timing import baseline
 from benchmark.timing.coroutine import Coroutine
 
@@ -43,7 +43,7 @@ class Pauses(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop = self._coroutine.over
 
 
-def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: int) -> Coroutine:
     """Return a coroutine in which Hugging Face's Trainer trains `network`."""
     logging.set_verbosity_error()
     coroutine = Coroutine(lambda: trainer.train())
@@ -52,7 +52,7 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Corouti
         tempfile.gettempdir(),  # must exist, though nothing is written to it
         per_device_train_batch_size=data.batch_size,
         dataloader_drop_last=True,
-        dataloader_num_workers=processors.processor_count(),
+        dataloader_num_workers=workers,
         dataloader_persistent_workers=True,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,

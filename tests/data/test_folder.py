@@ -1,14 +1,19 @@
 import os
+import resource
 import struct
 import unicodedata
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.audit.examination import examine
+from benchmark.common.open_files import files_left
 from benchmark.data.folder import decode, read_pixels, read_shape, scan
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import UserError, explain_system_errors
 
 RED = (200, 30, 40)
 
@@ -258,3 +263,22 @@ def test_a_dataset_with_problems_that_stop_no_reading_is_read(images: Path) -> N
         (images / split / "class 2").rename(images / split / "two\nlines")
     assert scan(images).classes == ("CLASS 0", "class 0", "two\nlines")
     assert len(scan(images).paths) == 27
+
+
+@pytest.mark.parametrize("read", [decode, read_shape, examine])
+def test_too_many_open_files_do_not_make_a_good_image_a_bad_one(
+    images: Path, read: Callable[[Path], object]
+) -> None:
+    path = images / "train/class 0/000.png"
+    read(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - files_left(), hard))
+    try:
+        with ExitStack() as stack:
+            with suppress(OSError):
+                while True:
+                    stack.enter_context(open("/dev/null"))
+            with pytest.raises(UserError, match=r"files\. Raise"), explain_system_errors():
+                read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

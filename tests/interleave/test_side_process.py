@@ -1,5 +1,6 @@
 """Processes that measure, and how they end when their parent does."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from benchmark.common.parameters import Parameters
 from benchmark.errors.user_error import UserError
+from benchmark.interleave.side_process import explanations
 from benchmark.interleave.training_process import TrainingProcess
 from tests import REPOSITORY
 from tests.support.forked_python import python
@@ -62,6 +64,11 @@ def test_a_revision_of_the_earlier_layout_can_refuse(earlier_revision: Path) -> 
         pytest.raises(UserError, match=r"^earlier cannot be measured: The precision is wrong\.$"),
     ):
         process.warm_up(task)
+
+
+def test_errors_of_the_system_have_their_remedy() -> None:
+    with pytest.raises(UserError, match=r"^a\.png: Too many open files\. Raise"), explanations():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a.png")
 
 
 @pytest.mark.parametrize("words", [("small_process", "result.json"), ("small_worker",)])

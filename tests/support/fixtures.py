@@ -61,6 +61,16 @@ def write_images(
     return root
 
 
+def add_system_files(root: Path) -> None:
+    """Add files and a folder that macOS and Windows leave in a dataset; none is an image."""
+    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        for name in (".DS_Store", "._000.png", "Thumbs.db", "desktop.ini"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
+    for split in ("train", "val", "test"):
+        (root / split / ".AppleDouble").mkdir()
+        (root / split / ".AppleDouble/000.png").write_bytes(b"\0\5\x16\7")
+
+
 LAUNCHERS = {
     "slurm": {
         "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_PROCID": "1",

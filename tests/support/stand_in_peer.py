@@ -8,9 +8,9 @@ from benchmark.timing import baseline
 from benchmark.timing.modes import LoaderOnly, Loop, TrainingStep
 
 
-def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Loop:
+def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: int) -> Loop:
     """Prepare to train `network`."""
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
     step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
-    loader = baseline.loader(parameters.data, pin_memory=False)
+    loader = baseline.loader(parameters.data, pin_memory=False, workers=workers)
     return Loop(step, LoaderOnly(loader, len(loader)), torch.device("cpu"))

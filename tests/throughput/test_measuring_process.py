@@ -94,6 +94,8 @@ def test_a_failed_part_of_the_profile_does_not_lose_the_other_parts(
 class Clock(SimpleNamespace):
     """In the place of a ModeTimer: a block of n steps takes n seconds, and is noted."""
 
+    loader_processes = staticmethod(lambda name: 1)
+
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters=parameters, modes={}, timed=[])
 

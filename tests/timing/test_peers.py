@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from benchmark.errors.user_error import UserError
 from benchmark.timing import peers
 from benchmark.timing.coroutine import Coroutine
 from benchmark.training.fit import fine_tuner
+from tests.support.fixtures import add_system_files
 
 pytestmark = pytest.mark.usefixtures("small_network", "process_settings")
 
@@ -37,7 +39,9 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     """The networks that a stand-in for timm is given."""
     networks: list[nn.Module] = []
 
-    def fit(network: nn.Module, accelerator: str, parameters: Parameters) -> Coroutine:
+    def fit(
+        network: nn.Module, accelerator: str, parameters: Parameters, workers: int
+    ) -> Coroutine:
         networks.append(network)
         return Coroutine(lambda: None)
 
@@ -55,7 +59,7 @@ def test_a_peer_trains_the_same_network_in_torchs_default_memory_format(
     change, workspace, networks: list[nn.Module]
 ) -> None:
     parameters = change(model={"channels_last": True})
-    peers.start("timm", "cpu", parameters)
+    peers.start("timm", "cpu", parameters, 1)
     (network,) = networks
     assert network.layer2[0].conv1.weight.is_contiguous()
     ours = fine_tuner(parameters, 3).network.state_dict()
@@ -68,7 +72,7 @@ def test_a_peer_computes_in_the_precision_of_the_run(
 ) -> None:
     """By default torch allows TF32 in a GPU's convolutions."""
     torch.backends.cudnn.allow_tf32 = not allowed
-    peers.start("timm", "cpu", change(train={"precision": precision}))
+    peers.start("timm", "cpu", change(train={"precision": precision}), 1)
     assert torch.backends.cudnn.allow_tf32 == allowed
 
 
@@ -84,7 +88,7 @@ def test_parameters_that_no_peer_supports_are_refused(
     change, workspace, networks: list[nn.Module], accelerator: str, changes: Any, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        peers.start("timm", accelerator, change(**changes))
+        peers.start("timm", accelerator, change(**changes), 1)
     assert networks == []
 
 
@@ -122,16 +126,17 @@ def test_an_installed_peer_trains_in_full_batches(
     change, workspace, monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:
     """Over epochs of three batches, with Adam: its first step moves weights by the learning rate,
-    whatever the gradient is."""
+    whatever the gradient is. Files of the system are no images for any of them."""
+    add_system_files(Path("data"))
     networks: list[nn.Module] = []
     load = peers._adapter
 
-    def build(network: nn.Module, accelerator: str, parameters: Parameters) -> Any:
+    def build(network: nn.Module, accelerator: str, parameters: Parameters, workers: int) -> Any:
         networks.append(network)
-        return load(installed)(network, accelerator, parameters)
+        return load(installed)(network, accelerator, parameters, workers)
 
     monkeypatch.setattr(peers, "_adapter", lambda name: build)
-    fit = peers.start(installed, "cpu", parameters := change())
+    fit = peers.start(installed, "cpu", parameters := change(), 1)
     (network,) = networks
     initial = network.fc.bias.detach().clone()
     fit.run(1)
@@ -152,6 +157,6 @@ def test_an_installed_peer_has_mixed_precision_or_refuses(
     parameters = change(train={"precision": "bf16-mixed"})
     if installed == "fastai":
         with pytest.raises(UserError, match="fastai's mixed precision works on CUDA only"):
-            peers.start(installed, "cpu", parameters)
+            peers.start(installed, "cpu", parameters, 1)
     else:
-        peers.start(installed, "cpu", parameters).run(1)
+        peers.start(installed, "cpu", parameters, 1).run(1)

@@ -13,7 +13,8 @@ from benchmark.common.formatting import table
 from benchmark.common.modes import PEERS
 from benchmark.common.parameters import Parameters, load_parameters
 from benchmark.common.results import REPORTS
-from benchmark.errors.user_error import UserError
+from benchmark.errors.loader_errors import explain_loader_errors
+from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine import accelerators, environment
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.processors import OtherLoad, disturbs, warn_if_busy
@@ -119,7 +120,8 @@ def mode_timer(
 def one_line() -> Iterator[None]:
     """A UserError within the context ends the session with its message and no traceback."""
     try:
-        yield
+        with explain_system_errors(), explain_loader_errors():
+            yield
     except UserError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 

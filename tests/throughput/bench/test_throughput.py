@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.common.parameters import Parameters
 from benchmark.timing.timer import ModeTimer
-from tests.throughput.bench.conftest import MODES, images_per_second
+from tests.throughput.bench.conftest import MODES, images_per_second, one_line
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -20,7 +20,8 @@ def test_throughput(
     parameters: Parameters,
 ) -> None:
     """A round is a block of steps between two synchronised readings of the clock."""
-    warmup = mode_timer.warm_up(mode)
+    with one_line():
+        warmup = mode_timer.warm_up(mode)
     steps = ceil(parameters.throughput.block_seconds / warmup.step_seconds)
     benchmark.group = facts["accelerator"]
     benchmark.extra_info.update(facts, mode=mode, steps=steps)

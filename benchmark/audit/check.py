@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmark.audit import acknowledged
 from benchmark.audit.examination import ImageFacts, examine
 from benchmark.audit.problems import count_by_kind, is_error, report_lines
@@ -21,7 +23,9 @@ from benchmark.common.digests import text_digest
 from benchmark.common.files import read_json, write_json
 from benchmark.common.progress import progress
 from benchmark.data.cache import CACHES
-from benchmark.data.folder import FORMATS, SPLITS, Listing, Problem, relative
+from benchmark.data.decoding import ValueRange, merge, to_bytes
+from benchmark.data.folder import SPLITS, Listing, Problem, relative
+from benchmark.data.formats import FORMATS
 from benchmark.errors.user_error import UserError, visible
 from benchmark.machine.processors import processor_count
 
@@ -34,6 +38,8 @@ CHUNK = 32
 """Images that a process takes at a time."""
 UPDATES = 20
 """Number of lines of progress."""
+FEW_LEVELS = 32
+"""Number of grey levels below which an image of more than 8 bits is reported."""
 UNEVEN = 10
 """Ratio of the largest class to the smallest above which classes are uneven."""
 
@@ -46,23 +52,29 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a directory.", "Name one with train, val and test in it.")
-    remaining, listed = acknowledged.split(find_problems(root, image_size), root)
+    problems, scale = find_problems(root, image_size)
+    remaining, listed = acknowledged.split(problems, root)
     if as_json:
         print(json.dumps([vars(problem) for problem in remaining], indent=2))
     else:
         print("\n".join(report_lines(remaining)) or visible(f"{root}: no problem."))
+        print(scale_line(scale), end="")
         if listed:
             print(visible(f"Listed in {acknowledged.list_path(root)}: {count_by_kind(listed)}."))
     return int(any(map(is_error, remaining)))
 
 
-def refuse_errors(root: Path, image_size: int) -> None:
+def refuse_errors(root: Path, image_size: int) -> ValueRange | None:
     """Raise if the dataset has errors; otherwise print the number of warnings, if any.
+
+    Returns:
+        The range of the values of all images of more than 8 bits; None if there are none.
 
     Raises:
         UserError: an error is not in the list of acknowledged problems, or that list is not valid.
     """
-    remaining, _ = acknowledged.split(find_problems(root, image_size), root)
+    problems, scale = find_problems(root, image_size)
+    remaining, _ = acknowledged.split(problems, root)
     errors = list(filter(is_error, remaining))
     if errors:
         raise UserError(
@@ -71,10 +83,21 @@ def refuse_errors(root: Path, image_size: int) -> None:
         )
     if remaining:
         print(f"{root}: {count_by_kind(remaining)} (.venv/bin/python -m benchmark check {root}).")
+    print(scale_line(scale), end="")
+    return scale
 
 
-def find_problems(root: Path, image_size: int) -> list[Problem]:
-    """Return all problems of the dataset below `root`, acknowledged ones included.
+def scale_line(scale: ValueRange | None) -> str:
+    """Return a line that says on which scale images of more than 8 bits are read, if any are."""
+    if scale is None:
+        return ""
+    return f"Images of more than 8 bits have values from {scale}: one scale for all.\n"
+
+
+def find_problems(root: Path, image_size: int) -> tuple[list[Problem], ValueRange | None]:
+    """Return all problems of the dataset below `root`, acknowledged ones included, and its scale.
+
+    The scale is the range of the values of all images of more than 8 bits, if there are any.
 
     Args:
         root: contains a folder for each split, and in it a folder for each class.
@@ -83,12 +106,14 @@ def find_problems(root: Path, image_size: int) -> list[Problem]:
     """
     listing = Listing(root)
     facts = _facts(root, [path for paths in listing.images.values() for path in paths])
+    scale = merge(ValueRange(*image.values) for image in facts.values() if image.values)
     return [
         *listing.problems,
         *_uneven_classes(listing.images),
         *_single_images(facts, image_size, root),
+        *(_few_levels(facts, scale, root) if scale else ()),
         *_duplicates(facts, root),
-    ]
+    ], scale
 
 
 def _uneven_classes(images: Mapping[tuple[str, str], Sequence[Path]]) -> Iterator[Problem]:
@@ -177,6 +202,21 @@ def _single_images(
             yield Problem(
                 "image smaller than the crop", name, f"{image.width} x {image.height} pixels"
             )
+
+
+def _few_levels(
+    facts: Mapping[Path, ImageFacts], scale: ValueRange, root: Path
+) -> Iterator[Problem]:
+    """Yield a problem for each image that is black on the scale, or loses all but a few levels."""
+    for path, image in facts.items():
+        if image.values:
+            low, high = map(int, to_bytes(np.array(image.values), scale))
+            levels, values = high - low + 1, ValueRange(*image.values)
+            span = values.high - values.low
+            loses = span >= levels if isinstance(span, int) else span > 0
+            if high == 0 or (levels < FEW_LEVELS and loses):
+                detail = f"{values} become {low} to {high}"
+                yield Problem("few grey levels", relative(path, root), detail)
 
 
 def _duplicates(facts: Mapping[Path, ImageFacts], root: Path) -> Iterator[Problem]:

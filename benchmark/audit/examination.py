@@ -2,12 +2,16 @@
 
 import errno
 import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.data.folder import decode, open_image
+from benchmark.data.decoding import NotFiniteError, load, open_image, value_range
+from benchmark.data.formats import content_name
 from benchmark.errors.user_error import UserError
 
 PHONE_FORMAT = "MPO"
@@ -18,7 +22,8 @@ class ImageFacts(NamedTuple):
     """Properties of an image, or what is wrong with it."""
 
     pixels: str = ""
-    """Digest of the upright RGB pixels; empty if the image cannot be read."""
+    """Digest of the upright RGB pixels, or of values of more than 8 bits; empty if the image cannot
+    be read."""
     height: int = 0
     """Height of the upright image in pixels."""
     width: int = 0
@@ -27,6 +32,8 @@ class ImageFacts(NamedTuple):
     """Pillow's name of the format."""
     frames: int = 1
     """Number of frames; more than 1 if the image is animated."""
+    values: Sequence[float] = ()
+    """Smallest and largest value of an image of more than 8 bits; empty for another one."""
     problem: str = ""
     """A key of problems.KINDS; empty if the image can be read."""
     detail: str = ""
@@ -46,7 +53,9 @@ def examine(path: Path) -> ImageFacts:
     except PermissionError:
         return ImageFacts(problem="not readable")
     except UnidentifiedImageError:
-        return ImageFacts(problem="not an image")
+        return ImageFacts(problem="not an image", detail=content_name(path))
+    except NotFiniteError:
+        return ImageFacts(problem="values that are not finite")
     except UserError as error:
         return ImageFacts(problem="damaged image", detail=error.what)
     except Image.DecompressionBombError as error:
@@ -59,10 +68,20 @@ def examine(path: Path) -> ImageFacts:
 
 def _decode_facts(path: Path) -> ImageFacts:
     with open_image(path) as image:
-        format_name, frames = str(image.format), int(getattr(image, "n_frames", 1))
-    if format_name == PHONE_FORMAT:
-        format_name, frames = "JPEG", 1
-    upright = decode(path)
-    content = b"%dx%d" % upright.size + upright.tobytes()
-    pixels = hashlib.sha256(content).hexdigest()[:32]
-    return ImageFacts(pixels, upright.height, upright.width, format_name, frames)
+        format_name, frames = str(image.format), 1
+        if format_name == PHONE_FORMAT:
+            format_name = "JPEG"
+        else:
+            with suppress(Exception):  # a later frame may be damaged: the first one is read
+                frames = int(getattr(image, "n_frames", 1))
+    content = load(path)
+    values: Sequence[float] = ()
+    if isinstance(content, Image.Image):
+        width, height = content.size
+        data = content.tobytes()
+    else:
+        height, width = content.shape[:2]
+        values = value_range(content)
+        data = np.asarray(content, "<i8" if content.dtype.kind in "iu" else "<f8").tobytes()
+    pixels = hashlib.sha256(b"%dx%d" % (width, height) + data).hexdigest()[:32]
+    return ImageFacts(pixels, height, width, format_name, frames, values)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from benchmark.data.folder import Problem
+from benchmark.data.formats import FORMAT_NAMES
 
 MAX_PATHS = 10
 """Largest number of paths of one kind that a terminal shows; JSON has all."""
@@ -17,12 +18,16 @@ ERRORS = {
     "name that is not text": "Rename it, in UTF-8 and without control characters.",
     "broken link": "Replace the link by the file, or remove it.",
     "link that leaves the dataset": "Replace the link by what it names.",
-    "not a regular file": "Remove it: it is a folder, a pipe, a socket or a device.",
+    "folder within a class": (
+        "Its images belong to no class: move them up into the class, or make the folder a class."
+    ),
+    "not a regular file": "Remove it: it is a pipe, a socket or a device.",
     "not readable": "Give yourself permission to read it.",
-    "unknown suffix": "Convert it to JPEG, PNG, WebP or BMP, or remove it.",
+    "unknown suffix": f"Convert it to {FORMAT_NAMES}, or move it out of the dataset.",
     "empty file": "Replace or remove it.",
-    "not an image": "It is not JPEG, PNG, WebP or BMP: replace or remove it.",
+    "not an image": f"It is not {FORMAT_NAMES}: convert or replace it.",
     "damaged image": "Replace or remove it.",
+    "values that are not finite": "Replace them by numbers, as numpy.nan_to_num does.",
     "decompression bomb": "It has far too many pixels: make it smaller.",
     "same picture in train and another split": (
         "A test on training images proves nothing: remove it from one."
@@ -33,10 +38,15 @@ ERRORS = {
 WARNINGS = {
     "same picture in val and test": "Remove it from one.",
     "same picture twice": "It counts twice: remove one.",
+    "few grey levels": (
+        "Detail is lost on the way to 8 bits, since all images share one scale. Remove outliers "
+        "such as hot pixels, or stretch the values of all images by one factor."
+    ),
     "suffix of another format": "It is read; rename it to be sure.",
     "animated image": "Its first frame is used.",
     "image smaller than the crop": "It is enlarged to data.image_size.",
     "uneven classes": "Look at the mean over classes, not only at the accuracy.",
+    "names that differ in spaces": "They are two classes: rename one if they should be one.",
     "hidden or system file": "It is ignored.",
 }
 """Remedies of the problems that do not stop the dataset stage."""

@@ -26,7 +26,8 @@ from rich.progress import track
 from benchmark.common import code
 from benchmark.common.digests import text_digest
 from benchmark.common.files import new_directory, read_json, sha256, write_json
-from benchmark.data import folder
+from benchmark.data import decoding
+from benchmark.data.decoding import ValueRange, merge, read_range
 from benchmark.data.folder import DatasetFiles
 from benchmark.errors.user_error import UserError
 from benchmark.machine import processors
@@ -37,6 +38,8 @@ CACHES = Path(".cache")
 """Folder of all caches."""
 DIGESTS = "digests.json"
 """File in each cache with the sha256 of its other files."""
+SCALE = "scale.json"
+"""File in each cache with the ValueRange of the dataset, or null if all images have 8 bits."""
 KEPT = 2
 """Number of caches kept for one dataset and size: two revisions of the code may alternate."""
 ZOOM = 8
@@ -58,6 +61,7 @@ class ImageStore:
         self.shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
         """True height and width of each image in pixels, (n, 2)."""
         self.height, self.width = _stored_shape(self.shapes, image_size)
+        self._scale = _read_scale(directory)
         if not paths:
             self._pixels = np.load(directory / "pixels.npy", mmap_mode="r", allow_pickle=False)
 
@@ -69,7 +73,8 @@ class ImageStore:
         if not self._paths:
             return np.take(self._pixels, positions, axis=0)
         paths = [self._paths[position] for position in positions]
-        return np.stack([folder.read_pixels(path, self.height, self.width) for path in paths])
+        shape = self.height, self.width
+        return np.stack([decoding.read_pixels(path, *shape, self._scale) for path in paths])
 
 
 @dataclass(frozen=True)
@@ -116,12 +121,16 @@ class DecodeCache:
             new_directory(directory) as temporary,
             ThreadPoolExecutor(processors.processor_count()) as pool,
         ):
-            shapes = np.array(list(pool.map(folder.read_shape, paths)), dtype=np.int32)
+            headers = list(pool.map(decoding.read_header, paths))
+            shapes = np.array([(header.height, header.width) for header in headers], dtype=np.int32)
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
+            deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
+            scale = merge(pool.map(read_range, deep))
+            write_json(temporary / SCALE, scale)
             shape = (len(paths), *_stored_shape(shapes, self.image_size), 3)
             if math.prod(shape) <= self.limit_gib * 2**30:
                 _check_space(self.root, math.prod(shape))
-                _decode_all(paths, shape, temporary / "pixels.npy", pool)
+                _decode_all(paths, shape, scale, temporary / "pixels.npy", pool)
             write_json(temporary / DIGESTS, _digests(temporary))
 
     def _remove_stale(self) -> None:
@@ -142,9 +151,12 @@ class DecodeCache:
         return text_digest("decode cache", str(root), *limits)[:12]
 
     def _key(self) -> str:
-        """Return a digest of the code, the decoders, and every file's name, size and times."""
-        decoder = [PIL.__version__, *(features.version(name) for name in ("jpg", "zlib", "webp"))]
-        facts = [code.digest("benchmark.data.cache"), *decoder]
+        """Return a digest of the code, the decoders, and every file's name, size and times.
+
+        The files also determine the scale of images of more than 8 bits.
+        """
+        decoders = [features.version(name) for name in ("jpg", "zlib", "webp", "libtiff")]
+        facts = [code.digest("benchmark.data.cache"), PIL.__version__, *decoders]
         digest = hashlib.sha256(repr(facts).encode())
         for path in self.files.paths:
             status = path.stat()
@@ -160,6 +172,11 @@ def _stored_shape(shapes: NDArray[np.int32], image_size: int) -> tuple[int, int]
     return int(height), int(width)
 
 
+def _read_scale(directory: Path) -> ValueRange | None:
+    scale = read_json(directory / SCALE)
+    return scale and ValueRange(*scale)
+
+
 def _is_intact(directory: Path) -> bool:
     """Return whether a cache's files have the digests with which they were written."""
     try:
@@ -169,7 +186,8 @@ def _is_intact(directory: Path) -> bool:
 
 
 def _digests(directory: Path) -> dict[str, str]:
-    return {path.name: sha256(path) for path in sorted(directory.glob("*.npy"))}
+    files = sorted(path for path in directory.iterdir() if path.name != DIGESTS)
+    return {path.name: sha256(path) for path in files}
 
 
 def _check_space(directory: Path, size: int) -> None:
@@ -184,7 +202,11 @@ def _check_space(directory: Path, size: int) -> None:
 
 
 def _decode_all(
-    paths: Sequence[Path], shape: tuple[int, int, int, int], target: Path, pool: ThreadPoolExecutor
+    paths: Sequence[Path],
+    shape: tuple[int, int, int, int],
+    scale: ValueRange | None,
+    target: Path,
+    pool: ThreadPoolExecutor,
 ) -> None:
     """Decode the images `paths` into the array `target`, uint8 of `shape` (n, height, width, 3)."""
     start = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).offset
@@ -195,7 +217,7 @@ def _decode_all(
         A memory map would cause a page fault at each new page.
         """
         for position, path in enumerate(paths[first : first + CHUNK], start=first):
-            image = folder.read_pixels(path, *shape[1:3])
+            image = decoding.read_pixels(path, *shape[1:3], scale)
             written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
             if written < image.nbytes:
                 raise UserError(f"{target.parent}: the disk is full.", "Make room.")

@@ -1,33 +1,32 @@
-"""List a dataset's images, <root>/{train,val,test}/<class>/<image>, and decode them to RGB."""
+"""List the images of a dataset, <root>/{train,val,test}/<class>/<image>, and all problems."""
 
-import errno
 import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
-
+from benchmark.data.formats import FORMATS, SUFFIXES
 from benchmark.errors.user_error import UserError, visible
 
 SPLITS = ("train", "val", "test")
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
-"""Pillow's format for each suffix. Pillow looks at the content: the suffix may be wrong."""
+OTHER_NAMES = {
+    "train": ("training", "train2017"),
+    "val": ("valid", "validation", "dev", "eval", "val2017"),
+    "test": ("testing", "evaluation", "test2017"),
+}
+"""What datasets call the splits otherwise, in lower case."""
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that file managers leave behind, in lower case; those of other systems are hidden."""
 TOLERATED = frozenset({
     "names that look alike", "name that is not text", "link that leaves the dataset",
-    "hidden or system file",
+    "hidden or system file", "names that differ in spaces",
 })  # fmt: skip
 """Kinds of problems with which images can be read: `scan` ignores them, the check does not."""
-SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations that exchange height and width."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,29 @@ class Listing:
     def _class_folders(self, split: str) -> dict[str, Path]:
         folder = self._root / split
         if not os.path.isdir(folder):  # Path.is_dir raises where a link's target is too long
-            self._add("missing folder", folder)
+            self._add("missing folder", folder, self._other_name(split))
             return {}
         self._check_link(folder)
         return {path.name: path for path in self._entries(folder, os.path.isdir, "not a folder")}
 
+    def _other_name(self, split: str) -> str:
+        """Return words that name the folder which seems to be `split`; empty without one."""
+        with suppress(OSError):
+            for name in sorted(os.listdir(self._root)):
+                if name.lower() in (split, *OTHER_NAMES[split]):
+                    return f"rename {name!a} to {split!a}"
+        return ""
+
     def _compare_names(self, folders: Mapping[str, Mapping[str, Path]]) -> None:
-        """Add problems: classes that a split lacks, names that differ in case or Unicode only."""
+        """Add problems: classes that a split lacks, and names that look alike."""
         spellings: dict[str, list[str]] = defaultdict(list)
         for name in self.classes:
-            spellings[unicodedata.normalize("NFC", name).casefold()].append(name)
+            spellings[unicodedata.normalize("NFC", " ".join(name.split())).casefold()].append(name)
         for names in spellings.values():
             for name in names[1:]:
-                self.problems.append(Problem("names that look alike", f"{names[0]!a}", f"{name!a}"))
+                spaces = any(" ".join(n.split()) != n for n in (names[0], name))
+                kind = "names that differ in spaces" if spaces else "names that look alike"
+                self.problems.append(Problem(kind, f"{names[0]!a}", f"{name!a}"))
             for split, present in folders.items():
                 similar = [name for name in names if name in present]
                 for name in names:
@@ -121,10 +130,11 @@ class Listing:
     def _images(self, folder: Path) -> list[Path]:
         paths = []
         for path in self._entries(folder, os.path.isfile, "not a regular file"):
-            if path.suffix.lower() in FORMATS:
+            suffix = path.suffix.lower()
+            if suffix in FORMATS:
                 paths.append(path)
             else:
-                self._add("unknown suffix", path)
+                self._add("unknown suffix", path, SUFFIXES.get(suffix, ""))
         if not paths:
             self._add("empty class", folder)
         return paths
@@ -144,7 +154,8 @@ class Listing:
             if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
                 self._add("hidden or system file", path)
             elif not is_wanted(entry.path):
-                self._add(otherwise if os.path.exists(entry.path) else "broken link", path)
+                kind = "folder within a class" if os.path.isdir(entry.path) else otherwise
+                self._add(kind if os.path.exists(entry.path) else "broken link", path)
             else:
                 if entry.is_symlink():
                     self._check_link(path)
@@ -186,59 +197,3 @@ def scan(root: Path) -> DatasetFiles:
         labels = [label for label, paths in enumerate(images) for _ in paths]
         splits[split] = SplitFiles(tuple(chain.from_iterable(images)), tuple(labels))
     return DatasetFiles(root, listing.classes, splits)
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open the image in `path`, of one of FORMATS, without decoding it. The caller closes it."""
-    return Image.open(path, formats=sorted(set(FORMATS.values())))
-
-
-def decode(path: Path) -> Image.Image:
-    """Decode the image in `path`: upright and RGB, whatever mode the file has.
-
-    Transparency is dropped as torchvision's loader drops it; 16-bit grey keeps its upper byte.
-
-    Raises:
-        UserError: the file cannot be read as an image.
-    """
-    try:
-        with open_image(path) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I;16"):
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            return image if image.mode == "RGB" else image.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise _unreadable(path, error) from None
-
-
-def read_shape(path: Path) -> tuple[int, int]:
-    """Return height and width of the upright image in `path`; only the header is read.
-
-    Raises:
-        UserError: the file cannot be read as an image.
-    """
-    try:
-        with open_image(path) as image:
-            sideways = image.getexif().get(0x0112) in SIDEWAYS
-            width, height = image.size
-            return (width, height) if sideways else (height, width)
-    except Exception as error:  # as in `decode`
-        raise _unreadable(path, error) from None
-
-
-def read_pixels(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    """Decode the image in `path` to (height, width, 3), resized with antialiasing if necessary."""
-    image = decode(path)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _unreadable(path: Path, error: Exception) -> Exception:
-    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-        return error  # the image may be good: the process has too many open files
-    if isinstance(error, UnidentifiedImageError):
-        return UserError(f"{path} is not an image.", "Replace or remove it.")
-    reason = str(error) or type(error).__name__
-    return UserError(f"{path} cannot be read: {reason}.", "Replace or remove it.")

@@ -20,6 +20,9 @@ class PinnedImages(ResultModel):
     """Number of classes."""
     images: dict[str, int]
     """Images in each split."""
+    value_range: tuple[int | float, int | float] | None = None
+    """Smallest and largest value of all images of more than 8 bits; None without such images. It is
+    the scale on which these images become 8 bits."""
 
 
 class Weights(ResultModel):

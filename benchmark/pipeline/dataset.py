@@ -35,10 +35,11 @@ def run(parameters: Parameters) -> None:
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    refuse_errors(root, parameters.data.image_size)
+    scale = refuse_errors(root, parameters.data.image_size)
     images = scan(root)
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
-    write_result(DATASET, PinnedImages(**pinned, classes=len(images.classes), images=sizes))
+    dataset = PinnedImages(**pinned, classes=len(images.classes), images=sizes, value_range=scale)
+    write_result(DATASET, dataset)
     write_result(WEIGHTS, _weights(parameters.model))
 
 

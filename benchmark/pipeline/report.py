@@ -3,6 +3,7 @@
 from benchmark.common.files import write_csv, write_json, write_text
 from benchmark.common.parameters import ModelParameters, Parameters, TrainParameters
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
+from benchmark.data.decoding import ValueRange
 from benchmark.data.schema import DATASET_RESULT, WEIGHTS_RESULT, PinnedImages, Weights
 from benchmark.report import (
     charts,
@@ -34,9 +35,10 @@ def run(parameters: Parameters) -> None:
     }
     exported = record.read_exported(present)
     dataset = read_result(DATASET, DATASET_RESULT)
+    scale = dataset.value_range and ValueRange(*dataset.value_range)
     compared = comparison.build(local, exported, controls, dataset, parameters.report)
     lines = facts(dataset, read_result(WEIGHTS, WEIGHTS_RESULT), parameters)
-    sheets = pictures.sheets(parameters.data, present[0]) if present else None
+    sheets = pictures.sheets(parameters.data, present[0], scale) if present else None
     runs = charts.training_curves(present, controls)
     drawings = charts.draw(present, runs, compared, sheets.recalls if sheets else [])
     document = sections.document(compared, lines, sheets)
@@ -57,12 +59,18 @@ def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> li
     data, model, train = parameters.data, parameters.model, parameters.train
     images = ", ".join(f"{count:,} {split}" for split, count in dataset.images.items())
     network = " (of the complete network, not only of the trained head)"
+    depth = (
+        f" Those of more than 8 bits have values from {ValueRange(*dataset.value_range)}, on one "
+        "scale for all."
+        if dataset.value_range
+        else ""
+    )
     kernels = "deterministic" if parameters.throughput.deterministic else "any"
     return [
         f"ResNet50 from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
         f"{train.max_epochs} epochs at most, seed {parameters.seed}.",
-        f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.",
+        f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.{depth}",
         *_weights(weights),
         f"Throughput{network if model.freeze_backbone else ''} is the geometric mean over at least "
         f"{parameters.throughput.repeats} processes. All modes use {kernels} kernels unless their "

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from benchmark.common.parameters import DataParameters
 from benchmark.common.results import ResultPaths
-from benchmark.data.folder import decode
+from benchmark.data.decoding import ValueRange, decode
 from benchmark.errors.user_error import UserError
 from benchmark.report import record
 from benchmark.report.record import Recall
@@ -65,8 +65,10 @@ class Sheets:
     """Recalls of all classes, the lowest first."""
 
 
-def sheets(data: DataParameters, trained: Record) -> Sheets:
+def sheets(data: DataParameters, trained: Record, scale: ValueRange | None) -> Sheets:
     """Read the predictions of `trained` and the test images, and return the page's pictures.
+
+    Images of more than 8 bits are shown on the `scale` of their dataset.
 
     Raises:
         UserError: an image of the test split is missing or unreadable.
@@ -74,12 +76,14 @@ def sheets(data: DataParameters, trained: Record) -> Sheets:
     predictions = record.rows(ResultPaths(trained.name).own.predictions)
     root, count = Path(data.root) / "test", len(predictions)
     spread = [predictions[place * count // IMAGES] for place in range(min(IMAGES, count))]
-    contact = [_picture(root, row) for row in spread]
+    contact = [_picture(root, row, scale) for row in spread]
     recalls = sorted(record.recalls(predictions), key=lambda recall: recall[1] / recall[2])
-    return Sheets(trained.label, contact, _confusions(root, predictions), recalls)
+    return Sheets(trained.label, contact, _confusions(root, predictions, scale), recalls)
 
 
-def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confusion]:
+def _confusions(
+    root: Path, predictions: Sequence[dict[str, str]], scale: ValueRange | None
+) -> list[Confusion]:
     """Return the PAIRS most frequent confusions; equally frequent ones are sorted by name."""
     images = Counter(row["label"] for row in predictions)
     wrong = [row for row in predictions if row["label"] != row["prediction"]]
@@ -89,29 +93,32 @@ def _confusions(root: Path, predictions: Sequence[dict[str, str]]) -> list[Confu
         Confusion(
             count=count,
             images=images[label],
-            mistaken=_first(root, wrong, label, prediction),
-            other=_first(root, predictions, prediction),
+            mistaken=_picture(root, _first(wrong, label, prediction), scale),
+            other=_picture(root, _first(predictions, prediction), scale),
         )
         for (label, prediction), count in most
     ]
 
 
 def _first(
-    root: Path, rows: Sequence[dict[str, str]], label: str, prediction: str | None = None
-) -> Picture:
-    """Return the first image of class `label`, with this prediction if one is given."""
+    rows: Sequence[dict[str, str]], label: str, prediction: str | None = None
+) -> dict[str, str]:
+    """Return the first row of class `label`, with this prediction if one is given."""
     return next(
-        _picture(root, row)
-        for row in rows
-        if row["label"] == label and prediction in (None, row["prediction"])
+        row for row in rows if row["label"] == label and prediction in (None, row["prediction"])
     )
 
 
-def _picture(root: Path, row: dict[str, str]) -> Picture:
+def _picture(root: Path, row: dict[str, str], scale: ValueRange | None) -> Picture:
+    """Read the image of a row and return a small copy.
+
+    Raises:
+        UserError: the image is missing or unreadable.
+    """
     path = root / row["image"]
     if not path.is_file():
         raise UserError(f"{path} is not here.", "Fetch the dataset: make repro.")
-    copy = ImageOps.fit(decode(path), (SIDE, SIDE), Image.Resampling.LANCZOS)
+    copy = ImageOps.fit(decode(path, scale), (SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     copy.save(buffer, "JPEG", quality=80)
     url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -22,7 +22,7 @@ def root(workspace: Path) -> Path:
 
 
 def problems(root: Path, image_size: int = 32) -> set[tuple[str, str]]:
-    return {(problem.kind, problem.path) for problem in check.find_problems(root, image_size)}
+    return {(problem.kind, problem.path) for problem in check.find_problems(root, image_size)[0]}
 
 
 def first(folder: Path) -> Path:
@@ -121,7 +121,7 @@ def test_duplicates_are_found_by_their_pixels(
     path = first(root / source[0] / names[source[1]])
     with Image.open(path) as image:
         image.save(root / target[0] / names[target[1]] / "zz.bmp")
-    [problem] = check.find_problems(root, 32)
+    [problem], _ = check.find_problems(root, 32)
     assert problem.kind == kind
     pair = {problem.path, problem.detail.removeprefix("as ")}
     assert pair == {
@@ -137,6 +137,103 @@ def test_pictures_that_differ_are_not_copies(root: Path) -> None:
     for size in ((40, 50), (50, 40)):  # equal bytes
         Image.new("RGB", size, "grey").save(folder / f"{size[0]}.png")
     assert problems(root) == set()
+
+
+def write_grey(folder: Path, low: int, high: int, name: str = "deep.png") -> None:
+    ramp = np.linspace(low, high, 1600).astype(np.uint16).reshape(40, 40)
+    Image.fromarray(ramp).save(folder / name)
+
+
+def test_the_check_names_the_scale_of_images_of_more_than_eight_bits(root: Path, capsys) -> None:
+    for split, high in (("train", 900), ("test", 4095)):
+        write_grey(root / split / "class 0", 0, high)
+    line = "Images of more than 8 bits have values from 0 to 4,095: one scale for all.\n"
+    assert check.run(root, 32, as_json=False) == 0
+    assert capsys.readouterr().out == f"{root}: no problem.\n{line}"
+    assert check.refuse_errors(root, 32) == (0, 4095)
+    assert capsys.readouterr().out == line
+
+
+def test_images_that_the_scale_leaves_dark_are_a_warning(root: Path) -> None:
+    """One hot pixel, or an image of another camera, makes all others black."""
+    write_grey(root / "train" / "class 0", 0, 200, "black.png")
+    write_grey(root / "train" / "class 0", 0, 4095, "dark.png")
+    write_grey(root / "train" / "class 0", 4096, 16384, "enough.png")
+    write_grey(root / "test" / "class 1", 0, 65535, "bright.png")
+    listed, _ = check.find_problems(root, 32)
+    assert [(problem.kind, problem.path, problem.detail) for problem in listed] == [
+        ("few grey levels", "train/class 0/black.png", "0 to 200 become 0 to 0"),
+        ("few grey levels", "train/class 0/dark.png", "0 to 4,095 become 0 to 15"),
+    ]
+    assert "stretch the values of all images" in KINDS["few grey levels"]
+
+
+def test_images_of_eight_bits_in_sixteen_are_no_copies_of_each_other(root: Path) -> None:
+    """Both were black, and so the same picture under two labels."""
+    write_grey(root / "train" / "class 0", 0, 250)
+    write_grey(root / "train" / "class 1", 5, 255)
+    assert problems(root) == set()
+
+
+def test_copies_of_more_than_eight_bits_are_found(root: Path) -> None:
+    values = np.arange(1600, dtype=np.int32).reshape(40, 40)
+    Image.fromarray(values).save(root / "train" / "class 0" / "long.tif")
+    Image.fromarray(values.astype(np.uint16)).save(root / "test" / "class 0" / "short.png")
+    [problem], _ = check.find_problems(root, 32)
+    assert problem.kind == "same picture in train and another split"
+
+
+def test_a_value_that_is_no_number_is_an_error(root: Path) -> None:
+    Image.new("F", (40, 40), float("nan")).save(root / "train" / "class 0" / "a.tif")
+    assert problems(root) == {("values that are not finite", "train/class 0/a.tif")}
+
+
+def test_images_of_many_formats_are_no_problem(root: Path) -> None:
+    for number, name in enumerate(["a.gif", "b.tif", "c.TIFF", "d.ppm", "e.pgm", "f.jfif"]):
+        image = Image.new("L" if name.endswith("pgm") else "RGB", (40, 40), number + 1)
+        image.save(root / "train" / "class 0" / name)
+    Image.new("RGB", (40, 40), "red").save(root / "train" / "class 0" / "g.jpg", "GIF")
+    assert problems(root) == {("suffix of another format", "train/class 0/g.jpg")}
+
+
+def test_formats_that_are_not_read_are_named(root: Path) -> None:
+    folder = root / "train" / "class 0"
+    (folder / "a.heic").write_bytes(b"x")
+    (folder / "b.jpg").write_bytes(b"\0\0\0\x1cftypavif")
+    details = {problem.path[-6:]: problem.detail for problem in check.find_problems(root, 32)[0]}
+    assert details == {"a.heic": "a HEIC image", "/b.jpg": "an AVIF image"}
+
+
+def test_a_gif_whose_later_frames_are_damaged_is_read(root: Path) -> None:
+    path = root / "train" / "class 0" / "a.gif"
+    colours = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue", "green"))
+    next(colours).save(path, save_all=True, append_images=list(colours))
+    path.write_bytes(path.read_bytes()[:-30])
+    assert {kind for kind, _ in problems(root)} <= {"animated image"}
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "Val", "VALIDATION"])
+def test_a_split_of_another_name_is_named(root: Path, name: str) -> None:
+    (root / "val").rename(root / name)
+    [problem] = [p for p in check.find_problems(root, 32)[0] if p.path == "val"]
+    assert problem == Problem("missing folder", "val", f"rename {name!r} to 'val'")
+
+
+def test_classes_that_differ_in_spaces_are_a_warning(root: Path) -> None:
+    for split in ("train", "val", "test"):
+        shutil.copytree(root / split / "class 0", root / split / "class 0 ")
+    kinds = {kind for kind, _ in problems(root) if "picture" not in kind}
+    assert kinds == {"names that differ in spaces"}
+    shutil.rmtree(root / "val" / "class 0 ")
+    [missing] = [p for p in check.find_problems(root, 32)[0] if p.kind == "missing folder"]
+    assert missing.detail == "'class 0 ' is spelled 'class 0' there"
+
+
+def test_a_folder_of_images_within_a_class_is_an_error_that_removes_nothing(root: Path) -> None:
+    (root / "train" / "class 0" / "more").mkdir()
+    shutil.copy(first(root / "train" / "class 1"), root / "train" / "class 0" / "more")
+    assert problems(root) == {("folder within a class", "train/class 0/more")}
+    assert "emove" not in KINDS["folder within a class"]
 
 
 def test_a_phones_file_of_several_pictures_is_a_jpeg(root: Path) -> None:
@@ -159,8 +256,8 @@ def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -
 
 
 def test_a_format_that_is_not_read_is_not_an_image_whatever_its_suffix(root: Path) -> None:
-    path = root / "train" / classes(root)[0] / "gif.png"
-    Image.new("RGB", (40, 40), "grey").save(path, "GIF")
+    path = root / "train" / classes(root)[0] / "tga.png"
+    Image.new("RGB", (40, 40), "grey").save(path, "TGA")
     assert problems(root) == {("not an image", str(path.relative_to(root)))}
 
 
@@ -261,7 +358,7 @@ def test_facts_that_other_code_found_are_not_used(root: Path) -> None:
     assert problems(root) == set()
     [store] = stores()
     facts = json.loads(store.read_text())
-    wrong = {key: ["", 0, 0, "", 1, "not an image", ""] for key in facts["images"]}
+    wrong = {key: ["", 0, 0, "", 1, [], "not an image", ""] for key in facts["images"]}
     store.write_text(json.dumps({"code": "other", "images": wrong}))
     assert problems(root) == set()
     store.write_text(json.dumps({"code": facts["code"], "images": wrong}))

@@ -9,7 +9,8 @@ from PIL import Image
 from benchmark.command_line import main
 from benchmark.data import cache
 from benchmark.data.cache import DecodeCache
-from benchmark.data.folder import decode, scan
+from benchmark.data.decoding import decode
+from benchmark.data.folder import scan
 from benchmark.errors.user_error import UserError
 from tests.support.fixtures import write_images
 
@@ -58,7 +59,7 @@ def test_large_images_are_stored_at_eight_times_the_image_size(tmp_path: Path) -
 
 def test_a_second_preparation_decodes_nothing(images: Path, monkeypatch) -> None:
     cached(images).prepare()
-    monkeypatch.setattr(cache.folder, "read_pixels", None)
+    monkeypatch.setattr(cache.decoding, "read_pixels", None)
     cached(images).prepare()
 
 
@@ -163,7 +164,7 @@ def test_an_interrupted_build_leaves_nothing_that_is_read(images: Path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache.folder, "read_pixels", interrupt)
+        patch.setattr(cache.decoding, "read_pixels", interrupt)
         with pytest.raises(KeyboardInterrupt):
             cached(images).prepare()
     assert not cached(images).directory.exists()
@@ -197,7 +198,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(images, 
 
     leave(size - 1)
     with monkeypatch.context() as patch:
-        patch.setattr(cache.folder, "read_pixels", None)
+        patch.setattr(cache.decoding, "read_pixels", None)
         with pytest.raises(
             UserError, match=r"decode cache needs 0\.000121 GiB .* 0\.00012\d* GiB left"
         ):

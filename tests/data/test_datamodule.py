@@ -16,8 +16,9 @@ from torch.utils.data._utils import signal_handling
 
 from benchmark.data.cache import ImageStore
 from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.decoding import decode
 from benchmark.data.digest_log import DigestLog
-from benchmark.data.folder import decode, scan
+from benchmark.data.folder import scan
 from benchmark.data.randomness import permutation
 from benchmark.errors.user_error import UserError
 from tests.support.fixtures import write_images

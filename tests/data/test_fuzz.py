@@ -22,7 +22,8 @@ from PIL import Image
 
 from benchmark.audit.examination import examine
 from benchmark.audit.problems import KINDS
-from benchmark.data.folder import SPLITS, read_pixels, read_shape, scan
+from benchmark.data.decoding import read_header, read_pixels
+from benchmark.data.folder import SPLITS, scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import PARAMETERS
 from tests.support.outcome import is_one_line, outcome, time_limit
@@ -147,7 +148,7 @@ def read_all(root: Path) -> None:
     with time_limit(), explain_system_errors():
         for path in scan(root).paths:
             path.stat()
-            read_shape(path)
+            read_header(path)
 
 
 @given(name=names, tree=trees())
@@ -194,6 +195,16 @@ SEEDS = (
     encoded(gradient("RGBA"), "WEBP", lossless=True),
     encoded(gradient("RGB"), "WEBP", **MOVING),
     *(encoded(gradient(mode), "BMP") for mode in ("1", "L", "P", "RGB", "RGBA")),
+    *(encoded(gradient(mode), "GIF") for mode in ("L", "P", "RGBA")),
+    encoded(gradient("RGB"), "GIF", **MOVING),
+    *(encoded(gradient(mode), "TIFF") for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "F", "I")),
+    *(
+        encoded(gradient("RGB"), "TIFF", compression=name, exif=rotated())
+        for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
+    ),
+    encoded(DEEP, "TIFF", exif=rotated()),
+    encoded(gradient("RGB"), "TIFF", save_all=True, append_images=[gradient("L")]),
+    *(encoded(gradient(mode), "PPM") for mode in ("1", "L", "RGB", "I")),
 )
 """Images of every format and mode that is read."""
 EXTREMES = [
@@ -248,7 +259,7 @@ def bounded_memory() -> Iterator[None]:
 def read(path: Path) -> bytes | str:
     """Return the pixels as training reads them, or the error message."""
     try:
-        return read_pixels(path, *read_shape(path)).tobytes()
+        return read_pixels(path, *read_header(path)[:2]).tobytes()
     except UserError as error:
         return str(error)
 
@@ -268,5 +279,5 @@ def test_any_image_file_is_read_or_named(content: bytes) -> None:
             assert "MemoryError" not in first
             assert facts.problem in KINDS
         elif not facts.problem:
-            assert read_shape(path) == (facts.height, facts.width)
+            assert read_header(path)[:2] == (facts.height, facts.width)
         assert is_one_line(f"{facts.problem} {facts.detail}")

@@ -11,13 +11,16 @@ from PIL import Image
 
 from benchmark.data.datamodule import ImageDataModule
 
-MODES = ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16")
+MODES = ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16", "F")
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
 
 
 def draw(path: Path, mode: str, size: tuple[int, int], level: int) -> None:
     """Write an image of one grey, in any of Pillow's modes, in a format that supports the mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if mode == "F":
+        Image.new("F", size, level / 255).save(f"{path}.tif")
+        return
     if mode == "I;16":
         Image.fromarray(np.full(size[::-1], level * 257, dtype=np.uint16)).save(f"{path}.png")
         return

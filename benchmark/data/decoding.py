@@ -1,0 +1,264 @@
+"""Decode image files to upright RGB with 8 bits per channel.
+
+Files of more than 8 bits rarely use all of them: a camera of 12 bits writes 0 to 4095 into 16 bits.
+So the scale on which they become 8 bits is a property of the dataset: the ValueRange of all its
+images.
+"""
+
+import errno
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from benchmark.data.formats import FORMATS, content_name
+from benchmark.errors.user_error import UserError
+
+ORIENTATION, PHOTOMETRIC, SAMPLE_FORMAT = 274, 262, 339
+"""Numbers of tags: EXIF's orientation; whether 0 is white in a TIFF; its kind of numbers."""
+WHITE_IS_ZERO, UNSIGNED = 0, 1
+"""Values of PHOTOMETRIC and SAMPLE_FORMAT that Pillow ignores for more than 8 bits."""
+SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+"""The other byte order of each of Pillow's raw modes: big, little and native."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What makes an image upright, by orientation. From 5 on, height and width change places."""
+
+Values: TypeAlias = NDArray[Any]
+"""Values of an image of more than 8 bits per channel, (height, width) or (height, width, 3)."""
+
+
+class ValueRange(NamedTuple):
+    """The smallest and the largest value of images of more than 8 bits: two ints or two floats."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return the range in words, as "0 to 4,095"."""
+        low, high = (f"{v:,}" if isinstance(v, int) else f"{v:,.6g}" for v in self)
+        return f"{low} to {high}"
+
+
+class NotFiniteError(UserError):
+    """An image has values that are not finite numbers."""
+
+
+class Header(NamedTuple):
+    """What the header of an image file says."""
+
+    height: int
+    """Height of the upright image in pixels."""
+    width: int
+    """Width of the upright image in pixels."""
+    deep: bool
+    """Whether the image has more than 8 bits per channel."""
+
+
+def merge(ranges: Iterable[ValueRange | None]) -> ValueRange | None:
+    """Return the range that contains all `ranges`; None stands for images of 8 bits."""
+    present = [values for values in ranges if values is not None]
+    if not present:
+        return None
+    return ValueRange(min(low for low, _ in present), max(high for _, high in present))
+
+
+def value_range(values: Values) -> ValueRange:
+    """Return the smallest and the largest of an image's values."""
+    return ValueRange(values.min().item(), values.max().item())
+
+
+def to_bytes(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
+    """Convert values to 0 to 255 on the scale of their dataset.
+
+    Black is 0, or the smallest value of the dataset if that is negative. Integers lose as many of
+    their lower bits as the largest value has more than 8, so values that fill 16 bits keep the
+    upper byte. Floats are divided into 256 equal steps up to the largest value.
+    """
+    low = min(0, scale.low)
+    span = scale.high - low
+    if isinstance(span, int):
+        levels = (values.astype(np.int64) - int(low)) >> max(0, span.bit_length() - 8)
+    else:
+        levels = (values.astype(np.float64) - low) * (256 / span if span else 0)
+    return levels.clip(0, 255).astype(np.uint8)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open the image in `path`, of one of FORMATS, without decoding it, while a `with` block runs.
+
+    Pillow gets a file and not a path: given a path, it maps a TIFF into memory, and garbles it if
+    its orientation exchanges height and width.
+    """
+    with path.open("rb") as file, Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
+        yield image
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of the image in `path`.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    try:
+        with open_image(path) as image:
+            deep = image.mode[0] in "IF" or bool(_wide_rawmodes(image))
+            width, height = image.size
+            sideways = _orientation(image) >= 5
+            return Header(width, height, deep) if sideways else Header(height, width, deep)
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+        raise _unreadable(path, error) from None
+
+
+def load(path: Path) -> Image.Image | Values:
+    """Decode the image in `path` and turn it upright: RGB, or its values if they have more bits.
+
+    Transparency is dropped as torchvision's loader drops it.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    try:
+        with open_image(path) as image:
+            if rawmodes := _wide_rawmodes(image):
+                return _load_wide(path, rawmodes)
+            upright = _upright(image)
+            if upright.mode[0] in "IF":
+                return _values(np.asarray(upright), getattr(image, "tag_v2", {}), path)
+            return upright if upright.mode == "RGB" else upright.convert("RGB")
+    except UserError:
+        raise
+    except Exception as error:  # as in `read_header`
+        raise _unreadable(path, error) from None
+
+
+def decode(path: Path, scale: ValueRange | None = None) -> Image.Image:
+    """Decode the image in `path`: upright and RGB, whatever mode the file has.
+
+    An image of more than 8 bits needs the `scale` of its dataset; without one, its own is used.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    content = load(path)
+    if isinstance(content, Image.Image):
+        return content
+    return Image.fromarray(to_bytes(content, scale or value_range(content))).convert("RGB")
+
+
+def read_range(path: Path) -> ValueRange | None:
+    """Return the smallest and the largest value of the image in `path`; None if it has 8 bits.
+
+    Raises:
+        UserError: the file cannot be read as an image.
+    """
+    content = load(path)
+    return None if isinstance(content, Image.Image) else value_range(content)
+
+
+def read_pixels(
+    path: Path, height: int, width: int, scale: ValueRange | None = None
+) -> NDArray[np.uint8]:
+    """Decode the image in `path` to (height, width, 3), resized with antialiasing if necessary."""
+    image = decode(path, scale)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Decode an opened image and turn it upright.
+
+    ImageOps.exif_transpose also writes the EXIF data back, which fails if some of it is unusual.
+    """
+    turn = TURNS.get(_orientation(image))
+    image.load()
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation; 1 (upright) if it is unreadable, or if Pillow turns the image.
+
+    Some programs write it as a fraction or as text.
+    """
+    value: Any = 1
+    if image.format != "TIFF":
+        with suppress(Exception):  # damaged EXIF data does not make the pixels unreadable
+            value = image.getexif().get(ORIENTATION, 1)
+            value = int(value[0] if isinstance(value, tuple | bytes) else value)
+    return value if value in TURNS else 1
+
+
+def _values(values: Values, tags: Mapping[int, Any], path: Path) -> Values:
+    """Return the values that Pillow decoded, with TIFF's `tags` applied that Pillow ignores."""
+    if values.dtype == np.int32 and tags.get(SAMPLE_FORMAT, (2,))[0] == UNSIGNED:
+        values = values.view(np.uint32)
+    if not np.isfinite(values).all():
+        raise NotFiniteError(
+            f"{path} has values that are not finite numbers.", "Replace these: numpy.nan_to_num."
+        )
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        values = -values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+    return values
+
+
+def _wide_rawmodes(image: Image.Image) -> tuple[str, ...]:
+    """Return the raw modes that read all bytes of an opened image of 16-bit colour; else ().
+
+    Pillow drops the lower bytes. With two raw modes, the first reads the upper bytes, and the
+    second, which swaps the bytes, the lower ones. With one, both are channels.
+    """
+    if not image.tile:
+        return ()
+    arguments: Any = image.tile[0].args or ("",)
+    if image.tile[0].codec_name == "ppm":
+        return ("RGB;16B", "RGB;16L") if arguments == ("RGB", 65535) else ()
+    rawmode = arguments if isinstance(arguments, str) else str(arguments[0])
+    if rawmode == "LA;16B":
+        return ("RGBA",)
+    channels, _, order = rawmode.partition(";16")
+    if channels not in ("RGB", "RGBX", "RGBA") or order not in SWAPPED:
+        return ()
+    return rawmode, f"{channels};16{SWAPPED[order]}"
+
+
+def _load_wide(path: Path, rawmodes: tuple[str, ...]) -> Values:
+    """Decode an image of 16-bit colour or of 16-bit grey with transparency, and turn it upright."""
+    passes = []
+    for rawmode in rawmodes:
+        with open_image(path) as image:
+            image.tile = [_with_rawmode(tile, rawmode) for tile in image.tile]
+            passes.append(np.asarray(_upright(image)))
+    if len(passes) == 1:
+        upper, lower = passes[0][..., 0], passes[0][..., 1]
+    else:
+        upper, lower = (channels[..., :3] for channels in passes)
+    return upper.astype(np.uint16) << 8 | lower
+
+
+def _with_rawmode(tile: Any, rawmode: str) -> Any:
+    """Return one of Pillow's instructions to decode, with another raw mode."""
+    if tile.codec_name == "ppm":
+        return tile._replace(codec_name="raw", args=(rawmode, 0, 1))
+    return tile._replace(args=rawmode if isinstance(tile.args, str) else (rawmode, *tile.args[1:]))
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        return error  # the image may be good: the process has too many open files
+    if not isinstance(error, UnidentifiedImageError):
+        reason = str(error) or type(error).__name__
+        return UserError(f"{path} cannot be read: {reason}.", "Replace or remove it.")
+    with suppress(OSError):
+        if name := content_name(path):
+            return UserError(f"{path} is {name}, which is not read.", "Convert it to JPEG or PNG.")
+    return UserError(f"{path} is not an image.", "Replace or remove it.")

@@ -39,7 +39,7 @@ CACHES = Path(".cache")
 DIGESTS = "digests.json"
 """File in each cache with the sha256 of its other files."""
 SCALE = "scale.json"
-"""File in each cache with the ValueRange of the dataset, or null if all images have 8 bits."""
+"""File in each cache with the ValueRange of the dataset; empty if all images have 8 bits."""
 KEPT = 2
 """Number of caches kept for one dataset and size: two revisions of the code may alternate."""
 ZOOM = 8
@@ -126,7 +126,7 @@ class DecodeCache:
             np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
             deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
             scale = merge(pool.map(read_range, deep))
-            write_json(temporary / SCALE, scale)
+            write_json(temporary / SCALE, scale._asdict() if scale else {})
             shape = (len(paths), *_stored_shape(shapes, self.image_size), 3)
             if math.prod(shape) <= self.limit_gib * 2**30:
                 _check_space(self.root, math.prod(shape))
@@ -174,7 +174,7 @@ def _stored_shape(shapes: NDArray[np.int32], image_size: int) -> tuple[int, int]
 
 def _read_scale(directory: Path) -> ValueRange | None:
     scale = read_json(directory / SCALE)
-    return scale and ValueRange(*scale)
+    return ValueRange(**scale) if scale else None
 
 
 def _is_intact(directory: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from benchmark.data.formats import FORMATS, content_name
 from benchmark.errors.user_error import UserError
@@ -85,6 +85,7 @@ def to_bytes(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
     """
     low = min(0, scale.low)
     span = scale.high - low
+    levels: Values
     if isinstance(span, int):
         levels = (values.astype(np.int64) - int(low)) >> max(0, span.bit_length() - 8)
     else:
@@ -93,7 +94,7 @@ def to_bytes(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open the image in `path`, of one of FORMATS, without decoding it, while a `with` block runs.
 
     Pillow gets a file and not a path: given a path, it maps a TIFF into memory, and garbles it if
@@ -211,7 +212,7 @@ def _values(values: Values, tags: Mapping[int, Any], path: Path) -> Values:
     return values
 
 
-def _wide_rawmodes(image: Image.Image) -> tuple[str, ...]:
+def _wide_rawmodes(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Return the raw modes that read all bytes of an opened image of 16-bit colour; else ().
 
     Pillow drops the lower bytes. With two raw modes, the first reads the upper bytes, and the

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data._utils import signal_handling
 
 from benchmark.data.cache import ImageStore
-from benchmark.data.datamodule import Batch, ImageDataModule
+from benchmark.data.datamodule import LOADER_TIMEOUT, Batch, ImageDataModule
 from benchmark.data.decoding import decode
 from benchmark.data.digest_log import DigestLog
 from benchmark.data.folder import scan
@@ -319,3 +319,46 @@ def test_a_loader_process_that_hangs_is_named_with_its_place(
     message = f"Loader process 2 of 2 gave no batch for 1 s; its batch begins with {path}. Look at"
     with pytest.raises(UserError, match=re.escape(message)):
         trainer(tmp_path, max_epochs=1).fit(Probe(), datamodule=module(images, num_workers=2))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict", None])
+def test_setup_readies_the_loaders_that_the_stage_needs(images: Path, stage: str | None) -> None:
+    data = module(images)
+    data.prepare_data()
+    data.setup(stage)
+    needed = {
+        "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
+        None: ("train", "val", "test", "predict"),
+    }  # fmt: skip
+    for name in needed[stage]:
+        assert sum(len(batch.labels) for batch in getattr(data, f"{name}_dataloader")()) > 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(images: Path, workers: int) -> None:
+    alone, shared = ready(images), ready(images, num_workers=workers)
+    loader, shared_loader = alone.train_dataloader(), shared.train_dataloader()
+    for epoch in range(3):  # the shared loader keeps its workers from epoch to epoch
+        loader.sampler.set_epoch(epoch)
+        shared_loader.sampler.set_epoch(epoch)
+        assert same(list(loader), list(shared_loader))
+
+
+def test_the_decode_cache_changes_nothing(images: Path) -> None:
+    assert same(batches(ready(images)), batches(ready(images, cache_gib=0.0)))
+
+
+def test_another_seed_and_another_epoch_differ(images: Path) -> None:
+    one = batches(ready(images))
+    assert same(one, batches(ready(images)))
+    assert not same(one, batches(ready(images, seed=8)))
+    assert not same(one, batches(ready(images), epoch=1))
+
+
+@pytest.mark.parametrize("stage", ["fit", "test"])
+def test_every_loader_has_a_timeout(images: Path, stage: str) -> None:
+    data = ready(images, stage, num_workers=1)
+    for loader in (data.train_dataloader, data.val_dataloader) if stage == "fit" else (
+        data.test_dataloader, data.predict_dataloader
+    ):  # fmt: skip
+        assert loader().timeout == LOADER_TIMEOUT

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from benchmark.common import digests
 from benchmark.data.datamodule import ImageDataModule
+from tests.data.test_datamodule import Saver
 from tests.support.fixtures import write_images
 from tests.training.test_model import tuner
 
@@ -91,6 +92,15 @@ def test_the_seed_matters(images: Path) -> None:
     assert one.weights != other.weights
     assert one.evidence["order"] != other.evidence["order"]
     assert one.evidence["pixels"] != other.evidence["pixels"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_resumed_after_any_step_ends_the_same(images: Path, workers: int) -> None:
+    uninterrupted = Fit(images, trainer={"callbacks": [Saver()]})
+    checkpoints = sorted(images.parent.glob("*.ckpt"))
+    assert len(checkpoints) == EPOCHS * STEPS + EPOCHS
+    for checkpoint in checkpoints[:: 1 if workers == 0 else 3]:
+        assert Fit(images, resume=checkpoint, num_workers=workers) == uninterrupted, checkpoint.name
 
 
 def test_draws_from_the_global_generators_do_not_matter(

@@ -1,3 +1,5 @@
+import json
+
 import torch
 
 from benchmark.data.digest_log import PIXEL_BATCHES, DigestLog
@@ -42,3 +44,9 @@ def test_pixels_are_wanted_for_the_first_batches_only() -> None:
         assert digest_log.wants_pixels
         digest_log.record_pixels(torch.zeros(1))
     assert not digest_log.wants_pixels
+
+
+def test_the_state_is_plain() -> None:
+    digest_log = DigestLog()
+    digest_log.record_order(0, torch.tensor([1]))
+    json.dumps(digest_log.state_dict())

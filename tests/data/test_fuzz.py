@@ -169,6 +169,14 @@ def test_any_folder_is_checked(name: str, tree: dict) -> None:
             read_all(Path(name))
 
 
+@given(name=names, tree=trees())
+def test_any_folder_is_read(name: str, tree: dict) -> None:
+    with workspace():
+        grow(Path(name), tree)
+        error = message(lambda: read_all(Path(name)))
+    assert not error or is_one_line(error)
+
+
 def gradient(mode: str) -> Image.Image:
     """Make a picture of few pixels, all of them different."""
     return Image.linear_gradient("L").resize((12, 9)).rotate(30).convert("RGB").convert(mode)

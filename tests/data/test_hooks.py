@@ -5,12 +5,14 @@ batches of 8 make 2 batches; 6 images of another split make 1.
 """
 
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
 
 from benchmark.data.datamodule import ImageDataModule
 from datamodule_conformance.call_log import Call, CallLog, with_call_log
@@ -69,6 +71,11 @@ SANITY = [("val_dataloader",), *BATCH, ("train_dataloader",)]
 EPOCH = TRAIN + BATCH
 
 
+def test_making_one_calls_nothing(stage: Stage) -> None:
+    assert stage.calls == []
+    assert stage.data.trainer is None
+
+
 @pytest.mark.parametrize(
     ("options", "calls"),
     [
@@ -104,6 +111,14 @@ def test_fit_validate_test_and_predict_are_four_complete_cycles(stage: Stage) ->
     assert stage.calls == expected
 
 
+def test_a_manual_setup_is_not_remembered(stage: Stage) -> None:
+    stage.data.prepare_data()
+    stage.data.setup("fit")
+    stage.calls.clear()
+    stage.fit(max_epochs=1)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+
+
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_resumed_fit_loads_the_state_between_setup_and_the_loaders(stage: Stage) -> None:
     trainer = stage.fit(enable_checkpointing=True, max_epochs=1)
@@ -114,6 +129,17 @@ def test_a_resumed_fit_loads_the_state_between_setup_and_the_loaders(stage: Stag
     again.fit(Mean(), datamodule=stage.data, ckpt_path=saved)
     loaded = [("load_state_dict",), *LOADERS, *TRAIN, *BATCH, ("state_dict",)]
     assert stage.calls == cycle("fit", *loaded)
+
+
+@pytest.mark.parametrize("name", ["validate", "test", "predict"])
+def test_a_checkpoint_gives_its_state_to_every_kind_of_run(stage: Stage, name: str) -> None:
+    trainer = stage.fit(enable_checkpointing=True, max_epochs=1)
+    stage.calls.clear()
+    saved = trainer.checkpoint_callback.best_model_path
+    again = stage.trainer(enable_checkpointing=True)
+    getattr(again, name)(Mean(), datamodule=stage.data, ckpt_path=saved)
+    loader = {"validate": "val"}.get(name, name)
+    assert stage.calls == cycle(name, ("load_state_dict",), (f"{loader}_dataloader",), *BATCH)
 
 
 class Broken(ImageDataModule):
@@ -139,6 +165,83 @@ def test_after_an_error_on_exception_is_called_once_and_teardown_no_more(
     assert names.count("teardown") == (hook == "teardown")
 
 
+class Failing(Mean):
+    """A model that raises in its first step."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def training_step(self, *_: Any) -> Any:
+        raise self.error
+
+
+def test_an_error_in_the_model_reaches_the_datamodule_unchanged(stage: Stage) -> None:
+    caught, error = [], RuntimeError("broken step")
+    stage.data.on_exception = caught.append
+    with pytest.raises(RuntimeError) as raised:
+        stage.trainer().fit(Failing(error), datamodule=stage.data)
+    assert raised.value is error
+    assert caught == [error]
+    assert ("teardown", "fit") not in stage.calls
+
+
+def test_an_interrupt_reaches_the_datamodule_and_ends_the_process(stage: Stage) -> None:
+    caught: list[BaseException] = []
+    stage.data.on_exception = caught.append
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            stage.trainer().fit(Failing(KeyboardInterrupt()), datamodule=stage.data)
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+    assert [type(error) for error in caught] == [KeyboardInterrupt]
+
+
+def test_a_datamodule_stays_with_its_trainer(stage: Stage) -> None:
+    """Given loaders, a test still prepares and sets up the DataModule of the fit before it, but
+    leaves its batches alone."""
+    trainer, model = stage.trainer(max_epochs=1), Mean()
+    trainer.fit(model, datamodule=stage.data)
+    stage.calls.clear()
+    trainer.test(model, dataloaders=DataLoader([0]), verbose=False)
+    assert stage.calls == cycle("test")
+
+
+def test_the_last_trainer_is_the_one_that_it_knows(stage: Stage) -> None:
+    first = stage.fit(max_epochs=1)
+    assert stage.data.trainer is first
+    stage.calls.clear()
+    second = stage.fit(max_epochs=1)
+    assert stage.data.trainer is second
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+
+
+def test_a_second_fit_of_one_trainer_requests_the_loaders_again(stage: Stage) -> None:
+    trainer = stage.fit(max_epochs=1)
+    stage.calls.clear()
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(Mean(), datamodule=stage.data)
+    assert stage.calls == cycle("fit", *LOADERS, *TRAIN, *BATCH)
+
+
+def test_the_trainer_names_the_stage_while_a_batch_is_moved(images: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Asking(ImageDataModule):
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            flags = ("sanity_checking", "training", "validating", "testing", "predicting")
+            seen.append(" ".join(flag for flag in flags if getattr(self.trainer, flag)))
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+
+    stage = Stage(tmp_path, Asking)
+    trainer = stage.fit(max_epochs=1, num_sanity_val_steps=1)
+    trainer.test(Mean(), stage.data, verbose=False)
+    trainer.predict(Mean(), stage.data)
+    expected = ["sanity_checking", "training", "training", "validating", "testing", "predicting"]
+    assert seen == expected
+
+
 def test_its_state_lies_under_its_name_in_a_checkpoint(stage: Stage) -> None:
     import torch
 
@@ -159,8 +262,24 @@ def test_prepare_data_leaves_no_state_and_does_its_work_once(images: Path, tmp_p
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
 
 
+def test_setup_needs_nothing_of_the_object_that_prepared(images: Path, tmp_path: Path) -> None:
+    ImageDataModule(str(images), 32, 8, cache_dir=str(tmp_path)).prepare_data()
+    other = ImageDataModule(str(images), 32, 8, cache_dir=str(tmp_path))
+    other.setup("fit")
+    assert len(next(iter(other.train_dataloader())).labels) == 8
+
+
 def test_it_can_be_pickled_and_printed_before_setup(images: Path, tmp_path: Path) -> None:
     data = ImageDataModule(str(images), 32, 8, cache_dir=str(tmp_path))
     copy = pickle.loads(pickle.dumps(data))
     assert copy.classes == data.classes
     assert "None" in str(data)
+
+
+def test_two_of_them_share_nothing(stage: Stage) -> None:
+    one, other = stage.make(), stage.make()
+    one.prepare_data()
+    one.setup("fit")
+    assert one._samples
+    assert not other._samples
+    assert one.digest_log is not other.digest_log

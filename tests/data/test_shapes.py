@@ -4,12 +4,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.data.datamodule import ImageDataModule
+from tests.training.test_model import tuner
 
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "I;16", "F")
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
@@ -73,3 +75,32 @@ def test_batches_of_any_dataset(
         sizes = [len(batch.labels) for batch in data.train_dataloader()]
         assert len(sizes) == -(-classes * train // batch_size)
         assert set(sizes[:-1]) <= {batch_size}
+
+
+@pytest.mark.usefixtures("small_network")
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    classes=st.integers(2, 9),
+    size=st.integers(2, 5),
+    side=st.sampled_from([32, 40, 64]),
+    frozen=st.booleans(),
+    channels_last=st.booleans(),
+)
+def test_logits_losses_and_gradients(
+    classes: int, size: int, side: int, frozen: bool, channels_last: bool
+) -> None:
+    model = tuner(classes, freeze_backbone=frozen, channels_last=channels_last)
+    random = torch.Generator().manual_seed(size)
+    images = torch.randn(size, 3, side, side, generator=random)
+    labels = torch.randint(classes, (size,), generator=random)
+    assert model(images).shape == (size, classes)
+    loss = model.training_step((images, labels), 0)
+    assert loss.shape == ()
+    assert loss.isfinite()
+    loss.backward()
+    for name, parameter in model.network.named_parameters():
+        if frozen and not name.startswith("fc."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name

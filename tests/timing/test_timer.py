@@ -9,7 +9,7 @@ import torch
 from benchmark.common.modes import MODES
 from benchmark.data.digest_log import DigestLog
 from benchmark.errors.user_error import UserError
-from benchmark.machine import processors
+from benchmark.machine import accelerators, processors
 from benchmark.timing import timer
 from benchmark.timing.schema import Block
 from benchmark.timing.timer import ModeTimer, Warmup, steps_per_epoch
@@ -162,3 +162,12 @@ def test_single_images_of_single_pixels_in_the_end_are_refused(change, workspace
     assert steps_per_epoch(change(data={"batch_size": 7})) == 2
     frozen = change(data={"batch_size": 1}, model={"freeze_backbone": True})
     assert steps_per_epoch(frozen) == 15
+
+
+def test_every_block_is_synchronised_at_both_ends(parameters, monkeypatch) -> None:
+    with ModeTimer("cpu", parameters) as mode_timer:
+        events: list[str] = []
+        monkeypatch.setattr(accelerators, "synchronise", lambda name: events.append("wait"))
+        monkeypatch.setattr(mode_timer.modes["compute"], "run", lambda steps: events.append("run"))
+        mode_timer.time("compute", 1)
+    assert events[:3] == ["wait", "run", "wait"]

@@ -12,7 +12,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 from benchmark.common.temporary import locked_directory
 from benchmark.errors.user_error import UserError
@@ -68,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of the YAML file `path`, which users edit.
+    """Return the content of the YAML file `path`, with the values that DVC reads from it.
 
     Raises:
         UserError: the file is not YAML in UTF-8; the message names the line.
@@ -76,12 +77,13 @@ def read_yaml(path: Path) -> Any:
     """
     content = path.read_bytes()
     try:
-        return yaml.safe_load(content.decode())
+        # DVC's parser: YAML 1.2. In PyYAML's 1.1, 010 is 8, 1e-3 is a text and 12:30 is 750.
+        return YAML(typ="safe").load(content.decode())
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8.", "Save it as UTF-8.") from None
     except Exception as error:  # a value like 2024-13-01 raises other types
         problem = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        if isinstance(error, MarkedYAMLError) and error.problem_mark:
             problem = f"line {error.problem_mark.line + 1}: {error.problem}"
         raise UserError(f"{path} is not YAML: {problem}.", "Fix the syntax.") from None
 

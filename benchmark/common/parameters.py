@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ AcceleratorName = Literal["cpu", "gpu", "tpu", "xla"]
 ACCELERATORS: tuple[str, ...] = get_args(AcceleratorName)
 Precision = Literal["32-true", "tf32", "bf16-mixed", "bf16-true", "16-mixed"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
@@ -32,16 +33,24 @@ SOURCE_WEIGHTS = Path("weights/source.safetensors")
 """The bundled weights: weights.dvc pins them, and source.json next to them describes them."""
 
 
-class Section(BaseModel):
-    """A section of params.yaml; an unknown key is an error."""
+T = TypeVar("T")
+Values = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list in YAML; its items are strict."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Section(BaseModel):
+    """A section of params.yaml. Unknown keys and values of another type are errors.
+
+    A boolean is not an integer, a float not an integer, and a number is finite.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataParameters(Section):
     """Parameters of the images and batches."""
 
-    root: str = Field(min_length=1)
+    root: PathText
     """Directory with train/, val/ and test/, each with one folder per class."""
     image_size: int = Field(ge=32, le=1024)
     """Height and width of the model's input, in pixels."""
@@ -56,7 +65,7 @@ class DataParameters(Section):
 class ModelParameters(Section):
     """Parameters of the network and of its initial weights."""
 
-    weights: str = Field(min_length=1)
+    weights: PathText
     """`source` (pinned like the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the path of
     a file (docs/weights.md)."""
     freeze_backbone: bool
@@ -124,13 +133,13 @@ ONE_DEVICE = TrainerParameters(devices=1, num_nodes=1, sync_batchnorm=False)
 class SweepParameters(Section):
     """Values whose combinations are measured too; an empty list keeps the run's value."""
 
-    batch_size: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    precision: tuple[Precision, ...] = ()
-    channels_last: tuple[bool, ...] = ()
-    compile: tuple[bool, ...] = ()
-    num_workers: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    deterministic: tuple[bool, ...] = ()
-    devices: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    batch_size: Values[Annotated[int, Field(ge=1)]] = ()
+    precision: Values[Precision] = ()
+    channels_last: Values[bool] = ()
+    compile: Values[bool] = ()
+    num_workers: Values[Annotated[int, Field(ge=0)]] = ()
+    deterministic: Values[bool] = ()
+    devices: Values[Annotated[int, Field(ge=1)]] = ()
     """Numbers of this machine's devices that train together; the base value is one device."""
 
 
@@ -140,7 +149,7 @@ class ThroughputParameters(Section):
     deterministic: bool
     """Use only deterministic kernels, as in training; the mode `nondeterministic` measures their
     cost."""
-    modes: tuple[ModeName, ...]
+    modes: Values[ModeName]
     """Modes to measure; `trainer` must be among them."""
     repeats: int = Field(ge=2)
     """Smallest number of independent processes; each gives one sample."""
@@ -190,14 +199,14 @@ class Parameters(Section):
     """The content of params.yaml."""
 
     seed: Seed
-    seeds: tuple[Seed, ...]
+    seeds: Values[Seed]
     """More seeds; each costs a complete training on each accelerator."""
-    accelerators: Annotated[tuple[AcceleratorName, ...], Field(min_length=1)]
+    accelerators: Annotated[Values[AcceleratorName], Field(min_length=1)]
     omp_wait_policy: WaitPolicy
     """How OpenMP threads wait for each other: `active` spins (for a machine without other work),
     `passive` sleeps (for a shared machine), `auto` looks for other work. Results do not depend on
     it. The variable OMP_WAIT_POLICY takes precedence."""
-    controls: tuple[AcceleratorName, ...]
+    controls: Values[AcceleratorName]
     """Accelerators that also train from random weights; each costs a complete training."""
     data: DataParameters
     model: ModelParameters

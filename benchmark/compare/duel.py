@@ -5,11 +5,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmark.common.files import write_json, write_text
+from benchmark.common.files import read_yaml, write_json, write_text
 from benchmark.common.parameters import PARAMETERS_FILE, Parameters
 from benchmark.common.progress import progress
+from benchmark.common.temporary import reserve_space
 from benchmark.compare.changes import Change
 from benchmark.compare.rendering import as_json, as_markdown, as_text
 from benchmark.compare.sides import revision_code
@@ -58,6 +57,8 @@ def run(
     if not device.available:
         raise UserError(f"{device.label} is unavailable: {device.reason}.", "Name another.")
     with ExitStack() as stack:
+        for file in filter(None, files):  # a file that cannot be written to is refused now
+            stack.enter_context(reserve_space(file))
         stack.enter_context(measuring_lock())
         before, after = (stack.enter_context(revision_code(name)) for name in names)
         warn_if_busy()
@@ -90,7 +91,7 @@ def measure(
     ours = parameters.model_dump(mode="json")
     tasks = []
     for name, code in zip(names, codes, strict=True):
-        theirs = yaml.safe_load((code / PARAMETERS_FILE).read_text(encoding="utf-8"))
+        theirs = read_yaml(code / PARAMETERS_FILE)
         if missing := missing_parameters(ours, theirs):
             print(f"{name} does not have {', '.join(missing)} of {PARAMETERS_FILE}.", flush=True)
         tasks.append({"accelerator": accelerator, "parameters": task_parameters(ours, theirs)})

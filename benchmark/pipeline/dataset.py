@@ -1,16 +1,15 @@
 """The dataset stage: fetch the pinned images and weights, check them, and record them."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmark.audit.check import refuse_errors
 from benchmark.common import git
-from benchmark.common.files import read_json, sha256
+from benchmark.common.files import read_json, read_yaml, sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Parameters
 from benchmark.common.results import DATASET, WEIGHTS, write_result
 from benchmark.data.folder import scan
@@ -25,14 +24,19 @@ def run(parameters: Parameters) -> None:
         UserError: images or weights differ from their pins or cannot be fetched, or the check of
             the dataset found an error.
     """
-    root = Path(parameters.data.root)
-    if not Path(os.path.abspath(root)).is_relative_to(Path.cwd()):  # DVC would silently skip it
+    root = Path(os.path.relpath(parameters.data.root))
+    if root == Path() or root.parts[0] == "..":  # DVC would silently skip it
         raise UserError(
-            f"data.root = {str(root)!r} is outside this repository, where DVC pins nothing.",
+            f"data.root = {parameters.data.root!r} is not inside this repository, where DVC could "
+            "pin it.",
             "Move the images to a directory inside it.",
         )
-    pin = root.with_name(f"{root.name}.dvc")
-    pinned = _pull(pin)
+    if root.exists() and not root.is_dir():
+        raise UserError(
+            f"data.root = {parameters.data.root!r} is not a directory.",
+            "Name the one with train, val and test in it.",
+        )
+    pinned = _pull(Path(f"{root}.dvc"))
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
     scale = refuse_errors(root, parameters.data.image_size)
@@ -50,11 +54,11 @@ def read_pin(pin: Path) -> dict[str, Any]:
         UserError: `pin` does not exist or does not pin a directory.
     """
     try:
-        out = yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]
+        out = read_yaml(pin)["outs"][0]
         return {"md5": out["md5"], "nfiles": out["nfiles"], "size": out["size"]}
     except FileNotFoundError:
         raise UserError(f"{pin} is not here.", f"Pin the directory: {_pinning(pin)}.") from None
-    except (KeyError, IndexError, TypeError, yaml.YAMLError):
+    except (KeyError, IndexError, TypeError):
         raise UserError(
             f"{pin} does not pin a directory.", f"Pin it again: {_pinning(pin)}."
         ) from None
@@ -63,7 +67,7 @@ def read_pin(pin: Path) -> dict[str, Any]:
 def _pinning(pin: Path) -> str:
     """Return the command with which the user pins the present content of the directory."""
     directory = pin.with_suffix("")
-    command = f"dvc add {directory}"
+    command = f"dvc add {'-- ' * str(directory).startswith('-')}{shlex.quote(str(directory))}"
     if directory.is_symlink():
         return f"replace the link by the directory, then {command}"
     return command
@@ -75,7 +79,7 @@ def _pull(pin: Path) -> dict[str, Any]:
     `--force` is not used, since it would delete files that the user has added.
     """
     pinned = read_pin(pin)
-    command = [sys.executable, "-m", "dvc", "pull", str(pin)]
+    command = [sys.executable, "-m", "dvc", "pull", "--", str(pin)]
     pulled = subprocess.run(
         command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )

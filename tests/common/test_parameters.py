@@ -3,12 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.common.files import read_yaml
 from benchmark.common.parameters import Parameters, load_parameters, parse_parameters
 from benchmark.errors.user_error import UserError
-from tests import REPOSITORY
+from tests import PARAMETERS, REPOSITORY
 
 
 def test_the_repositorys_own_file_is_valid() -> None:
@@ -120,10 +123,108 @@ def test_a_mistyped_key_is_told_from_the_one_that_was_meant(
         parse_parameters(raw_parameters, "params.yaml")
 
 
-def test_scientific_notation_is_a_number_as_dvc_reads_it(raw_parameters) -> None:
-    """PyYAML reads YAML 1.1, in which 1e-3 is a text; DVC reads YAML 1.2."""
-    raw_parameters["train"]["learning_rate"] = "1e-3"
-    assert parse_parameters(raw_parameters, "").train.learning_rate == 1e-3
+VALUES = (
+    "010", "0o10", "0x10", "0b11", "1_000", "09", "-0", "1e-3", "1e5", "12e03", "1.", ".5", "1_0.5",
+    "1e999", ".inf", "-.Inf", ".nan", "true", "False", "yes", "on", "NO", "12:30", "190:20:30.15",
+    "null", "~", "", "'7'", "0.1.2", "!!int '3'", "!!float 3",
+)  # fmt: skip
+"""Values that YAML 1.1 (PyYAML) and YAML 1.2 (DVC) may read differently."""
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_values_are_what_dvc_writes_to_dvc_lock(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"a: {value}\n")
+    assert repr(read_yaml(path)) == repr(load_yaml(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("010", 10), ("0o10", 8), ("1_000", 1000), ("0x10", 16), ("true", None), ("1.0", None),
+        ("1e3", None), ("12:30", None), ("'7'", None), (".inf", None), ("null", None),
+    ],
+)  # fmt: skip
+def test_a_seed_is_an_integer_as_dvc_reads_it(tmp_path: Path, value: str, expected) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMETERS.read_text().replace("seed: 7\n", f"seed: {value}\n"))
+    if expected is not None:
+        assert load_parameters(path).seed == expected
+        return
+    with pytest.raises(UserError, match=r"params\.yaml: seed = .*: input should be a valid int"):
+        load_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1e-3", 1e-3), ("1", 1.0), (".5", 0.5), ("1_0.5", 10.5), ("0x10", 16.0), ("true", None),
+        (".inf", None), (".nan", None), ("1e999", None), ("12:30", None), ("'1e-3'", None),
+    ],
+)  # fmt: skip
+def test_a_rate_is_a_finite_number_as_dvc_reads_it(tmp_path: Path, value: str, expected) -> None:
+    path = tmp_path / "params.yaml"
+    text = PARAMETERS.read_text()
+    changed = text.replace("  learning_rate: 0.0001\n", f"  learning_rate: {value}\n")
+    assert changed != text
+    path.write_text(changed)
+    if expected is not None:
+        assert load_parameters(path).train.learning_rate == expected
+        return
+    with pytest.raises(UserError, match=r"train\.learning_rate = .*: input should be a .* number"):
+        load_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("seed=1_000", (1000, 1e-4)),
+        ("train.learning_rate=0.00001", (7, 1e-5)),  # DVC writes 1e-05
+        ("train.learning_rate=1e-3", (7, 1e-3)),
+        ("seed=010", r"seed = '010': input should be a valid integer"),
+        ("seed=true", r"seed = True: input should be a valid integer"),
+        ("train.learning_rate=inf", r"learning_rate = inf: input should be a finite number"),
+    ],
+)
+def test_an_experiment_trains_with_what_dvc_writes(tmp_path: Path, override: str, expected) -> None:
+    """`dvc exp run -S` changes params.yaml by this function."""
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMETERS.read_text())
+    apply_overrides(path, [override])
+    if isinstance(expected, tuple):
+        parameters = load_parameters(path)
+        assert (parameters.seed, parameters.train.learning_rate) == expected
+        return
+    with pytest.raises(UserError, match=expected):
+        load_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("model", "compile", "yes", r"model\.compile = 'yes': .*valid boolean"),
+        ("model", "channels_last", 1, r"model\.channels_last = 1: .*valid boolean"),
+        ("trainer", "devices", True, r"trainer\.devices = True: .*valid integer"),
+        ("throughput", "sweep", {"batch_size": [8.0]}, r"sweep\.batch_size\.0 = 8\.0: .*integer"),
+        ("throughput", "sweep", {"compile": [0]}, r"sweep\.compile\.0 = 0: .*boolean"),
+        ("report", "price_per_hour", {"cpu": float("inf")}, r"price_per_hour\.cpu = inf: .*finite"),
+        ("report", "price_per_hour", {"cpu": True}, r"price_per_hour\.cpu = True: .*number"),
+        ("data", "root", 7, r"data\.root = 7: .*valid string"),
+        ("data", "root", "a\0b", r"data\.root = 'a\\x00b': "),
+        ("model", "weights", "a\0b", r"model\.weights = 'a\\x00b': "),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(raw_parameters, section, key, value, message) -> None:
+    raw_parameters[section][key] = value
+    with pytest.raises(UserError, match=message):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_a_repeated_key_is_refused_as_by_dvc(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{PARAMETERS.read_text()}seed: 8\n")
+    with pytest.raises(UserError, match=r"params\.yaml is not YAML: line \d+: .*duplicate key"):
+        load_parameters(path)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +234,7 @@ def test_scientific_notation_is_a_number_as_dvc_reads_it(raw_parameters) -> None
         (b"a: 1\nb: [", r"is not YAML: line 2: expected the node content, but found"),
         (b"a: \xed\xa0", "is not UTF-8"),
         (b"a: 2001-99-99", "is not YAML: month must be in 1..12"),
-        (b"a: !!timestamp x", "is not YAML: 'NoneType' object has no attribute"),
+        (b"a: !!timestamp x", "is not YAML: line 1: failed to construct timestamp"),
         (b"[" * 2000, "is not YAML: maximum recursion depth exceeded"),
         (b"a: " + b"9" * 5000, "is not YAML: Exceeds the limit"),
         (b"", "valid dictionary"),

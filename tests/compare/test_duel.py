@@ -78,6 +78,15 @@ def test_a_duel_says_what_decided_or_what_would() -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["--markdown", "--json"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_duel(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys, option: str
+) -> None:
+    monkeypatch.setattr(duel, "measure", lambda *_: pytest.fail("it was measured"))
+    assert main(["duel", ".", ".", option, "params.yaml/duel"]) == 2
+    assert capsys.readouterr().err.startswith("error: params.yaml: File exists. A file is where")
+
+
 def test_a_side_is_stopped_outside_its_blocks(revision: Make) -> None:
     with closing(TrainingProcess("a", revision(1.0))) as one:
         one.warm_up({})

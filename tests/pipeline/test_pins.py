@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import WEIGHTS
+from benchmark.common.results import DATASET, WEIGHTS
 from benchmark.errors.user_error import UserError
 from benchmark.pipeline import dataset
 from benchmark.pipeline.dataset import read_pin
@@ -113,15 +113,38 @@ def test_a_corrupt_remote_object_is_refused(refusal) -> None:
     assert refusal().startswith("DVC could not fetch what data.dvc pins: ")
 
 
-def test_images_outside_the_repository_are_refused(repository: Path, refusal) -> None:
-    """DVC silently skips paths outside the repository."""
+@pytest.mark.parametrize("root", ["../outside", "..", "/", ".", "./", "data/..", "{here}"])
+def test_images_outside_the_repository_are_refused(repository: Path, refusal, root: str) -> None:
+    """DVC silently skips paths outside the repository, and cannot pin the repository itself."""
     shutil.copytree("data", "../outside")
     shutil.copy("data.dvc", "../outside.dvc")
-    set_parameters(repository, data={"root": "../outside"})
+    root = root.format(here=repository)
+    set_parameters(repository, data={"root": root})
     assert refusal() == (
-        "data.root = '../outside' is outside this repository, where DVC pins nothing. Move the "
+        f"data.root = {root!r} is not inside this repository, where DVC could pin it. Move the "
         "images to a directory inside it."
     )
+
+
+@pytest.mark.parametrize("root", ["params.yaml", "data.dvc", "params.yaml/"])
+def test_images_are_not_in_a_file(repository: Path, refusal, root: str) -> None:
+    set_parameters(repository, data={"root": root})
+    assert refusal() == (
+        f"data.root = {root!r} is not a directory. Name the one with train, val and test in it."
+    )
+
+
+@pytest.mark.parametrize("root", ["data/", "./data", "weights/../data", "{here}/data"])
+def test_a_root_may_be_written_in_several_ways(repository: Path, in_repository, root: str) -> None:
+    set_parameters(repository, data={"root": root.format(here=repository)})
+    dataset.run(load_parameters())
+    assert read_json(DATASET)["md5"] == read_pin(Path("data.dvc"))["md5"]
+
+
+def test_an_advised_command_can_be_typed(repository: Path, refusal) -> None:
+    for root, advised in (("my images", "dvc add 'my images'."), ("-x", "dvc add -- -x.")):
+        set_parameters(repository, data={"root": root})
+        assert refusal().endswith(advised)
 
 
 def test_behind_a_link_no_command_is_advised_that_fails(refusal) -> None:

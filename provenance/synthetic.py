@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from rich.progress import track
 
 from benchmark.common.files import new_directory
+from benchmark.common.progress import track
 from benchmark.errors.user_error import UserError
 from provenance.noise import Floats, fractal, stream
 from provenance.scenery import backdrop, foreground

@@ -31,6 +31,13 @@ SHORT = 40
 """Longest path in bytes of a temporary directory that leaves room for a socket's path in it."""
 
 
+TERMINAL_VARIABLES = (
+    "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS",
+    "PYTEST_THEME", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+"""What programs read about colours and terminals: a test sets those that it is about."""
+
+
 def leave_the_job() -> None:
     """Remove the variables of a job of several processes: the tests are not one of its ranks."""
     several = ("SLURM_", "TORCHELASTIC_", "JSM_", "LSB_", "MASTER_")
@@ -54,6 +61,8 @@ def use_own_settings(directory: Path, measures: bool) -> Callable[[], None]:
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         if name != "GIT_EXEC_PATH":  # where git itself lies
             patch.delenv(name)
+    for name in TERMINAL_VARIABLES:
+        patch.delenv(name, raising=False)
     settings = directory / "gitconfig"
     settings.write_text("[safe]\n\tdirectory = *\n")  # a container's checkout may be another user's
     patch.setenv("GIT_CONFIG_GLOBAL", str(settings))

@@ -20,12 +20,11 @@ import PIL
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import features
-from rich.console import Console
-from rich.progress import track
 
 from benchmark.common import code
 from benchmark.common.digests import text_digest
 from benchmark.common.files import new_directory, read_json, sha256, write_json
+from benchmark.common.progress import track
 from benchmark.data import decoding
 from benchmark.data.decoding import ValueRange, merge, read_range
 from benchmark.data.folder import DatasetFiles
@@ -222,11 +221,9 @@ def _decode_all(
             if written < image.nbytes:
                 raise UserError(f"{target.parent}: the disk is full.", "Make room.")
 
-    console = Console(stderr=True)
-    silent = not console.is_terminal
     chunks = range(0, len(paths), CHUNK)
     with target.open("r+b") as file:
         done = pool.map(fill, chunks)
-        for _ in track(done, "Decoding images", len(chunks), console=console, disable=silent):
+        for _ in track(done, "Decoding images", len(chunks)):
             pass  # moves the progress bar, and raises what a thread raised
         os.fsync(file.fileno())

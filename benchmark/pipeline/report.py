@@ -42,6 +42,7 @@ def run(parameters: Parameters) -> None:
     runs = charts.training_curves(present, controls)
     drawings = charts.draw(present, runs, compared, sheets.recalls if sheets else [])
     document = sections.document(compared, lines, sheets)
+    terminal.show(compared)  # first, since the files may not be writable
     write_json(REPORTS / "comparison.json", compared.model_dump(mode="json"))
     write_json(REPORTS / "metrics.json", tables.metrics(compared))
     write_csv(REPORTS / "results.csv", tables.HEADER, tables.results(compared))
@@ -51,7 +52,7 @@ def run(parameters: Parameters) -> None:
         write_text(REPORTS / f"{name}.svg", drawing)
     write_text(REPORTS / "report.md", markdown.render(document))
     write_text(REPORTS / "report.html", page.render(document, drawings))
-    terminal.show(compared, str(REPORTS / "report.html"))
+    print(f"The complete report: {REPORTS / 'report.html'}")
 
 
 def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> list[str]:

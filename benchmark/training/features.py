@@ -1,15 +1,14 @@
 """A DataModule that computes the features of a frozen backbone once for all epochs."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.common.progress import track
 from benchmark.data.cache import ImageStore
 from benchmark.data.datamodule import (
     LOADER_TIMEOUT,
@@ -111,7 +110,7 @@ class FeatureDataModule(ImageDataModule):
             collate_fn=identity,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
         )
-        return track(loader, f"Features of {split}", disable=not sys.stderr.isatty())
+        return track(loader, f"Features of {split}", len(loader))
 
     def _batches_with_digests(self, split: str) -> Iterator[Batch]:
         """Yield the batches of `split` in index order, then digest the pixels of the first ones.

@@ -14,6 +14,7 @@ from torch import nn
 
 from benchmark.common import digests
 from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
+from benchmark.common.progress import is_terminal
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.distributed import process_group
 from benchmark.errors.training_errors import explain_training_errors
@@ -156,7 +157,7 @@ class Fit:
             raise UserError(f"{self.title}: the {split} loss is not a finite number.", DIVERGED)
 
     def _trainer(self, checkpoints: Sequence[Callback], extras: Sequence[Callback]) -> pl.Trainer:
-        train, terminal = self.parameters.train, sys.stderr.isatty()
+        train, terminal = self.parameters.train, is_terminal(sys.stdout)  # Lightning's bar is there
         callbacks: list[Callback] = [
             self.history, self.first_steps, self.predictions, self.epoch_timer,
             ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch), *checkpoints,

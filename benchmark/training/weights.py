@@ -12,6 +12,7 @@ from torchvision.models import ResNet, ResNet50_Weights
 
 from benchmark.common.files import sha256
 from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
+from benchmark.common.progress import is_terminal
 from benchmark.errors.user_error import UserError
 from benchmark.training import backbone, weights_file
 
@@ -68,7 +69,7 @@ def _download() -> dict[str, Any]:
             raise UserError(
                 f"model.weights: {cached} is damaged: its sha256 begins {digest[:8]}.", "Delete it."
             )
-    options = {"map_location": "cpu", "weights_only": True, "progress": sys.stderr.isatty()}
+    options = {"map_location": "cpu", "weights_only": True, "progress": is_terminal(sys.stderr)}
     try:
         return dict(weights.get_state_dict(check_hash=True, **options))
     except (OSError, RuntimeError) as error:

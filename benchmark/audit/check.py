@@ -5,6 +5,7 @@ duplicates. An image that did not change since the last check is not decoded aga
 """
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -138,13 +139,17 @@ def _facts(root: Path, paths: Sequence[Path]) -> dict[Path, ImageFacts]:
     for path, facts in zip(fresh, _examine_all(fresh), strict=True):
         stored[keys[path]] = [*facts]
     current = {key: stored[key] for key in keys.values()}
-    if fresh:
-        write_json(store, {"code": digest(EXAMINATION), "images": current})
-        stores = sorted(CACHES.glob("check-*.json"), key=lambda path: path.stat().st_mtime)
-        for old in stores[:-KEPT]:
-            old.unlink(missing_ok=True)
-    elif paths:
-        store.touch()
+    try:
+        if fresh:
+            write_json(store, {"code": digest(EXAMINATION), "images": current})
+            stores = sorted(CACHES.glob("check-*.json"), key=lambda path: path.stat().st_mtime)
+            for old in stores[:-KEPT]:
+                old.unlink(missing_ok=True)
+        elif paths:
+            store.touch()
+    except OSError as error:  # the problems are worth more than a faster next check
+        reason = f"{error.filename or store}: {error.strerror}"
+        print(f"warning: {reason}. The next check decodes all images.", file=sys.stderr)
     return {path: ImageFacts(*current[key]) for path, key in keys.items()}
 
 
@@ -174,7 +179,10 @@ def _examine_all(paths: Sequence[Path]) -> Iterator[ImageFacts]:
         yield from map(examine, paths)
         return
     step = -(-len(paths) // UPDATES)
-    with ProcessPoolExecutor(processor_count()) as pool, progress(UPDATES, "images") as update:
+    with (
+        ProcessPoolExecutor(processor_count()) as pool,
+        progress(UPDATES, "images", log=sys.stderr) as update,  # stdout may be JSON
+    ):
         try:
             for number, facts in enumerate(pool.map(examine, paths, chunksize=CHUNK), start=1):
                 if number % step == 0:

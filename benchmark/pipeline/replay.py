@@ -62,8 +62,8 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
             first_different_step=step,
             first_different=name,
         )
+        print(f"{title}: {replay}", flush=True)  # first, since the file may not be writable
         write_result(results.replay, replay)
-        print(f"{title}: {replay}", flush=True)
 
 
 def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int, str] | None:

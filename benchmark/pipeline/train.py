@@ -21,6 +21,7 @@ from benchmark.common.results import (
     read_result,
     write_result,
 )
+from benchmark.common.temporary import reserve_space
 from benchmark.data.folder import scan
 from benchmark.distributed import process_group
 from benchmark.errors.user_error import UserError
@@ -102,7 +103,10 @@ def _checkpoint_dir(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Pa
         return
     # A run resumes only what had the same inputs. Lightning stores absolute paths in checkpoints.
     key = digests.json_digest([*inputs.model_dump().values(), str(Path.cwd())])[:32]
-    with checkpoint_dir(results.checkpoint_dir, key, results.result) as directory:
+    with (
+        checkpoint_dir(results.checkpoint_dir, key, results.result) as directory,
+        reserve_space(results.result),
+    ):
         yield process_group.broadcast(directory)
 
 

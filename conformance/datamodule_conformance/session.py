@@ -16,6 +16,10 @@ from datamodule_conformance.source import DataModuleSource, SourceError, parse_a
 SOURCE = pytest.StashKey[DataModuleSource]()
 DEVIATIONS = pytest.StashKey[Deviations]()
 RESULTS = pytest.StashKey[list[RuleResult]]()
+UNWRITTEN = pytest.StashKey[str]()
+"""Why the report could not be written."""
+LOG_WIDTH = 80
+"""Columns of the summary where the output is not a terminal."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,16 +87,24 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the summary of all results."""
+    """Print the summary of all results, and why they could not be written."""
     name, results = str(config.stash[SOURCE]), config.stash[RESULTS]
-    terminalreporter.write_line(summary(name, results, terminalreporter._tw.fullwidth))
+    # pytest takes a log's width from the variable COLUMNS, which is about some terminal.
+    width = terminalreporter._tw.fullwidth if terminalreporter.isatty else LOG_WIDTH
+    terminalreporter.write_line(summary(name, results, width))
+    if problem := config.stash.get(UNWRITTEN, ""):
+        terminalreporter.write_line(problem, red=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the file of --conformance-report, if the option is set."""
     config = session.config
     if path := config.getoption("--conformance-report"):
-        write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])
+        try:
+            write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])
+        except OSError as error:  # pytest would lose the summary
+            config.stash[UNWRITTEN] = f"ERROR: --conformance-report {path}: {error.strerror}."
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def _check_report(name: str | None) -> None:
@@ -104,6 +116,8 @@ def _check_report(name: str | None) -> None:
         raise pytest.UsageError(
             f"--conformance-report {path}: the folder {path.parent} does not exist. Create it."
         )
+    if path.is_dir():
+        raise pytest.UsageError(f"--conformance-report {path}: it is a folder. Name a file.")
 
 
 def _requested_stages(config: pytest.Config) -> tuple[str, ...]:

@@ -354,6 +354,26 @@ def stores() -> list[Path]:
     return sorted(check.CACHES.glob("check-*.json"))
 
 
+@pytest.mark.parametrize("place", ["file", "link to /proc"])
+def test_problems_are_listed_where_facts_cannot_be_stored(
+    root: Path, capsys, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The folder of caches cannot be written to, not even by root."""
+    unwritable = root.with_name("caches")
+    if place == "file":
+        unwritable.touch()
+    else:
+        unwritable.symlink_to("/proc")
+    monkeypatch.setattr(check, "CACHES", unwritable)
+    (root / "train" / classes(root)[0] / "empty.png").touch()
+    assert check.run(root, 32, as_json=True) == 1
+    output = capsys.readouterr()
+    assert [problem["kind"] for problem in json.loads(output.out)] == ["empty file"]
+    assert output.err.startswith(f"warning: {unwritable}")
+    assert output.err.endswith(". The next check decodes all images.\n")
+    assert output.err.count("\n") == 1
+
+
 def test_facts_that_other_code_found_are_not_used(root: Path) -> None:
     assert problems(root) == set()
     [store] = stores()
@@ -380,7 +400,9 @@ def test_many_images_are_decoded_in_several_processes(root: Path, monkeypatch, c
     stores()[0].unlink()
     monkeypatch.setattr(check, "FEW", 0)
     assert check.find_problems(root, 64) == alone
-    assert "images" in capsys.readouterr().out
+    output = capsys.readouterr()
+    assert "images" in output.err
+    assert output.out == ""  # the list of problems as JSON may be written there
 
 
 def test_a_long_list_is_cut_and_each_kind_has_its_remedy() -> None:

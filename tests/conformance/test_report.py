@@ -132,16 +132,35 @@ def test_the_summary_lists_what_follows_under_its_cause(
     assert summary.startswith(f"{cause}: a resumed run goes on in its epoch")
 
 
+def test_a_summary_outlives_a_report_that_can_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither root can write to /proc. COLUMNS is about a terminal, not about this log."""
+    monkeypatch.setenv("COLUMNS", "40")
+    (tmp_path / "out.md").symlink_to("/proc/absent.md")
+    report = str(tmp_path / "out.md")
+    options = ["-k", "images_are", "--conformance-report", report]
+    ended = run_session(f"{DATAMODULES}.broken:RawPixels", tmp_path, *options)
+    assert ended == pytest.ExitCode.USAGE_ERROR
+    printed = capsys.readouterr().out
+    assert "0 rules hold, 1 broken, 0 not judged" in printed
+    assert f"\nERROR: --conformance-report {report}: No such file or directory.\n" in printed
+    assert any(60 < len(line) <= 80 for line in printed.splitlines() if "broken  " in line)
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
         ("out.xml", "out.xml: name a file .json or .md."),
         ("no/out.md", "no/out.md: the folder no does not exist."),
+        ("folder.md", "folder.md: it is a folder. Name a file."),
     ],
 )
 def test_a_report_that_can_not_be_written_is_refused_at_once(
-    path: str, words: str, capsys: pytest.CaptureFixture[str]
+    path: str, words: str, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.md").mkdir()
     options = ["--datamodule", "absent:Data", "--conformance-report", path]
     assert pytest.main([*KIT, *options]) == pytest.ExitCode.USAGE_ERROR
     assert words in capsys.readouterr().err

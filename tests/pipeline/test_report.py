@@ -589,6 +589,16 @@ def test_charts_in_a_page_take_its_colours_and_have_words(drawn_pages) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_the_summary_is_printed_where_the_report_cannot_be_written(pages, capsys) -> None:
+    pages("cpu")
+    summary = capsys.readouterr().out.splitlines()[0]
+    Path("reports/comparison.json").unlink()
+    Path("reports/comparison.json").mkdir()
+    with pytest.raises(OSError, match=r"comparison\.json"):
+        pages("cpu")
+    assert capsys.readouterr().out.startswith(f"{summary}\n")
+
+
 def test_a_stage_that_has_not_run_is_named(pages) -> None:
     with pytest.raises(UserError, match=r"none/own\.json is not here.*make repro"):
         pages("none")

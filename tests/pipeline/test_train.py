@@ -19,7 +19,7 @@ from benchmark.common import digests
 from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import train
 from benchmark.training import fit
@@ -277,6 +277,25 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(change, work
     assert first == again
     for name in DIGESTS:
         assert getattr(first.digests, name) != getattr(other.digests, name), name
+
+
+def test_a_log_gets_the_epochs_also_if_errors_go_to_a_terminal(
+    change, workspace: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning draws its bar on stdout, so that a log of stdout would have control codes."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    trained(change(train={"max_epochs": 1}))
+    assert capsys.readouterr().out.startswith("cpu epoch 1/1: ")
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_training(
+    change, workspace: Path, capsys
+) -> None:
+    """A file in the place of a folder stops root too."""
+    Path("reports/train").write_text("")
+    with pytest.raises(UserError, match=r"^reports/train"), explain_system_errors():
+        trained(change())
+    assert "epoch" not in capsys.readouterr().out
 
 
 def test_another_seed_writes_results_of_its_own(change, workspace: Path, capsys) -> None:

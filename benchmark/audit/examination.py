@@ -50,8 +50,6 @@ def examine(path: Path) -> ImageFacts:
         if not path.stat().st_size:
             return ImageFacts(problem="empty file")
         return _decode_facts(path)
-    except PermissionError:
-        return ImageFacts(problem="not readable")
     except UnidentifiedImageError:
         return ImageFacts(problem="not an image", detail=content_name(path))
     except NotFiniteError:
@@ -61,8 +59,10 @@ def examine(path: Path) -> ImageFacts:
     except Image.DecompressionBombError as error:
         return ImageFacts(problem="decompression bomb", detail=str(error))
     except Exception as error:  # a damaged file can raise anything in Pillow's decoders
-        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-            raise
+        if isinstance(error, OSError) and error.errno:  # the system's error, not the decoder's
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            return ImageFacts(problem="not readable", detail=error.strerror or "")
         return ImageFacts(problem="damaged image", detail=str(error) or type(error).__name__)
 
 

@@ -11,7 +11,7 @@ MAX_PATHS = 10
 
 ERRORS = {
     "missing folder": "A dataset needs train, val and test, each with every class.",
-    "not a folder": "A split contains one folder per class: move or remove it.",
+    "not a folder": "A split contains one folder per class: move it into one, or elsewhere.",
     "empty class": "Add images, or remove the class from every split.",
     "too few classes": "At least two classes are needed.",
     "names that look alike": "They differ in case or in Unicode form: rename one.",
@@ -22,7 +22,7 @@ ERRORS = {
         "Its images belong to no class: move them up into the class, or make the folder a class."
     ),
     "not a regular file": "Remove it: it is a pipe, a socket or a device.",
-    "not readable": "Give yourself permission to read it.",
+    "not readable": "Give yourself permission to read it, or look at the disk.",
     "unknown suffix": f"Convert it to {FORMAT_NAMES}, or move it out of the dataset.",
     "empty file": "Replace or remove it.",
     "not an image": f"It is not {FORMAT_NAMES}: convert or replace it.",
@@ -32,7 +32,9 @@ ERRORS = {
     "same picture in train and another split": (
         "A test on training images proves nothing: remove it from one."
     ),
-    "same picture under two labels": "One label is wrong: remove that one.",
+    "same picture under two labels": (
+        "Look at both: at most one label is right, or the picture shows nothing."
+    ),
 }
 """Remedies of the problems that stop the dataset stage, by kind."""
 WARNINGS = {

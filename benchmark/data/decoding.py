@@ -5,7 +5,6 @@ So the scale on which they become 8 bits is a property of the dataset: the Value
 images.
 """
 
-import errno
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from benchmark.data.formats import FORMATS, content_name
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import REMEDIES, UserError
 
 ORIENTATION, PHOTOMETRIC, SAMPLE_FORMAT = 274, 262, 339
 """Numbers of tags: EXIF's orientation; whether 0 is white in a TIFF; its kind of numbers."""
@@ -254,8 +253,10 @@ def _with_rawmode(tile: Any, rawmode: str) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> Exception:
-    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-        return error  # the image may be good: the process has too many open files
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return error  # the image may be good, and `explain_system_errors` knows the remedy
+    if isinstance(error, OSError) and error.errno:
+        return UserError(f"{path} cannot be read: {error.strerror}.", "Look at the disk.")
     if not isinstance(error, UnidentifiedImageError):
         reason = str(error) or type(error).__name__
         return UserError(f"{path} cannot be read: {reason}.", "Replace or remove it.")

@@ -1,5 +1,7 @@
 """Images of any depth, format and orientation become upright RGB of 8 bits, on one scale."""
 
+import errno
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.audit.examination import examine
 from benchmark.data.cache import DecodeCache
 from benchmark.data.decoding import (
     ValueRange,
@@ -20,7 +23,7 @@ from benchmark.data.decoding import (
     to_bytes,
 )
 from benchmark.data.folder import scan
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import UserError, explain_system_errors
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 """Every value of 12 bits."""
@@ -324,3 +327,29 @@ def test_a_format_that_is_not_read_is_named(tmp_path: Path, content: bytes, name
     for read in (decode, read_header):
         with pytest.raises(UserError, match=rf"photo\.jpg is {name}, which is not read\. Convert"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EACCES, r"Permission denied.* Change its owner"),
+        (errno.EIO, r"output error.* Look at"),
+    ],
+)
+def test_an_image_that_the_system_cannot_read_is_not_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    """root may read everything, so `open` is replaced by a function that refuses."""
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (4, 4)).save(path)
+
+    def refuse(path: Path, mode: str) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for read in (decode, read_header):
+        with pytest.raises(UserError, match=message) as raised, explain_system_errors():
+            read(path)
+        assert "emove" not in str(raised.value)
+    facts = examine(path)
+    assert (facts.problem, facts.detail) == ("not readable", os.strerror(number))

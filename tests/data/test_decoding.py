@@ -271,7 +271,9 @@ def test_the_orientation_may_have_any_type(tmp_path: Path, kind: str) -> None:
         struct.pack(">HHII", 0x011A, 5, 1, 10_000),  # a resolution after the end of the data
         struct.pack(">HHII", 0x8769, 4, 1, 10_000),  # details after the end
         struct.pack(">HHII", 0x0131, 99, 1, 0),  # of a type that does not exist
-        struct.pack(">HHII", 0x9286, 2, 70_000, 0),
+        struct.pack(">HHII", 0x9286, 2, 70_000, 0),  # a comment after the end
+        struct.pack(">HHII", 0x0100, 5, 1, 8),  # a width as a fraction
+        struct.pack(">HHII", 0x0102, 4, 1, 2**32 - 1),  # more bits than the field can have
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # Pillow reports what it skips

@@ -105,13 +105,15 @@ def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Pr
 
 
 @pytest.mark.parametrize(
-    ("stage", "number"), [("train", signal.SIGINT), ("throughput", signal.SIGTERM)]
+    ("stage", "number", "devices"),
+    [("train", signal.SIGINT, 1), ("throughput", signal.SIGTERM, 1), ("train", signal.SIGINT, 2)],
 )
 def test_a_signal_ends_a_stage_in_one_line(
-    workspace: Path, tmp_path: Path, stage: str, number: signal.Signals
+    workspace: Path, tmp_path: Path, stage: str, number: signal.Signals, devices: int
 ) -> None:
     """Its exit status is a shell's (128 + signal); no process or temporary file is left."""
     edit(train={"max_epochs": 500, "patience": 500}, data={"num_workers": 1})
+    edit(trainer={"devices": devices})
     (temporary := tmp_path / "temporary").mkdir()
     process, children = begun(stage, temporary)
     process.send_signal(number)
@@ -121,6 +123,17 @@ def test_a_signal_ends_a_stage_in_one_line(
     assert process.returncode == 128 + number
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert list(temporary.iterdir()) == []
+
+
+def test_two_ranks_print_what_one_process_prints(workspace: Path) -> None:
+    """No line of torch's launcher, of gloo or of Lightning, and no warning."""
+    edit(trainer={"devices": 2, "sync_batchnorm": True})
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [python(), "-m", "tests.support.small", "train", "cpu"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"cpu epoch {k}/3" for k in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

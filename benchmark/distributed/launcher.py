@@ -66,7 +66,10 @@ def run(arguments: Sequence[str], devices: int, remedy: str = "Repeat it.") -> N
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # reported below
+    # Reported below. Each of its modules sets its own level, so a level here would not count.
+    logger = logging.getLogger("torch.distributed.elastic")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processor_count() // devices)))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

@@ -1,11 +1,31 @@
 """Synchronised batch norm on CPUs: torch's SyncBatchNorm supports GPUs only."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed.nn.functional import all_reduce
 
 AXES = (0, 2, 3)
+
+
+class AllReduce(torch.autograd.Function):
+    """Sum a tensor over all ranks; all ranks must call it, and its backward pass.
+
+    The gradient is the sum of the ranks' gradients. torch.distributed.nn.functional.all_reduce
+    computes the same bits, but it is deprecated since torch 2.15 and would warn.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, summand: Tensor) -> Tensor:
+        """Return a new tensor of the same shape and dtype."""
+        total = summand.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return AllReduce.apply(gradient)
 
 
 class HostSyncBatchNorm2d(nn.BatchNorm2d):
@@ -24,9 +44,9 @@ class HostSyncBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         wide = input.to(torch.promote_types(input.dtype, torch.float32))
         count = wide.numel() // wide.shape[1] * dist.get_world_size()
-        mean = all_reduce(wide.sum(AXES)) / count
+        mean = AllReduce.apply(wide.sum(AXES)) / count
         centred = wide - mean[:, None, None]
-        variance = all_reduce(centred.square().sum(AXES)) / count
+        variance = AllReduce.apply(centred.square().sum(AXES)) / count
         self._update(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)

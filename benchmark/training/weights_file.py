@@ -36,8 +36,9 @@ def read(path: Path) -> Weights:
     try:
         if kind == SAFETENSORS:
             return Weights(load_file(path), kind)
-        with warnings.catch_warnings(action="ignore"):  # an error follows for what matters
-            return Weights(torch.load(path, map_location="cpu", weights_only=True), kind)
+        # An opened file: since torch 2.14, torch.load looks at the suffix of a path.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            return Weights(torch.load(file, map_location="cpu", weights_only=True), kind)
     except Exception as error:  # each reader has its own exceptions
         raise _refusal(path, str(error)) from None
 

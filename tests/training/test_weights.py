@@ -296,6 +296,7 @@ def test_the_documentation_says_how_to_take_the_weights_out(
     check_loaded(tmp_path / "weights.pth", learned)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated")
 def test_torchscript_is_refused(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "w")
     assert "TorchScript" in refusal(tmp_path / "w")

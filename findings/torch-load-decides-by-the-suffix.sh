@@ -2,7 +2,7 @@
 # torch 2.14 and 2.15: torch.load(path) decides by the suffix, torch.load(open(path, "rb")) by the
 # content. So the same bytes load in one of the two ways, and not in the other.
 #
-# Seen with torch 2.15.0, safetensors 0.6.2 (Python 3.11); torch 2.13 and older read the content in
+# Seen with torch 2.14.0, safetensors 0.6.2 (Python 3.11), and with 2.15.0; torch 2.13 and older read the content in
 # both ways. A checkpoint that torch.save wrote under the name w.safetensors can be opened by all
 # older releases. The new one refuses the path with safetensors' error, and loads the opened file. A
 # file of safetensors loads by its path, as long as nobody renames it.
@@ -13,7 +13,7 @@
 set -eu
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q torch==2.15.0 safetensors==0.6.2 numpy==2.3.5
+"$folder/venv/bin/pip" install -q torch==2.14.0 safetensors==0.6.2 numpy==2.3.5
 cd "$folder" && venv/bin/python - <<'PYTHON'
 import pickle
 

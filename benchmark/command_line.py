@@ -132,7 +132,7 @@ def _run_on(name: str, stage: str, parameters: Parameters, **training: str) -> N
     accelerator = accelerators.find(name)
     if not accelerator.available:
         print(f"{accelerator.label} is unavailable: {accelerator.reason}. This is recorded.")
-        getattr(unavailable, stage)(accelerator, **training)
+        unavailable.run(accelerator, stage, **training)
     elif training and parameters.trainer.processes > 1 and not variables.is_launched():
         launcher.launch([stage, name, "--training", training["training"]], parameters.trainer)
     elif stage == "train" and training["training"] == CONTROL:

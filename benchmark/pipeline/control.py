@@ -8,7 +8,6 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.results import ResultPaths
 from benchmark.machine.accelerators import Accelerator
 from benchmark.pipeline.train import read_training, train_and_write
-from benchmark.training.inputs import take_fingerprints
 
 
 def run(accelerator: Accelerator, parameters: Parameters) -> None:
@@ -18,8 +17,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
         UserError: as in the training stage, or that stage has not run on this machine.
     """
     parameters = control_parameters(accelerator.name, parameters)
-    inputs = take_fingerprints(accelerator.name, parameters, "control")
-    train_and_write(accelerator, parameters, inputs, ResultPaths(accelerator.name).control)
+    train_and_write(accelerator, parameters, ResultPaths(accelerator.name).control, "control")
 
 
 def control_parameters(name: str, parameters: Parameters) -> Parameters:
@@ -31,7 +29,11 @@ def control_parameters(name: str, parameters: Parameters) -> Parameters:
         UserError: the training stage has not run on the accelerator `name`.
     """
     epochs = read_training(ResultPaths(name).own).epochs
-    model = parameters.model.model_copy(update={"weights": "random", "freeze_backbone": False})
-    schedule = {"max_epochs": epochs, "patience": epochs, "unfreeze_epoch": 0}
-    train = parameters.train.model_copy(update=schedule)
-    return parameters.model_copy(update={"model": model, "train": train})
+    model = {"weights": "random", "freeze_backbone": False}
+    train = {"max_epochs": epochs, "patience": epochs, "unfreeze_epoch": 0}
+    return parameters.model_copy(
+        update={
+            "model": parameters.model.model_copy(update=model),
+            "train": parameters.train.model_copy(update=train),
+        }
+    )

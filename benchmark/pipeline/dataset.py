@@ -68,9 +68,8 @@ def _pinning(pin: Path) -> str:
     """Return the command with which the user pins the present content of the directory."""
     directory = pin.with_suffix("")
     command = f"dvc add {'-- ' * str(directory).startswith('-')}{shlex.quote(str(directory))}"
-    if directory.is_symlink():
-        return f"replace the link by the directory, then {command}"
-    return command
+    link = "replace the link by the directory, then " if directory.is_symlink() else ""
+    return f"{link}{command}"
 
 
 def _pull(pin: Path) -> dict[str, Any]:
@@ -90,7 +89,9 @@ def _pull(pin: Path) -> dict[str, Any]:
 
 def _pull_error(pin: Path, output: str) -> UserError:
     """Return an error that explains the output of a failed `dvc pull`."""
-    if altered := _altered(output):
+    root = f"{Path.cwd()}{os.sep}"
+    lines = output.splitlines()
+    if altered := [line.removeprefix(root) for line in lines if line.startswith(root)]:
         return UserError(
             f"Not what {pin} pins: {', '.join(altered)}.",
             f"To use the present content, pin it: {_pinning(pin)}. "
@@ -100,15 +101,9 @@ def _pull_error(pin: Path, output: str) -> UserError:
         return UserError(f"{name!r} is not UTF-8.", "Rename it: DVC accepts only UTF-8.")
     if "is not a git repository" in output:
         return UserError("This is not a git repository.", "Clone it with git: DVC needs one.")
-    return UserError(
-        f"DVC could not fetch what {pin} pins: {_reason(output)}.", "Fix that, then run again."
-    )
-
-
-def _altered(output: str) -> list[str]:
-    """Return the files that DVC's output lists, relative to the current directory."""
-    root = f"{Path.cwd()}{os.sep}"
-    return [line.removeprefix(root) for line in output.splitlines() if line.startswith(root)]
+    reason = " ".join(output.split()).partition("Having any troubles?")[0]
+    reason = reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
+    return UserError(f"DVC could not fetch what {pin} pins: {reason}.", "Fix that, then run again.")
 
 
 def _name_without_utf8(root: Path) -> bytes | None:
@@ -119,12 +114,6 @@ def _name_without_utf8(root: Path) -> bytes | None:
         except UnicodeDecodeError:
             return os.fsencode(path)
     return None
-
-
-def _reason(output: str) -> str:
-    """Return the reason in DVC's error output, on one line and without its offer of help."""
-    reason = " ".join(output.split()).partition("Having any troubles?")[0]
-    return reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
 
 
 def _weights(model: ModelParameters) -> Weights:

@@ -18,7 +18,7 @@ from benchmark.training.callbacks import StopAfterSteps
 from benchmark.training.checkpoint_dir import remove_finished
 from benchmark.training.fit import Fit
 from benchmark.training.inputs import take_fingerprints
-from benchmark.training.schema import Replay
+from benchmark.training.schema import FirstSteps, Replay
 
 
 def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -> None:
@@ -52,9 +52,7 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         fit = Fit(accelerator, parameters, None, stop, title=title)
         fit.fit()
     if fit.trainer.is_global_zero:
-        step, name = _first_difference(results, first_steps.steps, fit) or (None, None)
-        if step is None and fit.first_steps.weights != first_steps.weights:
-            step, name = first_steps.steps, "weights"
+        step, name = _first_difference(results, first_steps, fit)
         replay = Replay(
             accelerator=recorded.accelerator,
             steps=first_steps.steps,
@@ -66,14 +64,16 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         write_result(results.replay, replay)
 
 
-def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int, str] | None:
-    """Return the first step that differs from the recorded one, and "loss" or a tensor's name.
+def _first_difference(
+    results: TrainingPaths, recorded: FirstSteps, fit: Fit
+) -> tuple[int | None, str | None]:
+    """Return the first step that differs from the recorded one, and what differs; else two None.
 
     Within a step, the loss is compared before the tensors: a step computes its loss before it
-    changes the weights. None if nothing differs.
+    changes the weights.
     """
     with results.steps.open(newline="") as file:
-        losses = [row["train_loss"] for row in islice(csv.DictReader(file), steps)]
+        losses = [row["train_loss"] for row in islice(csv.DictReader(file), recorded.steps)]
     with results.tensors.open(newline="") as file:
         tensors = {name: digests for name, *digests in islice(csv.reader(file), 1, None)}
     repeated = [format_row(row)[-1] for row in fit.history.steps]
@@ -83,4 +83,6 @@ def _first_difference(results: TrainingPaths, steps: int, fit: Fit) -> tuple[int
         for name, digests in fit.first_steps.tensors.items():
             if digests[index : index + 1] != tensors.get(name, [])[index : index + 1]:
                 return index + 1, name
-    return None
+    if fit.first_steps.weights != recorded.weights:
+        return recorded.steps, "weights"
+    return None, None

@@ -67,12 +67,18 @@ def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> li
         else ""
     )
     kernels = "deterministic" if parameters.throughput.deterministic else "any"
+    file = f"Weights `{weights.weights}`: file `{(weights.sha256 or '')[:12]}`"
+    if card := weights.card:
+        file += (
+            f", trained on {card['source']} ({card['images_seen']:,} images seen, "
+            f"{card['source_test_accuracy']:.1%} of its test images correct)"
+        )
     return [
         f"ResNet50 from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
         f"{train.max_epochs} epochs at most, seed {parameters.seed}.",
         f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.{depth}",
-        *_weights(weights),
+        *([f"{file}."] if weights.sha256 else []),
         f"Throughput{network if model.freeze_backbone else ''} is the geometric mean over at least "
         f"{parameters.throughput.repeats} processes. All modes use {kernels} kernels unless their "
         "name says otherwise. The accelerator is synchronised at both ends of every block.",
@@ -90,16 +96,3 @@ def _protocol(model: ModelParameters, train: TrainParameters) -> str:
             f"and {train.backbone_learning_rate:g} for the backbone"
         )
     return f"all layers trained, {rate}"
-
-
-def _weights(weights: Weights) -> list[str]:
-    """Return a sentence about the weights' file and its card; no sentence without a file."""
-    if weights.sha256 is None:
-        return []
-    line = f"Weights `{weights.weights}`: file `{weights.sha256[:12]}`"
-    if weights.card is None:
-        return [f"{line}."]
-    return [
-        f"{line}, trained on {weights.card['source']} ({weights.card['images_seen']:,} images "
-        f"seen, {weights.card['source_test_accuracy']:.1%} of its test images correct)."
-    ]

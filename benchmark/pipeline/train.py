@@ -1,6 +1,6 @@
 """The training stage: fine-tune and test on one accelerator, then write the results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,17 +54,15 @@ def run(accelerator: Accelerator, parameters: Parameters, training: str = OWN) -
         UserError: the data or the weights are not usable, another process is training, or
             `training` is not among the seeds.
     """
-    parameters = parameters.of_training(training)
-    inputs = take_fingerprints(accelerator.name, parameters, "train")
-    train_and_write(
-        accelerator, parameters, inputs, ResultPaths(accelerator.name).training(training)
-    )
+    results = ResultPaths(accelerator.name).training(training)
+    train_and_write(accelerator, parameters.of_training(training), results, "train")
 
 
 def train_and_write(
-    accelerator: Accelerator, parameters: Parameters, inputs: Fingerprints, results: TrainingPaths
+    accelerator: Accelerator, parameters: Parameters, results: TrainingPaths, stage: str
 ) -> None:
     """Train with these parameters on all ranks; rank 0 writes `results`. Raises as `run`."""
+    inputs = take_fingerprints(accelerator.name, parameters, stage)
     check(accelerator.name, parameters.train)
     accelerators.check_devices(accelerator.name, parameters.trainer.devices)
     check_splits(parameters)
@@ -133,11 +131,12 @@ def _write(fit: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
 def _result(fit: Fit, inputs: Fingerprints, learned: str) -> Training:
     epochs, order = fit.history.epochs, fit.data.digest_log.order
     best_epoch, _, *val = min(epochs, key=lambda row: row[2])
+    test = [fit.test[f"test/{name}"] for name in Metrics.model_fields]
     return Training(
         accelerator=fit.accelerator.label,
         device=_device(fit),
-        test=_metrics(fit.test, "test/"),
-        val=_metrics(dict(zip(("loss", "accuracy", "top5"), val, strict=True))),
+        test=_metrics(test),
+        val=_metrics(val),
         epochs=len(epochs),
         best_epoch=best_epoch,
         steps=len(fit.history.steps),
@@ -166,17 +165,16 @@ def _device(fit: Fit) -> str:
 
 def _predictions(fit: Fit) -> Iterator[list[str]]:
     """Yield a row for each test image: path below test/, class, predicted class, probability."""
-    classes, root = fit.data.classes, fit.data.root / "test"
-    images = scan(fit.data.root).splits["test"]
+    classes, images = fit.data.classes, scan(fit.data.root).splits["test"]
     rows = zip(images.paths, images.labels, fit.predictions.rows, strict=True)
     for path, label, (predicted, probability) in rows:
-        name = path.relative_to(root).as_posix()
+        name = path.relative_to(fit.data.root / "test").as_posix()
         yield [name, classes[label], classes[predicted], f"{probability:.6f}"]
 
 
-def _metrics(values: Mapping[str, float], prefix: str = "") -> Metrics:
-    rounded = {name: round(values[prefix + name], 6) for name in ("loss", "accuracy", "top5")}
-    return Metrics(**rounded)
+def _metrics(values: Sequence[float]) -> Metrics:
+    loss, accuracy, top5 = (round(value, 6) for value in values)
+    return Metrics(loss=loss, accuracy=accuracy, top5=top5)
 
 
 def _timing(fit: Fit) -> Timing:

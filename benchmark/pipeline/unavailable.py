@@ -1,10 +1,8 @@
 """Write the outputs of a stage whose accelerator is unavailable: the reason instead of a result.
 
-An absent accelerator is a result, not an error. `command_line` calls the function that has the
-stage's name. If the accelerator was available before, the earlier results move to SET_ASIDE.
+An absent accelerator is a result, not an error.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,52 +24,39 @@ SET_ASIDE = Path("set_aside")
 driver update. Results keep their relative paths in it."""
 
 
-def environment(accelerator: Accelerator) -> None:
-    """Write "unavailable" and the reason instead of a fingerprint."""
-    _replace(accelerator, [ResultPaths(accelerator.name).environment])
+def run(accelerator: Accelerator, stage: str, training: str = OWN) -> None:
+    """Write "unavailable" and the reason to each result file of the stage.
 
-
-def train(accelerator: Accelerator, training: str = OWN) -> None:
-    """Write "unavailable" and the reason instead of a training's result.
-
-    DVC expects all outputs, so also write tables without rows and a model's directory that contains
-    only status.json.
-    """
-    results = ResultPaths(accelerator.name).training(training)
-    tables = [results.steps, results.epochs, results.predictions, results.tensors]
-    _replace(accelerator, [results.result, results.timing], [*tables, results.model])
-    write_csv(results.steps, STEP_HEADER, [])
-    write_csv(results.epochs, EPOCH_HEADER, [])
-    write_csv(results.predictions, PREDICTION_HEADER, [])
-    write_csv(results.tensors, TENSOR_HEADER, [])
-    with new_directory(results.model) as directory:
-        write_result(directory / "status.json", _result(accelerator))
-
-
-def replay(accelerator: Accelerator, training: str = OWN) -> None:
-    """Write "unavailable" and the reason instead of a replay's result."""
-    _replace(accelerator, [ResultPaths(accelerator.name).training(training).replay])
-
-
-def throughput(accelerator: Accelerator) -> None:
-    """Write "unavailable" and the reason instead of a speed measurement."""
-    _replace(accelerator, [ResultPaths(accelerator.name).throughput])
-
-
-def _replace(
-    accelerator: Accelerator, results: Sequence[Path], more_outputs: Sequence[Path] = ()
-) -> None:
-    """Write "unavailable" and the reason to each file of `results`.
-
-    If the status of the first file is "ok", first move all `results` and `more_outputs` to
+    DVC expects all outputs of a training: also write tables without rows and a model's directory
+    that contains only status.json. If the stage has succeeded before, first move its outputs to
     SET_ASIDE, and print that.
     """
+    paths = ResultPaths(accelerator.name)
+    outputs = paths.training(training)
+    results = {
+        "environment": [paths.environment],
+        "train": [outputs.result, outputs.timing],
+        "replay": [outputs.replay],
+        "throughput": [paths.throughput],
+    }[stage]
+    tables = {
+        outputs.steps: STEP_HEADER,
+        outputs.epochs: EPOCH_HEADER,
+        outputs.predictions: PREDICTION_HEADER,
+        outputs.tensors: TENSOR_HEADER,
+    }
     if _status(results[0]) == "ok":
-        for path in (*results, *more_outputs):
+        for path in [*results, *tables, outputs.model] if stage == "train" else results:
             move(path, SET_ASIDE / path)
         print(f"{accelerator.label} was available before: {results[0]} is moved to {SET_ASIDE}/.")
+    unavailable = Unavailable(accelerator=accelerator.label, reason=accelerator.reason)
     for path in results:
-        write_result(path, _result(accelerator))
+        write_result(path, unavailable)
+    if stage == "train":
+        for path, header in tables.items():
+            write_csv(path, header, [])
+        with new_directory(outputs.model) as directory:
+            write_result(directory / "status.json", unavailable)
 
 
 def _status(path: Path) -> object:
@@ -79,7 +64,3 @@ def _status(path: Path) -> object:
     with suppress(OSError, ValueError, AttributeError):  # AttributeError: JSON, but not an object
         return read_json(path).get("status")
     return None
-
-
-def _result(accelerator: Accelerator) -> Unavailable:
-    return Unavailable(accelerator=accelerator.label, reason=accelerator.reason)

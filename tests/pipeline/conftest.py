@@ -1,24 +1,28 @@
 """What the tests of stages share: a repository with this pipeline, and made-up reports."""
 
+import contextlib
+import json
 import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO
 
+import dvc.stage.run
 import pytest
+import yaml
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.utils.serialize import _yaml
 
+from benchmark.common import code
+from tests.support import stand_in
 from tests.support.forked_python import python
 from tests.support.pages import drawn_pages, pages
-from tests.support.repository import (
-    make_repository,
-    replace_python,
-    set_parameters,
-    write_python,
-)
+from tests.support.repository import make_repository, set_parameters, write_python
 
 __all__ = ["drawn_pages", "pages"]
-ALWAYS = {"dataset", "environment cpu"}
+ALWAYS = {"dataset", "environment cpu", "code"}
 """Stages that run each time."""
 
 
@@ -37,17 +41,40 @@ def repository(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def quick_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes DVC read and write dvc.lock in C: its YAML in Python takes most of the time."""
+
+    def dump(data: Any, stream: TextIO) -> None:
+        yaml.dump(json.loads(json.dumps(data)), stream, yaml.CSafeDumper, sort_keys=False)
+
+    def load(text: str, *_: Any, **__: Any) -> Any:
+        return yaml.load(text, yaml.CSafeLoader)
+
+    monkeypatch.setattr(_yaml, "parse_yaml", load)
+    monkeypatch.setattr(_yaml, "_dump", dump)
+
+
+@pytest.fixture
 def rerun(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """Runs the pipeline with stand-ins for the stages that compute; returns the stages that ran."""
+    """Runs the pipeline in this process, with stand-ins for all stages but `code`; returns the
+    stages that ran."""
     set_parameters(repository, accelerators=["cpu"], seeds=[8], controls=["cpu"])
-    replace_python(repository, "tests.support.stand_in", python())
-    monkeypatch.setenv("PYTHONPATH", str(repository))
+    (repository / "reports/machines").mkdir(parents=True)
+    monkeypatch.setattr(code, "ROOT", repository)
     monkeypatch.chdir(repository)
+    commands: set[str] = set()
+
+    def run_stage(stage: PipelineStage, **_: Any) -> None:
+        arguments = shlex.split(stage.cmd)[3:]
+        with contextlib.chdir(stage.wdir):
+            stand_in.main(arguments)
+        commands.add(" ".join(arguments))
 
     def run() -> set[str]:
-        Path("ran").unlink(missing_ok=True)
+        commands.clear()
         with Repo() as opened:
             opened.reproduce()
-        return set(Path("ran").read_text().splitlines()) - ALWAYS
+        return commands - ALWAYS
 
+    monkeypatch.setattr(dvc.stage.run, "cmd_run", run_stage)
     return run

@@ -3,14 +3,14 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from tests import REPOSITORY
-from tests.support.repository import dvc
+from tests.support.forked_python import python
 
 
 def commit(repository: Path) -> None:
@@ -19,12 +19,16 @@ def commit(repository: Path) -> None:
     subprocess.run([*git, "commit", "--quiet", "-m", "everything"], check=True)
 
 
-def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) -> None:
+def test_an_experiment_that_fails_leaves_the_parameters_alone(
+    repository: Path, tmp_path: Path
+) -> None:
     shutil.copy(REPOSITORY / "Makefile", repository)
     commit(repository)
     before = (repository / "params.yaml").read_bytes()
     command = ["make", "-o", "setup", "experiment", "S=train.max_epochs=0 controls=[]"]
-    path = os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]])  # with DVC
+    (program := tmp_path / "dvc").write_text(f'#!/bin/sh\nexec {python()} -m dvc "$@"\n')
+    program.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     done = subprocess.run(
         command, cwd=repository, env=os.environ | {"PATH": path}, capture_output=True, text=True
     )
@@ -33,20 +37,19 @@ def test_an_experiment_that_fails_leaves_the_parameters_alone(repository: Path) 
     assert (repository / "params.yaml").read_bytes() == before
 
 
-@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own use of pygtrie
+@pytest.mark.usefixtures("quick_yaml")
 def test_an_experiment_is_applied_with_its_model(
     repository: Path, rerun: Callable[[], set[str]]
 ) -> None:
     """It ran in another directory. The new reports must not be next to the old model."""
-    (repository / ".gitignore").write_text("/.venv\n/models\n/data\n/weights\n/ran\n")
+    (repository / ".gitignore").write_text("/.venv\n/models\n/data\n/weights\n")
     Path("reports/machines/.gitkeep").touch()
     rerun()
     commit(repository)
     result, model = Path("reports/train/cpu/own.json"), Path("models/cpu/own/weights")
     before = result.read_text()
-    change = ["-S", "train.learning_rate=0.5"]
-    done = dvc(repository, "exp", "run", "--temp", "-n", "try", *change)
-    assert done.returncode == 0, done.stderr
-    assert result.read_text() == model.read_text() == before
-    assert dvc(repository, "exp", "apply", "try").returncode == 0
+    with Repo() as opened:
+        opened.experiments.run(name="try", params=["train.learning_rate=0.5"], tmp_dir=True)
+        assert result.read_text() == model.read_text() == before
+        opened.experiments.apply("try")
     assert result.read_text() == model.read_text() != before

@@ -14,14 +14,14 @@ from benchmark.common.results import DATASET, WEIGHTS
 from benchmark.errors.user_error import UserError
 from benchmark.pipeline import dataset
 from benchmark.pipeline.dataset import read_pin
-from tests.support.repository import dvc, set_parameters
+from tests.support.repository import run_dvc, set_parameters
 
 
 def test_the_dataset_stage_fetches_and_records_what_is_pinned(repository: Path) -> None:
     shutil.rmtree(repository / "data")
     shutil.rmtree(repository / "weights")
     shutil.rmtree(repository / ".dvc/cache")
-    done = dvc(repository, "repro", "dataset")
+    done = run_dvc(repository, "repro", "dataset")
     assert done.returncode == 0, done.stderr
     recorded = read_json(repository / "reports/dataset.json")
     assert recorded == read_pin(repository / "data.dvc") | {
@@ -37,9 +37,13 @@ def test_the_dataset_stage_fetches_and_records_what_is_pinned(repository: Path) 
 
 
 @pytest.fixture
-def in_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the repository the working directory."""
+def in_repository(
+    repository: Path, forked_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Makes the repository the working directory; git's variables name another one, as in a hook
+    of that one."""
     monkeypatch.chdir(repository)
+    monkeypatch.setenv("GIT_DIR", "elsewhere")
 
 
 @pytest.mark.usefixtures("in_repository")
@@ -75,7 +79,7 @@ def test_an_edited_image_is_refused_by_name_and_the_pin_is_unchanged(repository:
     edited = repository / "data/train/class 1/003.png"
     edited.unlink()
     edited.write_bytes(b"edited")
-    done = dvc(repository, "repro", "dataset")
+    done = run_dvc(repository, "repro", "dataset")
     assert done.returncode != 0
     assert "Not what data.dvc pins: data/train/class 1/003.png. To use" in done.stderr
     assert edited.read_bytes() == b"edited"

@@ -95,19 +95,13 @@ def test_a_shorter_training_is_repeated_completely(change, workspace: Path) -> N
 
 
 def test_no_more_than_the_first_steps_are_repeated(parameters, monkeypatch) -> None:
+    """No checkpoint is written: ResNet50's has 269 MB."""
     train.run(find("cpu"), parameters)
-    count = CountSteps()
+    count, saved = CountSteps(), []
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", lambda *arguments: saved.append(arguments))
     add_callback(monkeypatch, count)
     replayed(parameters)
     assert count.steps == 10
-
-
-def test_a_replay_writes_no_checkpoint(parameters: Parameters, monkeypatch) -> None:
-    """A checkpoint of ResNet50 has 269 MB, and a temporary directory is often in memory."""
-    train.run(find("cpu"), parameters)
-    saved: list[Any] = []
-    monkeypatch.setattr(pl.Trainer, "save_checkpoint", lambda *arguments: saved.append(arguments))
-    replayed(parameters)
     assert saved == []
 
 

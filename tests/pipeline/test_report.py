@@ -10,14 +10,12 @@ import pytest
 
 from benchmark.common.files import write_csv, write_json
 from benchmark.common.parameters import ReportParameters
-from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, ResultPaths, write_result
+from benchmark.common.results import PREDICTION_HEADER, WEIGHTS, ResultPaths
 from benchmark.errors.user_error import UserError
 from benchmark.report import wording
 from benchmark.report.record import MACHINES, export
-from benchmark.report.schema import Session
-from benchmark.throughput.schema import NotMeasured, SweepPoint
+from benchmark.throughput.schema import SweepPoint
 from tests.report.golden import CHARTS
-from tests.support import made_records
 from tests.support.made_records import (
     around,
     record,
@@ -85,26 +83,6 @@ def test_time_counts_to_the_end_of_the_first_epoch_that_reaches_the_target(pages
     assert entry()["training"]["to_target"]["seconds"] == 47.0
 
 
-def test_the_shares_of_a_step_have_intervals_in_every_form(pages) -> None:
-    write_results("cpu")
-    shares = "computing 97.5% (96.5% to 98.5%), input 2.0% (1.8% to 2.2%), Lightning 0.5% (0.4% "
-    assert f"A training step of cpu: {shares}" in pages("cpu")
-    assert f'aria-label="A training step of cpu: {shares}' in html()
-
-
-def test_a_part_that_was_not_measured_says_why(pages) -> None:
-    missing = NotMeasured(status="refused", reason="the disk is full")
-    throughput = record("cpu").throughput
-    efficiency = throughput.efficiency.model_copy(
-        update={"decoding": missing, "peak": missing, "utilisation": None}
-    )
-    trainer = throughput.trainer.model_copy(update={"overhead": missing})
-    write_results("cpu", measured={"efficiency": efficiency, "trainer": trainer})
-    cells = row(pages("cpu"), "cpu", "unavailable").split(" | ")
-    assert cells[-2:] == ["unavailable: the disk is full", "unavailable: the disk is full |"]
-    assert html().count("<span>unavailable: the disk is full</span>") == 2
-
-
 def test_what_else_was_measured_is_in_the_report(pages) -> None:
     efficiency = record("cpu").throughput.efficiency
     promised = efficiency.model_copy(update={"vendor_utilisation": around(0.25, 0.02)})
@@ -159,21 +137,6 @@ def test_exported_sessions_of_the_same_code_give_a_deviation(pages, change) -> N
     pages("cpu")
     assert entry()["session_spread"]["sessions"] == 3
     assert entry()["session_spread"]["deviation"] == pytest.approx(0.0196, abs=1e-4)
-
-
-def test_a_ratio_of_two_machines_includes_what_differs_between_sessions(pages, change) -> None:
-    """The larger spread counts: standard deviation 2 %, Student's t 4.3 (2 degrees), sqrt(2)."""
-    for rate in (49.0, 50.0, 51.0):
-        write_results("cpu", rate=rate)
-        export(change())
-    write_results("cpu")
-    calm = tuple(
-        Session(code="c", date="", images_per_second={"trainer": r}) for r in (50.0, 50.1, 50.2)
-    )
-    other = record(machine="m1")
-    for sessions, words in (((), "1.000 (0.994 to 1.006)"), (calm, "1.00 (0.89 to 1.13)")):
-        write_exported(MACHINES / "m1/cpu.json", other.model_copy(update={"sessions": sessions}))
-        assert f"| no difference detected: {words} |" in pages("cpu")
 
 
 # Controls, seeds, classes
@@ -293,15 +256,6 @@ def test_a_slower_one_does_not_lead(pages) -> None:
     assert compared()["summary"].startswith(start)
 
 
-@pytest.mark.parametrize(("spread", "detected"), [(0.005, True), (0.05, False)])
-def test_a_difference_within_the_interval_is_not_detected(pages, spread, detected: bool) -> None:
-    write_results("cpu", spread=spread)
-    write_results("xla", label="xla:cpu", rate=48.5)
-    page = pages("cpu", "xla")
-    assert ("no difference to xla:cpu detected" in compared()["summary"]) != detected
-    assert ("| no difference detected: 0.97 (0.9" in page) != detected
-
-
 def test_a_training_on_other_samples_has_no_ratio(pages) -> None:
     write_results("cpu")
     write_results("xla", label="xla:cpu", order_by_epoch=["x0", "x1", "x2"], pixels="q" * 64)
@@ -311,18 +265,6 @@ def test_a_training_on_other_samples_has_no_ratio(pages) -> None:
     assert f"| not compared: {reason} |" in page
     assert compared()["parity"][0]["claim"] == "not compared: sample orders and pixels differ"
     assert "the speed of xla:cpu cannot be compared with that of cpu" in compared()["summary"]
-
-
-def test_warnings_are_before_the_table(pages) -> None:
-    write_results("cpu")
-    assert flags(pages) == []
-    write_results("cpu", measured={"verdict": made_records.DISTURBED})
-    write_result(ResultPaths("cpu").own.replay, made_records.replay(first_different_step=4))
-    assert flags(pages) == ["Unstable speed: cpu.", "Not reproduced: cpu."]
-    page = Path("reports/report.md").read_text()
-    assert page.index("> Unstable speed: cpu.") < page.index("| cpu | a cpu | 50.00 (49.75 to 50.2")
-    assert "50.00 (49.75 to 50.25), unstable" in page
-    assert '<p class="flag">Unstable speed: cpu.</p>' in html()
 
 
 # Other machines

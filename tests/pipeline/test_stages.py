@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,46 +46,26 @@ def test_declared_parameters_exist() -> None:
                 value = value[part]
 
 
-@pytest.mark.parametrize("stage", ["environment", "throughput"])
-def test_stages_run_once_for_each_accelerator(stage: str) -> None:
-    declared = PIPELINE["stages"][stage]
-    assert declared["matrix"] == {"accelerator": "${accelerators}"}
-    assert declared["cmd"].endswith(f" -m benchmark {stage} ${{item.accelerator}}")
-
-
-@pytest.fixture
-def stages(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """Returns the names of the pipeline's stages when called."""
+def test_each_accelerator_seed_and_control_has_its_stages(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(repository)
-
-    def names() -> set[str]:
-        with Repo() as opened:
-            return {stage.addressing for stage in opened.index.stages}
-
-    return names
-
-
-def test_controls_may_be_left_out(repository: Path, stages) -> None:
-    set_parameters(repository, controls=[])
-    names = stages()
-    assert "train@cpu-own" in names
-    assert not [name for name in names if "control" in name]
-
-
-def test_each_further_seed_is_a_stage(repository: Path, stages) -> None:
-    assert not [name for name in stages() if name.startswith("seeds")]
-    set_parameters(repository, seeds=[8, 9])
-    named = {"train@cpu-own", "seeds@cpu-8", "seeds@cpu-9", "replay_seeds@cpu-8"}
-    assert named <= stages()
-
-
-def test_each_training_is_replayed(repository: Path, stages) -> None:
-    set_parameters(repository, seeds=[8], accelerators=["cpu", "gpu"], controls=["gpu"])
-    replays = {name for name in stages() if name.startswith("replay")}
-    assert replays == {
-        "replay@cpu-own", "replay@gpu-own", "replay_seeds@cpu-8", "replay_seeds@gpu-8",
-        "replay_control@gpu-control",
+    expected = {
+        "dataset", "code", "report", "environment@cpu", "environment@gpu",
+        "throughput@cpu", "throughput@gpu", "train@cpu-own", "train@gpu-own", "replay@cpu-own",
+        "replay@gpu-own",
     }  # fmt: skip
+    for seeds, controls, more in (
+        ([], [], set()),
+        ([8], ["gpu"], {
+            "seeds@cpu-8", "seeds@gpu-8", "replay_seeds@cpu-8", "replay_seeds@gpu-8",
+            "control@gpu-control", "replay_control@gpu-control",
+        }),
+    ):  # fmt: skip
+        set_parameters(repository, accelerators=["cpu", "gpu"], seeds=seeds, controls=controls)
+        with Repo() as opened:
+            names = {stage.addressing for stage in opened.index.stages}
+        assert names == expected | more | {"data.dvc", "weights.dvc"}
 
 
 @pytest.mark.parametrize("path", [PARAMETERS, REPOSITORY / "data.dvc", REPOSITORY / "weights.dvc"])

@@ -15,30 +15,12 @@ def _training(of: TrainingPaths) -> set[Path]:
     return {of.result, of.timing, *tables, of.model / "status.json"}
 
 
-@pytest.mark.parametrize("stage", ["environment", "train", "replay", "throughput"])
-def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    getattr(unavailable, stage)(Accelerator("gpu", "", "no CUDA or MPS device found"))
-    written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    outputs = {
-        "environment": {GPU.environment},
-        "train": _training(GPU.own),
-        "replay": {GPU.own.replay},
-        "throughput": {GPU.throughput},
-    }
-    assert written == outputs[stage]
-    for path in written:
-        if path.suffix == ".json":
-            assert read_json(path) == {
-                "status": "unavailable",
-                "accelerator": "gpu",
-                "reason": "no CUDA or MPS device found",
-            }
-
-
 @pytest.mark.parametrize(
     ("stage", "training", "outputs"),
     [
+        ("environment", OWN, {GPU.environment}),
+        ("throughput", OWN, {GPU.throughput}),
+        ("replay", OWN, {GPU.own.replay}),
         ("train", OWN, _training(GPU.own)),
         ("train", CONTROL, _training(GPU.control)),
         ("train", "8", _training(GPU.training("8"))),
@@ -46,20 +28,23 @@ def test_every_output_of_the_stage_says_why(stage: str, tmp_path, monkeypatch) -
         ("replay", "8", {GPU.training("8").replay}),
     ],
 )
-def test_each_further_training_has_outputs_of_its_own(
+def test_every_output_of_the_stage_says_why(
     tmp_path, monkeypatch, stage: str, training: str, outputs: set[Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    getattr(unavailable, stage)(Accelerator("gpu", "", "gone"), training)
+    unavailable.run(Accelerator("gpu", "", "gone"), stage, training)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written == outputs
+    result = {"status": "unavailable", "accelerator": "gpu", "reason": "gone"}
+    for path in written:
+        assert path.suffix == ".csv" or read_json(path) == result
 
 
 def test_tables_keep_their_headers_and_no_stale_weights_stay(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     GPU.own.model.mkdir(parents=True)
     (GPU.own.model / "weights.safetensors").write_bytes(b"of another day")
-    unavailable.train(Accelerator("gpu", "", "gone"))
+    unavailable.run(Accelerator("gpu", "", "gone"), "train")
     assert [path.name for path in GPU.own.model.iterdir()] == ["status.json"]
     assert GPU.own.steps.read_text() == "step,epoch,train_loss\n"
     assert GPU.own.predictions.read_text() == "image,label,prediction,probability\n"
@@ -79,20 +64,20 @@ def test_what_an_accelerator_left_that_was_here_is_set_aside(
     """A second run does not replace the results in SET_ASIDE."""
     monkeypatch.chdir(tmp_path)
     gone = Accelerator("gpu", "", "the driver is broken")
-    getattr(unavailable, stage)(gone)
+    unavailable.run(gone, stage)
     for path in files(tmp_path):
         path.write_text('{"status": "ok"}')
     before = files(tmp_path)
     capsys.readouterr()
     for _ in range(2):
-        getattr(unavailable, stage)(gone)
+        unavailable.run(gone, stage)
     assert files(tmp_path / unavailable.SET_ASIDE) == before
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith("gpu was available before: reports/")
     assert line.endswith(" is moved to set_aside/.")
     for path in before:
         path.write_text('{"status": "ok", "later": true}')
-    getattr(unavailable, stage)(gone)
+    unavailable.run(gone, stage)
     assert "later" in next(iter(files(tmp_path / unavailable.SET_ASIDE).values()))
 
 
@@ -101,6 +86,6 @@ def test_what_is_no_result_is_replaced(tmp_path: Path, monkeypatch, content: byt
     monkeypatch.chdir(tmp_path)
     GPU.throughput.parent.mkdir(parents=True)
     GPU.throughput.write_bytes(content)
-    unavailable.throughput(Accelerator("gpu", "", "gone"))
+    unavailable.run(Accelerator("gpu", "", "gone"), "throughput")
     assert read_json(GPU.throughput)["status"] == "unavailable"
     assert not unavailable.SET_ASIDE.exists()

@@ -3,8 +3,9 @@
 Loading them takes seconds. `python()` is the path of a program that takes `-m MODULE`, `-c PROGRAM`
 or a script, and arguments, as Python does. The forked process has the standard streams,
 environment, directory, process group and exit status of the program; SIGINT and SIGTERM reach it,
-and it is killed with the program. With another PYTHONHASHSEED the program is Python itself. Tests
-of Python's own start or of the number of processes use `sys.executable`.
+and it is killed with the program. Strings have other hashes in it than in this process. With
+another PYTHONHASHSEED the program is Python itself. Tests of Python's own start or of the number of
+processes use `sys.executable`.
 """
 
 import atexit
@@ -87,7 +88,9 @@ def start_server() -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", program], process_group=0, pass_fds=[listener.fileno()],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(FOLDER), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {
+            "PYTHONPATH": str(FOLDER), "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random",
+        },
     )  # fmt: skip
     listener.close()
     (folder / "client.py").write_text(CLIENT)

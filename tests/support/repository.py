@@ -36,11 +36,11 @@ def make_repository(root: Path) -> Path:
     return root
 
 
-def replace_python(root: Path, module: str, program: str = sys.executable) -> None:
-    """Let the pipeline's commands run `module` instead of `benchmark`, with `program` as Python."""
+def replace_python(root: Path, module: str) -> None:
+    """Let the pipeline's commands run `module` instead of `benchmark`."""
     shutil.copytree(REPOSITORY / "tests", root / "tests", ignore=shutil.ignore_patterns("golden"))
     (root / "reports/machines").mkdir(parents=True)
-    write_python(root, f'shift 2\nexec {shlex.quote(program)} -m {module} "$@"\n')
+    write_python(root, f'shift 2\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n')
 
 
 def write_python(root: Path, script: str) -> None:
@@ -61,7 +61,7 @@ def set_parameters(root: Path, **changes: Any) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run DVC from a shell in which `python` is another program."""
     decoy = root.parent / "decoy/python"
     decoy.parent.mkdir(exist_ok=True)

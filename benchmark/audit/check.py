@@ -163,8 +163,14 @@ def _read_facts(store: Path) -> dict[str, list[Any]]:
 
 
 def _key(path: Path, root: Path) -> str:
+    """Return a text that differs after any change of the file.
+
+    The time of change (ctime) and the inode cannot be set: an archive brings other bytes of the
+    same size and modification time, and exchanged folders bring other files under the same names.
+    """
     state = path.stat()
-    return f"{path.relative_to(root)} {state.st_size} {state.st_mtime_ns} {state.st_mode}"
+    times = f"{state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
+    return f"{path.relative_to(root)} {state.st_size} {times} {state.st_mode}"
 
 
 def _examine_all(paths: Sequence[Path]) -> Iterator[ImageFacts]:

@@ -17,7 +17,7 @@ ERRORS = {
     "names that look alike": "They differ in case or in Unicode form: rename one.",
     "name that is not text": "Rename it, in UTF-8 and without control characters.",
     "broken link": "Replace the link by the file, or remove it.",
-    "link that leaves the dataset": "Replace the link by what it names.",
+    "symbolic link": "DVC leaves linked folders out: replace the link by what it names.",
     "folder within a class": (
         "Its images belong to no class: move them up into the class, or make the folder a class."
     ),

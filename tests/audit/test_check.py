@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_all_problems_of_files_are_found_at_once(root: Path, tmp_path: Path) -> 
         ("unknown suffix", f"train/{name}/notes.txt"),
         ("hidden or system file", f"train/{name}/.hidden.png"),
         ("hidden or system file", f"train/{name}/Thumbs.db"),
-        ("link that leaves the dataset", f"train/{name}/outside.png"),
+        ("symbolic link", f"train/{name}/outside.png"),
         ("broken link", f"train/{name}/broken.png"),
         ("not a regular file", f"train/{name}/pipe.png"),
         ("name that is not text", f"train/{name}/two\\nlines.png"),
@@ -318,6 +319,40 @@ def test_only_what_changed_is_decoded_again(root: Path, decoded: list[Path]) -> 
     assert decoded == [path]
 
 
+def overwrite(path: Path, source: Path) -> None:
+    path.write_bytes(source.read_bytes())
+
+
+def replace(path: Path, source: Path) -> None:
+    shutil.copyfile(source, path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
+
+
+def exchange_folders(path: Path, source: Path) -> None:
+    """Exchange the class's folder with one that has the image of `source` by the same name."""
+    other, aside = path.parent.with_name("class 1"), path.parent.with_name("aside")
+    overwrite(other / path.name, source)
+    os.utime(other / path.name, ns=(0, 0))
+    path.parent.rename(aside)
+    other.rename(path.parent)
+    aside.rename(other)
+
+
+@pytest.mark.parametrize("bring", [overwrite, replace, exchange_folders])
+def test_another_image_of_the_same_size_and_time_is_decoded(
+    root: Path, bring: Callable[[Path, Path], None]
+) -> None:
+    """Archives with fixed times bring it, and BMPs are all of one size."""
+    trained, tested = (root / split / "class 0" / "x.bmp" for split in ("train", "test"))
+    for path, colour in ((trained, "red"), (tested, "blue")):
+        Image.new("RGB", (40, 40), colour).save(path)
+        os.utime(path, ns=(0, 0))
+    assert problems(root) == set()
+    bring(tested, trained)
+    os.utime(tested, ns=(0, 0))
+    assert ("same picture in train and another split", "test/class 0/x.bmp") in problems(root)
+
+
 def test_checks_of_several_datasets_do_not_decode_each_other_again(
     root: Path, decoded: list[Path]
 ) -> None:
@@ -465,11 +500,29 @@ def test_a_link_whose_target_is_too_long_is_broken(root: Path, place: str) -> No
     assert problems(root) == {("broken link", place)}
 
 
-def test_a_split_that_is_a_link_to_elsewhere_is_one_problem(root: Path) -> None:
-    """The images of that split are checked all the same."""
-    (root / "val").rename(root.parent / "elsewhere")
-    (root / "val").symlink_to(root.parent / "elsewhere")
-    assert problems(root) == {("link that leaves the dataset", "val")}
+@pytest.mark.parametrize("place", ["val", "val/class 0", "val/class 0/000.png"])
+@pytest.mark.parametrize("target", ["dataset/linked", "linked"])
+def test_a_link_is_a_problem_wherever_it_points(root: Path, place: str, target: str) -> None:
+    """DVC leaves linked folders out, and replaces a linked file by a copy. The images are checked
+    all the same."""
+    (root / place).rename(root.parent / target)
+    (root / place).symlink_to(root.parent / target)
+    assert problems(root) == {("symbolic link", place)}
+
+
+def test_hard_links_and_links_of_the_dataset_or_of_dvc_to_its_cache_are_no_problem(
+    root: Path, tmp_path: Path
+) -> None:
+    """DVC makes such links if its `cache.type` is symlink."""
+    linked, named = root / "train/class 0/000.png", root / "train/class 0/001.png"
+    cached = tmp_path / "cache/files/md5" / ("0" * 2) / ("1" * 30)
+    cached.parent.mkdir(parents=True)
+    linked.rename(cached)
+    linked.symlink_to(cached)
+    os.link(named, tmp_path / "second name.png")
+    root.rename(tmp_path / "elsewhere")
+    root.symlink_to(tmp_path / "elsewhere")
+    assert problems(root) == set()
 
 
 @pytest.mark.parametrize("name", [".", "..", "../dataset"])

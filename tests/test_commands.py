@@ -52,7 +52,7 @@ ELSEWHERE = {
     "make experiment S='seeds=[8,9] train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "
     "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
-    "rm -rf data && cp -r IMAGES data": "no command of this suite",
+    "rm -rf data data.dvc && cp -r IMAGES data": "no command of this suite",
     ".venv/bin/dvc add data && make repro": PIPELINE,
     ".venv/bin/dvc add data": "test_pins.py's datasets are added by it",
     ".venv/bin/dvc add weights": "test_pins.py's weights are added by it",
@@ -60,7 +60,7 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.report.golden": "tests/report/test_golden.py writes the same",
     ".venv/bin/python -m benchmark check IMAGES": "tests/audit/test_check.py",
     ".venv/bin/python -m benchmark clean": "tests/data/test_cache.py",
-    ".venv/bin/dvc push": "the sentence warns of it",
+    ".venv/bin/dvc push": "test_pins.py: it needs a remote",
     "dvc pull": "the line says what to run instead",
     ".venv/bin/python -m benchmark dataset": "a part of the pipeline, and of `make bench`",
     ".venv/bin/dvc repro train@cpu-own": PIPELINE,

@@ -82,6 +82,11 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8.", "Save it as UTF-8.") from None
     except Exception as error:  # a value like 2024-13-01 raises other types
+        if b"<<<<<<< " in content:
+            raise UserError(
+                f"{path} has the marks of a merge conflict.",
+                f"Keep one version: git checkout --ours {path} (or --theirs), then git add {path}.",
+            ) from None
         problem = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, MarkedYAMLError) and error.problem_mark:
             problem = f"line {error.problem_mark.line + 1}: {error.problem}"

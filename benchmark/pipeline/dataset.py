@@ -51,7 +51,7 @@ def read_pin(pin: Path) -> dict[str, Any]:
     """Return `md5`, `nfiles` and `size` of the directory that the .dvc file `pin` describes.
 
     Raises:
-        UserError: `pin` does not exist or does not pin a directory.
+        UserError: `pin` does not exist, has a merge conflict or does not pin a directory.
     """
     try:
         out = read_yaml(pin)["outs"][0]
@@ -101,6 +101,12 @@ def _pull_error(pin: Path, output: str) -> UserError:
         return UserError(f"{name!r} is not UTF-8.", "Rename it: DVC accepts only UTF-8.")
     if "is not a git repository" in output:
         return UserError("This is not a git repository.", "Clone it with git: DVC needs one.")
+    if "missing-files" in output:  # the end of the address of DVC's explanation
+        return UserError(
+            f"DVC could not fetch what {pin} pins: it is missing in the cache and in the remote.",
+            f"Where it was added, remove the lines remote and push from {pin}, if it has them. "
+            f"Then run: dvc remote add --default NAME URL, dvc push.",
+        )
     reason = " ".join(output.split()).partition("Having any troubles?")[0]
     reason = reason.removeprefix("ERROR: ").removeprefix("unexpected error - ").strip(" .")
     return UserError(f"DVC could not fetch what {pin} pins: {reason}.", "Fix that, then run again.")

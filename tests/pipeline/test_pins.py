@@ -3,10 +3,13 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.repo import Repo
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
@@ -14,6 +17,7 @@ from benchmark.common.results import DATASET, WEIGHTS
 from benchmark.errors.user_error import UserError
 from benchmark.pipeline import dataset
 from benchmark.pipeline.dataset import read_pin
+from tests import REPOSITORY
 from tests.support.repository import run_dvc, set_parameters
 
 
@@ -171,11 +175,76 @@ def test_an_archive_without_git_is_refused(refusal) -> None:
     assert refusal() == "This is not a git repository. Clone it with git: DVC needs one."
 
 
-def test_the_cause_that_dvc_names_is_in_the_error(refusal) -> None:
+def test_what_file_managers_leave_is_not_part_of_the_pin(
+    repository: Path, forked_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They write into folders that are pinned already."""
+    monkeypatch.chdir(repository)
+    pin = Path("data.dvc").read_bytes()
+    Path("data/train/class 1/.ipynb_checkpoints").mkdir()
+    names = (".DS_Store", "._003.png", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/003.png")
+    for name in names:
+        Path("data/train/class 1", name).write_text("none of the images")
+    Path("data/.DS_Store").write_text("in the dataset's folder")
+    dataset.run(load_parameters())
+    with Repo() as opened:
+        opened.add("data")
+    assert Path("data.dvc").read_bytes() == pin
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_was_not_pushed_is_to_be_pushed(refusal, named: bool) -> None:
+    if not named:
+        pin = Path("data.dvc")
+        pin.write_text(pin.read_text().replace("  remote: bundled\n  push: false\n", ""))
     shutil.rmtree("data")
     shutil.rmtree(".dvc/cache")
     shutil.rmtree(".dvc/remote")
-    error = refusal()
-    assert error.startswith("DVC could not fetch what data.dvc pins: ")
-    assert "missing" in error.lower()
-    assert "dvc add" not in error
+    assert refusal() == (
+        "DVC could not fetch what data.dvc pins: it is missing in the cache and in the remote. "
+        "Where it was added, remove the lines remote and push from data.dvc, if it has them. "
+        "Then run: dvc remote add --default NAME URL, dvc push."
+    )
+
+
+def test_a_merge_conflict_is_to_be_resolved(refusal) -> None:
+    pin = Path("data.dvc")
+    lines = pin.read_text().splitlines(keepends=True)
+    pin.write_text("".join(["<<<<<<< HEAD\n", *lines, "=======\n", *lines, ">>>>>>> theirs\n"]))
+    assert refusal() == (
+        "data.dvc has the marks of a merge conflict. Keep one version: git checkout --ours "
+        "data.dvc (or --theirs), then git add data.dvc."
+    )
+
+
+def test_a_linked_folder_of_images_is_refused(refusal) -> None:
+    """DVC leaves it out of the pin without a warning."""
+    shutil.copytree("data/val", "../more")
+    for split in ("train", "val", "test"):
+        Path("data", split, "linked").symlink_to(Path("../more/class 0").resolve())
+    assert "data cannot be trained on: symbolic link (3)" in refusal()
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_own_images_are_not_pushed_into_git(repository: Path, removed: bool) -> None:
+    """DVC keeps the remote's name in data.dvc if it pins other images there."""
+    if removed:
+        (repository / "data.dvc").unlink()
+    image = repository / "data/train/class 1/003.png"
+    image.unlink()
+    image.write_text("a private image")
+    assert run_dvc(repository, "add", "data").returncode == 0
+    pushed = run_dvc(repository, "push")
+    git = ["git", "-C", str(repository)]
+    subprocess.run([*git, "add", "--all"], check=True)
+    assert subprocess.run([*git, "grep", "--cached", "a private image"]).returncode == 1
+    assert pushed.returncode != 0
+    assert "no remote specified" in pushed.stderr
+
+
+@pytest.mark.parametrize("pin", [REPOSITORY / "data.dvc", REPOSITORY / "weights.dvc"])
+def test_what_is_bundled_names_its_remote_and_is_not_pushed(pin: Path) -> None:
+    if not pin.is_file():
+        pytest.skip(f"{pin.name} does not exist: nothing is pinned")
+    (out,) = yaml.safe_load(pin.read_text())["outs"]
+    assert (out["remote"], out["push"]) == ("bundled", False)

@@ -1,5 +1,6 @@
 """A git repository with this pipeline and a small dataset."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.repo import Repo
 
 from tests import PARAMETERS, REPOSITORY
 from tests.support.forked_python import python
@@ -26,13 +28,18 @@ def make_repository(root: Path) -> Path:
     shutil.copytree(REPOSITORY / "benchmark", root / "benchmark")
     (root / ".venv").symlink_to(sys.prefix)
     (root / ".dvc").mkdir()
-    shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc")
+    for name in ("config", ".gitignore"):
+        shutil.copy(REPOSITORY / ".dvc" / name, root / ".dvc")
     write_images(root / "data")
     (root / "weights").mkdir()
     (root / "weights/source.safetensors").write_bytes(b"weights")
     (root / "weights/source.json").write_text('{"seed": 7}')
-    for command in (["add", "--quiet", "data", "weights"], ["push", "--quiet"]):
-        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=root, check=True)
+    with contextlib.chdir(root), Repo() as repository:
+        repository.add(["data", "weights"])
+        repository.push(remote="bundled")
+    for name in ("data.dvc", "weights.dvc"):
+        with (root / name).open("a") as pin:
+            pin.write("  remote: bundled\n  push: false\n")
     return root
 
 

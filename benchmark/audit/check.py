@@ -65,8 +65,12 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
     return int(any(map(is_error, remaining)))
 
 
-def refuse_errors(root: Path, image_size: int) -> ValueRange | None:
+def refuse_errors(
+    root: Path, image_size: int, pinned: Mapping[str, str] | None = None
+) -> ValueRange | None:
     """Raise if the dataset has errors; otherwise print the number of warnings, if any.
+
+    `root`, `image_size` and `pinned` are those of `find_problems`.
 
     Returns:
         The range of the values of all images of more than 8 bits; None if there are none.
@@ -74,7 +78,7 @@ def refuse_errors(root: Path, image_size: int) -> ValueRange | None:
     Raises:
         UserError: an error is not in the list of acknowledged problems, or that list is not valid.
     """
-    problems, scale = find_problems(root, image_size)
+    problems, scale = find_problems(root, image_size, pinned)
     remaining, _ = acknowledged.split(problems, root)
     errors = list(filter(is_error, remaining))
     if errors:
@@ -95,7 +99,9 @@ def scale_line(scale: ValueRange | None) -> str:
     return f"Images of more than 8 bits have values from {scale}: one scale for all.\n"
 
 
-def find_problems(root: Path, image_size: int) -> tuple[list[Problem], ValueRange | None]:
+def find_problems(
+    root: Path, image_size: int, pinned: Mapping[str, str] | None = None
+) -> tuple[list[Problem], ValueRange | None]:
     """Return all problems of the dataset below `root`, acknowledged ones included, and its scale.
 
     The scale is the range of the values of all images of more than 8 bits, if there are any.
@@ -104,6 +110,7 @@ def find_problems(root: Path, image_size: int) -> tuple[list[Problem], ValueRang
         root: contains a folder for each split, and in it a folder for each class.
         image_size: height and width of what the model sees, in pixels; smaller images are
             enlarged.
+        pinned: MD5 of each pinned file, by its path relative to `root`; None if nothing is pinned.
     """
     listing = Listing(root)
     facts = _facts(root, [path for paths in listing.images.values() for path in paths])
@@ -113,6 +120,7 @@ def find_problems(root: Path, image_size: int) -> tuple[list[Problem], ValueRang
         *_uneven_classes(listing.images),
         *_single_images(facts, image_size, root),
         *(_few_levels(facts, scale, root) if scale else ()),
+        *_changed(facts, pinned or {}, root),
         *_duplicates(facts, root),
     ], scale
 
@@ -231,6 +239,16 @@ def _few_levels(
             if high == 0 or (levels < FEW_LEVELS and loses):
                 detail = f"{values} become {low} to {high}"
                 yield Problem("few grey levels", relative(path, root), detail)
+
+
+def _changed(
+    facts: Mapping[Path, ImageFacts], pinned: Mapping[str, str], root: Path
+) -> Iterator[Problem]:
+    """Yield a problem for each pinned image whose MD5 is not the pinned one."""
+    for path, image in facts.items():
+        md5 = pinned.get(path.relative_to(root).as_posix())
+        if md5 and image.md5 not in (md5, ""):
+            yield Problem("not what is pinned", relative(path, root))
 
 
 def _duplicates(facts: Mapping[Path, ImageFacts], root: Path) -> Iterator[Problem]:

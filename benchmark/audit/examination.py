@@ -38,6 +38,8 @@ class ImageFacts(NamedTuple):
     """A key of problems.KINDS; empty if the image can be read."""
     detail: str = ""
     """The decoder's error message; empty without one."""
+    md5: str = ""
+    """MD5 of the file, by which DVC pins it; empty if the image cannot be read."""
 
 
 def examine(path: Path) -> ImageFacts:
@@ -67,6 +69,8 @@ def examine(path: Path) -> ImageFacts:
 
 
 def _decode_facts(path: Path) -> ImageFacts:
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
     with open_image(path) as image:
         format_name, frames = str(image.format), 1
         if format_name == PHONE_FORMAT:
@@ -84,4 +88,4 @@ def _decode_facts(path: Path) -> ImageFacts:
         values = value_range(content)
         data = np.asarray(content, "<i8" if content.dtype.kind in "iu" else "<f8").tobytes()
     pixels = hashlib.sha256(b"%dx%d" % (width, height) + data).hexdigest()[:32]
-    return ImageFacts(pixels, height, width, format_name, frames, values)
+    return ImageFacts(pixels, height, width, format_name, frames, values, md5=md5)

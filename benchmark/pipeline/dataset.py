@@ -1,5 +1,6 @@
 """The dataset stage: fetch the pinned images and weights, check them, and record them."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -39,7 +40,7 @@ def run(parameters: Parameters) -> None:
     pinned = _pull(Path(f"{root}.dvc"))
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    scale = refuse_errors(root, parameters.data.image_size)
+    scale = refuse_errors(root, parameters.data.image_size, _pinned_files(pinned["md5"]))
     images = scan(root)
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
     dataset = PinnedImages(**pinned, classes=len(images.classes), images=sizes, value_range=scale)
@@ -78,13 +79,27 @@ def _pull(pin: Path) -> dict[str, Any]:
     `--force` is not used, since it would delete files that the user has added.
     """
     pinned = read_pin(pin)
-    command = [sys.executable, "-m", "dvc", "pull", "--", str(pin)]
-    pulled = subprocess.run(
-        command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+    pulled = _dvc("pull", "--", str(pin))
     if pulled.returncode:
         raise _pull_error(pin, pulled.stderr)
     return pinned
+
+
+def _pinned_files(md5: str) -> dict[str, str]:
+    """Return the MD5 of each file in the pinned directory `md5`, by its path in it, as DVC's cache
+    lists them. DVC takes a changed file of the same size, time and inode for unchanged."""
+    path = Path(_dvc("cache", "dir").stdout.strip(), "files/md5", md5[:2], md5[2:])
+    if not path.is_file():  # a pin by DVC 2, which kept its lists elsewhere
+        return {}
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(
+        command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
 
 
 def _pull_error(pin: Path, output: str) -> UserError:

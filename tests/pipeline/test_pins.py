@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dvc.repo import Repo
+from PIL import Image
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
@@ -44,10 +45,8 @@ def test_the_dataset_stage_fetches_and_records_what_is_pinned(repository: Path) 
 def in_repository(
     repository: Path, forked_processes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Makes the repository the working directory; git's variables name another one, as in a hook
-    of that one."""
+    """Makes the repository the working directory."""
     monkeypatch.chdir(repository)
-    monkeypatch.setenv("GIT_DIR", "elsewhere")
 
 
 @pytest.mark.usefixtures("in_repository")
@@ -175,11 +174,9 @@ def test_an_archive_without_git_is_refused(refusal) -> None:
     assert refusal() == "This is not a git repository. Clone it with git: DVC needs one."
 
 
-def test_what_file_managers_leave_is_not_part_of_the_pin(
-    repository: Path, forked_processes: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("in_repository")
+def test_what_file_managers_leave_is_not_part_of_the_pin() -> None:
     """They write into folders that are pinned already."""
-    monkeypatch.chdir(repository)
     pin = Path("data.dvc").read_bytes()
     Path("data/train/class 1/.ipynb_checkpoints").mkdir()
     names = (".DS_Store", "._003.png", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/003.png")
@@ -190,6 +187,19 @@ def test_what_file_managers_leave_is_not_part_of_the_pin(
     with Repo() as opened:
         opened.add("data")
     assert Path("data.dvc").read_bytes() == pin
+
+
+def test_an_image_that_dvc_does_not_see_changed_is_refused(refusal) -> None:
+    """It has the size and times of the pinned one, as Python's tarfile writes from an archive."""
+    path = Path("data/train/class 1/red.bmp")
+    for colour in ("red", "blue"):
+        Image.new("RGB", (40, 40), colour).save(path)
+        os.utime(path, ns=(0, 0))
+        if colour == "red":
+            with Repo() as opened:
+                opened.add("data")
+            dataset.run(load_parameters())
+    assert refusal().startswith("data cannot be trained on: not what is pinned (1).")
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -32,5 +32,5 @@ test "$public" = "examples private files"
 echo '  push: false' >>data.dvc
 echo 'more private files' >data/file
 dvc add -q data
-if dvc push -q 2>"$folder/message"; then exit 1; fi
+if dvc push 2>"$folder/message"; then exit 1; fi
 grep -q "no remote specified" "$folder/message"

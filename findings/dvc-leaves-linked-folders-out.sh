@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# DVC: a folder that is a symbolic link is in no pin, `status` finds nothing, and `checkout` says each
-# time that it has deleted files, which are all still there.
+# DVC: a folder that is a symbolic link is in no pin. `status` finds nothing; `checkout` calls the
+# directory modified, each time again, and changes nothing.
 #
 # Seen with DVC 3.67.1 (Python 3.11). Programs that read data/ follow the link and see 2 classes;
 # DVC pins 1 and says nothing. A linked file is different: it is pinned, as a copy in its place.
 #   pinned          [{"relpath": "ant/0.png"}, {"relpath": "ant/1.png"}]
 #   status          Data and pipelines are up to date.
-#   checkout        M       data/
+#   checkout  M       data/
 #   checkout again  M       data/
 #   files           ant/0.png ant/1.png bee/0.png
 set -eu

@@ -52,7 +52,7 @@ def read_pin(pin: Path) -> dict[str, Any]:
     """Return `md5`, `nfiles` and `size` of the directory that the .dvc file `pin` describes.
 
     Raises:
-        UserError: `pin` does not exist, has a merge conflict or does not pin a directory.
+        UserError: `pin` does not exist, has a merge conflict, or does not pin a directory.
     """
     try:
         out = read_yaml(pin)["outs"][0]

@@ -114,9 +114,9 @@ def test_a_corrupt_remote_object_is_refused(refusal) -> None:
     """`verify = true` in .dvc/config: without it DVC does not check what it fetches."""
     shutil.rmtree("data")
     shutil.rmtree(".dvc/cache")
-    victim = next(path for path in Path(".dvc/remote").rglob("*") if path.is_file())
-    victim.chmod(0o644)
-    victim.write_bytes(b"corrupt")
+    for victim in filter(Path.is_file, Path(".dvc/remote").rglob("*")):
+        victim.chmod(0o644)
+        victim.write_bytes(b"corrupt")
     assert refusal().startswith("DVC could not fetch what data.dvc pins: ")
 
 
@@ -154,9 +154,10 @@ def test_an_advised_command_can_be_typed(repository: Path, refusal) -> None:
         assert refusal().endswith(advised)
 
 
-def test_behind_a_link_no_command_is_advised_that_fails(refusal) -> None:
+def test_a_dataset_may_be_a_link_and_no_command_is_advised_that_fails_there(refusal) -> None:
     shutil.move("data", "../linked")
     Path("data").symlink_to("../linked")
+    dataset.run(load_parameters())
     Path("data/train/class 1/003.png").unlink()
     Path("data/train/class 1/003.png").write_bytes(b"edited")
     assert "pin it: replace the link by the directory, then dvc add data." in refusal()

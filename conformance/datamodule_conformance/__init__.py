@@ -7,6 +7,9 @@ runs all rules inside another test. `python -m datamodule_conformance` lists the
 See docs/conformance.md.
 """
 
+import signal
+import warnings
+from pathlib import Path
 from typing import Any
 
 
@@ -22,12 +25,34 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
         arguments: arguments of the class or function.
 
     Raises:
-        AssertionError: rules are broken; the text describes each of them.
-        ValueError: no new DataModule can be made; the text says why, with the remedy.
+        AssertionError: rules are broken that the project does not acknowledge; the text describes
+            each of them.
+        ValueError: no new DataModule can be made, or an acknowledged deviation is invalid; the
+            text says why, with the remedy.
     """
     __tracebackhide__ = True
     # Every pytest session imports this package for its options. Importing torch takes seconds.
-    from datamodule_conformance.checking import judge
+    from datamodule_conformance.acknowledged import Deviations
+    from datamodule_conformance.observations import Observations
+    from datamodule_conformance.report import describe_counts
+    from datamodule_conformance.rules import Outcome, rules
+    from datamodule_conformance.signals import catch_signals, raise_if_received, received
     from datamodule_conformance.source import source_of
 
-    judge(source_of(datamodule, arguments))
+    source, results = source_of(datamodule, arguments), []
+    deviations = Deviations.load(source.path, Path.cwd())
+    try:
+        with warnings.catch_warnings(), catch_signals():
+            warnings.simplefilter("ignore")  # a project's tests may turn warnings into errors
+            source.make(0)
+            observations = Observations(source)
+            for rule in rules():
+                results.append(deviations.apply(rule.judge(observations)))
+                raise_if_received()
+    except KeyboardInterrupt:
+        if number := received():
+            signal.raise_signal(number)  # for the handlers of the project's tests
+        raise
+    broken = [str(result) for result in results if result.outcome is Outcome.BROKEN]
+    if broken:
+        raise AssertionError("\n".join(["", *broken, f"{source}: {describe_counts(results)}"]))

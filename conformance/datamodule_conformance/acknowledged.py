@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datamodule_conformance.results import Outcome, RuleResult
-from datamodule_conformance.rules import rules
+from datamodule_conformance.rules import Outcome, RuleResult, rules
 
 FILE = "conformance.toml"
 PROJECT = "pyproject.toml"
-TABLE = "datamodule-conformance"
 LIST_RULES = "`python -m datamodule_conformance`"
 
 
@@ -71,19 +69,16 @@ def _read(file: Path) -> dict[str, Any] | None:
         if file.name == PROJECT:
             return None  # other tools report it
         raise AcknowledgedError(f"{file} is not valid TOML: {error}.") from error
-    table: dict[str, Any] | None
-    table = content if file.name == FILE else content.get("tool", {}).get(TABLE)
-    return table
+    return content if file.name == FILE else content.get("tool", {}).get("datamodule-conformance")
 
 
 def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
     """Check all entries, and return the reasons for the DataModule `path`, by rule."""
     names = [rule.name for rule in rules()]
-    for key, table in content.items():
-        if not isinstance(table, dict):
-            raise AcknowledgedError(
-                f'{file}: "{key}" stands outside a table. Write it below ["{path}"].'
-            )
+    if outside := [key for key, table in content.items() if not isinstance(table, dict)]:
+        raise AcknowledgedError(
+            f'{file}: "{outside[0]}" stands outside a table. Write it below ["{path}"].'
+        )
     reasons: dict[str, Any] = content.get(path, {})
     for name, reason in reasons.items():
         if name not in names:

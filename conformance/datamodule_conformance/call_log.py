@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance import generators
-from datamodule_conformance.packages import package_of
+from datamodule_conformance.source import package_of
 
 Call = tuple[Any, ...]
 """The name of a method, then those of its arguments that are strings or integers."""

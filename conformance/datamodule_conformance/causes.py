@@ -116,6 +116,6 @@ def _is_broken(test: RuleTest, observations: Observations) -> bool:
         test(observations)
     except NotJudged:
         return False
-    except Exception:
+    except (Exception, SystemExit):
         return True
     return False

@@ -57,7 +57,11 @@ def _content(leaf: Any) -> bytes:
 def _elements(value: Any) -> list[Any]:
     """Return the elements of a container, or the attributes of another object."""
     if isinstance(value, np.ndarray):
-        return value.tolist() if value.dtype.hasobject else [_tensor(value)]
+        if value.dtype.hasobject:
+            return value.tolist()
+        with contextlib.suppress(TypeError):
+            return [torch.from_numpy(np.ascontiguousarray(value))]
+        return [f"{value.dtype} {value.tolist()}"]  # torch has no such dtype
     if isinstance(value, Mapping):
         return [value[key] for key in sorted(value, key=str)]
     if isinstance(value, Sequence):
@@ -67,14 +71,6 @@ def _elements(value: Any) -> list[Any]:
     if isinstance(value, (type, ModuleType)):
         return []
     return [os.fspath(value)] if isinstance(value, os.PathLike) else _attributes(value)
-
-
-def _tensor(array: "np.ndarray[Any, Any]") -> Any:
-    """Convert an array to a tensor, or to a string if torch has no such dtype."""
-    try:
-        return torch.from_numpy(np.ascontiguousarray(array))
-    except TypeError:
-        return f"{array.dtype} {array.tolist()}"
 
 
 def _attributes(value: Any) -> list[Any]:

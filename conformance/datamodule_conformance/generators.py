@@ -7,31 +7,29 @@ import pickle
 import random
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-
-class RngStates(NamedTuple):
-    """The state of each global generator."""
-
-    torch: torch.Tensor
-    numpy: Any
-    random: Any
+RngStates = dict[str, Any]
+"""The state of each global generator, by name."""
 
 
 def get_states() -> RngStates:
     """Return the current state of each global generator."""
-    numpy = np.random.get_state(legacy=False)
-    return RngStates(torch.get_rng_state(), numpy, random.getstate())
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(legacy=False),
+        "random": random.getstate(),
+    }
 
 
 def set_states(states: RngStates) -> None:
     """Set each global generator to the given state."""
-    torch.set_rng_state(states.torch)
-    np.random.set_state(states.numpy)
-    random.setstate(states.random)
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(states["numpy"])
+    random.setstate(states["random"])
 
 
 def make_restorer(value: Any) -> Callable[[], object] | None:
@@ -39,9 +37,7 @@ def make_restorer(value: Any) -> Callable[[], object] | None:
 
     None if `value` is not a generator of torch, NumPy or Python.
     """
-    if isinstance(value, torch.Generator):
-        return functools.partial(value.set_state, value.get_state())
-    if isinstance(value, np.random.RandomState):
+    if isinstance(value, (torch.Generator, np.random.RandomState)):
         return functools.partial(value.set_state, value.get_state())
     if isinstance(value, random.Random):
         return functools.partial(value.setstate, value.getstate())
@@ -59,12 +55,8 @@ def draw() -> None:
 def state_digests() -> dict[str, str]:
     """Return a digest of the state of each global generator, by name."""
     states = get_states()
-    contents = {
-        "torch": states.torch.numpy().tobytes(),
-        "numpy": pickle.dumps(states.numpy),
-        "random": pickle.dumps(states.random),
-    }
-    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    states["torch"] = states["torch"].numpy().tobytes()
+    return {name: hashlib.sha256(pickle.dumps(state)).hexdigest() for name, state in states.items()}
 
 
 def changed_names(before: dict[str, str], after: dict[str, str]) -> list[str]:

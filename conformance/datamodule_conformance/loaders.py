@@ -28,7 +28,7 @@ MAX_SAMPLES = 100_000
 
 def flatten(loaders: Any) -> list[Any]:
     """Return the loaders, of any class, in nested containers."""
-    if _is_combined(loaders):
+    if hasattr(loaders, "flattened"):  # a CombinedLoader of either of Lightning's packages
         return list(loaders.flattened)
     if isinstance(loaders, Mapping):
         loaders = list(loaders.values())
@@ -92,7 +92,7 @@ def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | No
     samples of a batch can't be digested one by one.
     """
     recorded: deque[SampleDigests | None] = deque()
-    parallel = _is_combined(loaders) or (in_parallel and len(flatten(loaders)) > 1)
+    parallel = hasattr(loaders, "flattened") or (in_parallel and len(flatten(loaders)) > 1)
     workers = any(loader.num_workers for loader in dataloaders(loaders))
     if not workers and not parallel and all_map_style(loaders):
         for loader in dataloaders(loaders):
@@ -232,11 +232,6 @@ def _reseeded_dataset(dataset: Any, seed: str) -> Any:
     return reseeded
 
 
-def _is_combined(loaders: Any) -> bool:
-    """Return whether this is a CombinedLoader of either of Lightning's packages."""
-    return hasattr(loaders, "flattened")
-
-
 def _is_map_style(loader: DataLoader[Any]) -> bool:
     return loader.batch_sampler is not None and not isinstance(loader.dataset, IterableDataset)
 
@@ -260,21 +255,18 @@ def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> No
 
 def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], Any]) -> Any:
     """Return make_iterator(), then restore the generators from which it may have drawn."""
-    restorers = [make_restorer(value) for value in (loader.generator, *_attributes(loader.dataset))]
+    dataset, values = loader.dataset, [loader.generator]
+    for _ in range(MAX_DEPTH):  # the datasets that it wraps as Subset does
+        attributes = getattr(dataset, "__dict__", {})
+        values += attributes.values()
+        dataset = attributes.get("dataset")
+    restorers = [make_restorer(value) for value in values]
     states = get_states()
     iterator = make_iterator()
     set_states(states)
     for restore in filter(None, restorers):
         restore()
     return iterator
-
-
-def _attributes(dataset: Any) -> Iterator[Any]:
-    """Yield the attributes of a dataset, and of the datasets that it wraps as Subset does."""
-    for _ in range(MAX_DEPTH):
-        attributes = getattr(dataset, "__dict__", {})
-        yield from attributes.values()
-        dataset = attributes.get("dataset")
 
 
 def _samples_are_pieces(loader: DataLoader[Any]) -> bool:

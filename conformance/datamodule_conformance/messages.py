@@ -52,5 +52,4 @@ def _place(error: BaseException) -> str | None:
 
 
 def _package(frame: FrameType) -> str:
-    """Return the name of the top-level package whose code runs in `frame`."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]

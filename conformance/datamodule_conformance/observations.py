@@ -1,6 +1,7 @@
 """Observations: run the scenarios that the rules request, each only once."""
 
 import contextlib
+import itertools
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance.call_log import overrides
-from datamodule_conformance.probe import BatchRecord, Layout
+from datamodule_conformance.probe import BatchRecord, Epochs, Layout
 from datamodule_conformance.processes import observe_in_processes
 from datamodule_conformance.scenario import LOADERS, Observation, Scenario, observe
+from datamodule_conformance.signals import raise_if_received
 from datamodule_conformance.source import DataModuleSource
 
 MAX_DIMENSIONS = 64
@@ -39,6 +41,7 @@ class Observations:
         source: makes new DataModules.
         stages: the stages to judge; empty: all that work.
         kind: the kind of its batches, see `Observations.kind`; None: detect it.
+        selected_rules: names of the rules to judge; None: all.
         reseeded: reseed all draws, see `Scenario.reseeded`.
     """
 
@@ -47,13 +50,13 @@ class Observations:
         source: DataModuleSource,
         stages: tuple[str, ...] = (),
         kind: str | None = None,
+        selected_rules: frozenset[str] | None = None,
         reseeded: bool = False,
     ) -> None:
         self.source = source
         self.requested_stages = stages
         self._kind = kind
-        self.selected_rules: frozenset[str] | None = None
-        """Names of the rules to judge; None: all."""
+        self.selected_rules = selected_rules
         self._options: dict[str, Any] = {"reseeded": reseeded}
         without_validation = bool(stages) and "validate" not in stages
         self._trainer = (("limit_val_batches", 0),) if without_validation else ()
@@ -69,7 +72,7 @@ class Observations:
 
         Requirements of rules read this first: files of other scenarios may hide an obstacle.
         """
-        if "fit" not in self._candidate_stages:
+        if "fit" not in self.candidate_stages:
             return NO_FIT
         try:
             default_fit = self.default_fit
@@ -109,7 +112,7 @@ class Observations:
     def stages(self) -> tuple[str, ...]:
         """Fit, and then the evaluation stages that get a batch, alone or after a fit."""
         return tuple(
-            stage for stage in self._candidate_stages if stage == "fit" or self._works(stage)
+            stage for stage in self.candidate_stages if stage == "fit" or self._works(stage)
         )
 
     @cached_property
@@ -120,19 +123,14 @@ class Observations:
         itself defines its loader hook, and the hook does not raise one of REFUSALS.
         """
         methods = vars(type(self.make()))
-        missing = [stage for stage in self._candidate_stages if stage not in self.stages]
         return tuple(
-            stage for stage in missing
-            if self.requested_stages or (_hook(stage) in methods and not self._refuses(stage))
+            stage for stage in self.candidate_stages
+            if stage not in self.stages
+            and (self.requested_stages or (_hook(stage) in methods and not self._refuses(stage)))
         )  # fmt: skip
 
-    @property
-    def validates(self) -> bool:
-        """Whether a fit calls val_dataloader."""
-        return "validate" in self._candidate_stages
-
     @cached_property
-    def _candidate_stages(self) -> list[str]:
+    def candidate_stages(self) -> list[str]:
         """The requested stages (by default all) whose loader hook is overridden."""
         data = self.make()
         return [name for name in self.requested_stages or LOADERS if overrides(data, _hook(name))]
@@ -188,6 +186,10 @@ class Observations:
                 self._results[key] = function(self.source, scenario)
             except Exception as error:
                 self._results[key] = error
+            except SystemExit as error:  # of a hook, or Lightning's after a signal
+                seen = RuntimeError(f"SystemExit: {error}").with_traceback(error.__traceback__)
+                self._results[key] = seen
+            raise_if_received()
         if isinstance(self._results[key], Exception):
             raise self._results[key]
         return self._results[key]
@@ -221,12 +223,12 @@ def running_fit(observations: Observations) -> None:
         repeatable_fit(observations)
 
 
-def sample_counts(epochs: list[list[BatchRecord]]) -> list[int]:
+def sample_counts(epochs: Epochs) -> list[int]:
     """Return the number of samples in each epoch."""
     return [sum(step.size for step in epoch) for epoch in epochs]
 
 
-def sample_digests(epochs: list[list[BatchRecord]]) -> list[list[str]]:
+def sample_digests(epochs: Epochs) -> list[list[str]]:
     """Return the digests of each epoch's samples, in order.
 
     Usually a sample is a row of a batch. If rows depend on their batch (padding, nodes of graphs),
@@ -254,29 +256,24 @@ def batch_layout(step: BatchRecord, kind: str) -> tuple[Layout, ...]:
     )
 
 
-def difference(first: list[list[BatchRecord]], second: list[list[BatchRecord]]) -> str | None:
+def difference(first: Epochs, second: Epochs) -> str | None:
     """Describe the first difference between two lists of epochs; None if all batches are equal."""
     if len(first) != len(second):
         return f"{len(first)} epochs and {len(second)}"
     for epoch, (left, right) in enumerate(zip(first, second, strict=True)):
-        left_digests, right_digests = ([step.digest for step in steps] for steps in (left, right))
-        if left_digests != right_digests:
-            pairs = enumerate(zip(left_digests, right_digests, strict=False))
-            shorter = min(len(left), len(right))
-            step = next((number for number, (one, two) in pairs if one != two), shorter)
-            return f"{_describe_difference(left, right)}, from epoch {epoch}, step {step} on"
+        digests = ([step.digest for step in steps] for steps in (left, right))
+        pairs = itertools.zip_longest(*digests, fillvalue="no such step")
+        step = next((number for number, (one, two) in enumerate(pairs) if one != two), None)
+        if step is None:
+            continue
+        counts, other_counts = map(Counter, sample_digests([left, right]))
+        text = "the same samples in another order"
+        if counts != other_counts:
+            missing = (counts - other_counts).total()  # with multiplicity
+            text = f"{missing} of {counts.total()} samples are not the same bit for bit"
+        return f"{text}, from epoch {epoch}, step {step} on"
     return None
 
 
-def _describe_difference(first: list[BatchRecord], second: list[BatchRecord]) -> str:
-    """Return whether two epochs differ in order or in samples, in words."""
-    left, right = map(Counter, sample_digests([first, second]))
-    if left == right:
-        return "the same samples in another order"
-    missing = (left - right).total()  # with multiplicity
-    return f"{missing} of {left.total()} samples are not the same bit for bit"
-
-
 def _hook(stage: str) -> str:
-    """Return the name of the stage's loader hook."""
     return f"{LOADERS[stage]}_dataloader"

@@ -1,8 +1,13 @@
 """The pytest options of the rules. Every pytest session imports this module: keep it light."""
 
+import contextlib
+import signal
+import sys
 from pathlib import Path
 
 import pytest
+
+from datamodule_conformance import signals
 
 KIT = "datamodule_conformance"
 SESSION = f"{KIT}.session"
@@ -43,7 +48,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """If the options name a DataModule, judge the rules in a new session and return its exit code.
 
     Otherwise return None, and pytest runs as usual. The new session ignores the project's settings
-    and conftest.py, which may deselect, mark or distribute tests.
+    and conftest.py, which may deselect, mark or distribute tests. SIGINT and SIGTERM end it; the
+    exit code is then 128 + the signal's number.
     """
     if config.pluginmanager.has_plugin(SESSION) or not _asks_for_rules(config):
         return None
@@ -51,11 +57,18 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if config.pluginmanager.has_plugin("xdist"):
         session.append("-n0")  # the rules share their observations
     arguments = [str(argument) for argument in config.invocation_params.args]
-    with pytest.MonkeyPatch.context() as patch:
+    # The summary names the rules; Lightning's log would hide it.
+    defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
+    arguments = [*defaults, *arguments, *session]
+    status: int = pytest.ExitCode.INTERRUPTED
+    with pytest.MonkeyPatch.context() as patch, signals.catch_signals():
         patch.delenv("PYTEST_ADDOPTS", raising=False)
-        # The summary names the rules; Lightning's log would hide it.
-        defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
-        return pytest.main([*defaults, *arguments, *session], config.invocation_params.plugins)
+        with contextlib.suppress(KeyboardInterrupt):
+            status = pytest.main(arguments, config.invocation_params.plugins)
+    if number := signals.received():
+        print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
+        return 128 + number
+    return status
 
 
 def _asks_for_rules(config: pytest.Config) -> bool:

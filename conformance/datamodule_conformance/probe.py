@@ -74,6 +74,10 @@ class BatchRecord(NamedTuple):
         return Counter(self.lengths).most_common(1)[0][0] if self.lengths else 0
 
 
+Epochs = list[list[BatchRecord]]
+"""Epochs of training or passes of evaluation, each a list of batches."""
+
+
 class Probe(Module):
     """Records every batch of every stage in `passes`, except those of the sanity check.
 
@@ -87,8 +91,8 @@ class Probe(Module):
         self.weight = nn.Parameter(torch.zeros(()))
         self.draws = draws
         self.fails = fails
-        self.passes: dict[str, list[list[BatchRecord]]] = {"fit": []}
-        """By stage: its epochs or evaluation passes, each a list of batches."""
+        self.passes: dict[str, Epochs] = {"fit": []}
+        """By stage: its epochs or evaluation passes."""
         self.samples: dict[str, deque[SampleDigests | None]] = {}
         """By stage: a queue of the next batches' samples, if its loaders record them."""
 
@@ -130,8 +134,7 @@ class Probe(Module):
 
 def probe_for(package: ModuleType, **options: bool) -> Any:
     """Return a Probe that derives from the LightningModule of the given Lightning package."""
-    kind = type("Probe", (Probe, package.LightningModule), {})
-    return kind(**options)
+    return type("Probe", (Probe, package.LightningModule), {})(**options)
 
 
 def describe_batch(

@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from datamodule_conformance import signals
 from datamodule_conformance.scenario import Observation, Scenario, observe
 from datamodule_conformance.source import DataModuleSource
 
@@ -33,8 +34,8 @@ PEER_ERRORS = ("Connection closed by peer", "Connection reset by peer")
 """Error texts of a rank whose peer has ended. They do not name the cause."""
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """On macOS, system libraries may not survive a fork, so each process imports everything."""
-PRELOAD = ["datamodule_conformance.scenario", "torch_xla"]
-"""Modules that the fork server imports. Lightning imports torch_xla for any Trainer if it can."""
+PRELOAD = ["datamodule_conformance.scenario"]
+"""Modules that the fork server imports."""
 HASH_SEED = "PYTHONHASHSEED"
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
@@ -58,8 +59,11 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
                 _start(processes[-1])
             _wait(processes, folder)
         finally:
-            for process in processes:
-                _kill(process)
+            for process in filter(lambda process: process.pid, processes):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
+                process.join()
         paths = [folder / f"observation-{rank}" for rank in range(scenario.ranks)]
         return [pickle.loads(path.read_bytes()) for path in paths]
 
@@ -95,6 +99,7 @@ def _run_rank(
     the DDP group of `ddp`. Its output goes to a file in `folder`.
     """
     os.setpgrp()
+    signals.die_by_signals()  # Lightning lets a process that gets SIGTERM in a fit exit with 0
     output = os.open(folder / f"output-{rank}", os.O_WRONLY | os.O_CREAT)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -110,7 +115,10 @@ def _run_rank(
     os.chdir(directory)
     sys.path[:] = path
     source, scenario = pickle.loads(task)  # not an argument, because it needs `sys.path`
-    observation = observe(source, scenario)
+    try:
+        observation = observe(source, scenario)
+    except SystemExit as error:  # a hook's exit with 0 is not a success either
+        raise RuntimeError(f"SystemExit: {error}") from error
     (folder / f"observation-{rank}").write_bytes(pickle.dumps(observation))
 
 
@@ -119,6 +127,7 @@ def _wait(processes: list[BaseProcess], folder: Path) -> None:
 
     Raises:
         RuntimeError: a process has failed (its peers may hang), or TIMEOUT is over.
+        KeyboardInterrupt: SIGINT or SIGTERM ended a process, and so the kit.
     """
     deadline = time.monotonic() + TIMEOUT
     running: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
@@ -127,22 +136,16 @@ def _wait(processes: list[BaseProcess], folder: Path) -> None:
         if not ended:
             raise RuntimeError(f"not finished after {TIMEOUT:g} s")
         for sentinel in ended:
-            running.pop(sentinel).join()
+            process = running.pop(sentinel)
+            process.join()
+            if -(process.exitcode or 0) in signals.SIGNALS:
+                signals.end(-(process.exitcode or 0))
         if any(process.exitcode for process in processes):
             if running:
                 wait(list(running), GRACE)  # the first to fail may have lost its peer
             codes = [process.exitcode for process in processes]
             failures = [_failure(n, code, folder) for n, code in enumerate(codes) if code]
             raise RuntimeError("; ".join(without_peer_errors(failures)))
-
-
-def _kill(process: BaseProcess) -> None:
-    """Kill a process and its group, and wait for its end. Do nothing if it was not started."""
-    if process.pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.join()
 
 
 def without_peer_errors(failures: list[str]) -> list[str]:

@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from datamodule_conformance.results import Outcome, RuleResult
-from datamodule_conformance.rules import rules
+from datamodule_conformance.rules import Outcome, RuleResult, rules
 
 SUFFIXES = (".json", ".md")
 LEFT_OUT = "left out of this run"
@@ -59,8 +58,16 @@ def write(path: Path, name: str, results: list[RuleResult]) -> None:
         rule.name: RuleResult(rule.name, Outcome.NOT_JUDGED, reason=LEFT_OUT) for rule in rules()
     }
     complete = list((left_out | {result.rule: result for result in results}).values())
-    text = _json(name, complete) if path.suffix == ".json" else _markdown(name, complete)
-    path.write_text(text, encoding="utf-8")
+    if path.suffix == ".md":
+        path.write_text(_markdown(name, complete), encoding="utf-8")
+        return
+    counts = Counter(result.outcome for result in complete)
+    content = {
+        "datamodule": name,
+        "counts": {outcome: counts[outcome] for outcome in Outcome},
+        "rules": [asdict(result) for result in complete],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _labelled(outcome: Outcome, texts: list[str], width: int) -> list[str]:
@@ -71,16 +78,6 @@ def _labelled(outcome: Outcome, texts: list[str], width: int) -> list[str]:
         first = f"  {label:{INDENT - 2}}"
         lines += textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * INDENT)
     return lines
-
-
-def _json(name: str, results: list[RuleResult]) -> str:
-    counts = Counter(result.outcome for result in results)
-    content = {
-        "datamodule": name,
-        "counts": {outcome: counts[outcome] for outcome in Outcome},
-        "rules": [asdict(result) for result in results],
-    }
-    return json.dumps(content, indent=2) + "\n"
 
 
 def _markdown(name: str, results: list[RuleResult]) -> str:

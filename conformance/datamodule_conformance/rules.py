@@ -3,15 +3,49 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from datamodule_conformance.causes import RuleTest, root_cause
 from datamodule_conformance.messages import describe_error
-from datamodule_conformance.observations import NotJudged, Observations, repeatable_fit
-from datamodule_conformance.results import Outcome, RuleResult
+from datamodule_conformance.observations import (
+    NotJudged,
+    Observations,
+    difference,
+    repeatable_fit,
+)
+from datamodule_conformance.probe import Epochs
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 FOLLOWS = "follows from a broken rule: "
 """Start of the reason of a rule that is broken only because another rule is broken."""
+
+
+class Outcome(StrEnum):
+    """The outcome of a rule."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    NOT_JUDGED = "not judged"
+    ACKNOWLEDGED = "acknowledged"
+    """Broken, and the project states why this is intended."""
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """The result of one rule."""
+
+    rule: str
+    """The name of the rule."""
+    outcome: Outcome
+    seen: str = ""
+    """What was observed, if the rule is broken."""
+    why: str = ""
+    fix: str = ""
+    reason: str = ""
+    """Why the rule was not judged, or why it is broken on purpose."""
+
+    def __str__(self) -> str:
+        return f"{self.rule}\n\n  seen  {self.seen}\n  why   {self.why}\n  fix   {self.fix}\n"
 
 
 class Broken(AssertionError):
@@ -26,7 +60,6 @@ class Rule:
     why: str
     fix: str
     test: RuleTest
-    """Raises any exception if the rule is broken, and NotJudged if it can't be judged."""
     requires: RuleTest | None
     """Raises NotJudged if the observations do not allow to judge the rule."""
 
@@ -65,6 +98,12 @@ def expect(condition: bool, seen: str) -> None:
     """Raise Broken with the text `seen` unless `condition` is true."""
     if not condition:
         raise Broken(seen)
+
+
+def expect_equal(scenarios: str, first: Epochs, second: Epochs) -> None:
+    """Raise Broken, with the names of the two scenarios, if any batch differs."""
+    if differs := difference(first, second):
+        raise Broken(f"{scenarios}: {differs}")
 
 
 def rule(

@@ -22,9 +22,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from datamodule_conformance import generators, loaders
 from datamodule_conformance.call_log import CallLog, overrides, with_call_log
 from datamodule_conformance.listing import reverse_listings
-from datamodule_conformance.packages import package_of
-from datamodule_conformance.probe import BatchRecord, probe_for
-from datamodule_conformance.source import DataModuleSource
+from datamodule_conformance.probe import Epochs, probe_for
+from datamodule_conformance.source import DataModuleSource, package_of
 from datamodule_conformance.time_limit import time_limit
 
 EPOCHS = 2
@@ -85,10 +84,10 @@ class Scenario:
 class Observation:
     """What was observed in one scenario."""
 
-    passes: dict[str, list[list[BatchRecord]]]
-    """By stage: its epochs or evaluation passes, each a list of batches."""
+    passes: dict[str, Epochs]
+    """By stage: its epochs or evaluation passes."""
     log: CallLog = field(default_factory=CallLog)
-    dataset_sizes: dict[str, int] = field(default_factory=dict)
+    dataset_sizes: dict[str, int | None] = field(default_factory=dict)
     """By stage: samples of the datasets behind its loaders, if they have a length."""
     order: list[Any] | None = None
     """Indices of one more training epoch, if the training loader has a sampler."""
@@ -108,7 +107,7 @@ class Observation:
     """The checkpoint that stage "first" saved."""
 
     @property
-    def train(self) -> list[list[BatchRecord]]:
+    def train(self) -> Epochs:
         """The training epochs."""
         return self.passes["fit"]
 
@@ -127,9 +126,7 @@ class _ScenarioRun:
     """Runs one scenario in this process. Each stage is a method."""
 
     def __init__(self, source: DataModuleSource, scenario: Scenario, folder: str) -> None:
-        self.source = source
-        self.scenario = scenario
-        self.folder = Path(folder)
+        self.source, self.scenario, self.folder = source, scenario, Path(folder)
         self.log = CallLog(seed=f"seed {scenario.seed}" if scenario.reseeded else "")
         self.observation = Observation({}, self.log)
         self.package: ModuleType = pl
@@ -262,9 +259,8 @@ class _ScenarioRun:
 
     def _observe_loaders(self) -> None:
         """Record the loaders' sizes, order and samples after the last stage."""
-        for stage, used in self.loaders.items():
-            size = loaders.dataset_size(used)
-            self.observation.dataset_sizes |= {} if size is None else {stage: size}
+        sizes = {stage: loaders.dataset_size(used) for stage, used in self.loaders.items()}
+        self.observation.dataset_sizes = sizes
         train = self.loaders.get("fit")
         with contextlib.suppress(Exception):  # teardown may have closed the samples' files
             self.observation.order = loaders.sampler_order(train)
@@ -295,7 +291,9 @@ def make_trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
     """
     environments = importlib.import_module(f"{package.__name__}.plugins.environments")
     plugin = environments.LightningEnvironment()
-    trainer: pl.Trainer = package.Trainer(accelerator="cpu", plugins=plugin, **options)
+    # To log whether a TPU is available, any Trainer would import torch_xla, which takes seconds.
+    with patch.object(package.accelerators.XLAAccelerator, "is_available", lambda: False):
+        trainer: pl.Trainer = package.Trainer(accelerator="cpu", plugins=plugin, **options)
     return trainer
 
 
@@ -304,7 +302,9 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
 
     The global generators are seeded before and restored afterwards. After TIMEOUT: TimeoutError.
     """
-    shorten_socket_paths()
+    if len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY_PATH:
+        with patch.object(tempfile, "tempdir", "/tmp"):
+            util.get_temp_dir()  # multiprocessing's, for the life of this process
     with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
         importlib.import_module(source.path.partition(":")[0])
     with contextlib.ExitStack() as stack:
@@ -316,13 +316,6 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
         if scenario.reversed_listings:
             stack.enter_context(reverse_listings())
         return _ScenarioRun(source, scenario, folder).run()
-
-
-def shorten_socket_paths() -> None:
-    """Let multiprocessing create its sockets in /tmp if the temporary directory's path is long."""
-    if len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY_PATH:
-        with patch.object(tempfile, "tempdir", "/tmp"):
-            util.get_temp_dir()  # creates the directory for the life of this process
 
 
 def _set_num_workers(data: LightningDataModule, count: int) -> bool:

@@ -10,7 +10,8 @@ from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
 from datamodule_conformance.observations import Observations
 from datamodule_conformance.plugin import STAGES
 from datamodule_conformance.report import SUFFIXES, summary, write
-from datamodule_conformance.results import Outcome, RuleResult
+from datamodule_conformance.rules import Outcome, RuleResult
+from datamodule_conformance.signals import raise_if_received, received
 from datamodule_conformance.source import DataModuleSource, SourceError, parse_arguments
 
 SOURCE = pytest.StashKey[DataModuleSource]()
@@ -36,7 +37,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.UsageError: the DataModule can't be made, or an option is invalid.
     """
     config = session.config
-    _check_report(config.getoption("--conformance-report"))
+    report = Path(config.getoption("--conformance-report") or "report.md")
+    if report.suffix not in SUFFIXES:
+        raise pytest.UsageError(f"--conformance-report {report}: name a file .json or .md.")
+    if not report.parent.is_dir():
+        raise pytest.UsageError(
+            f"--conformance-report {report}: the folder {report.parent} does not exist. Create it."
+        )
+    if report.is_dir():
+        raise pytest.UsageError(f"--conformance-report {report}: it is a folder. Name a file.")
     _requested_stages(config)
     try:
         source = DataModuleSource(
@@ -57,12 +66,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def observations(request: pytest.FixtureRequest) -> Observations:
     """Return the observations that all rules of the session share."""
     config = request.config
-    kind = config.getoption("--datamodule-kind")
-    shared = Observations(config.stash[SOURCE], _requested_stages(config), kind)
-    shared.selected_rules = frozenset(
-        item.obj.rule.name for item in request.session.items if isinstance(item, pytest.Function)
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    return Observations(
+        config.stash[SOURCE],
+        _requested_stages(config),
+        config.getoption("--datamodule-kind"),
+        selected_rules=frozenset(item.obj.rule.name for item in items),
     )
-    return shared
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -76,6 +86,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     result = config.stash[DEVIATIONS].apply(
         pyfuncitem.obj.rule.judge(pyfuncitem.funcargs["observations"])
     )
+    raise_if_received()
     config.stash[RESULTS].append(result)
     if result.outcome is Outcome.BROKEN:
         pytest.fail(str(result), pytrace=False)
@@ -87,7 +98,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the summary of all results, and why they could not be written."""
+    """Print the summary, and why results could not be written; nothing if a signal ended it."""
+    if received():
+        return
     name, results = str(config.stash[SOURCE]), config.stash[RESULTS]
     # pytest takes a log's width from the variable COLUMNS, which is about some terminal.
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else LOG_WIDTH
@@ -97,27 +110,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the file of --conformance-report, if the option is set."""
+    """Write the file of --conformance-report, if it is set and no signal ended the session."""
     config = session.config
-    if path := config.getoption("--conformance-report"):
+    if (path := config.getoption("--conformance-report")) and not received():
         try:
             write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])
         except OSError as error:  # pytest would lose the summary
             config.stash[UNWRITTEN] = f"ERROR: --conformance-report {path}: {error.strerror}."
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-
-
-def _check_report(name: str | None) -> None:
-    """Raise pytest.UsageError if the report can't be written to the file `name`."""
-    path = Path(name or "report.md")
-    if path.suffix not in SUFFIXES:
-        raise pytest.UsageError(f"--conformance-report {path}: name a file .json or .md.")
-    if not path.parent.is_dir():
-        raise pytest.UsageError(
-            f"--conformance-report {path}: the folder {path.parent} does not exist. Create it."
-        )
-    if path.is_dir():
-        raise pytest.UsageError(f"--conformance-report {path}: it is a folder. Name a file.")
 
 
 def _requested_stages(config: pytest.Config) -> tuple[str, ...]:

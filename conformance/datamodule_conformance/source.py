@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
-import yaml
 from pytorch_lightning import LightningDataModule
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from datamodule_conformance.packages import package_of
-
+PACKAGES = ("pytorch_lightning", "lightning.pytorch")
+"""Lightning's two packages: the same code under two names, with unrelated classes."""
 SEED = "seed"
 """Name of the argument that the kit sets, unless the user has set it."""
 USE_CLASS = "Pass its class and arguments: check(MyDataModule, key=value)."
@@ -63,17 +65,36 @@ class DataModuleSource:
         )
 
 
+def package_of(kind: type) -> ModuleType | None:
+    """Return the imported package whose LightningDataModule `kind` derives from, or None."""
+    for name in PACKAGES:
+        package = sys.modules.get(name)
+        if package is not None and issubclass(kind, package.LightningDataModule):
+            return package
+    return None
+
+
 def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
-    """Parse texts `key=value`, with the values as YAML, and return pairs (key, value).
+    """Parse texts `key=value`, with the values as YAML 1.2, and return pairs (key, value).
 
     Raises:
-        SourceError: a text without "=".
+        SourceError: a text is not of this form, a value is not YAML, or a key is given twice.
     """
+    values: dict[str, Any] = {}
     for text in texts:
-        if "=" not in text:
+        key, separator, value = text.partition("=")
+        if not separator or not key.isidentifier() or not value:
             raise SourceError(f"--datamodule-arg {text} has no value. Write it as key=value.")
-    pairs = (text.split("=", 1) for text in texts)
-    return tuple((key, yaml.safe_load(value)) for key, value in pairs)
+        if key in values:
+            raise SourceError(f"--datamodule-arg {key} is given twice. Leave one out.")
+        try:
+            values[key] = YAML(typ="safe", pure=True).load(value)
+        except (YAMLError, ValueError) as error:
+            problem = getattr(error, "problem", error)
+            raise SourceError(
+                f"--datamodule-arg {text} is not YAML: {problem}. Quote a text: {key}='\"...\"'."
+            ) from None
+    return tuple(values.items())
 
 
 def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:

@@ -23,7 +23,7 @@ from datamodule_conformance.observations import (
     sample_digests,
 )
 from datamodule_conformance.probe import BatchRecord
-from datamodule_conformance.rules import expect, rule
+from datamodule_conformance.rules import expect, expect_equal, rule
 
 ORDER = (
     "Let the order be a function of (seed, epoch): a sampler with set_epoch, such as "
@@ -37,8 +37,8 @@ AUGMENTATION = "Draw augmentation from a generator made of (seed, epoch, index) 
 
 def _expect_default_batches(observations: Observations, scenario: str, **changes: Any) -> None:
     """Raise Broken if a changed scenario trains on other batches than the default fit."""
-    differs = difference(observations.default_fit.train, observations.observe(**changes).train)
-    expect(differs is None, f"{scenario}: {differs}")
+    changed = observations.observe(**changes)
+    expect_equal(scenario, observations.default_fit.train, changed.train)
 
 
 @rule(
@@ -63,8 +63,7 @@ def test_the_same_seed_gives_the_same_batches(observations: Observations) -> Non
 def test_a_fresh_process_sees_the_same(observations: Observations) -> None:
     """Runs a fit in a process with other string hashes and reversed directory listings."""
     (fresh,) = observations.observe_in_processes(reversed_listings=True)
-    differs = difference(observations.default_fit.train, fresh.train)
-    expect(differs is None, f"a fit in another process: {differs}")
+    expect_equal("a fit in another process", observations.default_fit.train, fresh.train)
 
 
 @rule(
@@ -138,8 +137,7 @@ def test_evaluation_repeats(observations: Observations) -> None:
         raise NotJudged("fit is its only stage")
     validations = observations.default_fit.passes.get("validate", [])
     for number, steps in enumerate(validations[1:], 1):
-        differs = difference(validations[:1], [steps])
-        expect(differs is None, f"validations 0 and {number}: {differs}")
+        expect_equal(f"validations 0 and {number}", validations[:1], [steps])
     for stage in observations.stages[1:]:
         pair = [observations.stage_or_after_fit(stage), observations.all_stages]
         alone, after_fit = sample_digests([run.passes[stage][-1] for run in pair])
@@ -200,8 +198,8 @@ def test_loading_leaves_the_global_generators_alone(observations: Observations) 
     if not pairs:
         raise NotJudged("an epoch has only one step")
     for before, after in pairs:
-        names = changed_names(before.generators, after.generators)
-        expect(not names, f"loading a batch draws from the global generator of {', '.join(names)}")
+        names = ", ".join(changed_names(before.generators, after.generators))
+        expect(not names, f"loading a batch draws from the global generator of {names}")
 
 
 @pytest.mark.slow
@@ -214,8 +212,8 @@ def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
     (complete,) = observations.observe_in_processes()
     (first,) = observations.observe_in_processes(stages=("first",))
     (resumed,) = observations.observe_in_processes(stages=("resume",), checkpoint=first.checkpoint)
-    differs = difference(complete.train, first.train + resumed.train)
-    expect(differs is None, f"a complete fit and one resumed after epoch 0: {differs}")
+    scenarios = "a complete fit and one resumed after epoch 0"
+    expect_equal(scenarios, complete.train, first.train + resumed.train)
 
 
 @pytest.mark.slow
@@ -257,7 +255,6 @@ def _repeats_with_its_workers(observations: Observations) -> bool:
 
 
 def _require_validation(observations: Observations) -> None:
-    """Raise NotJudged if the fit runs no validation."""
     if not observations.default_fit.passes.get("validate"):
         raise NotJudged("it has no validation")
 

@@ -22,8 +22,8 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.probe import BatchRecord
-from datamodule_conformance.rules import expect, rule
+from datamodule_conformance.probe import Epochs
+from datamodule_conformance.rules import expect, expect_equal, rule
 from datamodule_conformance.scenario import LOADERS, make_trainer
 
 
@@ -80,8 +80,8 @@ def test_setup_needs_nothing_that_prepare_data_left_on_the_object(
     observations: Observations,
 ) -> None:
     other_rank = observations.observe(prior_prepares=1, runs_prepare_data=False)
-    differs = difference(observations.default_fit.train, other_rank.train)
-    expect(differs is None, f"an object that never ran prepare_data: {differs}")
+    scenario = "an object that never ran prepare_data"
+    expect_equal(scenario, observations.default_fit.train, other_rank.train)
 
 
 @rule(
@@ -198,8 +198,7 @@ def test_loaders_can_be_asked_for_again(observations: Observations) -> None:
 def test_a_second_fit_sees_what_the_first_saw(observations: Observations) -> None:
     epochs = observations.observe(stages=("fit", "refit")).train
     half = len(epochs) // 2
-    differs = difference(epochs[:half], epochs[half:])
-    expect(differs is None, f"the first fit and a second: {differs}")
+    expect_equal("the first fit and a second", epochs[:half], epochs[half:])
 
 
 @rule(
@@ -211,8 +210,7 @@ def test_it_works_again_after_an_error(observations: Observations) -> None:
     run = observations.observe(stages=("fail", "fit"))
     count = [call[0] for call in run.log.calls].count("on_exception")
     expect(count == 1, f"{count} x on_exception")
-    differs = difference(observations.default_fit.train, run.train)
-    expect(differs is None, f"a fit after one that failed: {differs}")
+    expect_equal("a fit after one that failed", observations.default_fit.train, run.train)
 
 
 @rule(
@@ -265,20 +263,17 @@ def _reload_difference(observations: Observations, **changes: Any) -> str | None
 
 
 def _train_loader_works(data: Any) -> bool:
-    """Return whether train_dataloader returns something and does not raise."""
     try:
         return data.train_dataloader() is not None
     except Exception:
         return False
 
 
-def _cycle(
-    stage: str, passes: dict[str, list[list[BatchRecord]]], observations: Observations
-) -> list[Call]:
+def _cycle(stage: str, passes: dict[str, Epochs], observations: Observations) -> list[Call]:
     """Return the expected calls of hooks in one stage, from prepare_data to teardown."""
     loaders = [stage]
     stage_passes = list(passes.get(stage, []))
-    if stage == "fit" and observations.validates:
+    if stage == "fit" and "validate" in observations.candidate_stages:
         loaders.append("validate")
         validations = passes.get("validate", [[] for _ in stage_passes])
         epochs = zip(stage_passes, validations, strict=False)
@@ -291,5 +286,4 @@ def _cycle(
 
 
 def _describe_call(call: Call) -> str:
-    """Return the call as in code, such as `setup('fit')`."""
     return f"{call[0]}({', '.join(map(repr, call[1:]))})" if call != ("the end",) else call[0]

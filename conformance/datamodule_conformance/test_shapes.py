@@ -14,7 +14,7 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.probe import BatchRecord, Layout
+from datamodule_conformance.probe import BatchRecord, Epochs, Layout
 from datamodule_conformance.rules import expect, rule
 
 SPLITS = ("fit", "validate", "test")
@@ -171,8 +171,7 @@ def test_training_sees_every_sample_once(observations: Observations) -> None:
     expect(repetitions == 0, f"{repetitions} of {len(order)} samples of an epoch are repetitions")
 
 
-def _passes(observations: Observations) -> Iterator[tuple[str, list[list[BatchRecord]]]]:
-    """Yield each stage with its passes."""
+def _passes(observations: Observations) -> Iterator[tuple[str, Epochs]]:
     for stage in observations.stages:
         yield stage, observations.stage_or_after_fit(stage).passes[stage]
 
@@ -189,7 +188,7 @@ def _steps(
                 yield f"batch {number} of pass {epoch} of {stage}", step
 
 
-def _labels(passes: list[list[BatchRecord]]) -> list[int]:
+def _labels(passes: Epochs) -> list[int]:
     """Return all labels of the passes, or raise NotJudged if there are none."""
     labels = [step.labels for steps in passes for step in steps if step.labels is not None]
     if not labels:
@@ -198,6 +197,5 @@ def _labels(passes: list[list[BatchRecord]]) -> list[int]:
 
 
 def _list(numbers: set[int]) -> str:
-    """Return the sorted numbers as text, at most 20 of them."""
     ordered = sorted(numbers)
     return ", ".join(map(str, ordered[:20])) + (", ..." if len(ordered) > 20 else "")

@@ -5,8 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from datamodule_conformance.observations import Observations
-from datamodule_conformance.results import Outcome, RuleResult
-from datamodule_conformance.rules import rules
+from datamodule_conformance.rules import Outcome, RuleResult, rules
 from datamodule_conformance.source import DataModuleSource
 
 DATAMODULES = "tests.conformance.datamodules"
@@ -66,8 +65,7 @@ def judge(
     """Judge the DataModule `path`, "module:name", by the selected rules; return their results."""
     assert ALL.issuperset(selected)
     source = DataModuleSource(path, tuple(arguments.items()), augmented)
-    observations = Observations(source, stages, kind)
-    observations.selected_rules = frozenset(selected)
+    observations = Observations(source, stages, kind, frozenset(selected))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Results(

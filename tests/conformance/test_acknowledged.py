@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.results import Outcome, RuleResult
+from datamodule_conformance.rules import Outcome, RuleResult
 
 PATH = "my.module:Data"
 RULE = "workers change nothing"

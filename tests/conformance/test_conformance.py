@@ -61,7 +61,6 @@ BROKEN: dict[str, set[str]] = {
     "ChangedByReading": {"reading a sample changes nothing"},
     "ValidationAdvancesSampler": {RELOAD},
     "SplitGeneratorNotReset": {"each setup makes the same split"},
-    "SeedsInInit": {HOOKS},
     "SeedsTheGlobalGenerator": {"loading leaves the global generators alone"},
     "AugmentedByWorker": {WORKERS},
     "ValidationIsCounted": {"validation changes nothing"},

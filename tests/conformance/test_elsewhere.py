@@ -20,9 +20,9 @@ from tests.support.forked_python import python
 KIT = REPOSITORY / "conformance"
 DISTRIBUTIONS = {
     "lightning_utilities": "pytorch-lightning", "pytorch_lightning": "pytorch-lightning",
-    "yaml": "pyyaml", "torch_xla": None,
+    "ruamel": "ruamel.yaml",
 }  # fmt: skip
-"""By module: the distribution with another name that contains it; None: it is optional."""
+"""By module: the distribution with another name that contains it."""
 PYTEST = (str(Path(sys.executable).parent / "pytest"),)
 MODULE = ("-m", "pytest")
 RULES = ("--pyargs", "datamodule_conformance", "--datamodule")
@@ -183,7 +183,7 @@ def test_the_kit_imports_exactly_its_dependencies() -> None:
     files = (KIT / "datamodule_conformance").glob("*.py")
     modules = set().union(*(_imported(path) for path in files)) - sys.stdlib_module_names
     needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"datamodule_conformance"}}
-    assert needed - {None} == declared
+    assert needed == declared
 
 
 def test_files_that_are_not_modules_are_installed_too() -> None:

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from datamodule_conformance.report import describe_counts, summary, write
-from datamodule_conformance.results import Outcome, RuleResult
-from datamodule_conformance.rules import rules
+from datamodule_conformance.rules import Outcome, RuleResult, rules
 from tests import REPOSITORY
 from tests.conformance.judging import DATAMODULES, KIT
 

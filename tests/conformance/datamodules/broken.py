@@ -366,12 +366,6 @@ class SplitGeneratorNotReset(PicturesModule):
         return dict(zip(SIZES, np.split(everything[order], ends), strict=True))
 
 
-class SeedsInInit(PicturesModule):
-    def __init__(self, folder: str, seed: int = 0) -> None:
-        super().__init__(folder, seed)
-        torch.manual_seed(42)
-
-
 class SeedsTheGlobalGenerator(PicturesModule):
     class dataset(Pictures):
         """Seeds the global generator before each draw."""

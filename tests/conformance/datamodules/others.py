@@ -361,27 +361,6 @@ class GeneratorPerLoader(Seeded):
         return DataLoader(numbers, 4, shuffle=True, generator=generator)
 
 
-class ThreeSamples(LightningDataModule):
-    """Three samples, whose order may be the same by chance."""
-
-    def train_dataloader(self) -> Any:
-        return DataLoader(TensorDataset(torch.arange(3)), 2)
-
-
-class DrawsInInit(LightningDataModule):
-    """Draws its data from the global generator in __init__, as demos do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers, self.validation = torch.rand(15, 4), torch.rand(7, 4)
-
-    def train_dataloader(self) -> Any:
-        return shuffled(self.numbers)
-
-    def val_dataloader(self) -> Any:
-        return DataLoader(self.validation, 4)
-
-
 class SeedsLikeTheProcess(LightningDataModule):
     """Seeds with the process's seed, which leaves the generators as they were at the start."""
 
@@ -409,38 +388,6 @@ class ChecksDatasetClass(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         return DataLoader(torch.arange(20, 30), 5)
-
-
-class _Noisy(Dataset[Tensor]):
-    def __len__(self) -> int:
-        return 12
-
-    def __getitem__(self, index: int) -> Tensor:
-        return index + torch.rand(1)
-
-
-class _Counted:
-    """A sampler whose order depends on the number of earlier passes."""
-
-    passes = 0
-
-    def __iter__(self) -> Iterator[int]:
-        self.passes += 1
-        generator = torch.Generator().manual_seed(self.passes)
-        yield from torch.randperm(12, generator=generator).tolist()
-
-    def __len__(self) -> int:
-        return 12
-
-
-class CountsAndChecksDatasetClass(LightningDataModule):
-    """Breaks two independent rules: samples are drawn, and the sampler counts passes."""
-
-    def setup(self, stage: str | None = None) -> None:
-        self.order = _Counted()
-
-    def train_dataloader(self) -> Any:
-        return _SubsetLoader(Subset(_Noisy(), range(12)), 4, sampler=self.order)
 
 
 class _Pairs(Dataset[Tensor]):

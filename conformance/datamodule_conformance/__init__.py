@@ -25,8 +25,8 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
         arguments: arguments of the class or function.
 
     Raises:
-        AssertionError: rules are broken that the project does not acknowledge; the text describes
-            each of them.
+        AssertionError: rules are broken that the project does not acknowledge (the text describes
+            each of them), or no rule about a fit could be judged.
         ValueError: no new DataModule can be made, or an acknowledged deviation is invalid; the
             text says why, with the remedy.
     """
@@ -34,7 +34,7 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
     # Every pytest session imports this package for its options. Importing torch takes seconds.
     from datamodule_conformance.acknowledged import Deviations
     from datamodule_conformance.observations import Observations
-    from datamodule_conformance.report import describe_counts
+    from datamodule_conformance.report import NOTHING_JUDGED, describe_counts, nothing_judged
     from datamodule_conformance.rules import Outcome, rules
     from datamodule_conformance.signals import catch_signals, raise_if_received, received
     from datamodule_conformance.source import source_of
@@ -54,5 +54,8 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
             signal.raise_signal(number)  # for the handlers of the project's tests
         raise
     broken = [str(result) for result in results if result.outcome is Outcome.BROKEN]
+    if nothing_judged(results):
+        reasons = {result.reason for result in results if result.reason}
+        raise AssertionError(f"{source}: {NOTHING_JUDGED} {'; '.join(sorted(reasons))}")
     if broken:
         raise AssertionError("\n".join(["", *broken, f"{source}: {describe_counts(results)}"]))

@@ -42,6 +42,19 @@ def leaves(value: Any, depth: int = 0) -> Iterator[Any]:
             yield from leaves(element, depth + 1)
 
 
+def columns(value: Any, length: int, depth: int = 0) -> Iterator[Any]:
+    """Yield the nested sequences of `length` elements without a tensor, such as a batch's texts."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
+        value = value.tolist()
+    if isinstance(value, (Tensor, *SCALARS)) or depth == MAX_DEPTH:
+        return
+    if isinstance(value, Sequence) and len(value) == length and not tensors(value):
+        yield value
+        return
+    for element in _elements(value):
+        yield from columns(element, length, depth + 1)
+
+
 def _content(leaf: Any) -> bytes:
     """Return the type, shape and content of one leaf as bytes."""
     if not isinstance(leaf, Tensor):

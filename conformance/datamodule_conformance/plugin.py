@@ -60,6 +60,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     # The summary names the rules; Lightning's log would hide it.
     defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
     arguments = [*defaults, *arguments, *session]
+    options, paths = config.option, config.getoption("file_or_dir")
+    if not (options.keyword or options.markexpr or any("::" in path for path in paths)):
+        from datamodule_conformance import fork_server  # only in sessions of the kit
+
+        fork_server.start()
     status: int = pytest.ExitCode.INTERRUPTED
     with pytest.MonkeyPatch.context() as patch, signals.catch_signals():
         patch.delenv("PYTEST_ADDOPTS", raising=False)

@@ -43,7 +43,7 @@ class BatchRecord(NamedTuple):
     digest: str | None
     """Digest of the complete batch; None if it has no tensor, string or number."""
     rows: tuple[str, ...]
-    """One digest per row of the batch, over all its tensors."""
+    """One digest per row of the batch, over all its tensors and texts."""
     samples: SampleDigests | None
     """Digests of the samples before collate_fn; None if they were not recorded."""
     labels: Tensor | None
@@ -148,7 +148,7 @@ def describe_batch(
     ]  # fmt: skip
     return BatchRecord(
         digest=digests.digest(batch),
-        rows=_rows(tensors),
+        rows=_rows(batch, tensors),
         samples=samples,
         labels=_labels(batch),
         layout=tuple(Layout(str(tensor.dtype), tuple(tensor.shape[1:])) for tensor in tensors),
@@ -160,11 +160,15 @@ def describe_batch(
     )
 
 
-def _rows(tensors: list[Tensor]) -> tuple[str, ...]:
-    """Return one digest per row over all tensors, as many as the shortest tensor has rows."""
+def _rows(batch: Any, tensors: list[Tensor]) -> tuple[str, ...]:
+    """Return one digest per row, as many as the shortest tensor has rows.
+
+    A row is an element of each tensor, and of each other sequence of this length.
+    """
     count = min((len(tensor) for tensor in tensors), default=0)
-    dense = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in tensors]
-    return tuple(digests.digest([tensor[i] for tensor in dense]) or "" for i in range(count))
+    parts: list[Any] = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in tensors]
+    parts += digests.columns(batch, count)
+    return tuple(digests.digest([part[i] for part in parts]) or "" for i in range(count))
 
 
 def _labels(batch: Any) -> Tensor | None:

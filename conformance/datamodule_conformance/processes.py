@@ -5,7 +5,6 @@ PYTHONHASHSEED than this process has, so its processes hash strings differently.
 """
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
@@ -16,13 +15,11 @@ import time
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from datamodule_conformance import signals
+from datamodule_conformance import fork_server, signals
 from datamodule_conformance.scenario import Observation, Scenario, observe
 from datamodule_conformance.source import DataModuleSource
 
@@ -32,11 +29,6 @@ GRACE = 5.0
 """Seconds to wait for other ranks after the first failure, since these may show its cause."""
 PEER_ERRORS = ("Connection closed by peer", "Connection reset by peer")
 """Error texts of a rank whose peer has ended. They do not name the cause."""
-START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-"""On macOS, system libraries may not survive a fork, so each process imports everything."""
-PRELOAD = ["datamodule_conformance.scenario"]
-"""Modules that the fork server imports."""
-HASH_SEED = "PYTHONHASHSEED"
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
@@ -46,8 +38,7 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
     Raises:
         RuntimeError: a process failed or hangs; the text contains the last line of its output.
     """
-    context: Any = multiprocessing.get_context(START_METHOD)
-    context.set_forkserver_preload(PRELOAD)
+    context = fork_server.context()
     task = pickle.dumps((source, scenario))
     ddp = _ddp_environment(scenario.ranks)
     with tempfile.TemporaryDirectory() as name:
@@ -56,7 +47,8 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
             for rank in range(scenario.ranks):
                 arguments = (rank, folder, ddp, dict(os.environ), os.getcwd(), sys.path, task)
                 processes.append(context.Process(target=_run_rank, args=arguments))
-                _start(processes[-1])
+                with fork_server.environment():
+                    processes[-1].start()
             _wait(processes, folder)
         finally:
             for process in filter(lambda process: process.pid, processes):
@@ -66,22 +58,6 @@ def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[O
                 process.join()
         paths = [folder / f"observation-{rank}" for rank in range(scenario.ranks)]
         return [pickle.loads(path.read_bytes()) for path in paths]
-
-
-def _start(process: BaseProcess) -> None:
-    """Start `process` with this process's `sys.path`, and with another PYTHONHASHSEED."""
-    environment = {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        HASH_SEED: "2" if os.environ.get(HASH_SEED) == "1" else "1",
-    }
-    main = sys.modules["__main__"]
-    # Otherwise the new process would run the caller's script again.
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        with patch.dict(os.environ, environment):
-            process.start()
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _run_rank(
@@ -105,7 +81,7 @@ def _run_rank(
     os.dup2(output, 2)
     # torchrun's variables would make torch look for the store that torchrun keeps.
     inherited = {n: text for n, text in environment.items() if not n.startswith("TORCHELASTIC_")}
-    hash_seed = {HASH_SEED: os.environ[HASH_SEED]} if HASH_SEED in os.environ else {}
+    hash_seed = {fork_server.HASH_SEED: os.environ[fork_server.HASH_SEED]}
     local_rank = {"LOCAL_RANK": str(rank)} if ddp else {}
     os.environ.clear()
     os.environ.update(inherited | ddp | local_rank | hash_seed)

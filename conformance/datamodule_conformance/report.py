@@ -12,6 +12,7 @@ from datamodule_conformance.rules import Outcome, RuleResult, rules
 SUFFIXES = (".json", ".md")
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)
+NOTHING_JUDGED = "Nothing was proved: no rule about a fit could be judged, see the reasons."
 INDENT = 16
 """Columns before the text in the summary."""
 
@@ -25,6 +26,16 @@ def describe_counts(results: list[RuleResult]) -> str:
     )
     acknowledged = counts[Outcome.ACKNOWLEDGED]
     return f"{text}, {acknowledged} acknowledged" if acknowledged else text
+
+
+def nothing_judged(results: list[RuleResult]) -> bool:
+    """Return whether no rule about a fit could be judged, and none is broken."""
+    about_fits = {rule.name for rule in rules() if rule.requires}
+    judged = [result for result in results if result.outcome is not Outcome.NOT_JUDGED]
+    selected = any(result.rule in about_fits for result in results)
+    return selected and all(
+        result.outcome is Outcome.HOLDS and result.rule not in about_fits for result in judged
+    )
 
 
 def summary(name: str, results: list[RuleResult], width: int) -> str:

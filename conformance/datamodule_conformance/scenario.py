@@ -8,7 +8,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from datamodule_conformance import generators, loaders
 from datamodule_conformance.call_log import CallLog, overrides, with_call_log
+from datamodule_conformance.fork_server import shorten_socket_paths
 from datamodule_conformance.listing import reverse_listings
 from datamodule_conformance.probe import Epochs, probe_for
 from datamodule_conformance.source import DataModuleSource, package_of
@@ -31,11 +31,6 @@ LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predic
 """By stage: the prefix of its loader hook."""
 TIMEOUT = 300.0
 """Seconds after which a scenario is stopped by a TimeoutError."""
-MAX_TEMPORARY_PATH = 70
-"""Longest path of a temporary directory, in bytes, in which multiprocessing can create sockets.
-
-With a longer path, which clusters may have, workers hang.
-"""
 SEED_VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 READ_SEEDS = ("one state", "one state", "another state")
 """Texts that seed the global generators for three reads of one sample."""
@@ -302,9 +297,7 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
 
     The global generators are seeded before and restored afterwards. After TIMEOUT: TimeoutError.
     """
-    if len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY_PATH:
-        with patch.object(tempfile, "tempdir", "/tmp"):
-            util.get_temp_dir()  # multiprocessing's, for the life of this process
+    shorten_socket_paths()
     with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
         importlib.import_module(source.path.partition(":")[0])
     with contextlib.ExitStack() as stack:

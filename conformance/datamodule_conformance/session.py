@@ -9,7 +9,13 @@ import pytest
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
 from datamodule_conformance.observations import Observations
 from datamodule_conformance.plugin import STAGES
-from datamodule_conformance.report import SUFFIXES, summary, write
+from datamodule_conformance.report import (
+    NOTHING_JUDGED,
+    SUFFIXES,
+    nothing_judged,
+    summary,
+    write,
+)
 from datamodule_conformance.rules import Outcome, RuleResult
 from datamodule_conformance.signals import raise_if_received, received
 from datamodule_conformance.source import DataModuleSource, SourceError, parse_arguments
@@ -107,11 +113,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.write_line(summary(name, results, width))
     if problem := config.stash.get(UNWRITTEN, ""):
         terminalreporter.write_line(problem, red=True)
+    if nothing_judged(results):
+        terminalreporter.write_line(NOTHING_JUDGED)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the file of --conformance-report, if it is set and no signal ended the session."""
+    """Write the file of --conformance-report, if it is set and no signal ended the session.
+
+    If no fit could be judged, the session ends with the status of pytest without tests.
+    """
     config = session.config
+    if session.exitstatus == pytest.ExitCode.OK and nothing_judged(config.stash[RESULTS]):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
     if (path := config.getoption("--conformance-report")) and not received():
         try:
             write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])

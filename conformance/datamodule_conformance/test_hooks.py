@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from datamodule_conformance import loaders
 from datamodule_conformance.call_log import BATCH, Call
 from datamodule_conformance.observations import (
     FIT_FAILS,
@@ -263,24 +264,29 @@ def _reload_difference(observations: Observations, **changes: Any) -> str | None
 
 
 def _train_loader_works(data: Any) -> bool:
+    """Return whether train_dataloader makes loaders, and whether these can read a sample."""
     try:
-        return data.train_dataloader() is not None
-    except Exception:
+        made = data.train_dataloader()
+        for loader in filter(loaders.all_map_style, loaders.dataloaders(made)):
+            (index,) = loaders.sampler_order(loader, limit=1) or ()
+            loaders.sample_digest(loader, index, "a sample")
+    except Exception:  # DataLoader(None) can be made
         return False
+    return bool(loaders.flatten(made))
 
 
 def _cycle(stage: str, passes: dict[str, Epochs], observations: Observations) -> list[Call]:
     """Return the expected calls of hooks in one stage, from prepare_data to teardown."""
-    loaders = [stage]
+    loader_stages = [stage]
     stage_passes = list(passes.get(stage, []))
     if stage == "fit" and "validate" in observations.candidate_stages:
-        loaders.append("validate")
+        loader_stages.append("validate")
         validations = passes.get("validate", [[] for _ in stage_passes])
         epochs = zip(stage_passes, validations, strict=False)
         stage_passes = [steps for epoch in epochs for steps in epoch]
     elif stage == "validate":
         stage_passes = stage_passes[-1:]
-    hooks = [(f"{LOADERS[name]}_dataloader",) for name in loaders]
+    hooks = [(f"{LOADERS[name]}_dataloader",) for name in loader_stages]
     batches = [(name, step.loader) for steps in stage_passes for step in steps for name in BATCH]
     return [("prepare_data",), ("setup", stage), *hooks, *batches, ("teardown", stage)]
 

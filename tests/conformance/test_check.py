@@ -9,8 +9,14 @@ import pytest
 from pytorch_lightning import LightningDataModule
 
 from datamodule_conformance import check, rules
-from datamodule_conformance.source import DataModuleSource, SourceError, source_of
+from datamodule_conformance.source import (
+    DataModuleSource,
+    SourceError,
+    parse_arguments,
+    source_of,
+)
 from tests.conformance.datamodules.broken import RawPixels
+from tests.conformance.datamodules.others import PredictsOnly
 from tests.conformance.datamodules.pictures import PicturesModule
 
 
@@ -100,6 +106,34 @@ def test_a_new_object_is_made_with_the_arguments_that_an_object_kept(tmp_path: P
 class Emptied(PicturesModule):
     def __init__(self, folders: list[str], seed: int = 0) -> None:
         super().__init__(folders.pop(), seed)
+
+
+def test_a_datamodule_without_training_data_does_not_pass() -> None:
+    with pytest.raises(AssertionError, match=r"could be judged.* it has no train_dataloader"):
+        check(PredictsOnly)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("010", 10),
+        ("0o10", 8),
+        (".inf", float("inf")),
+        ("true", True),
+        ("yes", "yes"),
+        ("12:30", "12:30"),
+        ("null", None),
+        ("[1, 2.5, a]", [1, 2.5, "a"]),
+        ("{a: 1}", {"a": 1}),
+        ("'010'", "010"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_values_of_the_command_line_are_read_as_yaml_1_2(text: str, value: object) -> None:
+    (pair,) = parse_arguments([f"key={text}"])
+    assert pair == ("key", value)
+    assert type(pair[1]) is type(value)
 
 
 def test_each_new_object_gets_a_copy_of_the_arguments(tmp_path: Path) -> None:

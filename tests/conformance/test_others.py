@@ -67,6 +67,8 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
         ("SetupPreparesIfNeeded", {PREPARED}, set()),
         ("StreamsForAllStages", {NEEDS}, NEEDS),
         ("WithReplacement", {SHARE}, set()),
+        ("LoaderOfNothing", {NEEDS}, set()),
+        ("Exits", IN_PROCESS, FIT),
         ("PredictsOnRequest", {ALONE}, set()),
         ("PredictionNeverWorks", {ALONE}, ALONE),
     ],

@@ -88,3 +88,17 @@ def test_labels_are_class_numbers_of_the_rows(batch: Any, labels: list[int] | No
 )
 def test_graphs_are_detected(batch: Any, graph: bool) -> None:
     assert describe_batch(batch, samples=SAMPLES).graph == graph
+
+
+def test_texts_of_a_row_are_in_its_digest() -> None:
+    """default_collate makes a list of texts, next to the tensors."""
+    first, second = (
+        describe_batch({"image": torch.zeros(2, 3), "texts": [caption, "a dog"], "size": [8, 8, 8]})
+        for caption in ("a cat", "the cat")
+    )
+    assert first.rows[0] != second.rows[0]
+    assert first.rows[1] == second.rows[1]
+    swapped = describe_batch(
+        {"image": torch.zeros(2, 3), "texts": ["a dog", "a cat"], "size": [8, 8, 8]}
+    )
+    assert swapped.rows == first.rows[::-1]

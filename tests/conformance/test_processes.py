@@ -79,6 +79,11 @@ def test_an_error_of_a_rank_is_in_the_message_and_the_next_scenario_runs(tmp_pat
     assert len(observe("Reporting", tmp_path)) == 2
 
 
+def test_a_rank_that_exits_with_0_has_failed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"rank 1 ended with exit code 1: .*SystemExit: 0"):
+        observe("Exits", tmp_path)
+
+
 def test_the_error_of_the_rank_that_left_is_shown_without_its_peers(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^rank 1 ended with exit code 1: ValueError: this ra"):
         observe("Leaves", tmp_path)

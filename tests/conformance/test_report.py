@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datamodule_conformance.report import describe_counts, summary, write
+from datamodule_conformance.report import NOTHING_JUDGED, describe_counts, summary, write
 from datamodule_conformance.rules import Outcome, RuleResult, rules
 from tests import REPOSITORY
 from tests.conformance.judging import DATAMODULES, KIT
@@ -115,7 +115,7 @@ def test_rules_that_are_not_judged_are_skipped_by_name(
 ) -> None:
     options = ["-k", "validation_changes_nothing or evaluation_repeats", "-rs"]
     path = f"{DATAMODULES}.broken:SetupWithoutStage"
-    assert run_session(path, tmp_path, *options) == pytest.ExitCode.OK
+    assert run_session(path, tmp_path, *options) == pytest.ExitCode.NO_TESTS_COLLECTED
     printed = capsys.readouterr().out
     for name in ("validation_changes_nothing", "evaluation_repeats"):
         assert re.search(f"SKIPPED .*::test_{name} - .*a plain fit fails", printed)
@@ -147,6 +147,15 @@ def test_a_summary_outlives_a_report_that_can_not_be_written(
     assert any(60 < len(line) <= 80 for line in printed.splitlines() if "broken  " in line)
 
 
+def test_a_session_that_could_judge_no_fit_says_so_and_has_the_status_of_no_tests(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--datamodule", f"{DATAMODULES}.others:PredictsOnly", "-m", "not slow"]
+    assert pytest.main([*KIT, *options]) == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert NOTHING_JUDGED in capsys.readouterr().out
+    assert pytest.main([*KIT, *options, "-k", "pickled"]) == pytest.ExitCode.OK
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
@@ -156,7 +165,11 @@ def test_a_summary_outlives_a_report_that_can_not_be_written(
     ],
 )
 def test_a_report_that_can_not_be_written_is_refused_at_once(
-    path: str, words: str, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: str,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder.md").mkdir()
@@ -173,6 +186,13 @@ def test_a_report_that_can_not_be_written_is_refused_at_once(
         ("--datamodule pathlib:Path", "pathlib:Path makes a PosixPath"),
         (f"--datamodule {DATAMODULES}.broken:RawPixels", "missing 1 required"),
         ("--datamodule pathlib:Path --datamodule-arg name", "--datamodule-arg name has no value"),
+        ("--datamodule pathlib:Path --datamodule-arg =1", "--datamodule-arg =1 has no value"),
+        ("--datamodule pathlib:Path --datamodule-arg a=[1,", "a=[1, is not YAML: expected the"),
+        ("--datamodule pathlib:Path --datamodule-arg a=!!x:y", "a=!!x:y is not YAML: could not"),
+        (
+            "--datamodule pathlib:Path --datamodule-arg a=1 --datamodule-arg a=2",
+            "--datamodule-arg a is given twice",
+        ),
         (f"--datamodule absent:Data {__file__}", "no other path"),
         ("--datamodule pathlib:Path --datamodule-stages fit,tune", "--datamodule-stages tune"),
     ],

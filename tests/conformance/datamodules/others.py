@@ -482,6 +482,40 @@ class SetupForTestNeedsFit(LightningDataModule):
         return DataLoader(torch.arange(20, 30), 4)
 
 
+class LoaderOfNothing(LightningDataModule):
+    """Before setup("fit"), train_dataloader makes a DataLoader without a dataset."""
+
+    train: Any = None
+
+    def setup(self, stage: str | None = None) -> None:
+        self.test = torch.arange(20, 30)
+        if stage == "fit":
+            self.train = torch.arange(15)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.train, 4)
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(self.test, 4)
+
+
+class PredictsOnly(LightningDataModule):
+    """Has no data to train on."""
+
+    def predict_dataloader(self) -> Any:
+        return DataLoader(NUMBERS, 4)
+
+
+class Exits(LightningDataModule):
+    """setup ends the process, as a script would."""
+
+    def setup(self, stage: str | None = None) -> None:
+        raise SystemExit(0)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(NUMBERS, 4)
+
+
 class TestsOnAll(LightningDataModule):
     """The test contains the training data, in random order."""
 

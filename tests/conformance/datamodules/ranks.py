@@ -53,6 +53,15 @@ class Raises(PicturesModule):
             raise ValueError("this rank has no data")
 
 
+class Exits(PicturesModule):
+    """Exits on rank 1 with a status that means success."""
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if self.trainer is not None and self.trainer.global_rank == 1:
+            sys.exit(0)
+
+
 class Leaves(PicturesModule):
     """Closes the connections of rank 1, for which rank 0 waits, and then raises."""
 

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,17 +25,29 @@ With a longer path, which clusters may have, workers hang.
 def context() -> Any:
     """Return multiprocessing's context for new processes."""
     made = multiprocessing.get_context(START_METHOD)
-    made.set_forkserver_preload(["datamodule_conformance.preload"])
+    made.set_forkserver_preload(["datamodule_conformance.scenario"])
     return made
 
 
-def start() -> None:
-    """Start the fork server: it imports torch and Lightning while this process goes on."""
-    if START_METHOD == "forkserver":
+@contextlib.contextmanager
+def running(at_once: bool) -> Iterator[None]:
+    """Kill the fork server after the block, unless it ran before.
+
+    `at_once` starts it now: it imports torch and Lightning while this process goes on.
+    """
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    before = server._forkserver_pid
+    if at_once and START_METHOD == "forkserver":
         shorten_socket_paths()
         context()
         with environment():
             forkserver.ensure_running()
+    try:
+        yield
+    finally:
+        # It would end by itself, but first it would finish its imports, and then free all modules.
+        if server._forkserver_pid not in (None, before):
+            os.kill(server._forkserver_pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -59,17 +59,19 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     arguments = [str(argument) for argument in config.invocation_params.args]
     # The summary names the rules; Lightning's log would hide it.
     defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
-    arguments = [*defaults, *arguments, *session]
-    options, paths = config.option, config.getoption("file_or_dir")
-    if not (options.keyword or options.markexpr or any("::" in path for path in paths)):
-        from datamodule_conformance import fork_server  # only in sessions of the kit
+    from datamodule_conformance import fork_server  # only in sessions of the kit
 
-        fork_server.start()
+    options, paths = config.option, config.getoption("file_or_dir")
+    selects = options.keyword or options.markexpr or any("::" in path for path in paths)
     status: int = pytest.ExitCode.INTERRUPTED
-    with pytest.MonkeyPatch.context() as patch, signals.catch_signals():
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        signals.catch_signals(),
+        pytest.MonkeyPatch.context() as patch,
+        fork_server.running(at_once=not selects),
+    ):
         patch.delenv("PYTEST_ADDOPTS", raising=False)
-        with contextlib.suppress(KeyboardInterrupt):
-            status = pytest.main(arguments, config.invocation_params.plugins)
+        status = pytest.main([*defaults, *arguments, *session], config.invocation_params.plugins)
     if number := signals.received():
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
         return 128 + number

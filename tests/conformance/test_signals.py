@@ -51,7 +51,6 @@ class Data(LightningDataModule):
         return DataLoader(Numbers(lambda: self.end("fit")), 4)
 """
 KIT = ("-m", "pytest", "--pyargs", "datamodule_conformance", "--datamodule", "mine:Data")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture
@@ -70,8 +69,15 @@ def run(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["init", "fit", "swallowed"])
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [
+        (signal.SIGINT, "fit"),
+        (signal.SIGTERM, "fit"),
+        (signal.SIGTERM, "swallowed"),
+        (signal.SIGINT, "init"),
+    ],
+)
 def test_a_signal_ends_the_kit_with_its_status_and_no_rule_is_broken(
     project: Path, number: signal.Signals, where: str
 ) -> None:

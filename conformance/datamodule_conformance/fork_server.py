@@ -35,7 +35,7 @@ def running(at_once: bool) -> Iterator[None]:
 
     `at_once` starts it now: it imports torch and Lightning while this process goes on.
     """
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     before = server._forkserver_pid
     if at_once and START_METHOD == "forkserver":
         shorten_socket_paths()

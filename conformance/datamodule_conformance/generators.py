@@ -37,7 +37,9 @@ def make_restorer(value: Any) -> Callable[[], object] | None:
 
     None if `value` is not a generator of torch, NumPy or Python.
     """
-    if isinstance(value, (torch.Generator, np.random.RandomState)):
+    if isinstance(value, torch.Generator):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, np.random.RandomState):
         return functools.partial(value.set_state, value.get_state())
     if isinstance(value, random.Random):
         return functools.partial(value.setstate, value.getstate())

@@ -255,7 +255,8 @@ def _replace_iter(loader: Any, change: Callable[[Callable[[], Any]], Any]) -> No
 
 def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], Any]) -> Any:
     """Return make_iterator(), then restore the generators from which it may have drawn."""
-    dataset, values = loader.dataset, [loader.generator]
+    dataset: Any = loader.dataset
+    values: list[Any] = [loader.generator]
     for _ in range(MAX_DEPTH):  # the datasets that it wraps as Subset does
         attributes = getattr(dataset, "__dict__", {})
         values += attributes.values()

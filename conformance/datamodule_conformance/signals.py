@@ -23,13 +23,13 @@ def catch_signals() -> Iterator[None]:
     Afterwards the earlier handlers are restored. Signals that are ignored stay so. Outside the main
     thread, do nothing.
     """
-    handlers: dict[int, Any] = {}
+    handlers: dict[signal.Signals, Any] = {}
     process = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() == process:
             end(number)
-        signal.signal(number, handlers[number])  # in a forked process, such as a loader's worker
+        signal.signal(number, handlers[signal.Signals(number)])  # in a forked process, such as a loader's worker
         signal.raise_signal(number)
 
     _received.clear()

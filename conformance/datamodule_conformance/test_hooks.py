@@ -268,8 +268,8 @@ def _train_loader_works(data: Any) -> bool:
     try:
         made = data.train_dataloader()
         for loader in filter(loaders.all_map_style, loaders.dataloaders(made)):
-            (index,) = loaders.sampler_order(loader, limit=1) or ()
-            loaders.sample_digest(loader, index, "a sample")
+            order = loaders.sampler_order(loader, limit=1) or []
+            loaders.sample_digest(loader, order[0], "a sample")
     except Exception:  # DataLoader(None) can be made
         return False
     return bool(loaders.flatten(made))

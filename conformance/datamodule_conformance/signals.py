@@ -29,7 +29,8 @@ def catch_signals() -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() == process:
             end(number)
-        signal.signal(number, handlers[signal.Signals(number)])  # in a forked process, such as a loader's worker
+        # In a forked process, such as a worker of a loader:
+        signal.signal(number, handlers[signal.Signals(number)])
         signal.raise_signal(number)
 
     _received.clear()

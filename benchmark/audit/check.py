@@ -114,7 +114,7 @@ def find_problems(
     """
     listing = Listing(root)
     facts = _facts(root, [path for paths in listing.images.values() for path in paths])
-    scale = merge(ValueRange(*image.values) for image in facts.values() if image.values)
+    scale = merge(ValueRange(*image.values[::3]) for image in facts.values() if image.values)
     return [
         *listing.problems,
         *_uneven_classes(listing.images),
@@ -229,11 +229,15 @@ def _single_images(
 def _few_levels(
     facts: Mapping[Path, ImageFacts], scale: ValueRange, root: Path
 ) -> Iterator[Problem]:
-    """Yield a problem for each image that is black on the scale, or loses all but a few levels."""
+    """Yield a problem for each image that is black on the scale, or loses all but a few levels.
+
+    The darkest and the brightest percent of its pixels do not count: they may be defects.
+    """
     for path, image in facts.items():
         if image.values:
-            low, high = map(int, to_bytes(np.array(image.values), scale))
-            levels, values = high - low + 1, ValueRange(*image.values)
+            values = ValueRange(*image.values[1:3])
+            low, high = map(int, to_bytes(np.array(values), scale))
+            levels = high - low + 1
             span = values.high - values.low
             loses = span >= levels if isinstance(span, int) else span > 0
             if high == 0 or (levels < FEW_LEVELS and loses):

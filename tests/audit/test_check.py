@@ -156,17 +156,28 @@ def test_the_check_names_the_scale_of_images_of_more_than_eight_bits(root: Path,
 
 
 def test_images_that_the_scale_leaves_dark_are_a_warning(root: Path) -> None:
-    """One hot pixel, or an image of another camera, makes all others black."""
+    """An image of another camera makes all others black."""
     write_grey(root / "train" / "class 0", 0, 200, "black.png")
     write_grey(root / "train" / "class 0", 0, 4095, "dark.png")
     write_grey(root / "train" / "class 0", 4096, 16384, "enough.png")
     write_grey(root / "test" / "class 1", 0, 65535, "bright.png")
     listed, _ = check.find_problems(root, 32)
     assert [(problem.kind, problem.path, problem.detail) for problem in listed] == [
-        ("few grey levels", "train/class 0/black.png", "0 to 200 become 0 to 0"),
-        ("few grey levels", "train/class 0/dark.png", "0 to 4,095 become 0 to 15"),
+        ("few grey levels", "train/class 0/black.png", "2 to 197 become 0 to 0"),
+        ("few grey levels", "train/class 0/dark.png", "41 to 4,054 become 0 to 15"),
     ]
     assert "stretch the values of all images" in KINDS["few grey levels"]
+
+
+def test_images_with_hot_pixels_are_a_warning(root: Path) -> None:
+    """A hot pixel in each image would hide that all others are dark."""
+    for label in range(2):
+        values = np.arange(1600, dtype=np.uint16).reshape(40, 40) // 8 + label
+        values[:2, :2] = 65535
+        Image.fromarray(values).save(root / "train" / f"class {label}" / "hot.png")
+    assert problems(root) == {
+        ("few grey levels", f"train/class {label}/hot.png") for label in range(2)
+    }
 
 
 def test_images_of_eight_bits_in_sixteen_are_no_copies_of_each_other(root: Path) -> None:

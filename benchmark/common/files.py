@@ -8,14 +8,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from benchmark.common.temporary import locked_directory
+from benchmark.common.temporary import locked_directory, name_in_errors
 from benchmark.errors.user_error import UserError
 
 PREVIOUS = "previous"
@@ -30,17 +30,12 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
 
     After a crash or a power cut, `path` has its old content or the new content.
     """
-    with _staging(path) as staging:
-        try:
-            with (new := staging / "new").open("wb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except OSError as error:
-            if error.errno and not error.filename:  # the error of a full disk names no file
-                error.filename = str(path)
-            raise
+    with _staging(path) as staging, name_in_errors(path):
+        with (new := staging / "new").open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
         _fsync(path.parent)
 
 
@@ -152,7 +147,9 @@ def _staging(path: Path) -> Iterator[Path]:
             (abandoned / PREVIOUS).rename(path)
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked_directory(path.parent, f".{path.name}.", restore) as staging:
+    with ExitStack() as stack:
+        with name_in_errors(path):
+            staging = stack.enter_context(locked_directory(path.parent, f".{path.name}.", restore))
         yield staging
 
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "benchmark-"
@@ -84,14 +84,23 @@ def reserve_space(path: Path) -> Iterator[None]:
     full. Create the directory of `path` if it is missing.
 
     Raises:
-        OSError: the disk is full; the error names `path`.
+        OSError: the disk is full or the place cannot be written to; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent) as file:  # without a name that could be left
-        try:
+    with ExitStack() as stack:
+        with name_in_errors(path):  # a file without a name that could be left
+            file = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
             file.write(bytes(RESERVED))
             file.flush()
-        except OSError as error:
-            error.filename = str(path)
-            raise
         yield
+
+
+@contextmanager
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Let OSErrors name `path`, and not a temporary file; the error of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename2 is None:  # a rename names its target
+            error.filename = str(path)
+        raise

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from benchmark.common.files import new_directory, read_json, write_bytes, write_csv, write_json
+from benchmark.common.temporary import reserve_space
 from tests import REPOSITORY
 
 
@@ -205,3 +206,16 @@ def test_a_name_that_is_no_text_is_written_as_an_escape_and_read_again(tmp_path:
     write_json(tmp_path / "a.json", {"\udcff": "é"})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "\\udcff": "é"\n}\n'
     assert read_json(tmp_path / "a.json") == {"\udcff": "é"}
+
+
+def reserve(path: Path, _: bytes) -> None:
+    with reserve_space(path):
+        pass
+
+
+@pytest.mark.parametrize("write", [write_bytes, reserve])
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path, write) -> None:
+    """Root cannot make a file in /proc either."""
+    path = Path("/proc/self/result.json")
+    with pytest.raises(OSError, match=r"'/proc/self/result\.json'$"):
+        write(path, b"")

@@ -21,7 +21,7 @@ from tests.training.test_model import tuner
 pytestmark = pytest.mark.usefixtures("small_network")
 
 CONTENT = {
-    "seed": 7, "species": 3, "images_per_species": 8, "drawn_size": 48, "image_sizes": [32, 48],
+    "seed": 7, "species": 3, "images_per_species": 8, "drawn_size": 48, "image_sizes": (32, 48),
     "batch_size": 8, "epochs": 3, "learning_rate": 0.001, "precision": "bf16-mixed",
 }  # fmt: skip
 RECIPE = Recipe.model_validate(CONTENT)

@@ -63,8 +63,8 @@ def test_a_terminal_has_a_bar_and_no_lines(monkeypatch, capsys) -> None:
     with progress(1, "begins") as advance:
         advance("cpu process 1")
     assert [*track(range(3), "Decoding images", 3)] == [0, 1, 2]
-    assert {"cpu process 1", "Decoding images"} <= {*re.findall(r"[\w ]+\w", stream.getvalue())}
-    assert "\x1b[2K" in stream.getvalue()
+    for text in ("cpu process 1", "Decoding images", "\x1b[2K"):
+        assert text in stream.getvalue()
     assert capsys.readouterr().out == ""
 
 

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_a_log_gets_plain_text_and_each_accelerator_on_a_line(case: str) -> None
     assert "\x1b" not in text
     for entry in compared(case).accelerators:
         assert sum(entry.label in line.split()[:1] for line in text.splitlines()) >= 1
+
+
+def test_colours_that_are_forced_change_no_word_and_no_line(monkeypatch) -> None:
+    plain = printed("machines")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    coloured = printed("machines")
+    assert coloured != plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
 def test_an_absent_accelerator_says_why() -> None:

@@ -37,14 +37,6 @@ DTYPES = {
     "bf16-true": torch.bfloat16,
     "16-mixed": torch.float16,
 }
-FORMATS = {
-    "32-true": "float32",
-    "tf32": "tf32",
-    "bf16-mixed": "bfloat16",
-    "bf16-true": "bfloat16",
-    "16-mixed": "float16",
-}
-"""Field of VendorPeak for each precision."""
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 PEAK_SECONDS = 0.05
 EPOCHS, STEPS = 6, 30
@@ -102,8 +94,10 @@ def vendor_peak(accelerator: str, precision: str) -> float | None:
         name = torch.cuda.get_device_name()
     else:
         return None
-    peaks = PEAKS.get(name)
-    tflops = getattr(peaks, FORMATS[precision]) if peaks else None
+    if name not in PEAKS:
+        return None
+    field = "tf32" if precision == "tf32" else str(DTYPES[precision]).removeprefix("torch.")
+    tflops = getattr(PEAKS[name], field)
     return 1e12 * tflops if tflops else None
 
 

@@ -2,9 +2,9 @@
 # torch 2.14 and 2.15: torch.load(path) decides by the suffix, torch.load(open(path, "rb")) by the
 # content. So the same bytes load in one of the two ways, and not in the other.
 #
-# Seen with torch 2.14.0, safetensors 0.6.2 (Python 3.11), and with 2.15.0; torch 2.13 and older read the content in
-# both ways. A checkpoint that torch.save wrote under the name w.safetensors can be opened by all
-# older releases. The new one refuses the path with safetensors' error, and loads the opened file. A
+# Seen with torch 2.14.0 and 2.15.0, safetensors 0.6.2 (Python 3.11). Up to torch 2.13, both ways read
+# the content. A checkpoint that torch.save wrote under the name w.safetensors can be loaded by all
+# older releases. The new ones refuse its path with safetensors' error, and load the opened file. A
 # file of safetensors loads by its path, as long as nobody renames it.
 #   torch.save, w.safetensors:         path SafetensorError, opened file equal
 #   torch.save, w.pt:                  path equal, opened file equal

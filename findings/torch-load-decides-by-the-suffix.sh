@@ -13,7 +13,7 @@
 set -eu
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q torch==2.14.0 safetensors==0.6.2 numpy==2.3.5
+"$folder/venv/bin/pip" install -q torch==2.14.0 safetensors==0.6.2 numpy==2.3.5 packaging==25.0
 cd "$folder" && venv/bin/python - <<'PYTHON'
 import pickle
 

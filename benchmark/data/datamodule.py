@@ -23,7 +23,12 @@ from benchmark.data.folder import SPLITS, DatasetFiles, scan
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import EpochSampler, SampleKey
 from benchmark.distributed.process_group import gather_round_robin
-from benchmark.errors.loader_errors import rearm_sigchld, shut_down_workers, worker_error
+from benchmark.errors.loader_errors import (
+    ignore_lost_receiver,
+    rearm_sigchld,
+    shut_down_workers,
+    worker_error,
+)
 
 LOADER_TIMEOUT = 600.0
 """Seconds without a batch after which a loader process counts as hanging."""
@@ -300,6 +305,7 @@ class ImageDataModule(LightningDataModule):
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
+            worker_init_fn=ignore_lost_receiver,
         )
         return loader
 

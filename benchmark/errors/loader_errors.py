@@ -2,8 +2,10 @@
 
 import errno
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors.user_error import REMEDIES, UserError
@@ -63,6 +65,23 @@ def rearm_sigchld() -> None:
 
     if signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, None):
         signal_handling._SIGCHLD_handler_set = False
+
+
+def ignore_lost_receiver(worker: int = 0) -> None:
+    """Initialise a worker so that it prints no traceback if its DataLoader ends during a transfer.
+
+    A signal may end the training while it receives a batch. Then the worker's thread that sends
+    tensors loses its connection, and multiprocessing passes that error to `sys.excepthook`.
+    """
+    report = sys.excepthook
+
+    def report_others(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, EOFError | ConnectionError):
+            report(kind, error, traceback)
+
+    sys.excepthook = report_others
 
 
 def shut_down_workers(loader: "DataLoader[Any]") -> None:

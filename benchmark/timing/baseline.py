@@ -17,6 +17,7 @@ from benchmark.common.parameters import DataParameters
 from benchmark.data.datamodule import LOADER_TIMEOUT
 from benchmark.data.folder import DatasetFiles, scan
 from benchmark.data.resampling import MEAN, STD
+from benchmark.errors.loader_errors import ignore_lost_receiver
 from benchmark.machine import processors
 
 RESERVED_FILES = 64
@@ -62,6 +63,7 @@ def loader(
         pin_memory=pin_memory,
         persistent_workers=True,
         timeout=LOADER_TIMEOUT,
+        worker_init_fn=ignore_lost_receiver,
     )
 
 

@@ -22,6 +22,7 @@ from benchmark.data.digest_log import PIXEL_BATCHES
 from benchmark.data.resampling import normalise, resample
 from benchmark.data.sampling import SampleKey
 from benchmark.distributed.process_group import gather_round_robin, get_world_size
+from benchmark.errors.loader_errors import ignore_lost_receiver
 from benchmark.training.model import FineTuner
 
 
@@ -109,6 +110,7 @@ class FeatureDataModule(ImageDataModule):
             num_workers=self.num_workers,
             collate_fn=identity,
             timeout=LOADER_TIMEOUT if self.num_workers else 0,
+            worker_init_fn=ignore_lost_receiver,
         )
         return track(loader, f"Features of {split}", len(loader))
 

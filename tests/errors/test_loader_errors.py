@@ -1,13 +1,15 @@
 import errno
 import os
 import resource
+import socket
+from multiprocessing.resource_sharer import DupFd
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from benchmark.common.open_files import files_left
-from benchmark.errors.loader_errors import explain_loader_errors
+from benchmark.errors.loader_errors import explain_loader_errors, ignore_lost_receiver
 from benchmark.errors.user_error import UserError, explain_system_errors
 
 TOO_MANY = "Too many open files"
@@ -62,3 +64,22 @@ def test_a_real_loader_with_too_low_a_limit() -> None:
             list(loader)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_worker_prints_nothing_if_the_training_ends_while_it_receives_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """multiprocessing passes the lost connection to sys.excepthook, and other errors too."""
+    printed: list[type[BaseException]] = []
+    monkeypatch.setattr("sys.excepthook", lambda kind, *_: printed.append(kind))
+    ignore_lost_receiver()
+    lost, closed = DupFd(0), DupFd(0)
+    with socket.socket(socket.AF_UNIX) as receiver:
+        receiver.connect(lost._id[0])
+    os.close(lost.detach())  # the thread has served the receiver before
+    assert printed == []
+    os.close(closed.detach())
+    with pytest.raises((EOFError, ConnectionError)):
+        closed.detach()  # a second time: a KeyError in the thread
+    os.close(DupFd(0).detach())
+    assert printed == [KeyError]

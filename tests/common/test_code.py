@@ -110,6 +110,7 @@ SEARCHED = {
     r"GLOBAL (\S+)", " Check the documentation", "WeightsUnpickler error:", ", 1 of ",
     r"(?!\s*-)(?=.*[^\W\d_]).* ",
     "names that look alike", "name that is not text", "symbolic link", "hidden or system file",
+    "names that differ in spaces",
 }  # fmt: skip
 """Texts with a space that are searched for. They explain an error, shorten a device's name, or name
 a dataset's problem, which ends a stage or does not, and changes no image."""

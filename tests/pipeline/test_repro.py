@@ -35,7 +35,7 @@ def test_what_must_rerun_does_and_nothing_else(repository: Path, rerun) -> None:
     model.write_text(f"# A comment.\n{text}", encoding="utf-8")
     assert rerun() == set()
 
-    edit(package / "report/terminal.py", "The complete report: ", "The page: ")
+    edit(package / "pipeline/report.py", "at both ends of every block", "around every block")
     assert rerun() == {"report"}
 
     edit(package / "pipeline/replay.py", 'index + 1, "loss"', 'index + 2, "loss"')

@@ -11,9 +11,13 @@ import pytest
 import yaml
 
 from benchmark.command_line import main
+from benchmark.common.results import DATASET, write_result
 from benchmark.machine import accelerators
+from benchmark.report.record import MACHINES
 from tests import REPOSITORY
+from tests.support import made_records
 from tests.support.forked_python import forked, python
+from tests.support.made_records import record, write_exported, write_results
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -87,6 +91,26 @@ def test_an_unreadable_image_is_one_line_without_a_traceback(workspace: Path) ->
     assert done.stderr.splitlines() == [
         "error: data/train/class 0/002.png is not an image. Replace or remove it."
     ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252:strict"])
+def test_names_that_the_output_cannot_encode_are_escaped(workspace: Path, encoding: str) -> None:
+    """`check` prints the name of a class with a problem; the report that of another's device."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": encoding}
+    Path("data/train/class 0").rename("data/train/猫")
+    write_results("cpu")
+    write_exported(MACHINES / "m1/cpu.json", record(machine="m1", device="猫"))
+    write_result(DATASET, made_records.DATASET)
+    for command, status, words in (
+        (["check", "data"], 1, r"val/\u732b"),
+        (["report"], 0, r"On another machine \u732b, cpu on m1"),
+        (["train", "猫"], 1, r"'\u732b' is not an accelerator"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark", *command], env=environment, capture_output=True
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (status, False), done.stderr
+        assert words in (done.stdout + done.stderr).decode("ascii", "replace")
 
 
 def begun(stage: str, root: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:

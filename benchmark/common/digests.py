@@ -33,8 +33,11 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
 
 
 def text_digest(*parts: str) -> str:
-    """Return the digest of `parts`, which are joined with NUL characters."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    """Return the digest of `parts`, which are joined with NUL characters.
+
+    Lone surrogates, Python's form of bytes in file names that are not UTF-8, count as those bytes.
+    """
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
 def json_digest(value: Any) -> str:

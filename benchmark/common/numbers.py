@@ -17,6 +17,11 @@ def estimate(interval: Interval) -> str:
     return _words(interval)[0]
 
 
+def brief(value: Interval) -> str:
+    """Format the estimate; add the ends of an interval that is wider than the estimate."""
+    return interval(value) if value.high - value.low > value.estimate else estimate(value)
+
+
 def interval(value: Interval, unit: str = "") -> str:
     """Format an estimate with its unit and its ends: "66.2 images/s (63.9 to 68.6)"."""
     middle, low, high = _words(value)

@@ -78,8 +78,8 @@ def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
         verdict=verdict,
         change=verdict.change,
         basis=basis,
-        before=f"{numbers.estimate(old)} images/s",
-        after=f"{numbers.estimate(new)} images/s",
+        before=f"{numbers.brief(old)} images/s",
+        after=f"{numbers.brief(new)} images/s",
     )
 
 
@@ -113,8 +113,8 @@ def _accuracy(before: TrainingRecord, after: TrainingRecord, limit: float) -> Ch
         verdict=judge(_relative(paired.share, old), limit, ACCURACY),
         change=paired.change,
         basis=basis,
-        before=f"{old:.1%}",
-        after=f"{new:.1%}",
+        before=numbers.percent(old),
+        after=numbers.percent(new),
     )
 
 
@@ -136,8 +136,8 @@ def _accuracy_over_seeds(
         verdict=judge(_relative(mean, old), limit, ACCURACY),
         change="{:+.1f} points ({:+.1f} to {:+.1f})".format(*points),
         basis=f"{len(pairs)} seeds, each compared with itself",
-        before=f"{old:.1%}",
-        after=f"{new:.1%}",
+        before=numbers.percent(old),
+        after=numbers.percent(new),
     )
 
 

@@ -118,7 +118,7 @@ def change_of_pairs(accelerator: str, ratios: list[float], limit: float) -> Chan
     verdict = judge_pairs(ratios, limit)
     basis = f"{len(ratios)} pairs of processes"
     if verdict.kind == "equal":
-        basis += f", within {limit:.0%}"
+        basis += f", within {100 * limit:g}%"
     elif verdict.kind == "undecided" and verdict.ratio:
         needed = pairs_needed(verdict.ratio, limit, len(ratios))
         basis += f"; if the estimate stays there, some {needed} pairs would decide"

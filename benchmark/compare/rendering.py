@@ -41,5 +41,6 @@ def _regressions(changes: Sequence[Change]) -> list[str]:
     """One sentence for each change that decides and is a regression."""
     lost = [change for change in changes if change.decides and change.verdict.regression]
     return [
-        f"Regression: {c.accelerator} {c.metric} lost more than {c.verdict.limit:.0%}" for c in lost
+        f"Regression: {c.accelerator} {c.metric} lost more than {100 * c.verdict.limit:g}%"
+        for c in lost
     ]

@@ -161,7 +161,7 @@ class DecodeCache:
             status = path.stat()
             name = path.relative_to(self.files.root).as_posix()
             times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
-            digest.update(f"{name}\0{status.st_size}\0{times}\n".encode())
+            digest.update(f"{name}\0{status.st_size}\0{times}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()[:32]
 
 

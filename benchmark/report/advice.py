@@ -76,8 +76,8 @@ def _faster_settings(entry: Entry) -> Iterator[str]:
         entry.name not in ("cpu", "xla") and utilisation and utilisation.estimate < LOW_UTILISATION
     ):
         yield (
-            f"{utilisation.estimate:.1%} of its best rate is used, so it probably waits for its "
-            "host: list larger values in `throughput.sweep.batch_size`."
+            f"{numbers.percent(utilisation.estimate)} of its best rate is used, so it probably "
+            "waits for its host: list larger values in `throughput.sweep.batch_size`."
         )
     else:
         yield "to look for faster settings, list some in `throughput.sweep`."

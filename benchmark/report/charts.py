@@ -132,8 +132,8 @@ def throughput(entries: Mapping[str, Entry], reference: str | None) -> str:
         error = [[rate.estimate - rate.low], [rate.high - rate.estimate]]
         colour = COLOURS[0 if name == entries[name].label else 1]
         axes.barh(place, rate.estimate, 0.6, xerr=error, capsize=3, color=colour, ecolor="black")
-        words = numbers.estimate(rate) if rate.relative_width < 1 else numbers.interval(rate)
-        if reference in rates and name != reference:
+        words = numbers.brief(rate)
+        if reference in rates and name != reference and words == numbers.estimate(rate):
             words += f"  ({numbers.number(rate.estimate / rates[reference].estimate)} ×)"
         end = min(rate.high, reach), place
         axes.annotate(words, end, (6, 0), va="center", textcoords="offset points")
@@ -365,8 +365,12 @@ def classes(recalls: Sequence[Recall]) -> str:
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("recall")
-    axes.set_xticks(range(len(names)), map(_escape, names))
-    axes.tick_params(axis="x", labelrotation=90, labelsize=7, length=0)
+    # an anchor: the browser's font may have another width than matplotlib's
+    axes.set_xticks(
+        range(len(names)), map(_escape, names), fontsize=7, rotation=90, rotation_mode="anchor",
+        ha="right", va="center",
+    )  # fmt: skip
+    axes.tick_params(axis="x", length=0)
     return _svg(figure)
 
 

@@ -82,7 +82,7 @@ def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
     if not comparable:
         return ""
     best = max(comparable, key=_rate)
-    rate = numbers.estimate(best.throughput.images_per_second)
+    rate = numbers.brief(best.throughput.images_per_second)
     where = f"{best.device}, {title(best.label, best.machine)}"
     if len(comparable) == 1:
         return f" On another machine {where}, trains {rate} images/s."
@@ -92,18 +92,19 @@ def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
 def _describe(entry: Entry, comparison: str = "") -> str:
     """Return one accelerator's speed and accuracy in words; `comparison` follows the speed."""
     training = entry.training
-    rate = numbers.estimate(entry.throughput.images_per_second)
+    rate = numbers.brief(entry.throughput.images_per_second)
     sentence = (
         f"{entry.label} trains {rate} images/s{comparison} and reaches "
-        f"{training.test_accuracy.estimate:.1%} test accuracy"
+        f"{numbers.percent(training.test_accuracy.estimate)} test accuracy"
     )
     if _within_chance(entry):
         sentence += (
             ", not detectably more than always predicting the most frequent class "
-            f"({training.commonest_class:.1%})"
+            f"({numbers.percent(training.commonest_class)})"
         )
     if entry.control:
-        sentence += f" ({entry.control.test_accuracy.estimate:.1%} from random weights)"
+        accuracy = numbers.percent(entry.control.test_accuracy.estimate)
+        sentence += f" ({accuracy} from random weights)"
     return sentence
 
 

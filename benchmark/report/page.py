@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from benchmark.common.formatting import tidy
+from benchmark.common.numbers import percent
 from benchmark.report import wording
 from benchmark.report.document import CodeSpan, Document, Prose
 
@@ -28,6 +29,7 @@ def render(document: Document, charts: Mapping[str, str]) -> str:
     )  # fmt: skip
     environment.filters |= {"inline": inline, "text": text, "breakable": breakable}
     environment.filters |= {"shares": wording.shares, "step_share": wording.step_share}
+    environment.filters["percent"] = lambda share: percent(share, 0)
     environment.tests["of"] = lambda block, name: type(block).__name__ == name
     page = environment.get_template(TEMPLATE.name).render(document=document, charts=charts)
     return tidy(page)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmark.common.files import write_text
 from benchmark.common.formatting import literal, table
+from benchmark.common.numbers import percent
 from benchmark.common.results import REPORTS
 from benchmark.report import rows
 from benchmark.report.comparison_schema import Comparison
@@ -22,7 +23,7 @@ def update_results(readme: str, comparison: Comparison) -> str:
         f"<!-- results of machine {machine(comparison)} -->\n"
         f"{table(rows.header(comparison, COLUMNS), cells)}\n\n"
         "(Brackets are 95% intervals: of the speed in one measuring session, of the accuracy "
-        f"over {images} test images; chance is {1 / comparison.dataset.classes:.0%}.)\n\n"
+        f"over {images} test images; chance is {percent(1 / comparison.dataset.classes, 0)}.)\n\n"
         "<!-- end of results -->\n"
     )
     return MARKED.sub(lambda _: block, readme)

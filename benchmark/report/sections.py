@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmark.common import numbers
-from benchmark.common.numbers import duration
+from benchmark.common.numbers import duration, percent
 from benchmark.common.statistics import Interval
 from benchmark.report import advice, rows, wording
 from benchmark.report.charts import bars
@@ -52,13 +52,16 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
     ]
     steps = BulletList([("", step) for step in advice.steps(comparison)])
     terms = [(word[0].upper() + word[1:], Prose(meaning)) for word, meaning in FIGURES + WORDS]
-    glossary = Table("Glossary", ("Word", "Meaning"), terms)
     every: list[tuple[str, str, Iterable[Content]]] = [
         ("machines", "How do all machines compare?", _machines(comparison)),
         ("next", "What next?", [steps]),
         ("what", "What was compared?", [_what(comparison, facts)]),
     ]
-    contents = [*local, *every, ("words", "Glossary", [glossary])] if comparison.present else every
+    contents = (
+        [*local, *every, ("words", "Glossary", [BulletList(terms)])]
+        if comparison.present
+        else every
+    )
     sections = [DocumentSection(key, heading, [*content]) for key, heading, content in contents]
     return Document(
         title=TITLE,
@@ -84,7 +87,7 @@ def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Content]:
         if len(entries) > 1:
             caption += f"; in brackets: times the rate of {comparison.reference}"
         rates = {name: entry.throughput.images_per_second for name, entry in entries.items()}
-        words = "; ".join(f"{name} {numbers.estimate(rate)}" for name, rate in rates.items())
+        words = "; ".join(f"{name} {numbers.brief(rate)}" for name, rate in rates.items())
         yield ChartBlock("throughput", f"{caption}.", f"Bars of images per second: {words}.")
 
 
@@ -92,7 +95,7 @@ def _race(comparison: Comparison) -> Iterator[Content]:
     runs = _runs(comparison)
     target = goal(comparison.target_accuracy)
     best = (
-        f"{name} {run.result.val.accuracy:.1%} of {duration(run.seconds)}"
+        f"{name} {percent(run.result.val.accuracy)} of {duration(run.seconds)}"
         for name, run in runs.items()
     )
     yield ChartBlock(
@@ -254,15 +257,15 @@ def _accuracy(comparison: Comparison) -> Iterator[Content]:
             [
                 name,
                 share(run.test_accuracy),
-                f"{run.balanced_accuracy:.1%}",
-                f"{run.result.test.top5:.1%}",
+                percent(run.balanced_accuracy),
+                percent(run.result.test.top5),
                 f"{run.result.best_epoch} of {run.result.epochs}",
             ]
             for name, run in _runs(comparison).items()
         ],
         caption="Accuracy is that of the epoch with the lowest validation loss, on "
         f"{training.test_images:,} test images. Always predicting the most frequent class gives "
-        f"{training.commonest_class:.1%}.",
+        f"{percent(training.commonest_class)}.",
     )
     target = goal(comparison.target_accuracy)
     if notes := [(e.label, words) for e in present for words in _control_and_seeds(e, target)]:
@@ -311,7 +314,10 @@ def _classes(sheets: Sheets | None) -> Iterator[Content]:
         yield Table(
             "Classes",
             ("Class", "Correct", "Recall"),
-            [[n, f"{right} of {images}", f"{right / images:.0%}"] for n, right, images in lowest],
+            [
+                [n, f"{right} of {images}", percent(right / images, 0)]
+                for n, right, images in lowest
+            ],
             caption=f"The {len(lowest)} classes of lowest recall on {sheets.label}, of "
             f"{len(failing)} with a mistake. The recall of a class with few images says little.",
         )

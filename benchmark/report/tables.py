@@ -77,6 +77,9 @@ def _result(entry: Entry) -> list[Any]:
 
 
 def _text(words: str) -> str:
-    """Escape text for a spreadsheet: put an apostrophe before what looks like a formula."""
-    text = visible(words)
+    """Escape text for a spreadsheet: put an apostrophe before what looks like a formula.
+
+    A space at the end of a line would be changed by pre-commit's hooks.
+    """
+    text = visible(words).rstrip()
     return f"'{text}" if text.startswith(FORMULAS) else text

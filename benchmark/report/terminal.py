@@ -4,7 +4,7 @@ import sys
 from typing import TextIO
 
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmark.common.progress import console
 from benchmark.errors.user_error import visible
@@ -20,7 +20,9 @@ def show(comparison: Comparison, file: TextIO | None = None) -> None:
     output.print(visible(comparison.summary), style="bold", soft_wrap=True)
     for flag in comparison.flags:
         output.print(visible(flag), style="yellow", soft_wrap=True)
-    table = Table(*map(visible, rows.header(comparison, COLUMNS)), box=box.SIMPLE_HEAD)
+    names = map(visible, rows.header(comparison, COLUMNS))
+    columns = [Column(name, overflow="fold") for name in names]  # no number may be cut
+    table = Table(*columns, box=box.SIMPLE_HEAD)
     for entry in comparison.accelerators:
         table.add_row(*map(visible, rows.cells(entry, COLUMNS)))
     output.print(table)

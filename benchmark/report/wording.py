@@ -5,7 +5,7 @@ from collections import Counter
 from benchmark.common import modes, numbers
 from benchmark.common.formatting import p_value
 from benchmark.common.modes import MODES
-from benchmark.common.numbers import duration
+from benchmark.common.numbers import duration, percent
 from benchmark.common.statistics import Interval
 from benchmark.report.comparison_schema import (
     Comparison,
@@ -115,18 +115,19 @@ def share(interval: Interval | None) -> str:
     """Format a share of 1 in percent with its interval; "unavailable" for None."""
     if interval is None:
         return "unavailable"
-    return f"{interval.estimate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+    middle, low, high = map(percent, (interval.estimate, interval.low, interval.high))
+    return f"{middle} ({low} to {high})"
 
 
 def sureness(entry: Entry) -> str:
     """Return three sentences: disturbances, width of the intervals, spread between sessions."""
     width = entry.throughput.interval_width
-    after, target = duration(width.seconds), f"{width.target:.0%}"
+    after, target = duration(width.seconds), goal(width.target)
     if width.met:
         widest = f"Stopped after {after}: every interval is at most {target} wide."
     else:
         name = "the rate" if width.widest == "trainer" else RATIOS.get(width.widest, width.widest)
-        widest = f"After {after} the interval of {name} is {width.width:.1%} wide, not {target}."
+        widest = f"After {after} the interval of {name} is {width.width:,.1%} wide, not {target}."
     if spread := entry.session_spread:
         sessions = (
             f"Rates of {spread.sessions} sessions have a standard deviation of "
@@ -143,7 +144,7 @@ def sureness(entry: Entry) -> str:
 def limit(steps: StepShares) -> str:
     """Return a sentence that names what takes most of a step."""
     name, most = max(steps, key=lambda item: item[1].estimate)
-    return f"{PARTS[name]} limits the speed: it takes {most.estimate:.1%} of a training step."
+    return f"{PARTS[name]} limits the speed: it takes {percent(most.estimate)} of a training step."
 
 
 def shares(steps: StepShares) -> str:

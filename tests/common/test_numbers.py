@@ -33,6 +33,11 @@ def test_an_interval_gives_an_estimate_its_digits(value: tuple[float, ...], text
     assert numbers.estimate(Interval(*value)) == text.partition(" ")[0]
 
 
+def test_an_interval_wider_than_its_estimate_is_not_left_out() -> None:
+    assert numbers.brief(Interval(66.2, 63.9, 68.6)) == "66.2"
+    assert numbers.brief(Interval(3.0, 0.1, 100.0)) == "3 (0.1 to 100)"
+
+
 def test_a_unit_stands_beside_the_estimate() -> None:
     text = numbers.interval(Interval(66.2, 63.9, 68.6), "images/s")
     assert text == "66.2 images/s (63.9 to 68.6)"

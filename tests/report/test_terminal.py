@@ -40,6 +40,15 @@ def test_colours_that_are_forced_change_no_word_and_no_line(monkeypatch) -> None
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
+def test_a_narrow_terminal_cuts_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    text = printed("three", terminal=True)
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines() if "xla:" in line[:9]) <= 40
+
+
 def test_an_absent_accelerator_says_why() -> None:
     assert "unavailable: no CUDA or MPS device found" in printed("three")
 

@@ -12,6 +12,7 @@ from benchmark.common.formatting import table
 from benchmark.common.open_files import raise_limit
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
+from benchmark.common.signals import exit_with_signal_status
 from benchmark.distributed.launcher import report_errors_to_launcher
 from benchmark.errors.loader_errors import explain_loader_errors
 from benchmark.errors.user_error import UserError, explain_system_errors
@@ -42,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     raise_limit()
     try:
-        with report_errors_to_launcher(), explain_system_errors(), explain_loader_errors():
+        with (
+            exit_with_signal_status(),
+            report_errors_to_launcher(),
+            explain_system_errors(),
+            explain_loader_errors(),
+        ):
             return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

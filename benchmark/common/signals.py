@@ -5,12 +5,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 RANK = "TORCHELASTIC_RUN_ID"
 """Environment variable that PyTorch's launcher sets for its ranks."""
+
+_ends: list[SystemExit] = []
+"""The exceptions that the handler raised."""
 
 AGAIN = 1.0
 """Seconds between two SIGALRMs after the first SIGINT or SIGTERM."""
@@ -37,6 +42,21 @@ def end_on_signals() -> None:
         threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
 
 
+@contextmanager
+def exit_with_signal_status() -> Iterator[None]:
+    """After SIGINT or SIGTERM, give any SystemExit of the block the signal's status.
+
+    In a fit, Lightning raises its own after both signals, with status 0 or 1. It would replace the
+    handler's if that was lost.
+    """
+    try:
+        yield
+    except SystemExit:
+        if _ends:
+            raise _ends[0] from None
+        raise
+
+
 def _interrupt_main_thread(reader: int) -> NoReturn:
     """Wait for SIGINT or SIGTERM; then send SIGALRM to the main thread every AGAIN seconds.
 
@@ -59,6 +79,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     if RANK not in os.environ:  # the launcher prints this for its ranks
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)
     end = SystemExit(128 + number)
+    _ends.append(end)
     signal.signal(signal.SIGALRM, partial(_reraise_if_lost, end, _outermost(frame)))
 
     def report_unraisable(ignored: "sys.UnraisableHookArgs") -> None:

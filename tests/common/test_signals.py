@@ -32,6 +32,11 @@ signals.end_on_signals()
 """
 LOST = "Cleared(); print('went on', flush=True); time.sleep(3600)"
 HANDLED = "with Slow(): os.kill(os.getpid(), signal.SIGINT); time.sleep(3600)"
+REPLACED = """
+with signals.exit_with_signal_status():
+    Cleared()
+    raise SystemExit  # Lightning's, after a SIGTERM in a fit: its status is 0
+"""
 LEFT = """
 import threading
 threading.Thread(target=lambda: (time.sleep(LONGER), print("waited for"))).start()
@@ -58,11 +63,12 @@ time.sleep(3600)
     [
         (LOST, "went on\n"),
         (HANDLED, "cleared away\n"),
+        (REPLACED, ""),
         (LEFT, "waited for\n"),
         (LATE, ""),
         (UNNOTICED, ""),
     ],
-    ids=["lost", "handled", "left", "late", "unnoticed"],
+    ids=["lost", "handled", "replaced", "left", "late", "unnoticed"],
 )
 def test_an_end_comes_again_where_it_was_lost_and_nowhere_else(what: str, printed: str) -> None:
     """Python ignores an exception while it clears an object away. What clears away after the end

@@ -10,6 +10,7 @@ from torchvision.models import ResNet, resnet50
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.errors.user_error import UserError
 from benchmark.training import adam, weights
+from benchmark.training.initial_weights import draw_head
 
 TOP = 5
 STRIDE = 32
@@ -68,7 +69,7 @@ class FineTuner(LightningModule):
         self.learning_rate = learning_rate
         self.adam = adam
         self.network = build(classes, seed, norm_layer)
-        self.origin = weights.load(self.network, model)
+        self.origin = weights.load(self.network, model, seed)
         if model.channels_last:
             self.network.to(memory_format=torch.channels_last)
         if self.frozen:
@@ -170,7 +171,13 @@ def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
 
 
 def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
-    """Return a ResNet50 for `classes` classes: random float32 weights from `seed`, on the CPU."""
+    """Return a ResNet50 on the CPU for `classes` classes, with a random float32 head from `seed`.
+
+    The other weights are torchvision's, and some of their bits depend on the processor: replace
+    them.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return resnet50(weights=None, num_classes=classes, norm_layer=norm_layer)
+        network = resnet50(weights=None, num_classes=classes, norm_layer=norm_layer)
+    draw_head(network, seed)
+    return network

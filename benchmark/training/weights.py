@@ -1,4 +1,4 @@
-"""Load a network's weights: the pinned source weights, a local file or torchvision's download.
+"""Set a network's weights: the pinned source weights, a local file, a download or random ones.
 
 Missing weights are an error, never replaced by random ones. Every download's hash is checked.
 """
@@ -15,10 +15,11 @@ from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters
 from benchmark.common.progress import is_terminal
 from benchmark.errors.user_error import UserError
 from benchmark.training import backbone, weights_file
+from benchmark.training.initial_weights import draw_backbone
 
 
-def load(network: ResNet, model: ModelParameters) -> str:
-    """Load the backbone that `model.weights` names into `network`; leave it as it is for "random".
+def load(network: ResNet, model: ModelParameters, seed: int) -> str:
+    """Load the backbone that `model.weights` names into `network`; draw it for "random".
 
     Returns:
         Words that say which weights were used; empty for random ones.
@@ -27,6 +28,7 @@ def load(network: ResNet, model: ModelParameters) -> str:
         UserError: the weights are missing, damaged, or not those of a ResNet50.
     """
     if model.weights == "random":
+        draw_backbone(network, seed)
         return ""
     path = model.weights_file
     content, kind = weights_file.read(_require_file(path)) if path else (_download(), "torchvision")

@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special, stats
 
-from benchmark.data.randomness import _GOLDEN, _mix, permutation, uniforms
+from benchmark.data import randomness
+from benchmark.data.randomness import _GOLDEN, _mix, normals, permutation, uniforms
 
 seeds = st.integers(0, 2**32 - 1)
 epochs = st.integers(0, 10_000)
@@ -40,6 +43,7 @@ def test_the_numbers_stay_what_they_were() -> None:
     assert permutation(7, 1, 8).tolist() == [1, 0, 6, 2, 4, 5, 3, 7]
     draws = uniforms(7, np.array([1]), np.array([5]), 3)
     assert draws.tolist() == [[0.6297315145007811, 0.22196183848408202, 0.7428002968631752]]
+    assert normals(7, 1, 2).tolist() == [0.2455541491508484, -1.0225881338119507]
 
 
 @given(seeds, epochs, st.permutations(range(8)))
@@ -60,6 +64,33 @@ def test_uniforms_are_uniform_and_independent() -> None:
     assert (chi_squared < 43.8).all()  # 99.9 % quantile at 19 degrees of freedom
     correlation = np.corrcoef(draws.T) - np.eye(4)
     assert np.abs(correlation).max() < 4 / np.sqrt(50_000)
+
+
+def test_normals_are_normal_and_independent() -> None:
+    draws = np.stack([normals(3, tensor, 200_000) for tensor in range(3)])
+    assert stats.kstest(draws.ravel(), "norm").pvalue > 0.001
+    assert draws.std() == pytest.approx(1, abs=0.005)
+    assert stats.kurtosis(draws, axis=None) == pytest.approx(0, abs=0.03)
+    assert np.abs(draws).max() > 4.5
+    correlation = np.corrcoef(np.vstack([draws[:, 1:], draws[:, :-1]])) - np.eye(6)
+    assert np.abs(correlation).max() < 4.5 / np.sqrt(200_000)
+
+
+def test_normals_have_the_precision_of_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest and largest uniform numbers, and some of each branch."""
+    fractions = [0, 1, 1 << 20, 1 << 30, 1 << 40, 1 << 48, 1 << 50, (1 << 51) - 1]
+    bits = np.array([*fractions, *((1 << 52) - 1 - f for f in fractions)], dtype=np.uint64)
+    monkeypatch.setattr(randomness, "_hash", lambda *_: bits << np.uint64(12))
+    expected = special.ndtri((bits + 0.5) * 2.0**-52)
+    np.testing.assert_allclose(normals(0, 0, len(bits)), expected, rtol=3e-7)
+
+
+@given(seeds, st.integers(0, 100), st.integers(1, 500))
+def test_a_number_does_not_depend_on_how_many_are_drawn(seed: int, tensor: int, count: int) -> None:
+    together = normals(seed, tensor, (1 << 16) + 500)
+    np.testing.assert_array_equal(normals(seed, tensor, count), together[:count])
+    tail = normals(seed, tensor, (1 << 16) + count)[1 << 16 :]
+    np.testing.assert_array_equal(tail, together[1 << 16 :][:count])
 
 
 def test_uniforms_differ_between_epochs_for_the_same_sample() -> None:

@@ -1,6 +1,6 @@
 """The TPU's code on XLA's CPU backend, compared with the CPU in this process.
 
-Each test of it has a process of its own: XLA's runtime must start before the first backward pass.
+XLA has other processes: its runtime must start before a process's first backward pass.
 """
 
 import json
@@ -14,23 +14,25 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from benchmark.common.files import read_json
 from benchmark.common.parameters import load_parameters
-from benchmark.common.results import ResultPaths, read_result
+from benchmark.common.results import read_result
 from benchmark.machine.accelerators import find
-from benchmark.pipeline import throughput
 from benchmark.pipeline import train as training
 from benchmark.throughput import run_process
 from benchmark.throughput.measurements import ProcessRates
-from benchmark.throughput.schema import THROUGHPUT, Block, Measurement, Throughput
+from benchmark.throughput.schema import Measurement, ProcessIndex
 from benchmark.training.schema import TRAINING, Training
 from tests import REPOSITORY
 from tests.data.ranks import Noting
-from tests.support.fixtures import make_workspace, write_images
+from tests.support.fixtures import make_workspace, small_content, write_images
 from tests.support.forked_python import python
 from tests.support.mean import Mean
 from tests.training import xla_devices
+from tests.training.xla_process import batch_norm
 
 pytestmark = [
     pytest.mark.skipif(
@@ -38,89 +40,132 @@ pytestmark = [
     ),
     pytest.mark.usefixtures("small_network"),
 ]
-QUICK = "--xla_backend_optimization_level=0"
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 """XLA makes the same graphs without LLVM's optimisation, which would take most of the time."""
+WEIGHTS = "models/*/own/weights.safetensors"
+FROZEN = {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}}
+WORKLOADS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "workers": {"data": {"num_workers": 2}},
+    "frozen": FROZEN,
+    "mixed": FROZEN | {"train": {"precision": "bf16-mixed"}},
+}
 
 
-def stage(root: Path, *arguments: str) -> None:
-    """Run a stage with the small network."""
-    command = [python(), "-m", "tests.support.small", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": QUICK}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+def run(*arguments: str | Path, **variables: str) -> None:
+    """Run a program in a process of its own."""
+    done = subprocess.run(
+        [python(), "-m", *map(str, arguments)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": QUICK} | variables,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[..., Training]:
-    """Trains in a new directory, with XLA in a new process: trained("xla", seed=8)."""
+def make(root: Path, workload: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the workspace of a training of two epochs, and enter it."""
+    content = small_content()
+    content["train"]["max_epochs"] = 2
+    for name, values in WORKLOADS[workload].items():
+        content[name] |= values
+    return make_workspace(root / workload, content, monkeypatch)
 
-    def train(name: str, **changes: dict[str, Any]) -> Training:
-        changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
-        root = make_workspace(tmp_path / f"{name} {changes}", changed, monkeypatch)
-        if name == "cpu":
-            training.run(find("cpu"), load_parameters())
-        else:
-            stage(root, "train", name)
-        written = read_result(root / ResultPaths(name).own.result, TRAINING)
-        assert isinstance(written, Training)
-        return written
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The directory of each workload's training on XLA; "workers" has a process of its own."""
+    root = tmp_path_factory.mktemp("xla")
+    with pytest.MonkeyPatch.context() as patch:
+        roots = {workload: make(root, workload, patch) for workload in WORKLOADS}
+        patch.chdir(root)
+    run("tests.training.xla_process", roots["workers"])
+    run("tests.training.xla_process", *(roots[name] for name in roots if name != "workers"))
+    return roots
+
+
+@pytest.fixture
+def xla(directories: dict[str, Path]) -> dict[str, Training]:
+    """The trainings on XLA by workload."""
+    return {name: read_training(root) for name, root in directories.items()}
+
+
+@pytest.fixture
+def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Training]:
+    """Trains a workload on the CPU."""
+
+    def train(workload: str) -> Training:
+        make(tmp_path, workload, monkeypatch)
+        training.run(find("cpu"), load_parameters())
+        return read_training(Path())
 
     return train
 
 
-def assert_shown_the_same(cpu: Training, xla: Training) -> None:
+def read_training(root: Path) -> Training:
+    (path,) = (root / "reports/train").glob("*/own.json")
+    written = read_result(path, TRAINING)
+    assert isinstance(written, Training)
+    return written
+
+
+def assert_same_inputs(cpu: Training, xla: Training) -> None:
     assert xla.accelerator == "xla:cpu"
     for name in ("initial_weights", "pixels", "order", "order_by_epoch"):
         assert getattr(xla.digests, name) == getattr(cpu.digests, name), name
     assert xla.test.loss == pytest.approx(cpu.test.loss, rel=0.1)
 
 
-def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(trained) -> None:
-    """The second training on XLA has loader workers."""
-    cpu, xla, again = trained("cpu"), trained("xla"), trained("xla", data={"num_workers": 2})
-    assert_shown_the_same(cpu, xla)
-    assert xla.digests.initial_weights != xla.digests.weights
-    assert again.digests == xla.digests
+def test_xla_trains_on_the_cpus_samples_and_the_same_bits_twice(cpu, xla) -> None:
+    """The second training on XLA has loader workers, and a process of its own."""
+    assert_same_inputs(cpu("plain"), xla["plain"])
+    assert xla["plain"].digests.initial_weights != xla["plain"].digests.weights
+    assert xla["workers"].digests == xla["plain"].digests
 
 
-def test_xla_trains_a_head_on_the_cpus_samples(trained) -> None:
+def test_xla_trains_a_head_on_the_cpus_samples(cpu, xla) -> None:
     """The second training on XLA has a mixed precision that Lightning does not have."""
-    frozen = {"model": {"freeze_backbone": True}, "data": {"batch_size": 3}}
-    cpu, xla = trained("cpu", **frozen), trained("xla", **frozen)
-    mixed = trained("xla", **frozen, train={"precision": "bf16-mixed"})
-    assert_shown_the_same(cpu, xla)
-    assert_shown_the_same(cpu, mixed)
-    assert len({xla.digests.initial_weights, xla.digests.weights, mixed.digests.weights}) == 3
+    on_cpu = cpu("frozen")
+    for workload in ("frozen", "mixed"):
+        assert_same_inputs(on_cpu, xla[workload])
+    frozen, mixed = xla["frozen"].digests, xla["mixed"].digests
+    assert len({frozen.initial_weights, frozen.weights, mixed.weights}) == 3
+
+
+def test_running_statistics_are_the_cpus(cpu, directories: dict[str, Path]) -> None:
+    """XLA's own batch norm keeps biased variances: those of 4 values would be 3/4 as large."""
+    layer = read_json(directories["plain"] / "batch_norm.json")
+    for name, expected in batch_norm(nn.BatchNorm2d(3)).items():
+        torch.testing.assert_close(torch.tensor(layer[name]), torch.tensor(expected), msg=name)
+    cpu("plain")
+    weights = [next(root.glob(WEIGHTS)) for root in (Path(), directories["plain"])]
+    on_cpu, on_xla = map(load_file, weights)
+    for name in on_cpu:
+        if "running" in name:
+            torch.testing.assert_close(on_xla[name], on_cpu[name], rtol=3e-4, atol=1e-5, msg=name)
+
+
+def test_synchronise_waits_for_the_device(directories: dict[str, Path]) -> None:
+    """After it, the result of a long chain of products is fetched at once."""
+    waited, not_waited = read_json(directories["plain"] / "waits.json")
+    assert waited < not_waited / 5
 
 
 @pytest.mark.usefixtures("forked_processes")
-def test_throughput_ignores_steps_that_compile(tmp_path, raw_parameters, monkeypatch) -> None:
-    """Steps that compile after the warm-up count in no rate."""
+def test_steps_that_compile_count_in_no_rate(tmp_path, raw_parameters, monkeypatch) -> None:
+    """Steps compile after the warm-up too."""
     raw_parameters["throughput"]["modes"] = ["compute", "trainer"]
-    root = make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
+    make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("XLA_FLAGS", QUICK)
     monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.support.small_process")
-    monkeypatch.setattr(throughput, "warn_if_busy", lambda: None)
-    throughput.run(find("xla"), load_parameters())
-    result = read_result(root / ResultPaths("xla").throughput, THROUGHPUT)
-    assert isinstance(result, Throughput)
-    assert result.accelerator == "xla:cpu"
-    assert result.trainer.compile_seconds > 0
-    assert result.ratios.keys() == {"trainer_over_compute"}
-    for process in result.processes:
-        clean = [block.seconds for block in blocks(process) if not block.compilations]
-        images = 4 * process.steps["trainer"]
-        assert (
-            images / max(clean) <= ProcessRates(process, 4).rate("trainer") <= images / min(clean)
-        )
-    memory = result.efficiency.peak_memory
-    assert memory.device_bytes is None
-    assert memory.device_reason == "this XLA backend does not report it"
-
-
-def blocks(process: Measurement) -> list[Block]:
-    return [turn[name] for turn in process.rounds for name in ("trainer", "trainer_aa")]
+    process = run_process.measure(find("xla"), load_parameters(), ProcessIndex(0, 0))
+    assert isinstance(process, Measurement)
+    assert process.compile_seconds > 0
+    blocks = [turn[name] for turn in process.rounds for name in ("trainer", "trainer_aa")]
+    clean = [block.seconds for block in blocks if not block.compilations]
+    images, rate = 4 * process.steps["trainer"], ProcessRates(process, 4).rate("trainer")
+    assert images / max(clean) <= rate <= images / min(clean)
+    assert process.memory.device_bytes is None
+    assert process.memory.device_reason == "this XLA backend does not report it"
 
 
 def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
@@ -130,10 +175,7 @@ def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
     pl.seed_everything(7, verbose=False)
     model = Mean()
     pl.Trainer(accelerator="cpu", **xla_devices.FIT).fit(model, datamodule=alone)
-    command = [python(), "-m", "tests.training.xla_devices", str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | xla_devices.VARIABLES
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run("tests.training.xla_devices", tmp_path, **xla_devices.VARIABLES)
 
     hooks = [name for name, *_ in json.loads((tmp_path / "calls.json").read_text())]
     assert (hooks.count("prepare_data"), hooks.count("setup")) == (1, 2)
@@ -144,35 +186,3 @@ def test_two_devices_prepare_once_and_set_up_twice(tmp_path: Path) -> None:
     assert one["weights"] == other["weights"]
     for weight, expected in zip(one["weights"], model.state_dict().values(), strict=True):
         torch.testing.assert_close(torch.tensor(weight), expected)
-
-
-def test_synchronise_waits_for_the_device(tmp_path: Path) -> None:
-    """After it, the result of a long chain of products is fetched at once."""
-    program = """
-import time, torch
-from benchmark.machine import accelerators
-accelerators.prepare("xla")
-device = accelerators.device("xla")
-
-def chain(x):
-    for _ in range(30):
-        x = x @ x / 500
-    return x
-
-x = torch.rand(1000, 1000, device=device)
-chain(x).sum().item()  # compiles
-chain(x + 1).cpu()
-times = []
-for first in (accelerators.synchronise, lambda name: None):
-    y = chain(x + 1)
-    first("xla")
-    start = time.perf_counter()
-    y.cpu()
-    times.append(time.perf_counter() - start)
-waited, not_waited = times
-assert waited < not_waited / 5, times
-"""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [python(), "-c", program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

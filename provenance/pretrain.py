@@ -18,7 +18,13 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmark.common import code, digests
 from benchmark.common.files import new_directory, write_json
-from benchmark.common.parameters import SOURCE_WEIGHTS, ModelParameters, Precision, Section
+from benchmark.common.parameters import (
+    ONE_DEVICE,
+    SOURCE_WEIGHTS,
+    ModelParameters,
+    Precision,
+    Section,
+)
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.errors.user_error import UserError
 from benchmark.machine import accelerators
@@ -26,8 +32,8 @@ from benchmark.machine.accelerators import Accelerator
 from benchmark.training import precision
 from benchmark.training.callbacks import XLAGraphs
 from benchmark.training.checkpoint_dir import checkpoint_dir
-from benchmark.training.fit import silence_lightning
-from benchmark.training.history import EpochPrinter, History
+from benchmark.training.fit import norm_layer, silence_lightning
+from benchmark.training.history import EpochPrinter, History, RequireFinite
 from benchmark.training.model import FineTuner, check_batch_norm
 from benchmark.training.trainer_arguments import trainer_arguments
 from provenance.synthetic import sources, synthesise
@@ -73,11 +79,13 @@ class SourceLearner(FineTuner):
     Image sizes grow with the epochs, since an image of 32 px costs about a third of one of 64 px.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> None:
         options = ModelParameters(
             weights="random", freeze_backbone=False, channels_last=True, compile=False
         )
-        super().__init__(recipe.species, recipe.seed, options, recipe.learning_rate)
+        super().__init__(
+            recipe.species, recipe.seed, options, recipe.learning_rate, norm_layer=norm
+        )
         self.recipe = recipe
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -123,7 +131,8 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
     name = f"pretrain-{accelerator.name}"
     with checkpoint_dir(name, _key(recipe), SOURCE_WEIGHTS) as directory:
         pl.seed_everything(recipe.seed, verbose=False)
-        data, model, history = _data(recipe), SourceLearner(recipe), History()
+        data, history = _data(recipe), History()
+        model = SourceLearner(recipe, norm_layer(accelerator.name, ONE_DEVICE))
         trainer = _trainer(accelerator, recipe, history, directory)
         last = directory / "last.ckpt"
         trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None)
@@ -152,12 +161,13 @@ def _trainer(
     last = ModelCheckpoint(
         directory, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
+    printer = EpochPrinter(accelerator.label, history)
     extras = [XLAGraphs(accelerator.name)] if accelerator.name in ("tpu", "xla") else []
     return pl.Trainer(
         **trainer_arguments(accelerator.name, recipe.precision),
         max_epochs=recipe.epochs,
         deterministic=True,
-        callbacks=[history, EpochPrinter(accelerator.label, history), last, *extras],
+        callbacks=[history, printer, RequireFinite(history), last, *extras],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,

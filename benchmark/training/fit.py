@@ -1,7 +1,6 @@
 """Run one seeded, resumable Lightning fit, and test its best epoch."""
 
 import logging
-import math
 import sys
 import time
 import warnings
@@ -18,10 +17,9 @@ from benchmark.common.progress import is_terminal
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.distributed import process_group
 from benchmark.errors.training_errors import explain_training_errors
-from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import loggers
-from benchmark.training.batch_norm import HostSyncBatchNorm2d
+from benchmark.training.batch_norm import HostSyncBatchNorm2d, XLABatchNorm2d
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
@@ -30,12 +28,13 @@ from benchmark.training.callbacks import (
 from benchmark.training.checkpoint_dir import SealedCheckpoints, is_undamaged
 from benchmark.training.features import FeatureDataModule
 from benchmark.training.history import (
-    DIVERGED,
     EpochPrinter,
     EpochTimer,
     FirstStepsDigest,
     History,
     Predictions,
+    RequireFinite,
+    require_finite,
 )
 from benchmark.training.model import FineTuner
 from benchmark.training.trainer_arguments import trainer_arguments
@@ -94,7 +93,7 @@ class Fit:
         An interrupted run continues from its last complete epoch.
 
         Raises:
-            UserError: a loss is not a finite number, or as `fit`.
+            UserError: a loss, a weight or a metric is not a finite number, or as `fit`.
         """
         if self.model.origin:
             self._print(self.model.origin)
@@ -106,7 +105,9 @@ class Fit:
         with explain_training_errors(self.title, batch_size, lambda: "in the test"):
             self.test = self.trainer.test(self.model, self.data, verbose=False)[0]
         self.test_seconds = time.perf_counter() - start
-        self._require_finite(self.test["test/loss"], "test")
+        epoch, *_ = min(self.history.epochs, key=lambda row: row[2])
+        for metric, value in self.test.items():
+            require_finite(f"{metric} of epoch {epoch}", value)
         return self
 
     def fit(self, checkpoint: str | None = None) -> None:
@@ -147,20 +148,13 @@ class Fit:
 
         `Trainer.test(ckpt_path=...)` would also restore the callbacks, and lose their records.
         """
-        score = self.best.best_model_score
-        self._require_finite(math.inf if score is None else score.item(), "validation")
         checkpoint = self._checkpoint_io.load_checkpoint(self.best.best_model_path)
         self.model.load_state_dict(checkpoint["state_dict"])
-
-    def _require_finite(self, loss: float, split: str) -> None:
-        if not math.isfinite(loss):
-            raise UserError(f"{self.title}: the {split} loss is not a finite number.", DIVERGED)
 
     def _trainer(self, checkpoints: Sequence[Callback], extras: Sequence[Callback]) -> pl.Trainer:
         train, terminal = self.parameters.train, is_terminal(sys.stdout)  # Lightning's bar is there
         callbacks: list[Callback] = [
             self.history, self.first_steps, self.predictions, self.epoch_timer,
-            ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch), *checkpoints,
         ]  # fmt: skip
         if self._logger:
             callbacks.append(loggers.EpochLogger(self.history))
@@ -175,6 +169,9 @@ class Fit:
         arguments = trainer_arguments(
             self.accelerator.name, train.precision, self.parameters.trainer
         )
+        if checkpoints:  # a fit without them repeats the first steps, whatever comes of them
+            early_stopping = ResumableEarlyStopping(train.patience, start=train.unfreeze_epoch)
+            callbacks += [RequireFinite(self.history), early_stopping, *checkpoints]
         return pl.Trainer(
             **arguments | {"plugins": [*arguments["plugins"], self._checkpoint_io]},
             max_epochs=train.max_epochs,
@@ -224,10 +221,12 @@ def fine_tuner(
 
 
 def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
-    """Return the class of batch norm layers: HostSyncBatchNorm2d if synchronised on a CPU.
+    """Return the class of batch norm layers on the accelerator.
 
-    On GPUs Lightning itself replaces BatchNorm2d by torch's SyncBatchNorm.
+    On GPUs Lightning itself replaces BatchNorm2d by torch's SyncBatchNorm if it is synchronised.
     """
+    if accelerator in ("tpu", "xla"):
+        return XLABatchNorm2d
     synchronised = trainer.sync_batchnorm and trainer.processes > 1
     return HostSyncBatchNorm2d if synchronised and accelerator == "cpu" else nn.BatchNorm2d
 

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from benchmark.common.digests import state_digest
-from benchmark.distributed.process_group import gather_round_robin
+from benchmark.distributed.process_group import all_gather, gather_round_robin
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise
 
@@ -17,7 +17,7 @@ FIRST_STEPS = 10
 DIGITS = 16
 """Number of hexadecimal digits that a tensor's digest has in the records."""
 DIVERGED = "Lower train.learning_rate, or choose a finer train.precision."
-"""Remedy for a loss that is not a finite number."""
+"""Remedy for a number that is not finite."""
 
 
 class History(Callback):
@@ -40,18 +40,12 @@ class History(Callback):
         self._pending.append(outputs["loss"].detach())
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Record the epoch's losses, averaged over the ranks, and its validation metrics.
-
-        Raises:
-            UserError: a loss is not a finite number.
-        """
+        """Record the epoch's losses, averaged over the ranks, and its validation metrics."""
         epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         on_device = torch.stack(self._pending).float()
         losses = trainer.strategy.reduce(on_device, reduce_op="mean").cpu().tolist()
         self._pending.clear()
         for step, loss in enumerate(losses, start=len(self.steps) + 1):
-            if not isfinite(loss):
-                raise UserError(f"The training loss of step {step} is {loss}.", DIVERGED)
             self.steps.append((step, epoch, loss))
         loss, accuracy, top5 = (float(metrics[f"val/{n}"]) for n in ("loss", "accuracy", "top5"))
         self.epochs.append((epoch, sum(losses) / len(losses), loss, accuracy, top5))
@@ -65,6 +59,47 @@ class History(Callback):
         self.steps, self.epochs = list(state_dict["steps"]), list(state_dict["epochs"])
 
 
+def require_finite(quantity: str, value: float) -> None:
+    """Raise UserError if `value` is not a finite number; `quantity` says what it is, and when."""
+    if not isfinite(value):
+        raise UserError(f"The {quantity} is {value}.", DIVERGED)
+
+
+class RequireFinite(Callback):
+    """Ends a training at the end of an epoch if one of its numbers is not finite.
+
+    The epoch's checkpoints are not written: a repetition trains it again, and ends here too. It
+    must come after `history` in the Trainer's list of callbacks.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Check the epoch's losses and metrics, the weights and the optimizer's state.
+
+        All ranks must call it.
+
+        Raises:
+            UserError: one of them is not finite on one of the ranks.
+        """
+        epoch, _, *metrics = self._history.epochs[-1]
+        for step, step_epoch, loss in self._history.steps:
+            require_finite(f"training loss of step {step} in epoch {step_epoch}", loss)
+        for name, value in zip(("loss", "accuracy", "top-5 accuracy"), metrics, strict=True):
+            require_finite(f"validation {name} of epoch {epoch}", value)
+        tensors = module.state_dict()
+        names = {parameter: name for name, parameter in module.named_parameters()}
+        for optimizer in trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                tensors |= {f"{key} of {names[parameter]}": value for key, value in state.items()}
+        # On XLA, each shape on the device would be a graph to compile.
+        on_host = ((n, v.cpu() if v.is_xla else v) for n, v in tensors.items())
+        name = next((name for name, value in on_host if not bool(value.isfinite().all())), None)
+        for rank_name in filter(None, all_gather(name)):
+            raise UserError(f"After epoch {epoch} {rank_name} has a NaN or infinity.", DIVERGED)
+
+
 class FirstStepsDigest(Callback):
     """Records digests of the network after each of the first FIRST_STEPS steps.
 
@@ -74,7 +109,7 @@ class FirstStepsDigest(Callback):
 
     def __init__(self, accelerator: str) -> None:
         self.steps = 0
-        """The step after which `weights` was computed."""
+        """The last step that was digested."""
         self.weights = ""
         """sha256 over all tensors of the network after step `steps`."""
         self.tensors: dict[str, list[str]] = {}
@@ -89,33 +124,21 @@ class FirstStepsDigest(Callback):
             return
         synchronise(self._accelerator)
         start = time.perf_counter()
-        state = self._state(module)
+        assert isinstance(module.network, nn.Module)
+        state = {name: value.cpu() for name, value in module.network.state_dict().items()}
         for name, value in state.items():
             self.tensors.setdefault(name, []).append(state_digest({name: value})[:DIGITS])
-        if trainer.global_step == FIRST_STEPS:
-            self.steps, self.weights = FIRST_STEPS, state_digest(state)
+        self.steps, self.weights = trainer.global_step, state_digest(state)
         self.seconds += time.perf_counter() - start
 
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Digest the last weights if the fit had fewer than FIRST_STEPS steps."""
-        if trainer.global_step < FIRST_STEPS:
-            start = time.perf_counter()
-            self.steps, self.weights = trainer.global_step, state_digest(self._state(module))
-            self.seconds += time.perf_counter() - start
-
     def state_dict(self) -> dict[str, Any]:
-        """Return the digests up to now."""
+        """Return the digests so far."""
         return {"steps": self.steps, "weights": self.weights, "tensors": self.tensors}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue an interrupted run's digests."""
         self.steps, self.weights = state_dict["steps"], state_dict["weights"]
         self.tensors = state_dict["tensors"]
-
-    def _state(self, module: LightningModule) -> dict[str, Tensor]:
-        """Return the network's tensors on the host, by name."""
-        assert isinstance(module.network, nn.Module)
-        return {name: value.cpu() for name, value in module.network.state_dict().items()}
 
 
 class Predictions(Callback):
@@ -176,7 +199,7 @@ class EpochTimer(Callback):
             self.seconds[-1] = self._now() - self._start
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the times up to now."""
+        """Return the times so far."""
         return {"seconds": list(self.seconds)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from benchmark.common.results import ResultModel, Unavailable
 
 
 class Metrics(ResultModel):
     """Metrics of the best epoch on one split."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     loss: float
     """Mean cross-entropy."""

@@ -426,33 +426,6 @@ def test_a_failure_overwrites_nothing(change, workspace: Path) -> None:
     assert read_training(CPU.own) == before
 
 
-def test_a_diverging_run_says_so(change, workspace: Path, monkeypatch) -> None:
-    log_instead(monkeypatch, "validation_step", "val", lambda module: float("nan"))
-    with pytest.raises(UserError, match="the validation loss is not a finite number"):
-        train.run(find("cpu"), change())
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_the_step_whose_loss_is_not_finite_is_named(change, workspace, monkeypatch, loss) -> None:
-    """Step 6 is the second step of the second epoch."""
-    step = FineTuner.training_step
-
-    def spoilt(module: FineTuner, batch: Any, number: int) -> torch.Tensor:
-        result = step(module, batch, number)
-        return result + loss if (module.current_epoch, number) == (1, 1) else result
-
-    monkeypatch.setattr(FineTuner, "training_step", spoilt)
-    with pytest.raises(UserError, match=rf"loss of step 6 is {loss}\. Lower train\.learning_rate"):
-        train.run(find("cpu"), change())
-    assert not CPU.own.result.exists()
-
-
-def test_a_run_that_diverges_in_its_test_says_so(change, workspace: Path, monkeypatch) -> None:
-    log_instead(monkeypatch, "test_step", "test", lambda module: float("nan"))
-    with pytest.raises(UserError, match="the test loss is not a finite number"):
-        train.run(find("cpu"), change())
-
-
 def test_the_stages_before_must_have_run(parameters: Parameters) -> None:
     Path("reports/dataset.json").unlink()
     with pytest.raises(UserError, match=r"reports/dataset\.json is not here.*make repro"):

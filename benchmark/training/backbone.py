@@ -66,12 +66,8 @@ def load(network: ResNet, content: Any, source: str) -> str:
     zeros = {name: torch.zeros_like(expected[name]) for name in counters}
     network.load_state_dict(chosen.state | zeros, strict=False)
     left_out = ", ".join(sorted(set(chosen.unused.values())))
-    words = [
-        chosen.place,
-        left_out and f"left out: {left_out}",
-        f"set to 0: {COUNTER}" if counters else "",
-    ]
-    return "; ".join(filter(None, words))
+    words = [chosen.place, left_out and f"left out: {left_out}"]
+    return "; ".join(filter(None, [*words, f"set to 0: {COUNTER}" if counters else ""]))
 
 
 def _choose(
@@ -136,15 +132,11 @@ def _faults(candidate: Candidate, modules: list[str], expected: Mapping[str, Ten
     state, start = candidate.state, candidate.prefix
     missing = [n for n in expected if n not in state and not n.endswith(COUNTER)]
     mismatches = {name: _mismatch(value, expected[name]) for name, value in state.items()}
-    inside = [
-        name
-        for name, module in candidate.unused.items()
-        if module in modules and name.startswith(start)
-    ]
+    unused = candidate.unused.items()
     return [
         *(f"{start}{name} is missing" for name in missing),
         *(f"{start}{name} {mismatch}" for name, mismatch in mismatches.items() if mismatch),
-        *(f"{name} is unknown" for name in inside),
+        *(f"{n} is unknown" for n, part in unused if part in modules and n.startswith(start)),
     ]
 
 

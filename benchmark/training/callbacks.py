@@ -83,9 +83,7 @@ class XLAGraphs(Callback):
         """Execute the traced graph."""
         accelerators.end_xla_graph(self._accelerator)
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        """Execute the traced graph."""
-        accelerators.end_xla_graph(self._accelerator)
+    on_test_batch_end = on_validation_batch_end
 
 
 class StopAfterSteps(Callback):

@@ -44,8 +44,11 @@ def checkpoint_dir(name: str, key: str, result: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(parent / "lock", timeout=0):
-            for existing in parent.iterdir():
-                if existing.is_dir() and (existing.name != key or _is_recorded(existing)):
+            lock = Path("dvc.lock")
+            recorded = lock.read_text("utf-8") if lock.exists() else ""
+            for existing in filter(Path.is_dir, parent.iterdir()):
+                done = existing / DONE
+                if existing.name != key or (done.exists() and done.read_text() in recorded):
                     shutil.rmtree(existing)
             (parent / key).mkdir(exist_ok=True)
             yield parent / key
@@ -67,12 +70,6 @@ def remove_finished(name: str) -> None:
     """
     for done in (CHECKPOINTS / name).glob(f"*/{DONE}"):
         shutil.rmtree(done.parent)
-
-
-def _is_recorded(directory: Path) -> bool:
-    """Return whether the training is finished and dvc.lock contains the digest of its result."""
-    done, lock = directory / DONE, Path("dvc.lock")
-    return done.exists() and lock.exists() and done.read_text() in lock.read_text("utf-8")
 
 
 class SealedCheckpoints(_WrappingCheckpointIO):

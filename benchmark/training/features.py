@@ -71,8 +71,12 @@ class FeatureDataModule(ImageDataModule):
         Each rank computes its share of the images and gets the features of all.
         """
         super().setup(stage)
-        start, model = time.perf_counter(), self._model()
-        model.eval()
+        start = time.perf_counter()
+        assert self.trainer is not None
+        strategy, model = self.trainer.strategy, self.trainer.lightning_module
+        assert isinstance(model, FineTuner)
+        # Lightning itself would move and convert the model after `setup`.
+        strategy.precision_plugin.convert_module(model.to(strategy.root_device)).eval()
         for split in STAGE_SPLITS[stage]:
             loader = self._batches_with_digests(split) if split == "train" else self._batches(split)
             batches = [self._compute(model, batch) for batch in loader]
@@ -89,17 +93,6 @@ class FeatureDataModule(ImageDataModule):
 
     def _view(self, split: str, images: ImageStore) -> SampleView:
         return super()._view("test", images)
-
-    def _model(self) -> FineTuner:
-        """Move the Trainer's FineTuner to its device and precision, and return it.
-
-        Lightning itself would do so after `setup`.
-        """
-        assert self.trainer is not None
-        strategy, model = self.trainer.strategy, self.trainer.lightning_module
-        assert isinstance(model, FineTuner)
-        strategy.precision_plugin.convert_module(model.to(strategy.root_device))
-        return model
 
     def _batches(self, split: str) -> Iterable[Batch]:
         samples = self._samples[split]

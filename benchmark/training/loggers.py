@@ -54,9 +54,7 @@ class EpochLogger(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Log the epoch that `history` has just recorded, on rank 0."""
         assert trainer.logger
-        epoch, train_loss, loss, accuracy, top5 = self._history.epochs[-1]
-        metrics = {
-            "train/loss": train_loss, "val/loss": loss, "val/accuracy": accuracy, "val/top5": top5,
-        }  # fmt: skip
-        trainer.logger.log_metrics(metrics, step=epoch)
+        epoch, *values = self._history.epochs[-1]
+        names = "train/loss", "val/loss", "val/accuracy", "val/top5"
+        trainer.logger.log_metrics(dict(zip(names, values, strict=True)), step=epoch)
         trainer.logger.save()

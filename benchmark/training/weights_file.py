@@ -6,7 +6,7 @@ Only tensors and plain values are unpickled: unpickling anything else can run co
 import re
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,17 +16,10 @@ from benchmark.errors.user_error import UserError
 SAFETENSORS, ZIP, LEGACY = "safetensors", "torch's zip format", "torch's legacy format"
 
 
-class Weights(NamedTuple):
-    """The content of a file of weights."""
+def read(path: Path) -> tuple[Any, str]:
+    """Read the file `path`; return its content, on the CPU, and SAFETENSORS, ZIP or LEGACY.
 
-    content: Any
-    """Named tensors, alone or within what a training script saved; on the CPU."""
-    format: str
-    """SAFETENSORS, ZIP or LEGACY."""
-
-
-def read(path: Path) -> Weights:
-    """Read the file `path` and return its content and format.
+    The content is named tensors, alone or within what a training script saved.
 
     Raises:
         UserError: the file has another format, is damaged, or contains more than tensors and
@@ -35,10 +28,10 @@ def read(path: Path) -> Weights:
     kind = _format(path)
     try:
         if kind == SAFETENSORS:
-            return Weights(load_file(path), kind)
+            return load_file(path), kind
         # An opened file: since torch 2.14, torch.load looks at the suffix of a path.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
-            return Weights(torch.load(file, map_location="cpu", weights_only=True), kind)
+            return torch.load(file, map_location="cpu", weights_only=True), kind
     except Exception as error:  # each reader has its own exceptions
         raise _refusal(path, str(error)) from None
 

@@ -6,14 +6,12 @@ tested too.
 
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from benchmark.common.parameters import load_parameters
 from benchmark.common.results import ResultPaths, read_result
@@ -26,9 +24,11 @@ from benchmark.pipeline import replay, throughput
 from benchmark.pipeline import train as training
 from benchmark.throughput import run_process
 from benchmark.throughput.schema import THROUGHPUT, Throughput
-from benchmark.training.schema import REPLAY, TRAINING, Replay, Training
+from benchmark.training.schema import REPLAY, Replay, Training
 from tests import REPOSITORY
 from tests.support.fixtures import make_workspace
+from tests.support.trainings import read_training
+from tests.training.xla_process import measure_waits
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
@@ -42,12 +42,9 @@ def trained(tmp_path, raw_parameters: dict[str, Any], monkeypatch) -> Callable[.
 
     def train(name: str, **changes: dict[str, Any]) -> Training:
         changed = raw_parameters | {key: raw_parameters[key] | changes[key] for key in changes}
-        root = tempfile.mkdtemp(dir=tmp_path)
-        make_workspace(Path(root), changed, monkeypatch)
+        make_workspace(Path(tempfile.mkdtemp(dir=tmp_path)), changed, monkeypatch)
         training.run(find(name), load_parameters())
-        written = read_result(ResultPaths(name).own.result, TRAINING)
-        assert isinstance(written, Training)
-        return written
+        return read_training(ResultPaths(name).own)
 
     return train
 
@@ -69,11 +66,8 @@ def test_a_gpu_trains_on_the_cpus_samples_and_the_same_bits_twice(trained, chang
     """The second GPU training has loader workers; then its first steps are replayed."""
     with_workers = changes | {"data": changes.get("data", {}) | {"num_workers": 2}}
     on_cpu = {"train": {"precision": "32-true"}} if "16" in str(changes) else changes
-    cpu, gpu, again = (
-        trained("cpu", **on_cpu),
-        trained("gpu", **changes),
-        trained("gpu", **with_workers),
-    )
+    cpu, gpu = trained("cpu", **on_cpu), trained("gpu", **changes)
+    again = trained("gpu", **with_workers)
     for name in ("initial_weights", "pixels", "order", "order_by_epoch"):
         assert getattr(gpu.digests, name) == getattr(cpu.digests, name), name
     assert gpu.digests.weights != gpu.digests.initial_weights
@@ -91,10 +85,8 @@ def test_a_gpu_shows_the_cpus_pixels() -> None:
     images = torch.randint(0, 256, (64, 96, 80, 3), generator=draw, dtype=torch.uint8)
     shapes = torch.tensor([[96, 80]]).repeat(64, 1).int().numpy()
     zeros = torch.zeros(64, dtype=torch.int64).numpy()
-    windows, flips = map(
-        torch.from_numpy,
-        crops.training_windows(shapes, (96, 80), 7, zeros, torch.arange(64).numpy()),
-    )
+    drawn = crops.training_windows(shapes, (96, 80), 7, zeros, torch.arange(64).numpy())
+    windows, flips = map(torch.from_numpy, drawn)
     cpu = resample(images, windows, flips, 64)
     gpu = resample(images.cuda(), windows.cuda(), flips.cuda(), 64).cpu()
     torch.testing.assert_close(gpu, cpu, rtol=0, atol=1e-3)
@@ -117,23 +109,8 @@ def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> No
 
 def test_synchronise_waits_for_the_gpu() -> None:
     """After it, the result of a long chain of products is fetched at once."""
-    start = torch.rand(4000, 4000, device="cuda")
-
-    def chain(x: Tensor) -> Tensor:
-        for _ in range(30):
-            x = x @ x / 2000
-        return x
-
-    chain(start).cpu()
-    times = []
-    for first in (accelerators.synchronise, lambda name: None):
-        last = chain(start)[0, 0]
-        first("gpu")
-        before = time.perf_counter()
-        last.item()
-        times.append(time.perf_counter() - before)
-    waited, not_waited = times
-    assert waited < not_waited / 5, times
+    waited, not_waited = measure_waits("gpu", 4000)
+    assert waited < not_waited / 5
 
 
 def test_a_gpus_lack_of_memory_is_recognised() -> None:

@@ -24,8 +24,6 @@ from benchmark.training.model import FineTuner
 from tests import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("small_network")
-
-
 State = dict[str, torch.Tensor]
 
 
@@ -78,15 +76,15 @@ def save_legacy(state: State, path: Path) -> None:
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
 
+FORMATS = {
+    save_file: "safetensors",
+    torch.save: "torch's zip format",
+    save_legacy: "torch's legacy format",
+}
+
+
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w"])
-@pytest.mark.parametrize(
-    ("save", "kind"),
-    [
-        (save_file, "safetensors"),
-        (torch.save, "torch's zip format"),
-        (save_legacy, "torch's legacy format"),
-    ],
-)
+@pytest.mark.parametrize(("save", "kind"), FORMATS.items())
 def test_a_file_is_read_by_its_content(
     tmp_path: Path, learned: State, save: Callable[..., None], kind: str, name: str
 ) -> None:
@@ -101,11 +99,7 @@ def test_a_file_is_read_by_its_content(
         (lambda s: backbone(s), ""),
         # torchvision's references
         (
-            lambda s: {
-                "model": s,
-                "optimizer": {"state": {0: {"step": torch.ones(1)}}},
-                "epoch": 3,
-            },
+            lambda s: {"model": s, "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
             "; entry 'model'; left out: fc",
         ),
         # PyTorch's ImageNet example
@@ -120,10 +114,7 @@ def test_a_file_is_read_by_its_content(
         ),
         # Lightning
         (
-            lambda s: {
-                "state_dict": prefixed("model.", s) | {"loss.weight": torch.ones(9)},
-                "hyper_parameters": {"lr": 0.1},
-            },
+            lambda s: {"state_dict": prefixed("model.", s) | {"loss.weight": torch.ones(9)}},
             "; entry 'state_dict', prefix 'model.'; left out: fc, loss",
         ),
         # torch.optim.swa_utils.AveragedModel
@@ -264,7 +255,7 @@ def test_a_file_without_weights_is_named(tmp_path: Path, name: str, content: byt
     assert repr(content[:12])[1:] in text
 
 
-@pytest.mark.parametrize("save", [save_file, torch.save, save_legacy])
+@pytest.mark.parametrize("save", FORMATS)
 def test_half_a_file_is_refused(tmp_path: Path, learned: State, save: Callable[..., None]) -> None:
     save(learned, tmp_path / "w")
     content = (tmp_path / "w").read_bytes()
@@ -356,10 +347,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def test_torchvisions_weights_are_downloaded_once(hub: Hub) -> None:
+    """The server lacks them the second time."""
     (hub.served / hub.name).write_bytes(hub.content)
-    assert torch.equal(network(3, 7, "IMAGENET1K_V2").conv1.weight, hub.state["conv1.weight"])
-    (hub.served / hub.name).unlink()
-    assert torch.equal(network(3, 7, "IMAGENET1K_V2").conv1.weight, hub.state["conv1.weight"])
+    for _ in range(2):
+        assert torch.equal(network(3, 7, "IMAGENET1K_V2").conv1.weight, hub.state["conv1.weight"])
+        (hub.served / hub.name).unlink(missing_ok=True)
 
 
 def test_a_download_with_a_wrong_hash_is_refused(hub: Hub) -> None:

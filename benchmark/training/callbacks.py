@@ -83,7 +83,9 @@ class XLAGraphs(Callback):
         """Execute the traced graph."""
         accelerators.end_xla_graph(self._accelerator)
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, *_: Any) -> None:
+        """Execute the traced graph."""
+        accelerators.end_xla_graph(self._accelerator)
 
 
 class StopAfterSteps(Callback):

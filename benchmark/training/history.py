@@ -89,15 +89,17 @@ class RequireFinite(Callback):
         for name, value in zip(("loss", "accuracy", "top-5 accuracy"), metrics, strict=True):
             require_finite(f"validation {name} of epoch {epoch}", value)
         tensors = module.state_dict()
-        names = {parameter: name for name, parameter in module.named_parameters()}
+        names: dict[Tensor, str] = {value: name for name, value in module.named_parameters()}
         for optimizer in trainer.optimizers:
             for parameter, state in optimizer.state.items():
                 tensors |= {f"{key} of {names[parameter]}": value for key, value in state.items()}
         # On XLA, each shape on the device would be a graph to compile.
         on_host = ((n, v.cpu() if v.is_xla else v) for n, v in tensors.items())
-        name = next((name for name, value in on_host if not bool(value.isfinite().all())), None)
-        for rank_name in filter(None, all_gather(name)):
-            raise UserError(f"After epoch {epoch} {rank_name} has a NaN or infinity.", DIVERGED)
+        faults = [name for name, value in on_host if not bool(value.isfinite().all())]
+        for rank_faults in filter(None, all_gather(faults[:1])):
+            raise UserError(
+                f"After epoch {epoch} {rank_faults[0]} has a NaN or infinity.", DIVERGED
+            )
 
 
 class FirstStepsDigest(Callback):

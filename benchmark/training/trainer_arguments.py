@@ -47,9 +47,19 @@ def xla_cpu() -> Any:
     from pytorch_lightning.accelerators import XLAAccelerator
 
     class XLACPUAccelerator(XLAAccelerator):
-        is_available = staticmethod(cache(lambda: True))
-        auto_device_count = staticmethod(cache(lambda: 1))
-        parse_devices = staticmethod(int)
+        @staticmethod
+        @cache
+        def is_available() -> bool:
+            return True
+
+        @staticmethod
+        @cache
+        def auto_device_count() -> int:
+            return 1
+
+        @staticmethod
+        def parse_devices(devices: int | str | list[int]) -> int:
+            return int(devices) if isinstance(devices, int | str) else len(devices)
 
         @staticmethod
         def get_parallel_devices(devices: int | list[int]) -> list[torch.device]:

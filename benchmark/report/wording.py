@@ -187,9 +187,11 @@ def process_settings(label: str, runtime: Runtime) -> str:
     """Return the settings of an accelerator's measuring processes in a sentence."""
     spin = f"spin {runtime.wait_policy} times, then sleep (GOMP_SPINCOUNT)"
     pages = "huge pages" if runtime.huge_pages else "pages of ordinary size"
+    workers = runtime.capped_workers
+    capped = f"; ImageFolder with {workers} workers, as open files were limited" if workers else ""
     return (
         f"Processes on {label}: Adam's implementation {runtime.adam}; large tensors in {pages}; "
-        f"threads that wait for each other {WAITING.get(runtime.wait_policy, spin)}."
+        f"threads that wait for each other {WAITING.get(runtime.wait_policy, spin)}{capped}."
     )
 
 

@@ -122,6 +122,7 @@ def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Me
         warm, first = warmups["trainer"], mode_timer.first_step
         energy = _energy(mode_timer, meter, warm.step_seconds)
         memory = profile.peak_memory(accelerator)
+        capped_workers = mode_timer.capped_workers
     compiling = max(0.0, first.seconds - warm.step_seconds) if first.compilations else 0.0
     return Measurement(
         **blocks,
@@ -133,6 +134,7 @@ def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Me
         },
         energy=energy,
         memory=memory,
+        capped_workers=capped_workers,
         other_work=round(load.share, 4),
         gpu_clocks=clocks.clocks(),
     )

@@ -85,6 +85,8 @@ class Measurement(ResultModel):
     """Steps in a block of each mode."""
     cores: dict[str, int]
     """Processor cores that each loader keeps busy."""
+    capped_workers: int | None = None
+    """Workers of each ImageFolder loader if open files were too few for one per processor."""
     rounds: tuple[dict[str, Block], ...]
     """For each round a block of each mode, and a second block of the Trainer."""
     step_seconds: tuple[float, ...]
@@ -189,6 +191,8 @@ class Runtime(ResultModel):
     spin before they sleep, or OpenMP's `default`."""
     huge_pages: bool
     """Whether torch asked for huge pages and the system gives them."""
+    capped_workers: int | None = None
+    """Workers of each ImageFolder loader if open files were too few for one per processor."""
 
 
 class ModeRate(ResultModel):

@@ -62,6 +62,8 @@ def summarise(
     """
     processes = measured.processes
     kind = accelerators.device(accelerator.name).type
+    workers = [process.measurement.capped_workers for process in processes]
+    capped = [count for count in workers if count is not None]
     rates, ratios = measurements.rates(processes), measurements.ratios(processes)
     modes, all_ratios = {**rates}, {**ratios}
     for name, peer in measured.peers.items():
@@ -84,6 +86,7 @@ def summarise(
             adam=adam.implementation(parameters.train.adam, kind),
             wait_policy=variables.wait_policy(),
             huge_pages=variables.huge_pages(),
+            capped_workers=min(capped, default=None),
         ),
         dataset=inputs.dataset,
         modes={name: ModeRate(images_per_second=rate) for name, rate in modes.items()},

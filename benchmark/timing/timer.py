@@ -17,7 +17,7 @@ from benchmark.common.parameters import ONE_DEVICE, Parameters, TrainerParameter
 from benchmark.data.datamodule import Batch
 from benchmark.data.folder import scan
 from benchmark.distributed import process_group
-from benchmark.machine import accelerators
+from benchmark.machine import accelerators, processors
 from benchmark.timing import baseline, peers
 from benchmark.timing.coroutine import Coroutine
 from benchmark.timing.loader_workers import LoaderWorkers
@@ -183,6 +183,14 @@ class ModeTimer:
             case "cores":
                 return self._image_workers
         return 0
+
+    @property
+    def capped_workers(self) -> int | None:
+        """Workers of each ImageFolder loader if open files allow few; None if one per processor."""
+        if not {"baseline", "baseline_input"} & {*self.modes}:
+            return None
+        workers = self._image_workers
+        return workers if workers < processors.processor_count() else None
 
     @cached_property
     def _image_workers(self) -> int:

@@ -8,6 +8,7 @@ from benchmark.common.statistics import Interval
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
 from benchmark.pipeline import throughput
+from benchmark.report.wording import process_settings
 from benchmark.throughput import peer_speed, run_process
 from benchmark.throughput.peer_speed import PeerSpeed
 from benchmark.throughput.schema import (
@@ -115,7 +116,8 @@ def planned(monkeypatch) -> Planned:
         factor = plan.slowdown if index.number % 2 else 1.0
         block = Block(seconds=size / 10 * factor, compilations=0)
         energy = EnergyReading(joules=80.0, steps=5)
-        return measurement({"trainer": [block, block]}, energy=energy, memory=MEMORY)
+        capped = {"capped_workers": 3 if index.number else None}
+        return measurement({"trainer": [block, block]}, energy=energy, memory=MEMORY, **capped)
 
     monkeypatch.setattr(run_process, "measure", measure)
     monkeypatch.setattr(run_process, "profile", lambda *_: profile())
@@ -123,6 +125,13 @@ def planned(monkeypatch) -> Planned:
 
 
 MEMORY = Memory(host_bytes=10, device_reason="x")
+
+
+def test_too_few_open_files_are_reported(change, workspace, planned) -> None:
+    """The second process had room for three workers only."""
+    runtime = measured(change()).runtime
+    assert runtime.capped_workers == 3
+    assert "ImageFolder with 3 workers, as open files were limited" in process_settings("", runtime)
 
 
 def test_processes_have_one_run_and_places_of_their_own(change, workspace, planned) -> None:

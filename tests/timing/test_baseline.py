@@ -52,6 +52,7 @@ with ModeTimer("cpu", load_parameters()) as timer:
     for name in timer.modes:
         timer.time(name, 2)
     print(*(timer.loader_processes(name) for name in ("baseline", "baseline_input", "compute")))
+    print(timer.capped_workers or 0)
 """
 
 
@@ -63,9 +64,10 @@ def test_a_low_limit_of_open_files(change, workspace: Path, hard: int, capped: b
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    first, second, none = map(int, done.stdout.split())
+    first, second, none, recorded = map(int, done.stdout.split())
     assert first == second
     assert none == 0
+    assert recorded == capped * first
     assert 1 <= first < 10 if capped else first == 20
     warnings = [line for line in done.stderr.splitlines() if "limit of open files" in line]
     assert len(warnings) == capped

@@ -532,6 +532,7 @@ def test_charts_in_a_page_take_its_colours_and_have_words(drawn_pages) -> None:
 
 
 def test_the_summary_is_printed_where_the_report_cannot_be_written(pages, capsys) -> None:
+    write_results("cpu")
     pages("cpu")
     summary = capsys.readouterr().out.splitlines()[0]
     Path("reports/comparison.json").unlink()

@@ -43,7 +43,7 @@ def test_the_card_describes_the_weights() -> None:
     weights = load_file("weights/source.safetensors")
     assert card["digest"] == digests.state_digest(weights)
     assert card["images_seen"] == 3 * 8 * 3
-    assert card["recipe"] | {"seed": card["seed"]} == CONTENT
+    assert card["recipe"] | {"seed": card["seed"]} == CONTENT | {"image_sizes": [32, 48]}
     assert card["seed"] == 7
     assert 0 <= card["source_test_accuracy"] <= 1
     assert not [name for name in weights if name.startswith("fc.")]

@@ -120,7 +120,7 @@ def find_problems(
         *_uneven_classes(listing.images),
         *_single_images(facts, image_size, root),
         *(_few_levels(facts, scale, root) if scale else ()),
-        *_changed(facts, pinned or {}, root),
+        *(_not_pinned(facts, pinned, root) if pinned else ()),
         *_duplicates(facts, root),
     ], scale
 
@@ -245,13 +245,15 @@ def _few_levels(
                 yield Problem("few grey levels", relative(path, root), detail)
 
 
-def _changed(
+def _not_pinned(
     facts: Mapping[Path, ImageFacts], pinned: Mapping[str, str], root: Path
 ) -> Iterator[Problem]:
-    """Yield a problem for each pinned image whose MD5 is not the pinned one."""
+    """Yield a problem for each image that is not pinned, or whose MD5 is not the pinned one."""
     for path, image in facts.items():
         md5 = pinned.get(path.relative_to(root).as_posix())
-        if md5 and image.md5 not in (md5, ""):
+        if md5 is None:
+            yield Problem("not in the pin", relative(path, root))
+        elif image.md5 not in (md5, ""):
             yield Problem("not what is pinned", relative(path, root))
 
 

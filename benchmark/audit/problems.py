@@ -21,6 +21,7 @@ ERRORS = {
     "folder within a class": (
         "Its images belong to no class: move them up into the class, or make the folder a class."
     ),
+    "not in the pin": "DVC leaves it out: .dvcignore matches it, or it is behind a link.",
     "not what is pinned": "DVC did not see the change: touch the file, then dvc add.",
     "not a regular file": "Remove it: it is a pipe, a socket or a device.",
     "not readable": "Give yourself permission to read it, or look at the disk.",

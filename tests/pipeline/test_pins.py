@@ -203,6 +203,16 @@ def test_an_image_that_dvc_does_not_see_changed_is_refused(refusal) -> None:
     assert refusal().startswith("data cannot be trained on: not what is pinned (1).")
 
 
+def test_an_image_that_dvc_leaves_out_is_refused(refusal) -> None:
+    """Training would read it, and a clone would not have it."""
+    Image.new("RGB", (40, 40), "red").save("data/train/class 1/red.bmp")
+    with Path(".dvcignore").open("a") as file:
+        file.write("*.bmp\n")
+    with Repo() as opened:
+        opened.add("data")
+    assert refusal().startswith("data cannot be trained on: not in the pin (1).")
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_what_was_not_pushed_is_to_be_pushed(refusal, named: bool) -> None:
     if not named:

@@ -20,7 +20,7 @@ from benchmark.common.sockets import make_room_for_sockets
 from benchmark.errors.user_error import UserError
 from benchmark.machine.processors import within_quota
 
-GOOGLE_PCI_VENDOR = "0x1ae0"
+PCI_DEVICES, GOOGLE_PCI_VENDOR = Path("/sys/bus/pci/devices"), "0x1ae0"
 TPU_NAMES = {"v5litepod": "v5e"}
 """Usual names of TPUs, by torch_xla's name; names that are equal are left out."""
 
@@ -219,7 +219,7 @@ def _find_tpu() -> Accelerator:
 
 def _has_google_device() -> bool:
     """Return whether one of the PCI devices is Google's: a TPU or a network card."""
-    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    vendors = PCI_DEVICES.glob("*/vendor")
     return any(vendor.read_text().strip() == GOOGLE_PCI_VENDOR for vendor in vendors)
 
 

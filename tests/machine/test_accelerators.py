@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import requests
@@ -56,14 +57,14 @@ def test_without_torch_xla_there_is_no_tpu(monkeypatch) -> None:
     assert find("tpu").reason == find("xla").reason == "torch_xla is not installed"
 
 
-def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch) -> None:
+def test_a_machine_without_googles_chips_has_no_tpu(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_has_google_device", lambda: False)
+    monkeypatch.setattr(accelerators, "PCI_DEVICES", tmp_path)
     assert find("tpu").reason == "no TPU found"
 
 
 @pytest.fixture
-def tpu(monkeypatch) -> types.SimpleNamespace:
+def tpu(monkeypatch, tmp_path: Path) -> types.SimpleNamespace:
     """Simulate torch_xla on a v5e with four chips; tests may change the values."""
     chips = types.SimpleNamespace(
         get_tpu_type=lambda: "v5litepod",
@@ -74,7 +75,9 @@ def tpu(monkeypatch) -> types.SimpleNamespace:
     monkeypatch.setitem(sys.modules, "torch_xla", types.ModuleType("torch_xla"))
     monkeypatch.setitem(sys.modules, "torch_xla._internal", types.SimpleNamespace(tpu=chips))
     monkeypatch.setattr(accelerators, "find_spec", lambda name: object())
-    monkeypatch.setattr(accelerators, "_has_google_device", lambda: True)
+    (tmp_path / "0000").mkdir()
+    (tmp_path / "0000/vendor").write_text(f"{accelerators.GOOGLE_PCI_VENDOR}\n")
+    monkeypatch.setattr(accelerators, "PCI_DEVICES", tmp_path)
     return chips
 
 

@@ -21,7 +21,6 @@ from benchmark.common.parameters import (
     parse_parameters,
 )
 from benchmark.common.results import ResultPaths, write_result
-from benchmark.machine import accelerators
 from tests import PARAMETERS
 from tests.support import made_results
 from tests.support.forked_python import offer_xla, python
@@ -178,5 +177,5 @@ def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the machine's GPU, if it has one."""
-    absent = accelerators.Accelerator("gpu", "", "no CUDA or MPS device found")
-    monkeypatch.setattr(accelerators, "_find_gpu", lambda: absent)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

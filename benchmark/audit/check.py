@@ -46,7 +46,10 @@ UNEVEN = 10
 
 
 def run(root: Path, image_size: int, as_json: bool) -> int:
-    """Print the problems that are not acknowledged; return 1 if one of them is an error, else 0.
+    """Check the dataset below `root` and print its problems that are not acknowledged.
+
+    Return 1 if one of these is an error, else 0. Facts about the images are stored below CACHES for
+    the next check. `image_size` is that of `find_problems`.
 
     Raises:
         UserError: the directory does not exist, or its list of acknowledged problems is not valid.

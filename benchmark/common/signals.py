@@ -96,8 +96,8 @@ def _reraise_if_lost(
     """Handle SIGALRM, each second after SIGINT or SIGTERM: raise `end` again if it was lost.
 
     Python drops exceptions that are raised in `__del__`, so `end` may be lost. Do nothing while
-    `with` or `finally` blocks still run because of `end`. Do nothing in the interpreter's shutdown
-    either: then the outermost frame is no longer `program`.
+    `with` or `finally` blocks still run because of `end`. `program` is the outermost frame when the
+    first signal arrived. If it is another frame now, the interpreter shuts down: do nothing either.
     """
     handled = sys.exception()
     while handled is not None and handled is not end:

@@ -86,8 +86,9 @@ def _rate(before: Record, after: Record, mode: str, limit: float) -> Change:
 def _session_spread(before: Record, after: Record, mode: str) -> tuple[SessionSpread, str]:
     """Return the spread between sessions that widens the interval, and the text for `Change.basis`.
 
-    Each machine's spread is estimated from the record with more sessions, and the larger spread of
-    two machines counts. If one machine has too few sessions, the spread is `ASSUMED`.
+    If both records are of one machine, the record with more sessions gives the spread. If they are
+    of two machines, each gives one, and the larger counts. If a machine has too few sessions, the
+    spread is `ASSUMED`.
     """
     sessions = {}  # by machine: a record with more sessions replaces one with fewer
     for record in sorted((after, before), key=lambda record: len(record.sessions)):

@@ -20,7 +20,7 @@ RESIZE_FRACTION = 256 / 224
 """Evaluation resizes the shorter side to this times the image size before the centre crop."""
 
 Boxes = NDArray[np.float64]
-"""Top, left, height, width in true pixels, (n, 4)."""
+"""Top, left, height, width in true pixels: those of the decoded file, before resizing; (n, 4)."""
 
 
 def training_windows(
@@ -99,14 +99,14 @@ def _central_boxes(sides: NDArray[np.float64]) -> Boxes:
 def _to_stored_pixels(
     boxes: Boxes, filter_may_read: Boxes, shapes: NDArray[np.int32], stored: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Convert boxes in pixels of the true image to windows in 1/65536 pixel of the stored image.
+    """Convert boxes in true pixels to windows in the stored images.
 
-    `filter_may_read` is the box whose pixels the antialiasing filter may read: the crop in
-    training, the complete image in evaluation.
+    `filter_may_read` are the boxes whose pixels the antialiasing filter may read: the crops in
+    training, the complete images in evaluation.
 
     Returns:
-        (n, 2, 4) int32: for y and x the start, the length, and the low and high edge of
-        `filter_may_read`. The edges are rounded outwards to complete pixels.
+        Windows int32 (n, 2, 4), all in units of 1/65536 stored pixel. `low` and `high` are the
+        edges of `filter_may_read`, rounded outwards to complete stored pixels.
     """
     zoom = np.array(stored) / shapes
     low = np.floor(filter_may_read[:, :2] * zoom)

@@ -76,11 +76,12 @@ def value_range(values: Values) -> ValueRange:
 
 
 def to_bytes(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
-    """Convert values to 0 to 255 on the scale of their dataset.
+    """Convert an image's values to integers from 0 to 255.
 
-    Black is 0, or the smallest value of the dataset if that is negative. Integers lose as many of
-    their lower bits as the largest value has more than 8, so values that fill 16 bits keep the
-    upper byte. Floats are divided into 256 equal steps up to the largest value.
+    `scale` is the range of all values of the dataset. Black is 0, or `scale.low` if that is
+    negative. Integers lose lower bits until the distance from black to `scale.high` fits 8 bits: if
+    it fills 16 bits, the upper byte stays. For floats, 256 equal steps lead from black to
+    `scale.high`.
     """
     low = min(0, scale.low)
     span = scale.high - low
@@ -212,10 +213,12 @@ def _values(values: Values, tags: Mapping[int, Any], path: Path) -> Values:
 
 
 def _wide_rawmodes(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    """Return the raw modes that read all bytes of an opened image of 16-bit colour; else ().
+    """Return the raw modes that read both bytes of each value of an opened 16-bit image.
 
-    Pillow drops the lower bytes. With two raw modes, the first reads the upper bytes, and the
-    second, which swaps the bytes, the lower ones. With one, both are channels.
+    The image has colour, or grey with transparency; for any other image, return (). Pillow itself
+    reads only the upper bytes of these. Colour needs two raw modes: the first reads the upper
+    bytes, and the second, with the other byte order, the lower ones. Grey needs one, which reads
+    the upper byte as the first channel and the lower byte as the second.
     """
     if not image.tile:
         return ()

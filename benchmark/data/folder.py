@@ -129,6 +129,10 @@ class Listing:
                         self._add("missing folder", self._root / split / name, detail)
 
     def _images(self, folder: Path) -> list[Path]:
+        """Return the image files of a class's folder, sorted by name.
+
+        Each other entry becomes a problem, and so does a folder without images.
+        """
         paths = []
         for path in self._entries(folder, os.path.isfile, "not a regular file"):
             suffix = path.suffix.lower()

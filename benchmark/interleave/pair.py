@@ -29,14 +29,20 @@ def alternate(
     seed: int,
     number: int,
 ) -> list[BlockPair]:
-    """Time DISCARDED + BLOCKS pairs of blocks of two warm processes.
+    """Time blocks of two warm processes in turn, and return the pairs of blocks that count.
 
-    Which process runs first is drawn for each pair of blocks, from `seed` and `number`: the number
-    of the pair of processes, from 0. Return at most BLOCKS pairs, in the order of `processes`:
-    without the first DISCARDED, and without pairs in which a graph was compiled.
+    DISCARDED + BLOCKS pairs are timed. The first DISCARDED do not count, nor do pairs in which a
+    graph was compiled. The blocks of a returned pair have the order of `processes`.
+
+    Args:
+        processes: both have returned from `warm_up`.
+        steps: steps in a block of each process.
+        seed: decides, with `number`, which process runs first in each pair of blocks.
+        number: how many pairs of processes the caller timed before this one.
 
     Raises:
-        UserError: a graph was compiled in every pair of blocks; or a process failed.
+        UserError: a process failed, or a graph was compiled in every pair after the first
+            DISCARDED.
     """
     pairs = []
     for turn in range(DISCARDED + BLOCKS):

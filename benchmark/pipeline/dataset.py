@@ -128,7 +128,10 @@ def _pull_error(pin: Path, output: str) -> UserError:
 
 
 def _name_without_utf8(root: Path) -> bytes | None:
-    """Return the first path below `root` that is not UTF-8, which DVC does not name; else None."""
+    """Return the first path below `root` whose bytes are not UTF-8; None if there is none.
+
+    DVC fails on such a path, and its message does not say which path it is.
+    """
     for path in sorted(root.rglob("*")):
         try:
             os.fsencode(path).decode("utf-8")

@@ -52,7 +52,8 @@ class ProcessRates:
     def shares(self) -> tuple[float, float, float]:
         """Return the fractions of a Trainer's step: compute, input and Lightning; their sum is 1.
 
-        The Trainer's rate divided by another mode's rate is that mode's fraction of the step.
+        The Trainer's rate divided by another mode's rate is that mode's fraction of the step. The
+        mode `compute` only computes. The mode `loop` also loads input, so input is the difference.
         """
         compute, loop = (self.ratio("trainer", mode) for mode in ("compute", "loop"))
         return compute, loop - compute, 1 - loop

@@ -85,7 +85,10 @@ def peak(accelerator: str, precision: str) -> Peak:
 
 
 def vendor_peak(accelerator: str, precision: str) -> float | None:
-    """Return the peak in FLOP/s that the vendor publishes; None if `PEAKS` lacks the device."""
+    """Return the peak in FLOP/s that the vendor publishes for this device and precision.
+
+    None on a CPU or MPS, and if `PEAKS` lacks the device or has no value for the precision.
+    """
     if accelerator == "tpu":
         from torch_xla._internal import tpu
 

@@ -72,8 +72,9 @@ def _run(
 def _execute(command: list[str], task: str, folder: Path) -> int:
     """Run `command` in a new process group, write `task` to its stdin, wait for its end.
 
-    The rest of its group is then killed. If this process (the parent) is killed, the child sees its
-    stdin close and kills its own group. Return the exit status; negative if a signal ended it.
+    Return the exit status; negative if a signal ended it. Then the rest of its group is killed.
+    `folder` is its TMPDIR. If this process (the parent) is killed, it kills nothing: the code in
+    `measuring_process` then sees its stdin close, and kills its own group.
     """
     variables = os.environ | {"TMPDIR": str(folder)}
     with subprocess.Popen(

@@ -194,7 +194,10 @@ class ModeTimer:
 
     @cached_property
     def _image_workers(self) -> int:
-        """Number of workers of each loader that has one for each processor, limits permitting."""
+        """Number of workers of each loader of the kind "cores": one per processor.
+
+        If the limit of open files is too low, it is smaller, and a warning is printed.
+        """
         loaders = [MODES[name].loader for name in {*self.modes, *self._wanted}]
         reserved = FILES_PER_WORKER * self.parameters.data.num_workers * loaders.count("data")
         return baseline.worker_count(loaders.count("cores"), reserved)

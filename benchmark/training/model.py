@@ -173,8 +173,8 @@ def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
 def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
     """Return a ResNet50 on the CPU for `classes` classes, with a random float32 head from `seed`.
 
-    The other weights are torchvision's, and some of their bits depend on the processor: replace
-    them.
+    The other weights are not trained: torchvision initialises them. Some of their bits depend on
+    the processor, so the caller must replace them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

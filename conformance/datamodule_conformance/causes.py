@@ -84,13 +84,13 @@ def _is_sufficient_cause(
 ) -> bool:
     """Return whether the broken rule `cause` alone can explain that the rule `name` is broken.
 
-    It looks at observations with reseeded draws, which are made at the first use. A draw is a use
-    of random numbers. The first case that applies decides:
+    A draw is a use of random numbers. `Observations.reseeded` observes the same scenarios with all
+    draws reseeded, and runs each at its first use. The first case that applies decides:
 
     1. With reseeded draws nothing can be judged (`Observations.obstacle`): True.
     2. `cause` is a prerequisite of `name`, and stays broken with reseeded draws: True.
     3. `name` is REPEATS and `cause` is DRAWS: True if training is not map-style and shares a class
-       of dataset with validation, else False: evaluation cannot depend on training's draws.
+       of dataset with validation. Else False, because evaluation can't depend on training's draws.
     4. `name` is not broken with reseeded draws: True.
     5. Training is not map-style, so its draws can't be reseeded: True if `cause` is DRAWS or `name`
        is SPLIT.

@@ -27,7 +27,7 @@ MAX_SAMPLES = 100_000
 
 
 def flatten(loaders: Any) -> list[Any]:
-    """Return the loaders, of any class, in nested containers."""
+    """Collect all loaders, of any class, from nested containers into one list."""
     if hasattr(loaders, "flattened"):  # a CombinedLoader of either of Lightning's packages
         return list(loaders.flattened)
     if isinstance(loaders, Mapping):

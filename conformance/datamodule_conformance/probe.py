@@ -133,7 +133,10 @@ class Probe(Module):
 
 
 def probe_for(package: ModuleType, **options: bool) -> Any:
-    """Return a Probe that derives from the LightningModule of the given Lightning package."""
+    """Return a new Probe whose class also derives from the LightningModule of `package`.
+
+    `options` are the arguments of Probe.
+    """
     return type("Probe", (Probe, package.LightningModule), {})(**options)
 
 

@@ -104,7 +104,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the summary, and why results could not be written; nothing if a signal ended it."""
+    """Print the summary, then warnings: the report could not be written, or nothing was judged.
+
+    If a signal ended the session, print nothing.
+    """
     if received():
         return
     name, results = str(config.stash[SOURCE]), config.stash[RESULTS]

@@ -164,6 +164,19 @@ class Observations:
             raise NotJudged(f"{stage} alone gets no batch")
         return observation
 
+    def labels(self, passes: Epochs) -> list[int]:
+        """Return the labels of the passes, in order; none if they number each batch's members.
+
+        Contrastive losses label the members of each batch 0, 1, 2, ...
+        """
+        train = [step.labels for steps in self.default_fit.train for step in steps]
+        if len(train) > 1 and all(
+            labels is not None and labels.tolist() == list(range(len(labels))) for labels in train
+        ):
+            return []
+        labels = [step.labels for steps in passes for step in steps if step.labels is not None]
+        return [label for batch in labels for label in batch.tolist()]
+
     @property
     def default_fit(self) -> Observation:
         """The observation of a fit with default options."""

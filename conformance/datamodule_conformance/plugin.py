@@ -14,6 +14,7 @@ SESSION = f"{KIT}.session"
 SETTINGS = Path(__file__).with_name("pytest.ini")
 COMMAND = f"pytest --pyargs {KIT} --datamodule my.module:MyDataModule"
 KINDS = ("images", "sequences", "graphs", "table")
+SUFFIXES = (".json", ".md")
 STAGES = ("fit", "validate", "test", "predict")
 
 
@@ -53,6 +54,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """
     if config.pluginmanager.has_plugin(SESSION) or not _asks_for_rules(config):
         return None
+    requested_stages(config)
+    _check_report(config)
     session = [f"--config-file={SETTINGS}", "--noconftest", "-p", SESSION]
     if config.pluginmanager.has_plugin("xdist"):
         session.append("-n0")  # the rules share their observations
@@ -94,3 +97,30 @@ def _asks_for_rules(config: pytest.Config) -> bool:
     if not rules or len(rules) < len(paths):
         raise pytest.UsageError(f"Pass `--pyargs {KIT}` and no other path: {COMMAND}")
     return True
+
+
+def requested_stages(config: pytest.Config) -> tuple[str, ...]:
+    """Return the stages of --datamodule-stages in Lightning's order; empty without the option.
+
+    Raises:
+        pytest.UsageError: a name is not a stage.
+    """
+    names = [name for name in (config.getoption("--datamodule-stages") or "").split(",") if name]
+    if unknown := set(names) - set(STAGES):
+        raise pytest.UsageError(
+            f"--datamodule-stages {', '.join(sorted(unknown))}: use {', '.join(STAGES)}."
+        )
+    return tuple(stage for stage in STAGES if stage in names)
+
+
+def _check_report(config: pytest.Config) -> None:
+    """Raise pytest.UsageError if the file of --conformance-report can't be written."""
+    report = Path(config.getoption("--conformance-report") or "report.md")
+    if report.suffix not in SUFFIXES:
+        raise pytest.UsageError(f"--conformance-report {report}: name a file .json or .md.")
+    if not report.parent.is_dir():
+        raise pytest.UsageError(
+            f"--conformance-report {report}: the folder {report.parent} does not exist. Create it."
+        )
+    if report.is_dir():
+        raise pytest.UsageError(f"--conformance-report {report}: it is a folder. Name a file.")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from datamodule_conformance.rules import Outcome, RuleResult, rules
 
-SUFFIXES = (".json", ".md")
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)
 NOTHING_JUDGED = "Nothing was proved: no rule about a fit could be judged, see the reasons."

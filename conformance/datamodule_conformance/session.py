@@ -8,10 +8,9 @@ import pytest
 
 from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
 from datamodule_conformance.observations import Observations
-from datamodule_conformance.plugin import STAGES
+from datamodule_conformance.plugin import requested_stages
 from datamodule_conformance.report import (
     NOTHING_JUDGED,
-    SUFFIXES,
     nothing_judged,
     summary,
     write,
@@ -37,22 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Check all options before any rule runs, and keep source and deviations in the stash.
+    """Make the DataModule before any rule runs; keep its source and the deviations in the stash.
 
     Raises:
-        pytest.UsageError: the DataModule can't be made, or an option is invalid.
+        pytest.UsageError: the DataModule can't be made, or a deviation is invalid.
     """
     config = session.config
-    report = Path(config.getoption("--conformance-report") or "report.md")
-    if report.suffix not in SUFFIXES:
-        raise pytest.UsageError(f"--conformance-report {report}: name a file .json or .md.")
-    if not report.parent.is_dir():
-        raise pytest.UsageError(
-            f"--conformance-report {report}: the folder {report.parent} does not exist. Create it."
-        )
-    if report.is_dir():
-        raise pytest.UsageError(f"--conformance-report {report}: it is a folder. Name a file.")
-    _requested_stages(config)
     try:
         source = DataModuleSource(
             config.getoption("--datamodule"),
@@ -75,7 +64,7 @@ def observations(request: pytest.FixtureRequest) -> Observations:
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     return Observations(
         config.stash[SOURCE],
-        _requested_stages(config),
+        requested_stages(config),
         config.getoption("--datamodule-kind"),
         selected_rules=frozenset(item.obj.rule.name for item in items),
     )
@@ -134,17 +123,3 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         except OSError as error:  # pytest would lose the summary
             config.stash[UNWRITTEN] = f"ERROR: --conformance-report {path}: {error.strerror}."
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-
-
-def _requested_stages(config: pytest.Config) -> tuple[str, ...]:
-    """Return the stages of --datamodule-stages in Lightning's order; empty without the option.
-
-    Raises:
-        pytest.UsageError: a name is not a stage.
-    """
-    names = [name for name in (config.getoption("--datamodule-stages") or "").split(",") if name]
-    if unknown := set(names) - set(STAGES):
-        raise pytest.UsageError(
-            f"--datamodule-stages {', '.join(sorted(unknown))}: use {', '.join(STAGES)}."
-        )
-    return tuple(stage for stage in STAGES if stage in names)

@@ -53,10 +53,11 @@ class DataModuleSource:
         try:
             data = target(**arguments)
         except (Exception, SystemExit) as error:
-            raise SourceError(
-                f"{self} raised {type(error).__name__}: {error}. "
-                "Give its arguments: --datamodule-arg key=value, or check(..., key=value).",
-            ) from error
+            remedy = "Give its arguments: --datamodule-arg key=value, or check(..., key=value)."
+            if not isinstance(error, TypeError):
+                remedy = "Look for the cause: make it in Python with the same arguments and folder."
+            seen = f"{type(error).__name__}: {error}"
+            raise SourceError(f"{self} raised {seen}. {remedy}") from error
         if package_of(type(data)):
             return data
         raise SourceError(

@@ -22,7 +22,6 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.probe import BatchRecord
 from datamodule_conformance.rules import expect, expect_equal, rule
 
 ORDER = (
@@ -90,7 +89,7 @@ def test_each_epoch_has_its_own_order(observations: Observations) -> None:
     orders: list[list[Any]] = sample_digests(epochs)
     unit = "samples"
     if sorted(orders[0]) != sorted(orders[1]):
-        orders, unit = [_labels(epoch) for epoch in epochs], "labels"
+        orders, unit = [observations.labels([epoch]) for epoch in epochs], "labels"
     first, second = orders
     if not first and not second:
         raise NotJudged("samples differ, and without labels their order can't be compared")
@@ -257,11 +256,6 @@ def _repeats_with_its_workers(observations: Observations) -> bool:
 def _require_validation(observations: Observations) -> None:
     if not observations.default_fit.passes.get("validate"):
         raise NotJudged("it has no validation")
-
-
-def _labels(epoch: list[BatchRecord]) -> list[int]:
-    """Return the labels of an epoch, in order. Augmentation does not change them."""
-    return [label for step in epoch if step.labels is not None for label in step.labels.tolist()]
 
 
 def _possible_orders(epoch: Sequence[Any]) -> float:

@@ -4,8 +4,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import torch
-
 from datamodule_conformance.observations import (
     NotJudged,
     Observations,
@@ -90,7 +88,7 @@ def test_images_are_finite_and_scaled(observations: Observations) -> None:
     requires=running_fit,
 )
 def test_labels_count_from_zero(observations: Observations) -> None:
-    labels = set(_labels(observations.default_fit.train))
+    labels = set(_labels(observations, observations.default_fit.train))
     expect(labels == set(range(len(labels))), f"{_list(labels)} in training")
     dtypes = {str(step.labels.dtype) for _, step in _steps(observations) if step.labels is not None}
     expect(dtypes == {"torch.int64"}, f"labels of {', '.join(sorted(dtypes))}")
@@ -104,10 +102,10 @@ def test_labels_count_from_zero(observations: Observations) -> None:
 )
 def test_every_pass_shows_every_class(observations: Observations) -> None:
     stages = dict(_passes(observations))
-    classes = set().union(*(_labels(passes) for passes in stages.values()))
+    classes = set().union(*(_labels(observations, passes) for passes in stages.values()))
     for stage, passes in stages.items():
         for number, steps in enumerate(passes):
-            missing = classes - set(_labels([steps]))
+            missing = classes - set(_labels(observations, [steps]))
             expect(not missing, f"pass {number} of {stage} lacks class {_list(missing)}")
 
 
@@ -188,12 +186,11 @@ def _steps(
                 yield f"batch {number} of pass {epoch} of {stage}", step
 
 
-def _labels(passes: Epochs) -> list[int]:
+def _labels(observations: Observations, passes: Epochs) -> list[int]:
     """Return all labels of the passes, or raise NotJudged if there are none."""
-    labels = [step.labels for steps in passes for step in steps if step.labels is not None]
-    if not labels:
-        raise NotJudged("no labels in batch[1] or batch['labels']")
-    return torch.cat(labels).tolist()
+    if labels := observations.labels(passes):
+        return labels
+    raise NotJudged("no labels of classes in batch[1] or batch['labels']")
 
 
 def _list(numbers: set[int]) -> str:

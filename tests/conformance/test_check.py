@@ -141,6 +141,11 @@ def test_each_new_object_gets_a_copy_of_the_arguments(tmp_path: Path) -> None:
     assert source.make(0) is not source.make(0)
 
 
+class NoData(LightningDataModule):
+    def __init__(self) -> None:
+        raise FileNotFoundError("no data")
+
+
 def inner() -> type[LightningDataModule]:
     class Inner(LightningDataModule):
         pass
@@ -162,6 +167,7 @@ def inner() -> type[LightningDataModule]:
             "PicturesModule can't be pickled for another process",
         ),
         ("a.module:Data", {}, "check takes a LightningDataModule, not a str"),
+        (NoData, {}, "FileNotFoundError: no data. Look for the cause: make it in Python"),
         (PicturesModule, {}, "missing 1 required positional argument: 'folder'. Give its"),
     ],
 )

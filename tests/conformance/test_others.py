@@ -91,6 +91,8 @@ def test_each_cause_is_one_finding(name: str, selected: set[str], broken: str | 
         ("StreamOfDraws", EVALUATED, "can be counted"),
         ("StreamOfDraws", TRAINED, "can't be counted"),
         ("TestsOnAll", NEEDS, "includes all training samples"),
+        ("NumbersTheMembers", EPOCH, "their order can't be compared"),
+        ("NumbersTheMembers", "every pass shows every class", "no labels of classes"),
         ("Shuffled", "labels count from zero", "no labels"),
         ("Shuffled", "every pass shows every class", "no labels"),
         ("SentencesModule", "augmentation differs between epochs", "nothing is random"),

@@ -482,6 +482,21 @@ class SetupForTestNeedsFit(LightningDataModule):
         return DataLoader(torch.arange(20, 30), 4)
 
 
+def numbered(samples: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """A batch of a contrastive loss: the label of a sample is its position in the batch."""
+    return torch.stack(samples) + torch.rand(1), torch.arange(len(samples))
+
+
+class NumbersTheMembers(Seeded):
+    """Samples change in each epoch, and labels number the members of each batch."""
+
+    def train_dataloader(self) -> Any:
+        return shuffled(torch.arange(22.0), collate_fn=numbered)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(torch.arange(30.0, 33.0), 4, collate_fn=numbered)
+
+
 class LoaderOfNothing(LightningDataModule):
     """Before setup("fit"), train_dataloader makes a DataLoader without a dataset."""
 

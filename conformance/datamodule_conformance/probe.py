@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,6 +96,8 @@ class Probe(Module):
         """By stage: its epochs or evaluation passes."""
         self.samples: dict[str, deque[SampleDigests | None]] = {}
         """By stage: a queue of the next batches' samples, if its loaders record them."""
+        self.checkpoint: Path | None = None
+        """Where to save a checkpoint at the end of a fit: before teardown, as Lightning does."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if self.fails:
@@ -115,6 +118,10 @@ class Probe(Module):
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._record("predict", batch, batch_idx, dataloader_idx)
+
+    def on_train_end(self) -> None:
+        if self.checkpoint:
+            self.trainer.save_checkpoint(self.checkpoint)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.0)

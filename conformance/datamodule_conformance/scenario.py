@@ -158,8 +158,8 @@ class _ScenarioRun:
     def first(self) -> None:
         path = self.folder / "saved.ckpt"
         self.trainer = self._trainer(max_epochs=1)
+        self.probe.checkpoint = path
         self.fit()
-        self.trainer.save_checkpoint(path)
         self.observation.checkpoint = path.read_bytes()
 
     def resume(self) -> None:

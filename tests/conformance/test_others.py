@@ -68,6 +68,7 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
         ("StreamsForAllStages", {NEEDS}, NEEDS),
         ("WithReplacement", {SHARE}, set()),
         ("LoaderOfNothing", {NEEDS}, set()),
+        ("TornDown", {"its state is plain", RESUME}, set()),
         ("Exits", IN_PROCESS, FIT),
         ("PredictsOnRequest", {ALONE}, set()),
         ("PredictionNeverWorks", {ALONE}, ALONE),

@@ -352,6 +352,13 @@ class GeneratorInTheState(Seeded):
         self.generator.set_state(state["generator"])
 
 
+class TornDown(GeneratorInTheState):
+    """teardown removes what state_dict reads."""
+
+    def teardown(self, stage: str | None = None) -> None:
+        del self.generator
+
+
 class GeneratorPerLoader(Seeded):
     """Each new loader starts with a new generator."""
 

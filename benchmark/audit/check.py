@@ -24,7 +24,7 @@ from benchmark.common.digests import text_digest
 from benchmark.common.files import read_json, write_json
 from benchmark.common.progress import progress
 from benchmark.data.cache import CACHES
-from benchmark.data.decoding import ValueRange, merge, to_bytes
+from benchmark.data.decoding import ValueRange, merge, to_uint8
 from benchmark.data.folder import SPLITS, Listing, Problem, relative
 from benchmark.data.formats import FORMATS
 from benchmark.errors.user_error import UserError, visible
@@ -239,7 +239,7 @@ def _few_levels(
     for path, image in facts.items():
         if image.values:
             values = ValueRange(*image.values[1:3])
-            low, high = map(int, to_bytes(np.array(values), scale))
+            low, high = map(int, to_uint8(np.array(values), scale))
             levels = high - low + 1
             span = values.high - values.low
             loses = span >= levels if isinstance(span, int) else span > 0

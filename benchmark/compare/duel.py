@@ -20,7 +20,7 @@ from benchmark.compare.verdict import (
     pairs_needed,
 )
 from benchmark.errors.user_error import UserError
-from benchmark.interleave.pair import alternate, trimmed_mean
+from benchmark.interleave.pair import time_alternating_blocks, trimmed_mean
 from benchmark.interleave.training_process import TrainingProcess
 from benchmark.machine import accelerators
 from benchmark.machine.lock import measuring_lock
@@ -106,7 +106,9 @@ def measure(
                 after.warm_up(tasks[1])
                 step = min(before.step_seconds, after.step_seconds)
                 steps = ceil(parameters.throughput.block_seconds / step)
-                turns = alternate((before, after), (steps, steps), parameters.seed, len(ratios))
+                turns = time_alternating_blocks(
+                    (before, after), (steps, steps), parameters.seed, len(ratios)
+                )
                 ratios.append(trimmed_mean([old.seconds / new.seconds for old, new in turns]))
             enough = len(ratios) > 1
             show(str(change_of_pairs(accelerator, ratios, limit)) if enough else "one pair so far")

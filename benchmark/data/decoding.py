@@ -75,7 +75,7 @@ def value_range(values: Values) -> ValueRange:
     return ValueRange(values.min().item(), values.max().item())
 
 
-def to_bytes(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
+def to_uint8(values: Values, scale: ValueRange) -> NDArray[np.uint8]:
     """Convert an image's values to integers from 0 to 255.
 
     `scale` is the range of all values of the dataset. Black is 0, or `scale.low` if that is
@@ -153,7 +153,7 @@ def decode(path: Path, scale: ValueRange | None = None) -> Image.Image:
     content = load(path)
     if isinstance(content, Image.Image):
         return content
-    return Image.fromarray(to_bytes(content, scale or value_range(content))).convert("RGB")
+    return Image.fromarray(to_uint8(content, scale or value_range(content))).convert("RGB")
 
 
 def read_range(path: Path) -> ValueRange | None:

@@ -23,7 +23,7 @@ TRIMMED = 0.2
 BlockPair = tuple[Block, Block]
 
 
-def alternate(
+def time_alternating_blocks(
     processes: tuple[TrainingProcess, TrainingProcess],
     steps: tuple[int, int],
     seed: int,

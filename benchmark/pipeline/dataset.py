@@ -112,7 +112,7 @@ def _pull_error(pin: Path, output: str) -> UserError:
             f"To use the present content, pin it: {_pinning(pin)}. "
             f"To restore the pinned content: .venv/bin/dvc checkout --force {pin}.",
         )
-    if name := _name_without_utf8(pin.with_suffix("")):
+    if name := _first_name_that_is_not_utf8(pin.with_suffix("")):
         return UserError(f"{name!r} is not UTF-8.", "Rename it: DVC accepts only UTF-8.")
     if "is not a git repository" in output:
         return UserError("This is not a git repository.", "Clone it with git: DVC needs one.")
@@ -127,7 +127,7 @@ def _pull_error(pin: Path, output: str) -> UserError:
     return UserError(f"DVC could not fetch what {pin} pins: {reason}.", "Fix that, then run again.")
 
 
-def _name_without_utf8(root: Path) -> bytes | None:
+def _first_name_that_is_not_utf8(root: Path) -> bytes | None:
     """Return the first path below `root` whose bytes are not UTF-8; None if there is none.
 
     DVC fails on such a path, and its message does not say which path it is.

@@ -15,7 +15,7 @@ WORDS = (
     ("replay", "a training's first steps, repeated in a new process and compared bit for bit."),
     ("digest", "the sha256 of some content: equal digests mean equal bits."),
     ("record", "all results of one accelerator of one machine, in the form that is exported."),
-    ("noise floor", "the Trainer's rate over itself: a ratio as near to 1 shows no difference."),
+    ("noise floor", "the Trainer's rate over itself; a ratio in its interval shows no difference."),
 )  # fmt: skip
 """Words that the code, the documentation and the report share."""
 FIGURES = (

@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.common.numbers import number
 from benchmark.common.parameters import Parameters, SweepParameters
 from benchmark.common.progress import progress
-from benchmark.interleave.pair import alternate, trimmed_mean
+from benchmark.interleave.pair import time_alternating_blocks, trimmed_mean
 from benchmark.interleave.training_process import TrainingProcess
 from benchmark.machine.accelerators import Accelerator
 
@@ -57,7 +57,7 @@ def measure_pairs(
                 second.warm_up(_task(accelerator, trainer_only(other), devices))
                 seconds = parameters.throughput.block_seconds
                 steps = ceil(seconds / first.step_seconds), ceil(seconds / second.step_seconds)
-                blocks = alternate((first, second), steps, seed, index)
+                blocks = time_alternating_blocks((first, second), steps, seed, index)
             images = steps[0] * parameters.data.batch_size
             other_images = steps[1] * other.data.batch_size * devices
             rates = [(images / one.seconds, other_images / two.seconds) for one, two in blocks]

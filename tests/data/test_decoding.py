@@ -20,7 +20,7 @@ from benchmark.data.decoding import (
     merge,
     read_header,
     read_range,
-    to_bytes,
+    to_uint8,
 )
 from benchmark.data.folder import scan
 from benchmark.errors.user_error import UserError, explain_system_errors
@@ -149,7 +149,7 @@ def test_full_sixteen_bits_keep_the_upper_byte(tmp_path: Path) -> None:
 )
 def test_the_range_of_the_dataset_decides(values: list, scale: Any, expected: list) -> None:
     kind = np.float32 if isinstance(values[0], float) else np.int64
-    assert to_bytes(np.array(values, kind), ValueRange(*scale)).tolist() == expected
+    assert to_uint8(np.array(values, kind), ValueRange(*scale)).tolist() == expected
 
 
 def test_unsigned_numbers_of_32_bits_stay_positive(tmp_path: Path) -> None:

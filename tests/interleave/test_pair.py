@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.errors.user_error import UserError
-from benchmark.interleave.pair import BLOCKS, DISCARDED, alternate, trimmed_mean
+from benchmark.interleave.pair import BLOCKS, DISCARDED, time_alternating_blocks, trimmed_mean
 from benchmark.timing.schema import Block
 
 
@@ -23,7 +23,7 @@ def turns(seed: int, number: int) -> tuple[list[str], list[tuple[Block, Block]]]
 
         return SimpleNamespace(time=time)
 
-    return order, alternate((side("a"), side("b")), (1, 2), seed, number)
+    return order, time_alternating_blocks((side("a"), side("b")), (1, 2), seed, number)
 
 
 def test_blocks_alternate_and_the_first_do_not_count() -> None:
@@ -57,7 +57,7 @@ def compiling(blocks: set[int]) -> SimpleNamespace:
 
 def test_blocks_that_compiled_do_not_count() -> None:
     late = DISCARDED + 3
-    pairs = alternate((compiling({0, late}), compiling(set())), (1, 1), 1, 0)
+    pairs = time_alternating_blocks((compiling({0, late}), compiling(set())), (1, 1), 1, 0)
     assert [block.seconds for block, _ in pairs] == [
         1.0 + number for number in range(DISCARDED, DISCARDED + BLOCKS) if number != late
     ]
@@ -66,4 +66,4 @@ def test_blocks_that_compiled_do_not_count() -> None:
 def test_a_graph_compiled_in_each_block_is_an_error() -> None:
     always = compiling({*range(DISCARDED + BLOCKS)})
     with pytest.raises(UserError, match=r"compiled in each block\. Raise throughput.warmup_steps"):
-        alternate((always, compiling(set())), (1, 1), 1, 0)
+        time_alternating_blocks((always, compiling(set())), (1, 1), 1, 0)

@@ -1,5 +1,6 @@
 """The dataset stage: fetch the pinned images and weights, check them, and record them."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -37,10 +38,11 @@ def run(parameters: Parameters) -> None:
             f"data.root = {parameters.data.root!r} is not a directory.",
             "Name the one with train, val and test in it.",
         )
-    pinned = _pull(Path(f"{root}.dvc"))
+    pin = Path(f"{root}.dvc")
+    pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    scale = refuse_errors(root, parameters.data.image_size, _pinned_files(pinned["md5"]))
+    scale = refuse_errors(root, parameters.data.image_size, _pinned_files(pin, pinned["md5"]))
     images = scan(root)
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
     dataset = PinnedImages(**pinned, classes=len(images.classes), images=sizes, value_range=scale)
@@ -85,14 +87,25 @@ def _pull(pin: Path) -> dict[str, Any]:
     return pinned
 
 
-def _pinned_files(md5: str) -> dict[str, str]:
+def _pinned_files(pin: Path, md5: str) -> dict[str, str]:
     """Return the MD5 of each file in the pinned directory `md5`, by its path in it, as DVC's cache
-    lists them. DVC takes a changed file of the same size, time and inode for unchanged."""
+    lists them. DVC takes a changed file of the same size, time and inode for unchanged.
+
+    Raises:
+        UserError: the list is not the pinned one. DVC checks out any list that the remote has; with
+            `verify = true` it only leaves another one out of its cache.
+    """
     path = Path(_dvc("cache", "dir").stdout.strip(), "files/md5", md5[:2], md5[2:])
-    if not path.is_file():  # a pin by DVC 2, which kept its lists elsewhere
-        return {}
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    return {entry["relpath"]: entry["md5"] for entry in entries}
+    content = path.read_bytes() if path.is_file() else b""
+    if not content and "not in cache" not in _dvc("status", "--", str(pin)).stdout:
+        return {}  # a pin by DVC 2, which kept its lists elsewhere
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+        raise UserError(
+            f"{pin} pins another list of files than the remote has.",
+            "Restore the remote, for example by `git checkout .dvc/remote`. "
+            f"Then run: .venv/bin/dvc pull --force {pin}.",
+        )
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
 
 
 def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":

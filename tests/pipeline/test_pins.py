@@ -120,6 +120,22 @@ def test_a_corrupt_remote_object_is_refused(refusal) -> None:
     assert refusal().startswith("DVC could not fetch what data.dvc pins: ")
 
 
+@pytest.mark.parametrize("verify", ["true", "false"])
+def test_another_list_of_files_in_the_remote_is_refused(refusal, verify: str) -> None:
+    """Names of folders are labels. DVC checks the digests of files, but not that of their list."""
+    config = Path(".dvc/config")
+    config.write_text(config.read_text().replace("verify = true", f"verify = {verify}"))
+    md5 = read_pin(Path("data.dvc"))["md5"]
+    listed = Path(".dvc/remote/files/md5", md5[:2], md5[2:])
+    listed.chmod(0o644)
+    listed.write_text(listed.read_text().replace("class 1/", "class 9/"))
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    message = refusal()
+    assert message.startswith("data.dvc pins another list of files than the remote has. Restore")
+    assert message.endswith("dvc pull --force data.dvc.")
+
+
 @pytest.mark.parametrize("root", ["../outside", "..", "/", ".", "./", "data/..", "{here}"])
 def test_images_outside_the_repository_are_refused(repository: Path, refusal, root: str) -> None:
     """DVC silently skips paths outside the repository, and cannot pin the repository itself."""

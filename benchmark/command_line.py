@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -49,10 +51,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             explain_system_errors(),
             explain_loader_errors(),
         ):
-            return _dispatch(options)
+            status = _dispatch(options)
+        sys.stdout.flush()  # a pipe that nobody reads is noticed here, not when Python exits
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if options.command in ("compare", "duel") else 1
+    except BrokenPipeError:
+        if not _output_has_no_reader():
+            raise
+        return 128 + signal.SIGPIPE
+
+
+def _output_has_no_reader() -> bool:
+    """Return whether stdout is a pipe that nobody reads, as after `| head`.
+
+    If so, stdout becomes the null device: Python writes what is still in its buffer when it exits.
+    """
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    if not any(events & select.POLLERR for _, events in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _dispatch(options: argparse.Namespace) -> int:

@@ -302,3 +302,13 @@ def test_a_command_is_required(capsys) -> None:
         main([])
     assert stopped.value.code == 2
     assert "required: command" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_is_no_error(workspace: Path) -> None:
+    """As with `check data | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "benchmark", "check", "data"]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")

@@ -1,14 +1,10 @@
 import errno
 import os
-import resource
 import socket
 from multiprocessing.resource_sharer import DupFd
 
 import pytest
-import torch
-from torch.utils.data import DataLoader
 
-from benchmark.common.open_files import files_left
 from benchmark.errors.loader_errors import explain_loader_errors, ignore_lost_receiver
 from benchmark.errors.user_error import UserError, explain_system_errors
 
@@ -40,30 +36,6 @@ def test_too_many_open_files_are_one_line_with_the_remedy(error: Exception) -> N
 def test_other_errors_of_the_system_pass() -> None:
     with pytest.raises(ConnectionResetError), explain_system_errors(), explain_loader_errors():
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-
-
-class Images(torch.utils.data.Dataset[tuple[torch.Tensor, ...]]):
-    def __len__(self) -> int:
-        return 1000
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
-        return tuple(torch.zeros(1) for _ in range(5))
-
-
-def test_a_real_loader_with_too_low_a_limit() -> None:
-    """Its workers start, and there is no room for their batches."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    loader = DataLoader(Images(), batch_size=4, num_workers=4)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0] - files_left() + 36, limits[1]))
-    try:
-        with (
-            pytest.raises(UserError, match=r"open files.*Raise"),
-            explain_system_errors(),
-            explain_loader_errors(),
-        ):
-            list(loader)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_worker_prints_nothing_if_the_training_ends_while_it_receives_a_batch(

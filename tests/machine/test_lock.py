@@ -1,3 +1,4 @@
+import codecs
 import os
 import socket
 import subprocess
@@ -122,7 +123,11 @@ def test_a_lock_file_of_another_user_is_a_lock(monkeypatch: pytest.MonkeyPatch) 
 
 @contextmanager
 def as_unprivileged_user() -> Iterator[None]:
-    """Change root's effective user to one that owns no files; other users stay as they are."""
+    """Change root's effective user to one that owns no files; other users stay as they are.
+
+    That user may be unable to read Python itself: the codec that filelock needs is loaded before.
+    """
+    codecs.lookup("ascii")
     if os.geteuid():
         yield
         return

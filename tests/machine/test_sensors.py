@@ -39,6 +39,7 @@ def driver(monkeypatch) -> types.SimpleNamespace:
     monkeypatch.setitem(sys.modules, "pynvml", pynvml)
     monkeypatch.setattr(sensors, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     properties = types.SimpleNamespace(uuid="1234")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
     return pynvml

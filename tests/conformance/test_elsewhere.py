@@ -81,7 +81,7 @@ def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_X")}
     return subprocess.run(
         [python(), *command, "-p", "no:cacheprovider"], cwd=project, env=environment,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 

@@ -1,13 +1,11 @@
 """SIGINT and SIGTERM end the kit, and are not taken for an error of the DataModule."""
 
-import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.forked_python import python
+from tests.conformance.test_elsewhere import run
 
 DATA = """
 import os
@@ -58,14 +56,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(DATA)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     return tmp_path
-
-
-def run(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_X")}
-    return subprocess.run(
-        [python(), *arguments, "-p", "no:cacheprovider"], cwd=project, env=environment,
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
 
 
 @pytest.mark.slow

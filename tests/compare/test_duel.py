@@ -208,6 +208,7 @@ def test_two_real_revisions(
     assert result["pairs"] == 2
     assert 0.2 < result["ratio"]["estimate"] < 5
     page = (workspace / "duel.md").read_text()
-    assert page.startswith("# . compared with .\n\n| Accelerator | Metric | Change | Verdict |")
+    assert page.startswith("# . compared with .\n\n")
+    assert "| Accelerator | Metric | Change | Verdict |\n| --- | --- | --- | --- |\n| cpu |" in page
     assert "2 pairs of processes" in page
     assert "cpu trainer: " in capfd.readouterr().out

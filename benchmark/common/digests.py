@@ -17,7 +17,7 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
-        digest.update(_tensor(state[name]))
+        _update(digest, state[name])
     return digest.hexdigest()
 
 
@@ -28,7 +28,10 @@ def chain(previous: str, values: Iterable[int | Tensor]) -> str:
     """
     digest = hashlib.sha256(previous.encode())
     for value in values:
-        digest.update(_tensor(value) if isinstance(value, Tensor) else f"{value};".encode())
+        if isinstance(value, Tensor):
+            _update(digest, value)
+        else:
+            digest.update(f"{value};".encode())
     return digest.hexdigest()
 
 
@@ -45,12 +48,16 @@ def json_digest(value: Any) -> str:
     return text_digest(json.dumps(value, sort_keys=True))
 
 
-def element_bytes(tensor: Tensor) -> bytes:
-    """Return the bytes of a tensor's elements in row-major order, from any device."""
+def element_bytes(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor's elements in row-major order, from any device.
+
+    The tensor is copied once: a digest reads the returned memory without another copy.
+    """
     # contiguous() does not copy a view of one element, whose strides view(dtype) refuses.
     packed = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return packed.view(-1).view(torch.uint8).numpy().tobytes()
+    return memoryview(packed.view(-1).view(torch.uint8).numpy())
 
 
-def _tensor(tensor: Tensor) -> bytes:
-    return f"{tensor.dtype} {tuple(tensor.shape)}\n".encode() + element_bytes(tensor)
+def _update(digest: "hashlib._Hash", tensor: Tensor) -> None:
+    digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    digest.update(element_bytes(tensor))

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,20 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
 
     After a crash or a power cut, `path` has its old content or the new content.
     """
+    with new_file(path) as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BufferedRandom]:
+    """Yield an empty file, which replaces `path` when the `with` block ends without an error.
+
+    After an error, a crash or a power cut, `path` has its old content or the new content. Its
+    directory is created if it is missing.
+    """
     with _staging(path) as staging, name_in_errors(path):
-        with (new := staging / "new").open("wb") as file:
-            file.writelines(parts)
+        with (new := staging / "new").open("w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)

@@ -7,22 +7,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
-from benchmark.common.files import write_bytes, write_text
-from benchmark.distributed.process_group import broadcast, get_rank
+from benchmark.common.files import new_file, write_text
+from benchmark.distributed.process_group import broadcast, get_rank, get_world_size
 from benchmark.errors.user_error import UserError
 
 CHECKPOINTS = Path(".checkpoints")
 DONE = "done"
 """File next to the checkpoints of a finished training, with the MD5 of its result."""
 SEAL = hashlib.sha256().digest_size
-"""Bytes of the digest at the start of each checkpoint."""
+"""Bytes of the digest at the end of each checkpoint."""
+CHUNK = 2**20
+"""Bytes of a checkpoint that are read at a time to digest it."""
 
 
 @contextmanager
@@ -73,20 +75,25 @@ def remove_finished(name: str) -> None:
 
 
 class SealedCheckpoints(_WrappingCheckpointIO):
-    """Writes and reads Lightning's checkpoints with the sha256 of their content in front.
+    """Writes and reads Lightning's checkpoints with the sha256 of their content at the end.
 
     After a power cut a disk may have lost parts of a file, and torch reads most altered files
-    without an error. The base class is a wrapper, although nothing is wrapped: Lightning's XLA
-    strategy accepts a wrapper or its own plugin only.
+    without an error. Files are written and read tensor by tensor, so a checkpoint takes no memory
+    of its size. The base class is a wrapper, although nothing is wrapped: Lightning's XLA strategy
+    accepts a wrapper or its own plugin only.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write the checkpoint and its digest to `path` atomically."""
-        buffer = io.BytesIO()
-        torch.save(move_data_to_device(checkpoint, torch.device("cpu")), buffer)
-        write_bytes(Path(path), hashlib.sha256(buffer.getbuffer()).digest(), buffer.getbuffer())
+        with new_file(Path(path)) as file:
+            try:
+                torch.save(move_data_to_device(checkpoint, torch.device("cpu")), file)
+            except RuntimeError as error:  # torch's writer may replace the error of a full disk
+                raise error.__context__ or error from None
+            file.seek(0)
+            file.write(hashlib.file_digest(file, "sha256").digest())
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -99,15 +106,16 @@ class SealedCheckpoints(_WrappingCheckpointIO):
         Raises:
             UserError: the file is damaged, or contains what could run code.
         """
-        content = broadcast(Path(path).read_bytes() if get_rank() == 0 else b"")
-        try:
-            unsealed = io.BytesIO(_unseal(content))
-            checkpoint: dict[str, Any] = torch.load(unsealed, map_location="cpu", weights_only=True)
-        except Exception:  # torch has many kinds
-            raise UserError(
-                f"{path} is damaged, or was not written by this training.",
-                f"Remove {Path(path).parent} and start over.",
-            ) from None
+        with _open(Path(path)) as file:
+            try:
+                if not _is_sealed(file):
+                    raise ValueError
+                checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            except Exception:  # torch has many kinds
+                raise UserError(
+                    f"{path} is damaged, or was not written by this training.",
+                    f"Remove {Path(path).parent} and start over.",
+                ) from None
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -116,15 +124,26 @@ class SealedCheckpoints(_WrappingCheckpointIO):
 
 
 def is_undamaged(path: Path) -> bool:
-    """Return whether the content of a checkpoint has the digest in front of it."""
-    try:
-        return bool(_unseal(path.read_bytes()))
-    except ValueError:
-        return False
+    """Return whether the content of a checkpoint has the digest that follows it."""
+    with path.open("rb") as file:
+        return _is_sealed(file)
 
 
-def _unseal(content: bytes) -> bytes:
-    """Return the content after the digest; raise ValueError if the digest differs."""
-    if hashlib.sha256(memoryview(content)[SEAL:]).digest() != content[:SEAL]:
-        raise ValueError
-    return content[SEAL:]
+def _open(path: Path) -> BinaryIO:
+    """Open rank 0's file `path`. With several ranks, all of them get its content in memory."""
+    if get_world_size() == 1:
+        return path.open("rb")
+    return io.BytesIO(broadcast(path.read_bytes() if get_rank() == 0 else b""))
+
+
+def _is_sealed(file: BinaryIO) -> bool:
+    """Return whether the last SEAL bytes are the digest of all before them; seek to the start."""
+    left, digest = file.seek(0, io.SEEK_END) - SEAL, hashlib.sha256()
+    file.seek(0)
+    while left > 0:
+        chunk = file.read(min(left, CHUNK))
+        digest.update(chunk)
+        left -= len(chunk)
+    sealed = file.read() == digest.digest()
+    file.seek(0)
+    return sealed

@@ -1,4 +1,5 @@
 import hashlib
+import tracemalloc
 
 import pytest
 import torch
@@ -58,6 +59,15 @@ def test_a_view_has_the_digest_of_its_clone(view: Tensor) -> None:
     packed = torch.empty(view.shape, dtype=view.dtype).copy_(view)
     assert state_digest({"a": view}) == state_digest({"a": packed})
     assert chain("", [view]) == chain("", [packed])
+
+
+def test_a_digest_makes_no_copy_of_a_tensor_besides_torchs() -> None:
+    tensor = torch.zeros(2_000_000)
+    tracemalloc.start()
+    state_digest({"a": tensor})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < tensor.nbytes / 4
 
 
 def test_the_bytes_of_elements_are_in_their_order() -> None:

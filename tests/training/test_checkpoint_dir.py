@@ -3,6 +3,8 @@
 import hashlib
 import io
 import pickle
+import resource
+import tracemalloc
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,12 +62,44 @@ def assert_refused(checkpoint: Path) -> None:
         SealedCheckpoints().load_checkpoint(checkpoint)
 
 
+@pytest.mark.parametrize("limit", [10, 700, 5000, 100_000, 4_000_900])
+def test_a_full_disk_leaves_the_checkpoint_as_it_was(checkpoint: Path, limit: int) -> None:
+    """A limit of a file's size stands for a full disk; torch's writer fails at other places."""
+    content, large = checkpoint.read_bytes(), {"a": torch.zeros(500_000), "b": torch.ones(500_000)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            SealedCheckpoints().save_checkpoint(large, checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.filename == str(checkpoint)
+    assert checkpoint.read_bytes() == content
+
+
+@pytest.mark.parametrize("action", ["save", "load"])
+def test_a_checkpoint_takes_no_memory_of_its_size(checkpoint: Path, action: str) -> None:
+    """Python's own memory is counted: a copy of the file would be 40 MB. Tensors are torch's."""
+    content = {str(number): torch.zeros(250_000) for number in range(40)}
+    if action == "load":
+        SealedCheckpoints().save_checkpoint(content, checkpoint)
+    tracemalloc.start()
+    if action == "save":
+        SealedCheckpoints().save_checkpoint(content, checkpoint)
+    else:
+        SealedCheckpoints().load_checkpoint(checkpoint)
+        assert is_undamaged(checkpoint)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
 @pytest.mark.parametrize("write", [partial(pickle.dump, protocol=2), torch.save])
 def test_a_checkpoint_that_would_run_code_is_refused_unexecuted(checkpoint: Path, write) -> None:
     buffer = io.BytesIO()
     write({"state_dict": Payload()}, buffer)
     content = buffer.getvalue()
-    checkpoint.write_bytes(hashlib.sha256(content).digest() + content)
+    checkpoint.write_bytes(content + hashlib.sha256(content).digest())
     assert is_undamaged(checkpoint)
     with pytest.raises(UserError, match="not written by this training"):
         SealedCheckpoints().load_checkpoint(checkpoint)

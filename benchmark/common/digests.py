@@ -55,7 +55,7 @@ def element_bytes(tensor: Tensor) -> memoryview:
     """
     # contiguous() does not copy a view of one element, whose strides view(dtype) refuses.
     packed = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return memoryview(packed.view(-1).view(torch.uint8).numpy())
+    return packed.view(-1).view(torch.uint8).numpy().data
 
 
 def _update(digest: "hashlib._Hash", tensor: Tensor) -> None:

@@ -1,10 +1,12 @@
 import atexit
+import gc
 import multiprocessing
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from torch import nn
 
 from benchmark.common.modes import MODES
 from benchmark.data.digest_log import DigestLog
@@ -51,6 +53,28 @@ def test_every_mode_runs_and_is_timed(parameters) -> None:
         assert set(multiprocessing.active_children()) > before
     assert names == {name for name, mode in MODES.items() if not mode.peer}
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_all_modes_share_one_network_and_one_optimizer(parameters) -> None:
+    """A second network with its gradients and its Adam would take 376 MB more."""
+    before = live_objects()
+    with ModeTimer("cpu", parameters) as mode_timer:
+        for name in mode_timer.names:
+            mode_timer.time(name, 1)
+        ids = {id(x) for x in before}
+        created = [x for x in live_objects() if id(x) not in ids]
+        # Lightning's wrapper of the optimizer is an Optimizer too, with the same state.
+        states = {id(x.state) for x in created if isinstance(x, torch.optim.Optimizer)}
+        assert states == {id(mode_timer.lightning.optimizer.state)}
+        parameters = {id(x) for x in created if isinstance(x, nn.Parameter)}
+        assert parameters == {id(x) for x in mode_timer.module.network.parameters()}
+
+
+def live_objects() -> list[object]:
+    """Return all parameters and optimizers of this process."""
+    gc.collect()
+    kinds = nn.Parameter, torch.optim.Optimizer
+    return [x for x in gc.get_objects() if issubclass(type(x), kinds)]
 
 
 def test_no_mode_computes_digests(parameters, monkeypatch) -> None:

@@ -90,7 +90,10 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "check":
         from benchmark.audit import check
 
-        return check.run(options.directory, load_parameters().data.image_size, options.json)
+        data = load_parameters().data
+        is_trained_on = os.path.realpath(options.directory) == os.path.realpath(data.root)
+        cache_gib = data.cache_gib if is_trained_on else 0
+        return check.run(options.directory, data.image_size, options.json, cache_gib)
     if options.command == "clean":
         from benchmark.pipeline import clean
 

@@ -1,62 +1,44 @@
 """`python -m benchmark check DIRECTORY`: find every problem of a dataset in one pass.
 
-First the names and kinds of files, then each image, decoded completely in several processes, then
-duplicates. An image that did not change since the last check is not decoded again.
+First the names and kinds of files, then each image, decoded in several threads, then duplicates.
+An image is decoded once, for its facts and for the decode cache of training, and not again as long
+as its content does not change.
 """
 
 import json
-import sys
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmark.audit import acknowledged
-from benchmark.audit.examination import ImageFacts, examine
+from benchmark.audit.duplicates import duplicates
 from benchmark.audit.problems import count_by_kind, is_error, report_lines
-from benchmark.common.code import digest
-from benchmark.common.digests import text_digest
-from benchmark.common.files import read_json, write_json
-from benchmark.common.progress import progress
-from benchmark.data.cache import CACHES
+from benchmark.data.cache import CACHES, DecodeCache
 from benchmark.data.decoding import ValueRange, merge, to_uint8
+from benchmark.data.examination import ImageFacts
 from benchmark.data.folder import SPLITS, Listing, Problem, relative
 from benchmark.data.formats import FORMATS
 from benchmark.errors.user_error import UserError, visible
-from benchmark.machine.processors import processor_count
 
-EXAMINATION = "benchmark.audit.examination"
-KEPT = 8
-"""Number of datasets whose facts stay in CACHES: those that were checked last."""
-FEW = 200
-"""Up to this number of images, starting processes takes longer than they save."""
-CHUNK = 32
-"""Images that a process takes at a time."""
-UPDATES = 20
-"""Number of lines of progress."""
 FEW_LEVELS = 32
 """Number of grey levels below which an image of more than 8 bits is reported."""
 UNEVEN = 10
 """Ratio of the largest class to the smallest above which classes are uneven."""
 
 
-def run(root: Path, image_size: int, as_json: bool) -> int:
+def run(root: Path, image_size: int, as_json: bool, cache_gib: float = 0) -> int:
     """Check the dataset below `root` and print its problems that are not acknowledged.
 
-    Return 1 if one of these is an error, else 0. Facts about the images are stored below CACHES for
-    the next check. `image_size` is that of `find_problems`.
+    Return 1 if one of these is an error, else 0. `image_size` and `cache_gib` are those of
+    `find_problems`.
 
     Raises:
         UserError: the directory does not exist, or its list of acknowledged problems is not valid.
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a directory.", "Name one with train, val and test in it.")
-    problems, scale = find_problems(root, image_size)
+    problems, scale = find_problems(root, image_size, cache_gib=cache_gib)
     remaining, listed = acknowledged.split(problems, root)
     if as_json:
         print(json.dumps([vars(problem) for problem in remaining], indent=2))
@@ -69,11 +51,14 @@ def run(root: Path, image_size: int, as_json: bool) -> int:
 
 
 def refuse_errors(
-    root: Path, image_size: int, pinned: Mapping[str, str] | None = None
+    root: Path,
+    image_size: int,
+    pinned: Mapping[str, str] | None = None,
+    cache_gib: float = 0,
 ) -> ValueRange | None:
     """Raise if the dataset has errors; otherwise print the number of warnings, if any.
 
-    `root`, `image_size` and `pinned` are those of `find_problems`.
+    The arguments are those of `find_problems`.
 
     Returns:
         The range of the values of all images of more than 8 bits; None if there are none.
@@ -81,7 +66,7 @@ def refuse_errors(
     Raises:
         UserError: an error is not in the list of acknowledged problems, or that list is not valid.
     """
-    problems, scale = find_problems(root, image_size, pinned)
+    problems, scale = find_problems(root, image_size, pinned, cache_gib)
     remaining, _ = acknowledged.split(problems, root)
     errors = list(filter(is_error, remaining))
     if errors:
@@ -103,20 +88,30 @@ def scale_line(scale: ValueRange | None) -> str:
 
 
 def find_problems(
-    root: Path, image_size: int, pinned: Mapping[str, str] | None = None
+    root: Path,
+    image_size: int,
+    pinned: Mapping[str, str] | None = None,
+    cache_gib: float = 0,
 ) -> tuple[list[Problem], ValueRange | None]:
     """Return all problems of the dataset below `root`, acknowledged ones included, and its scale.
 
-    The scale is the range of the values of all images of more than 8 bits, if there are any.
+    The scale is the range of the values of all images of more than 8 bits, if there are any. Facts
+    about the images are stored below CACHES for the next check and for training.
 
     Args:
         root: contains a folder for each split, and in it a folder for each class.
         image_size: height and width of what the model sees, in pixels; smaller images are
             enlarged.
         pinned: MD5 of each pinned file, by its path relative to `root`; None if nothing is pinned.
+        cache_gib: size in GiB of the largest decode cache that training at this `image_size` uses.
+            A cache up to that size is written if it fits on the disk.
     """
     listing = Listing(root)
-    facts = _facts(root, [path for paths in listing.images.values() for path in paths])
+    files = listing.files()
+    store = DecodeCache(files, image_size, CACHES, cache_gib).examine()
+    copies = list(duplicates(store, files.paths, root))
+    store.save()
+    facts = {path: known for path in files.paths if (known := store.of_path(path))}
     scale = merge(ValueRange(*image.values[::3]) for image in facts.values() if image.values)
     return [
         *listing.problems,
@@ -124,7 +119,7 @@ def find_problems(
         *_single_images(facts, image_size, root),
         *(_few_levels(facts, scale, root) if scale else ()),
         *(_not_pinned(facts, pinned, root) if pinned else ()),
-        *_duplicates(facts, root),
+        *copies,
     ], scale
 
 
@@ -136,79 +131,6 @@ def _uneven_classes(images: Mapping[tuple[str, str], Sequence[Path]]) -> Iterato
             yield Problem(
                 "uneven classes", split, f"{sizes[low]:,} of {low}, {sizes[high]:,} of {high}"
             )
-
-
-def _facts(root: Path, paths: Sequence[Path]) -> dict[Path, ImageFacts]:
-    """Return the facts of each image, and store them below CACHES for the next check.
-
-    An image is decoded only if it is new or has changed since the last check.
-    """
-    store = CACHES / f"check-{text_digest(visible(str(root.resolve())))[:16]}.json"
-    stored = _read_facts(store)
-    keys = {path: _key(path, root) for path in paths}
-    fresh = [path for path, key in keys.items() if key not in stored]
-    for path, facts in zip(fresh, _examine_all(fresh), strict=True):
-        stored[keys[path]] = [*facts]
-    current = {key: stored[key] for key in keys.values()}
-    try:
-        if fresh:
-            write_json(store, {"code": digest(EXAMINATION), "images": current})
-            stores = sorted(CACHES.glob("check-*.json"), key=lambda path: path.stat().st_mtime)
-            for old in stores[:-KEPT]:
-                old.unlink(missing_ok=True)
-        elif paths:
-            store.touch()
-    except OSError as error:  # the problems are worth more than a faster next check
-        reason = f"{error.filename or store}: {error.strerror}"
-        print(f"warning: {reason}. The next check decodes all images.", file=sys.stderr)
-    return {path: ImageFacts(*current[key]) for path, key in keys.items()}
-
-
-def _read_facts(store: Path) -> dict[str, list[Any]]:
-    """Return the facts that the same code stored in `store`; empty if it cannot be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = read_json(store)
-        if content["code"] == digest(EXAMINATION):
-            return dict(content["images"])
-    return {}
-
-
-def _key(path: Path, root: Path) -> str:
-    """Return a text that differs after any change of the file.
-
-    The time of change (ctime) and the inode cannot be set: an archive brings other bytes of the
-    same size and modification time, and exchanged folders bring other files under the same names.
-    """
-    state = path.stat()
-    times = f"{state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
-    return f"{path.relative_to(root)} {state.st_size} {times} {state.st_mode}"
-
-
-def _examine_all(paths: Sequence[Path]) -> Iterator[ImageFacts]:
-    """Examine the images and yield their facts in the order of `paths`.
-
-    More than FEW images are examined by one process per processor.
-
-    Raises:
-        UserError: a process was killed.
-    """
-    if len(paths) <= FEW:
-        yield from map(examine, paths)
-        return
-    step = -(-len(paths) // UPDATES)
-    with (
-        ProcessPoolExecutor(processor_count()) as pool,
-        progress(UPDATES, "images", log=sys.stderr) as update,  # stdout may be JSON
-    ):
-        try:
-            for number, facts in enumerate(pool.map(examine, paths, chunksize=CHUNK), start=1):
-                if number % step == 0:
-                    update(f"{number:,} of {len(paths):,} images")
-                yield facts
-        except BrokenProcessPool:
-            raise UserError(
-                "A process that decodes images was killed.", "Give it more memory."
-            ) from None
 
 
 def _single_images(
@@ -251,33 +173,13 @@ def _few_levels(
 def _not_pinned(
     facts: Mapping[Path, ImageFacts], pinned: Mapping[str, str], root: Path
 ) -> Iterator[Problem]:
-    """Yield a problem for each image that is not pinned, or whose MD5 is not the pinned one."""
+    """Yield a problem for each image that is not pinned, or whose MD5 is not the pinned one.
+
+    One that cannot be read has a problem already.
+    """
     for path, image in facts.items():
         md5 = pinned.get(path.relative_to(root).as_posix())
         if md5 is None:
             yield Problem("not in the pin", relative(path, root))
-        elif image.md5 not in (md5, ""):
+        elif not image.problem and image.md5 != md5:
             yield Problem("not what is pinned", relative(path, root))
-
-
-def _duplicates(facts: Mapping[Path, ImageFacts], root: Path) -> Iterator[Problem]:
-    """Yield a problem for each image whose pixels equal those of an earlier image."""
-    by_pixels: dict[str, list[Path]] = defaultdict(list)
-    for path, image in facts.items():
-        if image.pixels:
-            by_pixels[image.pixels].append(path)
-    for first, *copies in by_pixels.values():
-        for copy in copies:
-            kind = _duplicate_kind(first.relative_to(root).parts, copy.relative_to(root).parts)
-            yield Problem(kind, relative(copy, root), f"as {relative(first, root)}")
-
-
-def _duplicate_kind(one: Sequence[str], other: Sequence[str]) -> str:
-    """Return the kind of problem of two equal images at `one` and `other`: (split, class, name)."""
-    if one[1] != other[1]:
-        return "same picture under two labels"
-    if one[0] == other[0]:
-        return "same picture twice"
-    if "train" in (one[0], other[0]):
-        return "same picture in train and another split"
-    return "same picture in val and test"

@@ -4,47 +4,45 @@ All stored images share one shape, so that reading a batch is a gather of bytes.
 another shape is resized with antialiasing. Its true shape is stored too, since crops are drawn in
 true pixels (see crops.py). Images that share a shape of at most ZOOM x image_size, as the bundled
 ones, are stored as they are. Others are resized twice, which softens the finest detail.
+
+The check of a dataset reads the images with the same code, so that they are decoded once for both.
 """
 
 import hashlib
 import math
-import os
 import shutil
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import features
 
 from benchmark.common import code
 from benchmark.common.digests import text_digest
 from benchmark.common.files import new_directory, read_json, sha256, write_json
-from benchmark.common.progress import track
 from benchmark.data import decoding
-from benchmark.data.decoding import ValueRange, merge, read_range
+from benchmark.data.decoding import Shape, ValueRange
+from benchmark.data.facts import FactStore, decoders
 from benchmark.data.folder import DatasetFiles
+from benchmark.data.reading import ImageReader, PixelRows
+from benchmark.data.stored_shape import stored_shape
 from benchmark.errors.user_error import UserError
-from benchmark.machine import processors
 
-CHUNK = 16
-"""Images that a thread decodes at a time: one at a time takes a quarter longer."""
 CACHES = Path(".cache")
 """Folder of all caches."""
 DIGESTS = "digests.json"
-"""File in each cache with the sha256 of its other files."""
+"""File in each cache with the sha256, size, times and inode of its other files."""
+ROWS = "rows.json"
+"""File in each cache that says what its pixels are: versions of code and decoders, the shape, and a
+name for each row, empty for an image that could not be decoded."""
 SCALE = "scale.json"
 """File in each cache with the ValueRange of the dataset; empty if all images have 8 bits."""
 KEPT = 2
 """Number of caches kept for one dataset and size: two revisions of the code may alternate."""
-ZOOM = 8
-"""Cached sides are at most ZOOM x image_size pixels. The narrowest training crop of a square has
-0.245 of the side: 8 % of the area, at an aspect ratio of 3:4. So even there an output pixel covers
-about two cached pixels."""
 
 
 class ImageStore:
@@ -59,7 +57,7 @@ class ImageStore:
         self._paths = paths
         self.shapes: NDArray[np.int32] = np.load(directory / "shapes.npy", allow_pickle=False)
         """True height and width of each image in pixels, (n, 2)."""
-        self.height, self.width = _stored_shape(self.shapes, image_size)
+        self.height, self.width = stored_shape(self.shapes, image_size)
         self._scale = _read_scale(directory)
         if not paths:
             self._pixels = np.load(directory / "pixels.npy", mmap_mode="r", allow_pickle=False)
@@ -73,7 +71,7 @@ class ImageStore:
             return np.take(self._pixels, positions, axis=0)
         paths = [self._paths[position] for position in positions]
         shape = self.height, self.width
-        return np.stack([decoding.read_pixels(path, *shape, self._scale) for path in paths])
+        return np.stack([decoding.read_pixels(path, shape, self._scale) for path in paths])
 
 
 @dataclass(frozen=True)
@@ -94,18 +92,32 @@ class DecodeCache:
         """Build the cache unless an intact one exists, and remove older ones.
 
         Several processes may call this at once: one builds, the others wait for its file lock.
+
+        Raises:
+            UserError: an image cannot be decoded, or the disk lacks space.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        directory = self.directory
-        with FileLock(f"{directory}.lock"):
-            for leftover in self.root.glob(f".{directory.name}.*.tmp"):  # of killed processes
-                shutil.rmtree(leftover)
-            if directory.exists() and not _is_intact(directory):
-                print(f"{directory} is damaged: building it again.", flush=True)
-                shutil.rmtree(directory)
-            if not directory.exists():
-                self._build(directory)
-                self._remove_stale()
+        with self._locked() as directory:
+            if not directory.exists() or self._missing(directory):
+                store = self._store()
+                self._build(directory, store, is_strict=True)
+                store.save()
+
+    def examine(self) -> FactStore:
+        """Return the facts of all images, which may be damaged, after reading those not known.
+
+        What is decoded for the facts is also written to the cache, if that is not above
+        `limit_gib` and fits on the disk. A damaged image leaves its row empty.
+        """
+        store = self._store()
+        if self.limit_gib > 0:
+            # An error of the disk concerns training, which names it. Facts are read all the same.
+            with suppress(OSError), self._locked() as directory:
+                facts = map(store.of_path, self._missing(directory))
+                if any(known is None or not known.problem for known in facts):
+                    self._build(directory, store, is_strict=False)
+        with self._reader(store) as reader:
+            reader.read_unknown()
+        return store
 
     def open(self) -> ImageStore:
         """Return the prepared images: memory-mapped, or decoded by `take` above `limit_gib`."""
@@ -114,23 +126,73 @@ class DecodeCache:
         mapped = (directory / "pixels.npy").exists()
         return ImageStore(directory, self.image_size, () if mapped else self.files.paths)
 
-    def _build(self, directory: Path) -> None:
-        paths = self.files.paths
-        with (
-            new_directory(directory) as temporary,
-            ThreadPoolExecutor(processors.processor_count()) as pool,
-        ):
-            headers = list(pool.map(decoding.read_header, paths))
-            shapes = np.array([(header.height, header.width) for header in headers], dtype=np.int32)
-            np.save(temporary / "shapes.npy", shapes, allow_pickle=False)
-            deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
-            scale = merge(pool.map(read_range, deep))
-            write_json(temporary / SCALE, scale._asdict() if scale else {})
-            shape = (len(paths), *_stored_shape(shapes, self.image_size), 3)
-            if math.prod(shape) <= self.limit_gib * 2**30:
-                _check_space(self.root, math.prod(shape))
-                _decode_all(paths, shape, scale, temporary / "pixels.npy", pool)
-            write_json(temporary / DIGESTS, _digests(temporary))
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        """Lock the cache while a `with` block runs; yield its path, which is intact or absent."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        directory = self.directory
+        with FileLock(f"{directory}.lock"):
+            for leftover in self.root.glob(f".{directory.name}.*.tmp"):  # of killed processes
+                shutil.rmtree(leftover)
+            if directory.exists() and not _is_intact(directory):
+                print(f"{directory} is damaged: building it again.", file=sys.stderr)
+                shutil.rmtree(directory)
+            yield directory
+
+    def _store(self) -> FactStore:
+        return FactStore(self.root, self.files.root, self.files.paths)
+
+    def _missing(self, directory: Path) -> Sequence[Path]:
+        """Return the images without a row in the cache `directory`, which may not exist.
+
+        Above `limit_gib`, no image needs a row.
+        """
+        if not directory.exists():
+            return self.files.paths
+        names = read_json(directory / ROWS)["names"]
+        return [path for path, name in zip(self.files.paths, names, strict=False) if not name]
+
+    def _reader(self, store: FactStore, *, is_strict: bool = False) -> ImageReader:
+        return ImageReader(self.files.paths, store, self.image_size, is_strict=is_strict)
+
+    def _build(self, directory: Path, store: FactStore, *, is_strict: bool) -> None:
+        """Build the cache and remove older ones.
+
+        Unless `is_strict`, damaged images are left out, and nothing is built where pixels are not
+        wanted or do not fit on the disk.
+        """
+        with self._reader(store, is_strict=is_strict) as reader:
+            count, names = len(reader.shapes), []
+            size = count * math.prod(reader.shape) * 3
+            has_pixels = size <= self.limit_gib * 2**30
+            if not is_strict and not (has_pixels and size <= shutil.disk_usage(self.root).free):
+                return
+            with new_directory(directory) as temporary:
+                np.save(temporary / "shapes.npy", reader.shapes, allow_pickle=False)
+                write_json(temporary / SCALE, reader.scale._asdict() if reader.scale else {})
+                if has_pixels:
+                    _check_space(self.root, size)
+                    rows = PixelRows(
+                        temporary / "pixels.npy", count, reader.shape, self._rows(reader.shape)
+                    )
+                    with closing(rows):
+                        reader.read_rows(rows)
+                    names = rows.names
+                made_by = {"code": _made_by(), "shape": reader.shape, "names": names}
+                write_json(temporary / ROWS, made_by)
+                write_json(temporary / DIGESTS, _digests(temporary))
+        self._remove_stale()
+
+    def _rows(self, shape: Shape) -> dict[str, NDArray[np.uint8]]:
+        """Return the pixels of older caches of this `shape`, by the names of the rows."""
+        rows: dict[str, NDArray[np.uint8]] = {}
+        for directory in self.root.glob(f"{self._prefix()}-*"):
+            if directory.is_dir() and _is_intact(directory):
+                content = read_json(directory / ROWS)
+                if (content["code"], tuple(content["shape"])) == (_made_by(), shape):
+                    pixels = np.load(directory / "pixels.npy", mmap_mode="r", allow_pickle=False)
+                    rows |= {name: pixels[i] for i, name in enumerate(content["names"]) if name}
+        return rows
 
     def _remove_stale(self) -> None:
         """Remove caches of the same dataset and parameters except for the KEPT latest.
@@ -154,9 +216,7 @@ class DecodeCache:
 
         The files also determine the scale of images of more than 8 bits.
         """
-        decoders = [features.version(name) for name in ("jpg", "zlib", "webp", "libtiff")]
-        facts = [code.digest("benchmark.data.cache"), PIL.__version__, *decoders]
-        digest = hashlib.sha256(repr(facts).encode())
+        digest = hashlib.sha256(_made_by().encode())
         for path in self.files.paths:
             status = path.stat()
             name = path.relative_to(self.files.root).as_posix()
@@ -165,10 +225,9 @@ class DecodeCache:
         return digest.hexdigest()[:32]
 
 
-def _stored_shape(shapes: NDArray[np.int32], image_size: int) -> tuple[int, int]:
-    """Return the height and width in which images of the true `shapes` (n, 2) are stored."""
-    height, width = np.minimum(shapes.max(axis=0), ZOOM * image_size)
-    return int(height), int(width)
+def _made_by() -> str:
+    """Return a digest of the code and of the decoders' versions."""
+    return text_digest(code.digest("benchmark.data.cache"), *map(str, decoders()))
 
 
 def _read_scale(directory: Path) -> ValueRange | None:
@@ -177,16 +236,35 @@ def _read_scale(directory: Path) -> ValueRange | None:
 
 
 def _is_intact(directory: Path) -> bool:
-    """Return whether a cache's files have the digests with which they were written."""
+    """Return whether a cache's files have the content with which they were written.
+
+    A file whose size, times and inode are those of the build is not read: 8 GiB take seconds.
+    """
     try:
-        return read_json(directory / DIGESTS) == _digests(directory)
-    except (OSError, ValueError):
+        recorded = read_json(directory / DIGESTS)
+        files = _files(directory)
+        return [*recorded] == [path.name for path in files] and all(
+            recorded[path.name]["state"] == _state(path)
+            or recorded[path.name]["sha256"] == sha256(path)
+            for path in files
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _digests(directory: Path) -> dict[str, str]:
-    files = sorted(path for path in directory.iterdir() if path.name != DIGESTS)
-    return {path.name: sha256(path) for path in files}
+def _digests(directory: Path) -> dict[str, dict[str, str]]:
+    files = _files(directory)
+    return {path.name: {"sha256": sha256(path), "state": _state(path)} for path in files}
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.name != DIGESTS)
+
+
+def _state(path: Path) -> str:
+    """Return a text that differs after any change of the file: ctime and inode cannot be set."""
+    state = path.stat()
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
 
 
 def _check_space(directory: Path, size: int) -> None:
@@ -198,32 +276,3 @@ def _check_space(directory: Path, size: int) -> None:
             f"{free / 2**30:.3g} GiB left.",
             "Make room, or set data.cache_gib below that to decode each batch instead.",
         )
-
-
-def _decode_all(
-    paths: Sequence[Path],
-    shape: tuple[int, int, int, int],
-    scale: ValueRange | None,
-    target: Path,
-    pool: ThreadPoolExecutor,
-) -> None:
-    """Decode the images `paths` into the array `target`, uint8 of `shape` (n, height, width, 3)."""
-    start = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).offset
-
-    def fill(first: int) -> None:
-        """Decode CHUNK images and write their pixels at their place in the file.
-
-        A memory map would cause a page fault at each new page.
-        """
-        for position, path in enumerate(paths[first : first + CHUNK], start=first):
-            image = decoding.read_pixels(path, *shape[1:3], scale)
-            written = os.pwrite(file.fileno(), image.data, start + position * image.nbytes)
-            if written < image.nbytes:
-                raise UserError(f"{target.parent}: the disk is full.", "Make room.")
-
-    chunks = range(0, len(paths), CHUNK)
-    with target.open("r+b") as file:
-        done = pool.map(fill, chunks)
-        for _ in track(done, "Decoding images", len(chunks)):
-            pass  # moves the progress bar, and raises what a thread raised
-        os.fsync(file.fileno())

@@ -94,6 +94,15 @@ class Listing:
             for name, folder in folders[split].items()
         }
 
+    def files(self) -> DatasetFiles:
+        """Return the listed images; a folder that does not exist has none."""
+        splits = {}
+        for split in SPLITS:
+            images = [self.images.get((split, name), []) for name in self.classes]
+            labels = [label for label, paths in enumerate(images) for _ in paths]
+            splits[split] = SplitFiles(tuple(chain.from_iterable(images)), tuple(labels))
+        return DatasetFiles(self._root, self.classes, splits)
+
     def _class_folders(self, split: str) -> dict[str, Path]:
         folder = self._root / split
         if not os.path.isdir(folder):  # Path.is_dir raises where a link's target is too long
@@ -197,9 +206,4 @@ def scan(root: Path) -> DatasetFiles:
                 "A dataset needs train, val and test, each with a folder of images per class. "
                 f"List all problems: .venv/bin/python -m benchmark check {root}.",
             )
-    splits = {}
-    for split in SPLITS:
-        images = [listing.images[split, name] for name in listing.classes]
-        labels = [label for label, paths in enumerate(images) for _ in paths]
-        splits[split] = SplitFiles(tuple(chain.from_iterable(images)), tuple(labels))
-    return DatasetFiles(root, listing.classes, splits)
+    return listing.files()

@@ -8,6 +8,7 @@ FORMATS = {
     ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM",
 }  # fmt: skip
 """Pillow's format for each suffix. Pillow looks at the content: the suffix may be wrong."""
+PILLOW_FORMATS = sorted(set(FORMATS.values()))
 FORMAT_NAMES = "JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM"
 RAW = "a camera's RAW file"
 SUFFIXES = {

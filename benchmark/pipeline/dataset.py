@@ -42,7 +42,8 @@ def run(parameters: Parameters) -> None:
     pinned = _pull(pin)
     if parameters.model.weights_file == SOURCE_WEIGHTS:
         _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    scale = refuse_errors(root, parameters.data.image_size, _pinned_files(pin, pinned["md5"]))
+    data = parameters.data
+    scale = refuse_errors(root, data.image_size, _pinned_files(pin, pinned["md5"]), data.cache_gib)
     images = scan(root)
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
     dataset = PinnedImages(**pinned, classes=len(images.classes), images=sizes, value_range=scale)

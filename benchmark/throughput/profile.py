@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.common.parameters import DataParameters, Parameters, Precision
 from benchmark.common.statistics import Interval, interval
 from benchmark.common.temporary import temporary_directory
-from benchmark.data.cache import ZOOM, DecodeCache
+from benchmark.data.cache import DecodeCache
 from benchmark.data.folder import SPLITS, SplitFiles, scan
+from benchmark.data.stored_shape import ZOOM
 from benchmark.machine import accelerators
 from benchmark.throughput.schema import Memory, Overhead, Peak
 from benchmark.throughput.vendor_peaks import PEAKS

@@ -5,13 +5,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.audit import check, examination
+from benchmark.audit import check
 from benchmark.audit.problems import KINDS, report_lines
+from benchmark.data import examination, facts, reading
 from benchmark.data.folder import Problem
 from benchmark.errors.user_error import UserError
 from tests.support.fixtures import write_images
@@ -259,12 +261,12 @@ def test_a_phones_file_of_several_pictures_is_a_jpeg(root: Path) -> None:
 def test_a_file_without_the_right_to_read_it_is_named(root: Path, monkeypatch) -> None:
     """root may read everything, so `open_image` is replaced by a function that refuses."""
 
-    def refuse(path: Path) -> Image.Image:
+    def refuse(path: Path, content: None) -> Image.Image:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(examination, "open_image", refuse)
     secret = first(root / "train" / classes(root)[0])
-    assert examination.examine(secret).problem == "not readable"
+    assert examination.examine(secret)[0].problem == "not readable"
 
 
 def test_a_format_that_is_not_read_is_not_an_image_whatever_its_suffix(root: Path) -> None:
@@ -313,8 +315,13 @@ def test_errors_are_refused_in_one_line(root: Path, capsys) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The list of files that the check decodes, in order."""
     paths: list[Path] = []
-    examine = check.examine
-    monkeypatch.setattr(check, "examine", lambda path: (paths.append(path), examine(path))[1])
+    examine = reading.examine
+
+    def record(path: Path, *arguments: Any) -> Any:
+        paths.append(path)
+        return examine(path, *arguments)
+
+    monkeypatch.setattr(reading, "examine", record)
     return paths
 
 
@@ -380,7 +387,7 @@ def test_checks_of_several_datasets_do_not_decode_each_other_again(
 def test_facts_of_the_datasets_checked_last_are_kept(
     root: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "KEPT", 2)
+    monkeypatch.setattr(facts, "KEPT", 2)
     second, third = (write_images(root.with_name(name)) for name in ("second", "third"))
     for time, dataset in enumerate((root, second, root, third)):
         problems(dataset)
@@ -423,11 +430,11 @@ def test_problems_are_listed_where_facts_cannot_be_stored(
 def test_facts_that_other_code_found_are_not_used(root: Path) -> None:
     assert problems(root) == set()
     [store] = stores()
-    facts = json.loads(store.read_text())
-    wrong = {key: ["", 0, 0, "", 1, [], "not an image", ""] for key in facts["images"]}
-    store.write_text(json.dumps({"code": "other", "images": wrong}))
+    content = json.loads(store.read_text())
+    wrong = {key: ["", "", 0, 0, "", 1, [], "not an image"] for key in content["facts"]}
+    store.write_text(json.dumps({**content, "code": "other", "facts": wrong}))
     assert problems(root) == set()
-    store.write_text(json.dumps({"code": facts["code"], "images": wrong}))
+    store.write_text(json.dumps({**content, "facts": wrong}))
     assert len(problems(root)) == len(wrong)
 
 
@@ -440,11 +447,11 @@ def test_damaged_or_foreign_facts_are_not_used(root: Path, content: str) -> None
     assert problems(root) == before
 
 
-def test_many_images_are_decoded_in_several_processes(root: Path, monkeypatch, capsys) -> None:
+def test_many_images_are_read_with_lines_of_progress(root: Path, monkeypatch, capsys) -> None:
     (root / "train" / classes(root)[0] / "text.png").write_text("not an image")
     alone = check.find_problems(root, 64)
     stores()[0].unlink()
-    monkeypatch.setattr(check, "FEW", 0)
+    monkeypatch.setattr(reading, "FEW", 0)
     assert check.find_problems(root, 64) == alone
     output = capsys.readouterr()
     assert "images" in output.err

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.audit.examination import examine
 from benchmark.data.cache import DecodeCache
 from benchmark.data.decoding import (
     ValueRange,
@@ -19,9 +18,9 @@ from benchmark.data.decoding import (
     load,
     merge,
     read_header,
-    read_range,
     to_uint8,
 )
+from benchmark.data.examination import examine
 from benchmark.data.folder import scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 
@@ -117,7 +116,7 @@ def test_twelve_bits_keep_all_grey_levels_that_eight_bits_have(tmp_path: Path, n
     path = tmp_path / name
     DEEP[name](path)
     assert read_header(path) == (64, 64, True)
-    assert read_range(path) == (0, 4095)
+    assert examine(path)[0].values[::3] == [0, 4095]
     expected = RAMP if "colour" not in name else colour(3)
     pixels = np.asarray(decode(path, ValueRange(0, 4095)))
     np.testing.assert_array_equal(
@@ -353,5 +352,5 @@ def test_an_image_that_the_system_cannot_read_is_not_to_be_removed(
         with pytest.raises(UserError, match=message) as raised, explain_system_errors():
             read(path)
         assert "emove" not in str(raised.value)
-    facts = examine(path)
+    facts, _ = examine(path)
     assert (facts.problem, facts.detail) == ("not readable", os.strerror(number))

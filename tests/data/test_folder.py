@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.audit.examination import examine
 from benchmark.common.open_files import files_left
 from benchmark.data.decoding import decode, read_header, read_pixels
+from benchmark.data.examination import examine
 from benchmark.data.folder import scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 
@@ -195,7 +195,7 @@ def test_pixels_of_another_shape_are_resized_with_antialiasing(tmp_path: Path) -
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[::2] = 255
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    small = read_pixels(tmp_path / "stripes.png", 16, 16)
+    small = read_pixels(tmp_path / "stripes.png", (16, 16))
     assert small.shape == (16, 16, 3)
     assert np.abs(small.astype(int) - 128).max() < 20  # without it: all 0 or all 255
 

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.audit.examination import examine
 from benchmark.audit.problems import KINDS
 from benchmark.data.decoding import read_header, read_pixels
+from benchmark.data.examination import examine
 from benchmark.data.folder import SPLITS, scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 from tests import PARAMETERS
@@ -267,7 +267,7 @@ def bounded_memory() -> Iterator[None]:
 def read(path: Path) -> bytes | str:
     """Return the pixels as training reads them, or the error message."""
     try:
-        return read_pixels(path, *read_header(path)[:2]).tobytes()
+        return read_pixels(path, read_header(path)[:2]).tobytes()
     except UserError as error:
         return str(error)
 
@@ -279,7 +279,7 @@ def test_any_image_file_is_read_or_named(content: bytes) -> None:
     with TemporaryDirectory() as folder, bounded_memory():
         path = Path(folder, "image.png")
         path.write_bytes(content)
-        first, second, facts = read(path), read(path), examine(path)
+        first, second, (facts, _) = read(path), read(path), examine(path, content)
         assert first == second
         if isinstance(first, str):
             assert is_one_line(first)

@@ -1,0 +1,220 @@
+"""Read the images of a dataset in several threads: facts and pixels come from one decode."""
+
+import errno
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.common.progress import is_terminal, progress
+from benchmark.data.decoding import Header, Shape, ValueRange, fit, load, merge, read_header
+from benchmark.data.examination import ImageFacts, examine
+from benchmark.data.facts import FactStore
+from benchmark.data.stored_shape import count_reduced, stored_shape
+from benchmark.errors.user_error import UserError
+from benchmark.machine.processors import processor_count
+
+T = TypeVar("T")
+NO_HEADER = Header(0, 0, False)
+"""Stands for the header of a file that cannot be read as an image."""
+CHUNK = 4
+"""Images that a thread reads at a time. More would leave threads without work at the end."""
+FEW = 200
+"""Up to this number of images, a log gets no lines of progress."""
+UPDATES = 20
+"""Number of lines of progress."""
+
+
+def for_each(
+    action: Callable[[T], object], items: Sequence[T], pool: ThreadPoolExecutor, words: str
+) -> None:
+    """Call `action` for each item in the threads of `pool`, with a progress bar on stderr.
+
+    An exception of `action` is raised, and the items that wait are left out.
+    """
+    if not items:
+        return
+    is_wanted = len(items) > FEW or is_terminal(sys.stderr)
+    chunks = [items[first : first + CHUNK] for first in range(0, len(items), CHUNK)]
+    step = -(-len(chunks) // UPDATES)
+    with progress(UPDATES, words, log=sys.stderr) as update:
+        done = pool.map(lambda chunk: [*map(action, chunk)], chunks)
+        for number, _ in enumerate(done, start=1):
+            if is_wanted and number % step == 0:
+                update(f"{words}: {min(number * CHUNK, len(items)):,} of {len(items):,}")
+
+
+class PixelRows:
+    """The array of a cache's pixels while it is built, uint8 (n, height, width, 3), in a file.
+
+    A row has the name of what its pixels depend on; the name is empty as long as it has none.
+    """
+
+    def __init__(
+        self, path: Path, count: int, shape: Shape, sources: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
+        """Create the file `path` for `count` images of `shape`; `sources` are rows to copy."""
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *shape, 3))
+        self._start = array.offset
+        self._file = path.open("r+b", buffering=0)
+        self._sources = sources
+        self.names = [""] * count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def copy(self, position: int, name: str) -> bool:
+        """Copy the row of this name to `position`; return whether there is one.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if name not in self._sources:
+            return False
+        self.write(position, name, self._sources[name])
+        return True
+
+    def write(self, position: int, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Write the row of this name. A memory map would cause a page fault at each new page.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        start = self._start + position * pixels.nbytes
+        if os.pwrite(self._file.fileno(), pixels.data, start) < pixels.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
+        self.names[position] = name
+
+
+class ImageReader:
+    """Reads images into a FactStore and into the rows of a cache, each file once.
+
+    It decodes only what is missing in both and in the rows that can be copied.
+    """
+
+    shapes: NDArray[np.int32]
+    """True height and width of each image in pixels, (n, 2); 0 where it is not readable."""
+    shape: Shape
+    """Height and width in which the images are stored."""
+    scale: ValueRange | None = None
+    """The range of the values of all images of more than 8 bits; None if there are none."""
+
+    def __init__(
+        self, paths: tuple[Path, ...], store: FactStore, image_size: int, *, is_strict: bool
+    ) -> None:
+        """Read the headers of new images, and decode those of more than 8 bits for `scale`.
+
+        Args:
+            paths: the images of a dataset.
+            store: their facts, to which those of new images are added.
+            image_size: height and width of what the model sees, in pixels.
+            is_strict: whether an image that cannot be decoded is an error, and not only a fact.
+
+        Raises:
+            UserError: `is_strict`, and an image cannot be decoded.
+        """
+        self._paths, self._store, self._is_strict = paths, store, is_strict
+        self._image_size = image_size
+        self._rows: PixelRows | None = None
+        self._pool = ThreadPoolExecutor(processor_count())
+        with ExitStack() as stack:
+            stack.callback(self._pool.shutdown, cancel_futures=True)
+            self._headers = list(self._pool.map(self._read_header, paths))
+            shapes = [header[:2] for header in self._headers]
+            self.shapes = np.array(shapes, np.int32).reshape(-1, 2)
+            readable = self.shapes[self.shapes.any(axis=1)]
+            self.shape = stored_shape(readable, image_size) if len(readable) else (1, 1)
+            deep = [number for number, header in enumerate(self._headers) if header.deep]
+            self.read_unknown(deep)
+            facts = [store.of_path(paths[number]) for number in deep]
+            self.scale = merge(ValueRange(*f.values[::3]) for f in facts if f and f.values)
+            stack.pop_all()
+
+    def __enter__(self) -> "ImageReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def read_unknown(self, positions: Iterable[int] | None = None) -> None:
+        """Read the images whose facts are not known, of those at `positions` (default: all)."""
+        if positions is None:
+            positions = range(len(self._paths))
+        self._read_all([i for i in positions if self._known(self._paths[i]) is None])
+
+    def read_rows(self, rows: PixelRows) -> None:
+        """Write the pixels of all images to `rows`, and read the facts that are not known.
+
+        Raises:
+            UserError: the reader is strict, and an image cannot be decoded.
+            OSError: the disk is full.
+        """
+        if smaller := count_reduced(self.shapes, self._image_size):
+            height, width = self.shape
+            print(
+                f"{smaller:,} of {len(self.shapes):,} images are stored in {width} x {height} "
+                "pixels, twice the median size.",
+                file=sys.stderr,
+            )
+        self._rows = rows
+        self._read_all(range(len(self._paths)))
+
+    def _known(self, path: Path) -> ImageFacts | None:
+        """Return the facts of an image, unless it has to be read to raise its error."""
+        facts = self._store.of_path(path)
+        return None if facts and facts.problem and self._is_strict else facts
+
+    def _read_header(self, path: Path) -> Header:
+        """Return an image's header, from its facts if they are known; NO_HEADER if it has none."""
+        facts = self._known(path)
+        if facts is not None:
+            return Header(facts.height, facts.width, bool(facts.values))
+        try:
+            return read_header(path)
+        except (UserError, OSError):
+            if self._is_strict:
+                raise
+            return NO_HEADER
+
+    def _read_all(self, positions: Sequence[int]) -> None:
+        for_each(self._read, positions, self._pool, "Reading images")
+
+    def _read(self, position: int) -> None:
+        path = self._paths[position]
+        if (facts := self._known(path)) and self._is_done(position, facts):
+            return
+        content, md5 = None, ""
+        if self._headers[position] != NO_HEADER:  # without one, the file may be larger than memory
+            with suppress(OSError):  # `examine` says what is wrong
+                content = path.read_bytes()
+                md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if (facts := self._store.of_content(md5)) and self._is_done(position, facts):
+            self._store.add(path, facts)
+            return
+        facts, decoded = examine(path, content, self.shape)
+        facts = self._store.add(path, facts._replace(md5=md5))
+        if decoded is None:
+            if self._is_strict:
+                load(path)  # raises an error that names the remedy
+                raise UserError(f"{path} changed while it was read.", "Run this again.")
+        elif self._rows is not None:
+            pixels = fit(decoded, self.shape, self.scale)
+            self._rows.write(position, self._row_name(facts), pixels)
+
+    def _is_done(self, position: int, facts: ImageFacts) -> bool:
+        """Return whether nothing is left to decode; a row that exists elsewhere is copied."""
+        if facts.problem:
+            return not self._is_strict
+        return self._rows is None or self._rows.copy(position, self._row_name(facts))
+
+    def _row_name(self, facts: ImageFacts) -> str:
+        """Return a text that differs between images whose stored pixels may differ."""
+        return f"{facts.md5} {self.scale}" if facts.values else facts.md5

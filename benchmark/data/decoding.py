@@ -47,7 +47,7 @@ JPEGS = ("JPEG", "MPO")
 """Pillow's names of JPEGs. An MPO is followed by more pictures, as phones write previews."""
 MARGIN = 7, 5
 """A JPEG decoded at a reduced scale keeps at least 7/5 of the stored sides. Then the stored pixels
-differ little from those of a full decode: 40 dB where the finest detail is sharp, else 44 or more."""
+differ little from those of a full decode: by 40 dB or more, even if the finest detail is sharp."""
 READ_AT_ONCE = 2**24
 """Bytes that Pillow gives to libjpeg at a time; with its own 64 KiB, decoding takes 8 % longer."""
 

@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.audit import check
+from benchmark.audit import check, duplicates
 from benchmark.audit.problems import KINDS, report_lines
+from benchmark.command_line import main
+from benchmark.common.parameters import load_parameters
 from benchmark.data import examination, facts, reading
+from benchmark.data.datamodule import ImageDataModule
+from benchmark.data.decoding import load
 from benchmark.data.folder import Problem
 from benchmark.errors.user_error import UserError
+from tests import PARAMETERS
 from tests.support.fixtures import write_images
 
 
@@ -564,3 +569,115 @@ def test_a_root_that_is_not_text_is_checked_and_remembered(
     decoded.clear()
     check.run(odd, 32, as_json=False)
     assert decoded == []
+
+
+def photograph(seed: int = 0, size: tuple[int, int] = (640, 480)) -> Image.Image:
+    """Make a picture of smooth colours with fine noise."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(size)
+    noise = random.normal(0, 4, (size[1], size[0], 1))
+    return Image.fromarray(np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8))
+
+
+def of_copies(root: Path) -> set[tuple[str, str]]:
+    return {(kind, path) for kind, path in problems(root, 8) if kind.startswith("same picture")}
+
+
+def test_a_large_photograph_in_another_format_is_a_copy(root: Path, decoded: list[Path]) -> None:
+    """The JPEG is decoded at a reduced scale, the PNG in full."""
+    for number in range(4):
+        photograph(number).save(root / f"train/class 0/photo {number}.jpg", quality=90)
+    with Image.open(root / "train/class 0/photo 2.jpg") as image:
+        image.save(root / "test/class 0/copy.png")
+        image.convert("RGB").save(root / "val/class 0/other.bmp")
+    copies = {
+        ("same picture in train and another split", "test/class 0/copy.png"),
+        ("same picture in train and another split", "val/class 0/other.bmp"),
+    }
+    assert of_copies(root) == copies
+    decoded.clear()
+    assert of_copies(root) == copies
+    assert decoded == []
+
+
+def test_large_photographs_that_differ_are_decoded_in_full_only_if_they_look_alike(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = duplicates.load
+    monkeypatch.setattr(duplicates, "load", lambda path: (loaded.append(path.name), load(path))[1])
+    for number in range(4):
+        photograph(number).save(root / f"train/class 0/photo {number}.jpg")
+    burst = np.asarray(photograph(3)).astype(int) + np.eye(480, 640, dtype=int)[..., None]
+    Image.fromarray(np.clip(burst, 0, 255).astype(np.uint8)).save(root / "val/class 0/burst.jpg")
+    assert of_copies(root) == set()
+    assert sorted(loaded) == ["burst.jpg", "photo 3.jpg"]
+    loaded.clear()
+    assert of_copies(root) == set()
+    assert loaded == []
+
+
+def test_photographs_with_equal_pixels_at_a_reduced_scale_are_no_copies(root: Path) -> None:
+    """Stripes and a chequerboard have the same mean in each block of 8 x 8 pixels."""
+    y, x = np.mgrid[:480, :640]
+    for name, pattern in (("stripes", y % 2), ("board", (x + y) % 2)):
+        grey = np.repeat((100 + 50 * pattern)[..., None], 3, axis=2).astype(np.uint8)
+        Image.fromarray(grey).save(root / f"train/class 0/{name}.jpg", quality=95, subsampling=0)
+    reduced = [
+        load(root / f"train/class 0/{name}.jpg", stored=(40, 40)).tobytes()
+        for name in ("stripes", "board")
+    ]
+    assert reduced[0] == reduced[1]
+    assert of_copies(root) == set()
+
+
+def test_the_same_file_twice_is_a_copy_at_any_scale(root: Path) -> None:
+    photograph().save(root / "train/class 0/photo.jpg")
+    shutil.copy(root / "train/class 0/photo.jpg", root / "train/class 1/again.jpg")
+    assert of_copies(root) == {("same picture under two labels", "train/class 1/again.jpg")}
+
+
+def test_a_photograph_turned_by_its_exif_data_is_a_copy(root: Path) -> None:
+    """Both are read upright; the grey one has the same pixels in another orientation."""
+    upright = photograph().convert("L")
+    upright.save(root / "train/class 0/upright.jpg", quality=95)
+    with Image.open(root / "train/class 0/upright.jpg") as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned = image.transpose(Image.Transpose.ROTATE_90)
+        turned.save(root / "test/class 0/turned.png", exif=exif)
+    assert of_copies(root) == {
+        ("same picture in train and another split", "test/class 0/turned.png")
+    }
+
+
+def test_facts_at_another_size_are_those_of_the_first(root: Path, decoded: list[Path]) -> None:
+    for number in range(3):
+        photograph(number).save(root / f"train/class 0/photo {number}.jpg")
+    other = write_images(root.with_name("other"))
+    for dataset, size in ((root, 8), (other, 8), (root, 32), (other, 32)):
+        problems(dataset, size)
+    assert len(decoded) == 30 + 27
+    problems(root, 8)
+    assert len(decoded) == 57
+
+
+def test_the_check_keeps_pixels_only_of_what_is_trained_on(
+    root: Path, capsys, decoded: list[Path]
+) -> None:
+    other = write_images(root.with_name("other"))
+    settings = root.parent / "params.yaml"
+    text = PARAMETERS.read_text().replace("root: data", f"root: {root.name}")
+    settings.write_text(text)
+    for dataset in (root, other):
+        assert main(["check", "--json", str(dataset)]) == 0
+        output = capsys.readouterr()
+        assert json.loads(output.out)
+        assert output.err == ""
+    decoded.clear()
+    data = load_parameters().data
+    for dataset in (root, other):
+        module = ImageDataModule(str(dataset), data.image_size, cache_gib=data.cache_gib)
+        module.prepare_data()
+    assert len(decoded) == 27
+    assert all(path.is_relative_to(other) for path in decoded)

@@ -1,17 +1,18 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmark.command_line import main
-from benchmark.data import cache, reading
+from benchmark.data import cache, examination, reading
 from benchmark.data.cache import DecodeCache
 from benchmark.data.decoding import decode
 from benchmark.data.folder import scan
-from benchmark.errors.user_error import UserError
+from benchmark.errors.user_error import UserError, explain_system_errors
 from tests.support.fixtures import write_images
 
 
@@ -236,3 +237,190 @@ def test_clean_empties_a_folder_of_caches_that_is_a_link(tmp_path: Path, monkeyp
     assert main(["clean"]) == 0
     assert (tmp_path / ".cache").is_dir()
     assert list((tmp_path / "disk").iterdir()) == []
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are decoded, in order."""
+    names: list[str] = []
+    examine = reading.examine
+
+    def record(path: Path, *arguments: Any) -> Any:
+        names.append(path.name)
+        return examine(path, *arguments)
+
+    monkeypatch.setattr(reading, "examine", record)
+    return names
+
+
+def test_facts_and_pixels_come_from_one_decode(images: Path, decoded: list[str]) -> None:
+    cached(images).examine().save()
+    assert len(decoded) == 27
+    cached(images).prepare()
+    cached(images).examine()
+    assert len(decoded) == 27
+    pixels = cached(images).open().take(np.arange(27))
+    for stored, path in zip(pixels, cached(images).files.paths, strict=True):
+        np.testing.assert_array_equal(stored, np.asarray(decode(path)))
+
+
+def test_training_leaves_facts_for_the_check(images: Path, decoded: list[str]) -> None:
+    cached(images).prepare()
+    decoded.clear()
+    assert cached(images).examine().of_path(cached(images).files.paths[0])
+    assert decoded == []
+
+
+def link_again(root: Path) -> None:
+    """Give each file another inode, as `dvc add` does."""
+    for path in root.rglob("*.png"):
+        (copy := path.with_suffix(".copy")).write_bytes(path.read_bytes())
+        copy.rename(path)
+
+
+def move_to_another_split(root: Path) -> None:
+    (root / "train/class 0/000.png").rename(root / "test/class 0/zzz.png")
+
+
+def exchange(root: Path) -> None:
+    """Exchange two classes, so that the images are in another order."""
+    for split in ("train", "val", "test"):
+        (root / split / "class 0").rename(root / split / "aside")
+        (root / split / "class 1").rename(root / split / "class 0")
+        (root / split / "aside").rename(root / split / "class 1")
+
+
+@pytest.mark.parametrize("edit", [link_again, rename_image, move_to_another_split, exchange])
+def test_an_image_of_known_content_is_not_decoded_again(
+    images: Path, decoded: list[str], edit: Any
+) -> None:
+    cached(images).prepare()
+    decoded.clear()
+    edit(images)
+    cached(images).prepare()
+    assert decoded == []
+    files = cached(images).files
+    for stored, path in zip(cached(images).open().take(np.arange(27)), files.paths, strict=True):
+        np.testing.assert_array_equal(stored, np.asarray(decode(path)))
+
+
+def test_one_changed_image_of_many_shapes_is_the_only_one_decoded(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    """The median may change a little, and the shape in which images are stored does not."""
+    root = write_images(tmp_path / "data", sizes={"train": 20, "val": 2, "test": 2})
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        with Image.open(path) as image:
+            image.resize((300 + 7 * number, 800 - 7 * number)).save(path)
+    cached(root).prepare()
+    decoded.clear()
+    for number, size in enumerate(((310, 500), (450, 790), (420, 640))):
+        Image.new("RGB", size, (number, 9, 9)).save(root / f"train/class 0/00{number}.png")
+        cached(root).prepare()
+    assert decoded == ["000.png", "001.png", "002.png"]
+
+
+def test_after_a_damaged_image_was_replaced_only_that_one_is_decoded(
+    images: Path, decoded: list[str]
+) -> None:
+    path = images / "val/class 1/001.png"
+    good = path.read_bytes()
+    for damaged in (good[: len(good) // 2], b"no image"):
+        path.write_bytes(damaged)
+        store = cached(images).examine()
+        store.save()
+        assert getattr(store.of_path(path), "problem", "")
+        decoded.clear()
+        cached(images).examine()
+        assert decoded == []
+        with pytest.raises(UserError, match=r"class 1/001\.png (cannot be read|is not an image)"):
+            cached(images).prepare()
+        decoded.clear()
+        Image.new("RGB", (40, 40), (len(damaged) % 256, 0, 0)).save(path)
+        cached(images).prepare()
+        assert decoded == ["001.png"]
+
+
+def test_an_image_that_cannot_be_read_for_now_is_read_later(images: Path, monkeypatch) -> None:
+    """Its row is missing in the cache that the check wrote."""
+    path = images / "val/class 1/001.png"
+    examine = reading.examine
+
+    def refuse(image: Path, *arguments: Any) -> Any:
+        if image == path:
+            return examination.ImageFacts(problem="not readable"), None
+        return examine(image, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "examine", refuse)
+        cached(images).examine().save()
+    cached(images).prepare()
+    position = cached(images).files.paths.index(path)
+    [stored] = cached(images).open().take(np.array([position]))
+    np.testing.assert_array_equal(stored, np.asarray(decode(path)))
+
+
+def test_rows_of_more_than_eight_bits_are_copied_only_if_the_scale_is_the_same(
+    images: Path, decoded: list[str]
+) -> None:
+    for number, high in enumerate((900, 4095)):
+        ramp = np.linspace(0, high, 1600).astype(np.uint16).reshape(40, 40)
+        Image.fromarray(ramp).save(images / f"train/class {number}/deep.png")
+    cached(images).prepare()
+    decoded.clear()
+    rename_image(images)
+    cached(images).prepare()
+    assert decoded == []
+    (images / "train/class 1/deep.png").unlink()
+    cached(images).prepare()
+    assert decoded == ["deep.png"]
+    files = cached(images).files
+    position = files.paths.index(images / "train/class 0/deep.png")
+    assert cached(images).open().take(np.array([position])).max() == 900 >> 2
+
+
+def test_facts_without_a_cache_are_found_where_it_does_not_fit(images: Path, monkeypatch) -> None:
+    usage = cache.shutil.disk_usage(images)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=9))
+    cached(images).examine().save()
+    cached(images, limit=1e-9).examine().save()
+    assert not list((images.parent / ".cache").rglob("pixels.npy"))
+    assert cached(images).examine().of_path(images / "val/class 1/001.png")
+
+
+def test_a_disk_that_fills_up_ends_training_and_not_the_check(images: Path, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(reading.os, "pwrite", lambda *_: 0)
+        store = cached(images).examine()
+        assert all(map(store.of_path, cached(images).files.paths))
+        with pytest.raises(UserError, match="No space left"), explain_system_errors():
+            cached(images).prepare()
+    assert not list((images.parent / ".cache").rglob("pixels.npy"))
+
+
+@pytest.mark.parametrize("large", [1, 3, 13])
+def test_a_few_large_images_enlarge_the_cache_at_most_fourfold(
+    tmp_path: Path, capsys, large: int
+) -> None:
+    root = write_images(tmp_path / "data", shape=(40, 60))
+    paths = sorted(root.rglob("*.png"))
+    for number, path in enumerate(paths[:large]):
+        Image.new("RGB", (900, 700), (number, 0, 0)).save(path)
+    store = cached(root, size=32)
+    store.prepare()
+    opened = store.open()
+    assert (opened.height, opened.width) == (80, 120)
+    message = f"{large} of 27 images are stored in 120 x 80 pixels, twice the median size.\n"
+    assert capsys.readouterr().err == message
+    assert opened.shapes[store.files.paths.index(paths[0])].tolist() == [700, 900]
+
+
+def test_images_of_one_shape_are_stored_as_they_are(tmp_path: Path, capsys) -> None:
+    root = write_images(tmp_path / "data", shape=(90, 41))
+    store = cached(root, size=32)
+    store.prepare()
+    assert (store.open().height, store.open().width) == (90, 41)
+    assert capsys.readouterr() == ("", "")
+    np.testing.assert_array_equal(
+        store.open().take(np.array([0]))[0], np.asarray(decode(store.files.paths[0]))
+    )

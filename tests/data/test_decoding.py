@@ -354,3 +354,19 @@ def test_an_image_that_the_system_cannot_read_is_not_to_be_removed(
         assert "emove" not in str(raised.value)
     facts, _ = examine(path)
     assert (facts.problem, facts.detail) == ("not readable", os.strerror(number))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_header_of_a_png_is_read_without_decoding_it(tmp_path: Path, late: bool) -> None:
+    """Only metadata after the pixels need a decode; they may tell the orientation."""
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (30, 20)).save(path, exif=exif(6))
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4])
+    chunk, rest = content[start:end], content[:start] + content[end:]
+    if late:
+        path.write_bytes(rest[:-12] + chunk + rest[-12:])
+    else:
+        path.write_bytes(content.replace(b"IDAT", b"IDAT")[: content.index(b"IDAT") + 8])
+    assert read_header(path) == (30, 20, False)

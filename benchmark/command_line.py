@@ -28,8 +28,9 @@ PLAIN_STAGES = {
     "report": "write the report on the other stages' results",
 }
 """Description of each stage by its name, also the name of its module in benchmark.pipeline."""
+ENVIRONMENT = "environment"
+"""The stage that describes the machine with several accelerators, one after the other."""
 ACCELERATOR_STAGES = {
-    "environment": "describe the machine",
     "train": "fine-tune and test, and write digests",
     "replay": "repeat a training's first steps and compare them bit for bit",
     "throughput": "measure training images per second",
@@ -123,6 +124,9 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
             print(path)
     elif options.command in PLAIN_STAGES:
         import_module(f"benchmark.pipeline.{options.command}").run(parameters)
+    elif options.command == ENVIRONMENT:
+        for name in options.accelerators or parameters.accelerators:
+            _run_on(name, ENVIRONMENT, parameters)
     else:
         _run_on(options.accelerator, options.command, parameters, **_training(options, parameters))
 
@@ -236,6 +240,13 @@ def _add(commands: "Commands", name: str, about: str, status: str = "") -> argpa
 def _add_stages(commands: "Commands") -> None:
     for name, about in PLAIN_STAGES.items():
         _add(commands, name, about)
+    environment = _add(commands, ENVIRONMENT, "describe the machine")
+    environment.add_argument(
+        "accelerators",
+        nargs="*",
+        metavar="accelerator",
+        help=f"{', '.join(ACCELERATORS)} (default: all of params.yaml)",
+    )
     for name, about in ACCELERATOR_STAGES.items():
         stage = _add(commands, name, about)
         stage.add_argument("accelerator", help=", ".join(ACCELERATORS))

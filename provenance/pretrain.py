@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
-from benchmark.common import code, digests
+from benchmark.common import code, digests, tensor_digests
 from benchmark.common.files import new_directory, write_json
 from benchmark.common.parameters import (
     ONE_DEVICE,
@@ -201,7 +201,9 @@ def _write(model: SourceLearner, card: dict[str, Any]) -> None:
     with new_directory(SOURCE_WEIGHTS.parent) as directory:
         weights = directory / SOURCE_WEIGHTS.name
         save_file(backbone, weights)
-        write_json(weights.with_suffix(".json"), card | {"digest": digests.state_digest(backbone)})
+        write_json(
+            weights.with_suffix(".json"), card | {"digest": tensor_digests.state_digest(backbone)}
+        )
 
 
 def _compressed(value: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import command_line
-from benchmark.command_line import ACCELERATOR_STAGES, PLAIN_STAGES
+from benchmark.command_line import ACCELERATOR_STAGES, ENVIRONMENT, PLAIN_STAGES
 from benchmark.common import results
 from benchmark.common.parameters import ACCELERATORS
 from benchmark.common.results import write_result
@@ -26,7 +26,16 @@ from tests.support import made_records, made_results
 from tests.support.fixtures import write_images
 from tests.support.outcome import is_one_line, outcome
 
-COMMANDS = (*PLAIN_STAGES, *ACCELERATOR_STAGES, "check", "clean", "export", "compare", "duel")
+COMMANDS = (
+    *PLAIN_STAGES,
+    ENVIRONMENT,
+    *ACCELERATOR_STAGES,
+    "check",
+    "clean",
+    "export",
+    "compare",
+    "duel",
+)
 PLACES = (
     ".", "", "..", "data", "data/train", "reports", "reports/machines", "params.yaml", "file",
     "pipe", "loop", "long", "new", "file/below", "new/below", "HEAD", "x" * 5_000, "\udcff", "*",
@@ -76,6 +85,7 @@ lines = st.one_of(
         st.lists(words, min_size=2, max_size=2),
     ),
     line(one(*ACCELERATOR_STAGES), one(*ACCELERATORS), options("--training")),
+    line(one(ENVIRONMENT), st.lists(st.one_of(words, st.sampled_from(ACCELERATORS)), max_size=3)),
     line(one("clean", "export", *PLAIN_STAGES)),
 )  # fmt: skip
 

@@ -179,17 +179,6 @@ def test_a_signal_while_torch_is_loaded_ends_a_stage_in_one_line(
     assert process.returncode == 128 + number
 
 
-@pytest.mark.parametrize("program", ["", "benchmark.command_line.main(['code']); "])
-def test_what_needs_no_torch_does_not_load_it(tmp_path: Path, program: str) -> None:
-    """So `python -m benchmark --help` or an error takes a fraction of a second."""
-    program = f"import sys, benchmark.command_line; {program}print('torch' in sys.modules)"
-    command, environment = [sys.executable, "-c", program], {"PYTHONPATH": str(REPOSITORY)}
-    output = subprocess.check_output(
-        command, env=os.environ | environment, text=True, cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
-    assert output == "False\n"
-
-
 PARENT = """
 import os, runpy, sys
 if stage := os.fork():
@@ -277,6 +266,20 @@ def test_an_absent_accelerator_is_a_result_and_not_an_error(workspace: Path, cap
         assert capsys.readouterr().out.splitlines()[0] == message
     result = json.loads(Path("reports/throughput/gpu.json").read_text())
     assert (result["status"], result["reason"]) == ("unavailable", "no CUDA or MPS device found")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_one_process_describes_all_accelerators(workspace: Path, capsys) -> None:
+    edit(accelerators=["cpu", "gpu"])
+    before = {path: path.read_bytes() for path in Path("reports/environment").iterdir()}
+    assert main(["environment"]) == 0
+    written = {path.stem for path, content in before.items() if path.read_bytes() != content}
+    assert written == {"cpu", "gpu"}
+    Path("reports/environment/gpu.json").unlink()
+    cpu = Path("reports/environment/cpu.json").read_bytes()
+    assert main(["environment", "gpu"]) == 0
+    assert json.loads(Path("reports/environment/gpu.json").read_text())["status"] == "unavailable"
+    assert Path("reports/environment/cpu.json").read_bytes() == cpu
 
 
 def test_a_seed_that_was_not_planned_is_refused(workspace: Path, capsys) -> None:

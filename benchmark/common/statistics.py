@@ -6,11 +6,10 @@ and the machine's state, so they are not independent samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
 from statistics import fmean, quantiles, stdev
 
-from scipy.special import stdtrit
-from scipy.stats import binomtest
+from scipy.special import ndtri, stdtrit
 
 CONFIDENCE = 0.95
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -116,8 +115,12 @@ def proportion(successes: int, trials: int, confidence: float = CONFIDENCE) -> I
 
     Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.2.4.1.
     """
-    ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Interval(successes / trials, float(ends.low), float(ends.high))
+    share, reach = successes / trials, float(ndtri(0.5 + 0.5 * confidence))
+    scale = 2 * (trials + reach**2)
+    middle = (2 * trials * share + reach**2) / scale
+    half = reach / scale * sqrt(4 * trials * share * (1 - share) + reach**2)
+    low = middle - half if successes else 0.0
+    return Interval(share, low, middle + half if successes < trials else 1.0)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.common.digests import chain
+from benchmark.common.tensor_digests import chain
 
 PIXEL_BATCHES = 8
 """Training batches whose pixels are digested: reading them back makes the accelerator wait."""

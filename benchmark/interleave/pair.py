@@ -8,8 +8,7 @@ each sample needs two new processes.
 
 from collections.abc import Sequence
 from math import exp, log
-
-from scipy.stats import trim_mean
+from statistics import fmean
 
 from benchmark.data.randomness import permutation
 from benchmark.errors.user_error import UserError
@@ -57,4 +56,6 @@ def time_alternating_blocks(
 
 def trimmed_mean(quotients: Sequence[float]) -> float:
     """Return the trimmed geometric mean of positive quotients; disturbed blocks are outliers."""
-    return exp(float(trim_mean([log(quotient) for quotient in quotients], TRIMMED)))
+    logarithms = sorted(map(log, quotients))
+    trimmed = int(TRIMMED * len(logarithms))
+    return exp(fmean(logarithms[trimmed : len(logarithms) - trimmed]))

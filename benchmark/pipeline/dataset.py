@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from benchmark.common.results import DATASET, WEIGHTS, write_result
 from benchmark.data.folder import scan
 from benchmark.data.schema import PinnedImages, Weights
 from benchmark.errors.user_error import UserError
+
+PULL = """
+import sys
+from dvc.cli import main
+sys.exit(main(["pull", "--", *sys.argv[1:]]) or main(["cache", "dir"]))
+"""
+"""Program that runs `dvc pull` for its arguments, then prints the directory of DVC's cache."""
 
 
 def run(parameters: Parameters) -> None:
@@ -39,11 +47,12 @@ def run(parameters: Parameters) -> None:
             "Name the one with train, val and test in it.",
         )
     pin = Path(f"{root}.dvc")
-    pinned = _pull(pin)
+    pins = [pin]
     if parameters.model.weights_file == SOURCE_WEIGHTS:
-        _pull(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
-    data = parameters.data
-    scale = refuse_errors(root, data.image_size, _pinned_files(pin, pinned["md5"]), data.cache_gib)
+        pins.append(SOURCE_WEIGHTS.parent.with_suffix(".dvc"))
+    pinned, *_ = map(read_pin, pins)
+    files = _pinned_files(pin, pinned["md5"], _pull(pins))
+    scale = refuse_errors(root, parameters.data.image_size, files, parameters.data.cache_gib)
     images = scan(root)
     sizes = {split: len(files.paths) for split, files in images.splits.items()}
     dataset = PinnedImages(**pinned, classes=len(images.classes), images=sizes, value_range=scale)
@@ -76,29 +85,38 @@ def _pinning(pin: Path) -> str:
     return f"{link}{command}"
 
 
-def _pull(pin: Path) -> dict[str, Any]:
-    """Run `dvc pull` for the .dvc file `pin`; return the result of `read_pin`.
+def _pull(pins: Sequence[Path]) -> Path:
+    """Run `dvc pull` for the .dvc files `pins`; return the directory of DVC's cache.
 
-    `--force` is not used, since it would delete files that the user has added.
+    One process does both, since DVC takes longer to load than to do either. `--force` is not used,
+    since it would delete files that the user has added.
+
+    Raises:
+        UserError: `dvc pull` failed; the message names the first pin for which it did.
     """
-    pinned = read_pin(pin)
-    pulled = _dvc("pull", "--", str(pin))
-    if pulled.returncode:
-        raise _pull_error(pin, pulled.stderr)
-    return pinned
+    done = _run("-c", PULL, *map(str, pins))
+    if done.returncode:
+        for pin in pins:
+            pulled = _run("-m", "dvc", "pull", "--", str(pin))
+            if pulled.returncode:
+                raise _pull_error(pin, pulled.stderr)
+        done = _run("-m", "dvc", "cache", "dir")
+    return Path(done.stdout.strip().rpartition("\n")[2])
 
 
-def _pinned_files(pin: Path, md5: str) -> dict[str, str]:
+def _pinned_files(pin: Path, md5: str, cache: Path) -> dict[str, str]:
     """Return the MD5 of each file in the pinned directory `md5`, by its path in it, as DVC's cache
     lists them. DVC takes a changed file of the same size, time and inode for unchanged.
+
+    `cache` is the directory of DVC's cache.
 
     Raises:
         UserError: the list is not the pinned one. DVC checks out any list that the remote has; with
             `verify = true` it only leaves another one out of its cache.
     """
-    path = Path(_dvc("cache", "dir").stdout.strip(), "files/md5", md5[:2], md5[2:])
+    path = cache / "files/md5" / md5[:2] / md5[2:]
     content = path.read_bytes() if path.is_file() else b""
-    if not content and "not in cache" not in _dvc("status", "--", str(pin)).stdout:
+    if not content and "not in cache" not in _run("-m", "dvc", "status", "--", str(pin)).stdout:
         return {}  # a pin by DVC 2, which kept its lists elsewhere
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
         raise UserError(
@@ -109,11 +127,12 @@ def _pinned_files(pin: Path, md5: str) -> dict[str, str]:
     return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
 
 
-def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "dvc", *arguments]
+def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python with `arguments`, where git's variables name no other repository."""
     return subprocess.run(
-        command, env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+        [sys.executable, *arguments],
+        env=git.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
 
 
 def _pull_error(pin: Path, output: str) -> UserError:

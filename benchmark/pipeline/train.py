@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from benchmark.common import digests
+from benchmark.common import digests, tensor_digests
 from benchmark.common.files import new_directory, write_bytes, write_csv, write_json
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import (
@@ -111,7 +111,7 @@ def _checkpoint_dir(results: TrainingPaths, inputs: Fingerprints) -> Iterator[Pa
 def _write(fit: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
     state = fit.model.network.state_dict()
     learned = {name: value.cpu().contiguous() for name, value in state.items()}
-    result = _result(fit, inputs, digests.state_digest(learned))
+    result = _result(fit, inputs, tensor_digests.state_digest(learned))
     with new_directory(results.model) as directory:
         # safetensors' save_file would write a file that only its owner can read.
         write_bytes(directory / "weights.safetensors", save(learned))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.errors.user_error import UserError
 
 COUNTER = "num_batches_tracked"
@@ -82,7 +82,7 @@ def _choose(
     fitting = [pair[0] for pair in zip(candidates, faults, strict=True) if not pair[1]]
     if not fitting:
         raise _refusal(candidates, faults, source)
-    if len(fitting) > 1 and len({digests.state_digest(one.state) for one in fitting}) > 1:
+    if len(fitting) > 1 and len({tensor_digests.state_digest(one.state) for one in fitting}) > 1:
         places = ", and at ".join(candidate.place or "the top" for candidate in fitting)
         raise UserError(
             f"{source} contains different weights of ResNet50 at {places}.",

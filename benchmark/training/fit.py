@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
 from benchmark.common.progress import is_terminal
 from benchmark.data.datamodule import ImageDataModule
@@ -77,7 +77,7 @@ class Fit:
         self.model = fine_tuner(
             parameters, len(self.data.classes), norm_layer(accelerator.name, parameters.trainer)
         )
-        self.initial = digests.state_digest(self.model.network.state_dict())
+        self.initial = tensor_digests.state_digest(self.model.network.state_dict())
         self.features_seconds = 0.0
         self.history, self.first_steps = History(), FirstStepsDigest(accelerator.name)
         self.predictions = Predictions()
@@ -120,7 +120,7 @@ class Fit:
             self.trainer.fit(self.model, datamodule=self.data, ckpt_path=checkpoint)
         if process_group.get_world_size() > 1:
             learned = dict(self.model.network.named_parameters())
-            weights = process_group.all_gather(digests.state_digest(learned))
+            weights = process_group.all_gather(tensor_digests.state_digest(learned))
             assert len(set(weights)) == 1, "ranks have different weights"
 
     def _position(self) -> str:

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from benchmark.common.digests import state_digest
+from benchmark.common.tensor_digests import state_digest
 from benchmark.distributed.process_group import all_gather, gather_round_robin
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import synchronise

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from benchmark.common.statistics import (
@@ -110,6 +111,17 @@ def test_a_proportion_has_wilsons_interval() -> None:
     )
     assert proportion(0, 10).low == 0
     assert proportion(10, 10).high == 1
+
+
+@given(
+    st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.floats(0.5, 0.999),
+)
+def test_a_proportion_has_scipys_bits(counts: tuple[int, int], confidence: float) -> None:
+    """scipy.stats takes a second to load, so it is not used for one formula."""
+    scipys = binomtest(*counts).proportion_ci(confidence, method="wilson")
+    result = proportion(*counts, confidence)
+    assert (result.low, result.high) == (scipys.low, scipys.high)
 
 
 def test_percentiles_of_a_ramp_are_its_values() -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.data.datamodule import ImageDataModule
 from tests.data.test_datamodule import Saver
 from tests.support.fixtures import write_images
@@ -41,7 +41,7 @@ class Fit:
         pl.Trainer(accelerator="cpu", devices=1, **plain | (trainer or {})).fit(
             model, datamodule=module, ckpt_path=resume
         )
-        self.weights = digests.state_digest(model.network.state_dict())
+        self.weights = tensor_digests.state_digest(model.network.state_dict())
         self.evidence = module.digest_log.state_dict()
 
     def __eq__(self, other: object) -> bool:

@@ -22,7 +22,7 @@ from tests.support.pages import drawn_pages, pages
 from tests.support.repository import make_repository, set_parameters, write_python
 
 __all__ = ["drawn_pages", "pages"]
-ALWAYS = {"dataset", "environment cpu", "code"}
+ALWAYS = {"dataset", "environment", "code"}
 """Stages that run each time."""
 
 

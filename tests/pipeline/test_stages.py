@@ -51,7 +51,7 @@ def test_each_accelerator_seed_and_control_has_its_stages(
 ) -> None:
     monkeypatch.chdir(repository)
     expected = {
-        "dataset", "code", "report", "environment@cpu", "environment@gpu",
+        "dataset", "code", "report", "environment",
         "throughput@cpu", "throughput@gpu", "train@cpu-own", "train@gpu-own", "replay@cpu-own",
         "replay@gpu-own",
     }  # fmt: skip

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.files import read_json
 from benchmark.common.parameters import Parameters
 from benchmark.common.results import read_result
@@ -75,7 +75,7 @@ def test_the_result_its_tables_and_its_model_agree(parameters: Parameters) -> No
     assert result.val.loss == pytest.approx(float(best["val_loss"]), abs=1e-6)
 
     weights, status = CPU.own.model / "weights.safetensors", CPU.own.model / "status.json"
-    assert digests.state_digest(load_file(weights)) == result.digests.weights
+    assert tensor_digests.state_digest(load_file(weights)) == result.digests.weights
     assert read_json(status)["classes"] == ["class 0", "class 1", "class 2"]
     assert weights.stat().st_mode == status.stat().st_mode
 
@@ -132,7 +132,7 @@ class DigestAfter(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if trainer.global_step == self.steps:
-            self.weights = digests.state_digest(module.network.state_dict())
+            self.weights = tensor_digests.state_digest(module.network.state_dict())
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(3, 10), (2, 8)])
@@ -309,7 +309,7 @@ class RecordBackbone(pl.Callback):
         self.modes.append(module.network.bn1.training)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.backbones.append(digests.state_digest(module.backbone.state_dict()))
+        self.backbones.append(tensor_digests.state_digest(module.backbone.state_dict()))
         self.rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
 
 
@@ -319,7 +319,7 @@ def test_a_backbone_unfreezes_at_its_epoch_and_rate(change, workspace, monkeypat
     record = RecordBackbone()
     add_callback(monkeypatch, record)
     trained(parameters)
-    initial = digests.state_digest(fit.fine_tuner(parameters, 3).backbone.state_dict())
+    initial = tensor_digests.state_digest(fit.fine_tuner(parameters, 3).backbone.state_dict())
     assert record.backbones[0] == initial
     assert len({initial, *record.backbones}) == 3
     assert record.rates == [[1e-4], [1e-4, 3e-5], [1e-4, 3e-5]]

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.files import read_json
 from benchmark.pipeline.dataset import read_pin
 from benchmark.training.model import build
@@ -64,7 +64,7 @@ def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
     assert set(files) == {"source.safetensors", "source.json"}
     assert files["source.safetensors"].stat().st_size < 50e6
     card, state = read_json(files["source.json"]), load_file(files["source.safetensors"])
-    assert card["digest"] == digests.state_digest(state)
+    assert card["digest"] == tensor_digests.state_digest(state)
     assert card["recipe"] == RECIPE.model_dump(mode="json", exclude={"seed"})
     assert card["seed"] == RECIPE.seed
     images = RECIPE.species * RECIPE.images_per_species

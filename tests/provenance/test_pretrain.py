@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.files import read_json
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
@@ -41,7 +41,7 @@ def pretrained(recipe: Recipe = RECIPE) -> dict[str, Any]:
 def test_the_card_describes_the_weights() -> None:
     card = pretrained()
     weights = load_file("weights/source.safetensors")
-    assert card["digest"] == digests.state_digest(weights)
+    assert card["digest"] == tensor_digests.state_digest(weights)
     assert card["images_seen"] == 3 * 8 * 3
     assert card["recipe"] | {"seed": card["seed"]} == CONTENT | {"image_sizes": [32, 48]}
     assert card["seed"] == 7

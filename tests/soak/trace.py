@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 
 LENGTH = 16
 """Hex digits of each digest."""
@@ -66,7 +66,9 @@ class Trace(Callback):
 
 def digest_by_name(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """The digest of each tensor, by its name."""
-    return {name: digests.state_digest({name: value})[:LENGTH] for name, value in tensors.items()}
+    return {
+        name: tensor_digests.state_digest({name: value})[:LENGTH] for name, value in tensors.items()
+    }
 
 
 def first_difference(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> str:

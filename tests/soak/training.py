@@ -69,10 +69,10 @@ def train(workload: str, file: Any) -> Mapping[str, Any]:
 
 def outcome(fit: Any) -> dict[str, Any]:
     """Digests, losses and metrics."""
-    from benchmark.common import digests
+    from benchmark.common import tensor_digests
 
     return {
-        "weights": digests.state_digest(fit.model.network.state_dict()),
+        "weights": tensor_digests.state_digest(fit.model.network.state_dict()),
         "order": list(fit.data.digest_log.order.values()),
         "pixels": fit.data.digest_log.pixels,
         "steps": fit.history.steps,

@@ -6,7 +6,7 @@ The stage `code` is run as it is.
 import hashlib
 from pathlib import Path
 
-from benchmark.common.parameters import load_parameters
+from benchmark.common.parameters import ACCELERATORS, load_parameters
 from benchmark.pipeline import code
 
 REPORT = [
@@ -30,9 +30,10 @@ def outputs(stage: str, accelerator: str = "", _: str = "", name: str = "") -> d
     match stage:
         case "dataset":
             return {"reports/dataset.json": "{}", "reports/weights.json": "{}"}
-        case "environment" | "throughput":
-            content = inputs(stage) if stage == "throughput" else "{}"
-            return {f"reports/{stage}/{accelerator}.json": content}
+        case "environment":
+            return {f"reports/environment/{name}.json": "{}" for name in ACCELERATORS}
+        case "throughput":
+            return {f"reports/throughput/{accelerator}.json": inputs(stage)}
         case "report":
             return {"reports/metrics.json": "{}", **{f"reports/{file}": "" for file in REPORT}}
         case "replay":

@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.parameters import Parameters
 from benchmark.data.datamodule import Batch, ImageDataModule
 from benchmark.machine import accelerators
@@ -70,7 +70,7 @@ def plain_loop(parameters: Parameters, steps: int) -> str:
         step, source, torch.device("cpu"),
         lambda *tensors: data.on_after_batch_transfer(Batch(*tensors), 0),
     ).run(steps)  # fmt: skip
-    return digests.state_digest(model.network.state_dict())
+    return tensor_digests.state_digest(model.network.state_dict())
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -82,7 +82,7 @@ def test_loop_and_trainer_do_the_same_work_bit_for_bit(
     parameters = change(train={"precision": precision}, data={"num_workers": workers})
     mode, model = started(parameters)
     mode.run(7)
-    learned = digests.state_digest(model.network.state_dict())
+    learned = tensor_digests.state_digest(model.network.state_dict())
     mode.stop()
     assert learned == plain_loop(parameters, 7)
 

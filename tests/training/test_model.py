@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet50
 
-from benchmark.common import digests
+from benchmark.common import tensor_digests
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.errors.user_error import UserError
 from benchmark.training import adam
@@ -40,7 +40,7 @@ def test_it_is_torchvisions_resnet50_with_another_head() -> None:
 
 def initial_digest(seed: int = 7) -> str:
     """Return the digest of random weights and a new head."""
-    return digests.state_digest(tuner(seed=seed).network.state_dict())
+    return tensor_digests.state_digest(tuner(seed=seed).network.state_dict())
 
 
 def test_weights_are_a_function_of_the_seed_alone() -> None:
@@ -80,13 +80,13 @@ def test_random_weights_have_the_distribution_of_torchvisions_resnet50() -> None
             state = other.state_dict()
             assert all(torch.equal(v, state[n]) for n, v in module.state_dict().items()), name
     convolutions = [m.weight.flatten()[:4096] for m in ours.modules() if isinstance(m, nn.Conv2d)]
-    assert len({digests.state_digest({"": weights}) for weights in convolutions}) == 53
+    assert len({tensor_digests.state_digest({"": weights}) for weights in convolutions}) == 53
 
 
 def test_a_new_head_is_torchs_and_stays_what_it_was() -> None:
     """Trainings from loaded weights can be repeated only while it does."""
     head = tuner(50).network.fc.state_dict()
-    assert digests.state_digest(head) == HEAD
+    assert tensor_digests.state_digest(head) == HEAD
     torch.manual_seed(7)
     torch.testing.assert_close(head, resnet50(num_classes=50).fc.state_dict(), rtol=0, atol=2e-9)
 
@@ -135,11 +135,11 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 def test_a_frozen_backbone_gets_none_and_keeps_its_statistics() -> None:
     model = tuner(freeze_backbone=True)
-    before = digests.state_digest(model.network.state_dict())
+    before = tensor_digests.state_digest(model.network.state_dict())
     model.training_step(batch(), 0).backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"network.fc.weight", "network.fc.bias"}
-    assert digests.state_digest(model.network.state_dict()) == before
+    assert tensor_digests.state_digest(model.network.state_dict()) == before
     optimizer = model.configure_optimizers()
     assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == 2048 * 3 + 3
 

@@ -122,7 +122,7 @@ def _write(fit: Fit, inputs: Fingerprints, results: TrainingPaths) -> None:
     write_csv(
         results.tensors,
         (*TENSOR_HEADER, *range(1, fit.first_steps.steps + 1)),
-        ([name, *tensor_digests] for name, tensor_digests in fit.first_steps.tensors.items()),
+        ([name, *values] for name, values in fit.first_steps.tensors.items()),
     )
     write_result(results.timing, _timing(fit))
     write_result(results.result, result)

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from tests import PARAMETERS
-from tests.first_run import photographs
+from tests.first_run import fidelity, photographs
 from tests.first_run.measuring import empty_directory, first_run
 from tests.first_run.steps import marks, take
 
@@ -73,3 +73,13 @@ def test_a_number_of_epochs_of_0_is_the_first_batch_only() -> None:
     assert (taken, [*marks]) == ([1], ["first batch"])
     take([1, 2], 2, taken.append)
     assert (taken, [*marks]) == ([1, 1, 2, 1, 2], ["first batch", "epoch 1", "epoch 2"])
+
+
+def test_fidelity_is_of_the_pixels_that_are_stored(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(fidelity, "LONG", 1600)
+    monkeypatch.setattr(fidelity, "SHORT", 1200)
+    path = next(folder.glob("train/*/*.jpg"))
+    assert fidelity.psnr(16, 0, path) > 40
+    exact = fidelity.read_pixels
+    monkeypatch.setattr(fidelity, "read_pixels", lambda *of: 255 - exact(*of))
+    assert fidelity.psnr(16, 0, path) < 20

@@ -20,7 +20,7 @@ SHORT = (Path("/tmp"), Path("/var/tmp"))
 
 
 def make_room_for_sockets() -> None:
-    """Let multiprocessing use a shorter directory for sockets if the temporary one is too long.
+    """Let multiprocessing use a shorter directory for sockets if the path of TMPDIR is too long.
 
     This applies to this process and to the processes that it starts through multiprocessing. Other
     temporary files stay in TMPDIR.

@@ -197,7 +197,10 @@ def _is_prose(node: ast.AST) -> bool:
 
 
 def _assigned(scope: ast.AST) -> list[str]:
-    """Return the variables of a function or class, in the order of their first assignment."""
+    """Return the names that a function or class assigns, in the order of their first assignment.
+
+    Names that it declares global or nonlocal are left out.
+    """
     declared = _declared(scope, ast.Global, ast.Nonlocal)
     return [name for name in _stored(_body(scope)) if name not in declared]
 

@@ -71,7 +71,10 @@ class FactStore:
         return facts
 
     def save(self) -> None:
-        """Write the facts of `paths`, if there are new ones; warn if they cannot be written."""
+        """Write the facts of `paths` if any are new, and remove the oldest files above KEPT.
+
+        If no fact is new, only the file's time is set. An OSError becomes a printed warning.
+        """
         keys = self._keys.values()
         contents = {key: self._contents[key] for key in keys if key in self._contents}
         facts = {content: self._facts[content] for content in contents.values()}

@@ -275,7 +275,7 @@ def sweep(points: Mapping[str, Sequence[SweepPoint]]) -> str:
 
 
 def scaling(points: Mapping[str, Sequence[SweepPoint]], rates: Mapping[str, float]) -> str:
-    """Draw images per second of several devices together against their number.
+    """Return an SVG: images per second of all devices together against the number of devices.
 
     Panels and lines are as in `sweep`. The dotted line is the number of devices times the rate of
     the run's own settings, from `rates`.

@@ -22,7 +22,10 @@ FORMULAS = ("=", "+", "-", "@")
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Return the metrics of this machine's accelerators, by name; unknown metrics are left out."""
+    """Return each accelerator's metrics on this machine: by accelerator, then by metric.
+
+    Metrics that were not measured are left out.
+    """
     return {entry.name: dict(_metrics(entry)) for entry in comparison.present}
 
 

@@ -175,7 +175,7 @@ def _rounds(
 def _round(
     mode_timer: ModeTimer, names: Sequence[str], steps: Mapping[str, int]
 ) -> dict[str, Block]:
-    """Time a block of each mode, in the order of `names`."""
+    """Time a block of each mode, in the order of `names`; AA is another block of the Trainer."""
     return {name: mode_timer.time("trainer" if name == AA else name, steps[name]) for name in names}
 
 

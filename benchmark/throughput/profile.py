@@ -64,7 +64,7 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
 
 
 def peak(accelerator: str, precision: str) -> Peak:
-    """Measure the best rate of matrix products and convolutions, in FLOP/s.
+    """Return the highest rate, in FLOP/s, of one 3 x 3 convolution and of square matrix products.
 
     The sides of the matrices grow through MATRIX_SIDES until a product takes PEAK_SECONDS.
     """

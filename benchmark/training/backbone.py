@@ -108,7 +108,11 @@ def _refusal(candidates: list[Candidate], faults: list[list[str]], source: str) 
 def _candidates(
     content: Any, expected: Mapping[str, Tensor], entry: str = ""
 ) -> Iterator[Candidate]:
-    """Yield a candidate for each prefix of backbone names in `content` and in nested mappings."""
+    """Yield the backbones that `content`, a file's content, may contain.
+
+    A mapping of tensors gives one candidate for each prefix (such as "module.") under which it has
+    a name of `expected`. Nested mappings are searched too; `entry` is the path of keys to them.
+    """
     if not isinstance(content, Mapping):
         return
     tensors = {n: v for n, v in content.items() if isinstance(n, str) and isinstance(v, Tensor)}

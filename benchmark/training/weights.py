@@ -38,7 +38,8 @@ def load(network: ResNet, model: ModelParameters, seed: int) -> str:
 
 
 def fingerprint(model: ModelParameters) -> str:
-    """Return the sha256 of the file that `model.weights` names, or that name if it is not a file.
+    """Return what identifies the initial weights: their file's sha256, or the name of weights that
+    have no file (`random`, `IMAGENET1K_V2`).
 
     Raises:
         UserError: the file does not exist.

@@ -86,10 +86,10 @@ def set_workers(loaders: Any, count: int) -> None:
 def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | None]":
     """Patch collate_fn to append each batch's sample digests to a queue; return the queue.
 
-    The queue stays empty if a loader is not a map-style DataLoader or has workers, which collate in
-    their processes. It also stays empty if Lightning reads several loaders in parallel
-    (`in_parallel`: training), since a step then gets a batch of each. An element is None if the
-    samples of a batch can't be digested one by one.
+    The element of a batch whose samples can't be digested one by one is None. Nothing is patched,
+    and the queue stays empty, if a loader is not a map-style DataLoader, if one has workers (they
+    collate in their processes), or if a step gets a batch of each of several loaders. The last is
+    the case for a CombinedLoader, and in training (`in_parallel`).
     """
     recorded: deque[SampleDigests | None] = deque()
     parallel = hasattr(loaders, "flattened") or (in_parallel and len(flatten(loaders)) > 1)

@@ -109,8 +109,9 @@ def expect_equal(scenarios: str, first: Epochs, second: Epochs) -> None:
 def rule(
     why: str, fix: str, requires: RuleTest | None = repeatable_fit
 ) -> Callable[[RuleTest], RuleTest]:
-    """Attach a Rule to the decorated test, as its attribute `rule`; its name is the test's.
+    """Attach a Rule to the decorated test, as the test's attribute `rule`.
 
+    The rule is named by the words of the test's name.
     `requires` is called before the test. By default, it raises NotJudged if no fit can be repeated.
     """
 

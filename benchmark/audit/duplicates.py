@@ -18,7 +18,7 @@ from benchmark.data.decoding import load
 from benchmark.data.examination import ImageFacts, pixel_digest
 from benchmark.data.facts import FactStore
 from benchmark.data.folder import Problem, relative
-from benchmark.data.reading import for_each
+from benchmark.data.reading import map_with_progress
 from benchmark.errors.user_error import UserError
 from benchmark.machine.processors import processor_count
 
@@ -36,12 +36,17 @@ def duplicates(store: FactStore, paths: Sequence[Path], root: Path) -> Iterator[
     by_content = {known.md5: path for path, known in facts.items()}
     waiting = [by_content[md5] for md5 in _undecided(facts)]
 
-    def digest(path: Path) -> None:
+    def digest(path: Path) -> str:
         with suppress(UserError):  # the file changed just now
-            store.add(path, facts[path]._replace(pixels=pixel_digest(load(path))))
+            return pixel_digest(load(path))
+        return ""
 
+    words = "Comparing similar images"
     with ThreadPoolExecutor(processor_count()) as pool:
-        for_each(digest, waiting, pool, "Comparing similar images")
+        for path, pixels in zip(
+            waiting, map_with_progress(digest, waiting, pool, words), strict=True
+        ):
+            store.add(path, facts[path]._replace(pixels=pixels))
     by_pixels: dict[str, list[Path]] = defaultdict(list)
     for path in facts:
         if known := store.of_path(path):
@@ -56,15 +61,18 @@ def _undecided(facts: Mapping[Path, ImageFacts]) -> Iterator[str]:
     """Yield the MD5 of each image without a digest of its pixels that may equal another one."""
     by_shape: dict[tuple[int, int], dict[str, ImageFacts]] = defaultdict(dict)
     for known in facts.values():
-        if known.thumbnail:
+        if not known.values:  # an image of more than 8 bits has a digest
             by_shape[known.height, known.width][known.md5] = known
     for images in by_shape.values():
-        names = [*images]
-        is_reduced = np.array([not known.pixels for known in images.values()])
-        if is_reduced.any() and len(names) > 1:
-            rows = [bytes.fromhex(known.thumbnail) for known in images.values()]
-            thumbnails = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
-            yield from (names[i] for i in _similar(thumbnails.astype(np.int16), is_reduced))
+        reduced = [md5 for md5, known in images.items() if not known.pixels]
+        if not all(known.thumbnail for known in images.values()):
+            yield from reduced
+        elif reduced:
+            names = [*images]
+            rows = b"".join(bytes.fromhex(known.thumbnail) for known in images.values())
+            thumbnails = np.frombuffer(rows, np.uint8).reshape(len(names), -1).astype(np.int16)
+            is_reduced = np.array([not known.pixels for known in images.values()])
+            yield from (names[i] for i in _similar(thumbnails, is_reduced))
 
 
 def _similar(thumbnails: NDArray[np.int16], is_reduced: NDArray[np.bool_]) -> set[int]:

@@ -115,8 +115,7 @@ class DecodeCache:
                 facts = map(store.of_path, self._missing(directory))
                 if any(known is None or not known.problem for known in facts):
                     self._build(directory, store, is_strict=False)
-        with self._reader(store) as reader:
-            reader.read_unknown()
+        self._reader(store).read_unknown()
         return store
 
     def open(self) -> ImageStore:
@@ -161,26 +160,26 @@ class DecodeCache:
         Unless `is_strict`, damaged images are left out, and nothing is built where pixels are not
         wanted or do not fit on the disk.
         """
-        with self._reader(store, is_strict=is_strict) as reader:
-            count, names = len(reader.shapes), []
-            size = count * math.prod(reader.shape) * 3
-            has_pixels = size <= self.limit_gib * 2**30
-            if not is_strict and not (has_pixels and size <= shutil.disk_usage(self.root).free):
-                return
-            with new_directory(directory) as temporary:
-                np.save(temporary / "shapes.npy", reader.shapes, allow_pickle=False)
-                write_json(temporary / SCALE, reader.scale._asdict() if reader.scale else {})
-                if has_pixels:
-                    _check_space(self.root, size)
-                    rows = PixelRows(
-                        temporary / "pixels.npy", count, reader.shape, self._rows(reader.shape)
-                    )
-                    with closing(rows):
-                        reader.read_rows(rows)
-                    names = rows.names
-                made_by = {"code": _made_by(), "shape": reader.shape, "names": names}
-                write_json(temporary / ROWS, made_by)
-                write_json(temporary / DIGESTS, _digests(temporary))
+        reader = self._reader(store, is_strict=is_strict)
+        count, names = len(reader.shapes), []
+        size = count * math.prod(reader.shape) * 3
+        has_pixels = size <= self.limit_gib * 2**30
+        if not is_strict and not (has_pixels and size <= shutil.disk_usage(self.root).free):
+            return
+        with new_directory(directory) as temporary:
+            np.save(temporary / "shapes.npy", reader.shapes, allow_pickle=False)
+            write_json(temporary / SCALE, reader.scale._asdict() if reader.scale else {})
+            if has_pixels:
+                _check_space(self.root, size)
+                rows = PixelRows(
+                    temporary / "pixels.npy", count, reader.shape, self._rows(reader.shape)
+                )
+                with closing(rows):
+                    reader.read_rows(rows)
+                names = rows.names
+            made_by = {"code": _made_by(), "shape": reader.shape, "names": names}
+            write_json(temporary / ROWS, made_by)
+            write_json(temporary / DIGESTS, _digests(temporary))
         self._remove_stale()
 
     def _rows(self, shape: Shape) -> dict[str, NDArray[np.uint8]]:

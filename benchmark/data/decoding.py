@@ -209,12 +209,23 @@ def load_opened(
     if image.format in JPEGS:
         image.decodermaxblock = READ_AT_ONCE
         if stored is not None:
-            height, width = (-(-side * MARGIN[0] // MARGIN[1]) for side in stored)
+            height, width = _enough(stored)
             image.draft(None, (height, width) if _orientation(image) >= 5 else (width, height))
     upright = _upright(image)
     if upright.mode[0] in "IF":
         return _values(np.asarray(upright), getattr(image, "tag_v2", {}), path)
     return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def may_be_reduced(shape: Shape, stored: Shape) -> bool:
+    """Return whether a JPEG of this `shape` is decoded at a reduced scale to be `stored`."""
+    return all(side // 2 >= enough for side, enough in zip(shape, _enough(stored), strict=True))
+
+
+def _enough(stored: Shape) -> Shape:
+    """Return the height and width that an image keeps at a reduced scale."""
+    height, width = (-(-side * MARGIN[0] // MARGIN[1]) for side in stored)
+    return height, width
 
 
 def decode(path: Path, scale: ValueRange | None = None) -> Image.Image:

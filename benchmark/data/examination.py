@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +16,7 @@ from benchmark.data.decoding import (
     Shape,
     Values,
     load_opened,
+    may_be_reduced,
     open_image,
     upright_shape,
 )
@@ -33,7 +34,7 @@ class ImageFacts(NamedTuple):
     decoded at a reduced scale or cannot be read."""
     thumbnail: str = ""
     """Mean colours of the upright image's THUMBNAIL cells, as hexadecimal bytes; empty for more
-    than 8 bits."""
+    than 8 bits, and for images so small that a JPEG of their size was decoded in full."""
     height: int = 0
     """Height of the upright image in pixels."""
     width: int = 0
@@ -85,13 +86,13 @@ def examine(
 
 def pixel_digest(decoded: Image.Image | Values) -> str:
     """Return a digest of the shape and all pixels or values that `decoding.load` returned."""
-    if isinstance(decoded, Image.Image):
-        width, height = decoded.size
-        data = decoded.tobytes()
-    else:
-        height, width = decoded.shape[:2]
-        data = np.asarray(decoded, "<i8" if decoded.dtype.kind in "iu" else "<f8").tobytes()
-    return hashlib.sha256(b"%dx%d" % (width, height) + data).hexdigest()[:32]
+    data: Any = np.asarray(decoded)
+    if not isinstance(decoded, Image.Image):
+        data = np.asarray(decoded, "<i8" if decoded.dtype.kind in "iu" else "<f8")
+    height, width = data.shape[:2]
+    digest = hashlib.sha256(b"%dx%d" % (width, height))
+    digest.update(np.ascontiguousarray(data).data)
+    return digest.hexdigest()[:32]
 
 
 def _decode(
@@ -104,12 +105,15 @@ def _decode(
     pixels, thumbnail, frames = "", "", 1
     values: Sequence[float] = ()
     if isinstance(decoded, Image.Image):
-        thumbnail = decoded.resize(THUMBNAIL, Image.Resampling.BOX).tobytes().hex()
         decoded_shape = decoded.height, decoded.width
     else:
         values = np.percentile(decoded, (0, 1, 99, 100), method="nearest").tolist()
         decoded_shape = decoded.shape[:2]
     height, width = shape or decoded_shape
+    if isinstance(decoded, Image.Image) and (
+        stored is None or may_be_reduced((height, width), stored)
+    ):
+        thumbnail = decoded.resize(THUMBNAIL, Image.Resampling.BOX).tobytes().hex()
     if (height, width) == decoded_shape:
         pixels = pixel_digest(decoded)
     if name in JPEGS:

@@ -1,12 +1,15 @@
-"""Read the images of a dataset in several threads: facts and pixels come from one decode."""
+"""Read the images of a dataset on all processors: facts and pixels come from one decode."""
 
 import errno
 import hashlib
+import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,41 +24,51 @@ from benchmark.data.stored_shape import count_reduced, stored_shape
 from benchmark.errors.user_error import UserError
 from benchmark.machine.processors import processor_count
 
+R = TypeVar("R")
 T = TypeVar("T")
 NO_HEADER = Header(0, 0, False)
 """Stands for the header of a file that cannot be read as an image."""
-CHUNK = 4
-"""Images that a thread reads at a time. More would leave threads without work at the end."""
+CHUNK, CHUNKS = 32, 64
+"""A thread or process takes CHUNK images at a time, or less: each gets CHUNKS times work, so that
+all end at about the same time."""
 FEW = 200
-"""Up to this number of images, a log gets no lines of progress."""
+"""Up to this number of images, a log gets no lines of progress, and no processes are started."""
 UPDATES = 20
 """Number of lines of progress."""
 
 
-def for_each(
-    action: Callable[[T], object], items: Sequence[T], pool: ThreadPoolExecutor, words: str
-) -> None:
-    """Call `action` for each item in the threads of `pool`, with a progress bar on stderr.
+def map_with_progress(
+    action: Callable[[T], R], items: Sequence[T], pool: Executor, words: str
+) -> Iterator[R]:
+    """Yield `action(item)` for each item, computed by `pool`, with a progress bar on stderr.
 
     An exception of `action` is raised, and the items that wait are left out.
     """
     if not items:
         return
-    is_wanted = len(items) > FEW or is_terminal(sys.stderr)
-    chunks = [items[first : first + CHUNK] for first in range(0, len(items), CHUNK)]
+    size = max(1, min(CHUNK, len(items) // (CHUNKS * processor_count())))
+    chunks = [items[first : first + size] for first in range(0, len(items), size)]
     step = -(-len(chunks) // UPDATES)
-    with progress(UPDATES, words, log=sys.stderr) as update:
-        done = pool.map(lambda chunk: [*map(action, chunk)], chunks)
-        for number, _ in enumerate(done, start=1):
+    is_wanted = len(items) > FEW or is_terminal(sys.stderr)
+    with progress(UPDATES, words, log=sys.stderr) as update:  # stdout may be JSON
+        for number, results in enumerate(pool.map(partial(_map, action), chunks), start=1):
             if is_wanted and number % step == 0:
-                update(f"{words}: {min(number * CHUNK, len(items)):,} of {len(items):,}")
+                update(f"{words}: {min(number * size, len(items)):,} of {len(items):,}")
+            yield from results
+
+
+def _map(action: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    return [*map(action, items)]
 
 
 class PixelRows:
     """The array of a cache's pixels while it is built, uint8 (n, height, width, 3), in a file.
 
-    A row has the name of what its pixels depend on; the name is empty as long as it has none.
+    A row has the name of what its pixels depend on, and an empty name as long as it has no pixels.
     """
+
+    names: list[str]
+    """The name of each row, set after it was written."""
 
     def __init__(
         self, path: Path, count: int, shape: Shape, sources: Mapping[str, NDArray[np.uint8]]
@@ -79,11 +92,11 @@ class PixelRows:
         """
         if name not in self._sources:
             return False
-        self.write(position, name, self._sources[name])
+        self.write(position, self._sources[name])
         return True
 
-    def write(self, position: int, name: str, pixels: NDArray[np.uint8]) -> None:
-        """Write the row of this name. A memory map would cause a page fault at each new page.
+    def write(self, position: int, pixels: NDArray[np.uint8]) -> None:
+        """Write a row, from any process. A memory map would cause a page fault at each new page.
 
         Raises:
             OSError: the disk is full.
@@ -91,7 +104,6 @@ class PixelRows:
         start = self._start + position * pixels.nbytes
         if os.pwrite(self._file.fileno(), pixels.data, start) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
-        self.names[position] = name
 
 
 class ImageReader:
@@ -124,25 +136,16 @@ class ImageReader:
         self._paths, self._store, self._is_strict = paths, store, is_strict
         self._image_size = image_size
         self._rows: PixelRows | None = None
-        self._pool = ThreadPoolExecutor(processor_count())
-        with ExitStack() as stack:
-            stack.callback(self._pool.shutdown, cancel_futures=True)
-            self._headers = list(self._pool.map(self._read_header, paths))
-            shapes = [header[:2] for header in self._headers]
-            self.shapes = np.array(shapes, np.int32).reshape(-1, 2)
-            readable = self.shapes[self.shapes.any(axis=1)]
-            self.shape = stored_shape(readable, image_size) if len(readable) else (1, 1)
-            deep = [number for number, header in enumerate(self._headers) if header.deep]
-            self.read_unknown(deep)
-            facts = [store.of_path(paths[number]) for number in deep]
-            self.scale = merge(ValueRange(*f.values[::3]) for f in facts if f and f.values)
-            stack.pop_all()
-
-    def __enter__(self) -> "ImageReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        with ThreadPoolExecutor(processor_count()) as pool:
+            self._headers = list(pool.map(self._read_header, paths))
+        shapes = [header[:2] for header in self._headers]
+        self.shapes = np.array(shapes, np.int32).reshape(-1, 2)
+        readable = self.shapes[self.shapes.any(axis=1)]
+        self.shape = stored_shape(readable, image_size) if len(readable) else (1, 1)
+        deep = [number for number, header in enumerate(self._headers) if header.deep]
+        self.read_unknown(deep)
+        facts = [store.of_path(paths[number]) for number in deep]
+        self.scale = merge(ValueRange(*f.values[::3]) for f in facts if f and f.values)
 
     def read_unknown(self, positions: Iterable[int] | None = None) -> None:
         """Read the images whose facts are not known, of those at `positions` (default: all)."""
@@ -185,29 +188,54 @@ class ImageReader:
             return NO_HEADER
 
     def _read_all(self, positions: Sequence[int]) -> None:
-        for_each(self._read, positions, self._pool, "Reading images")
+        """Read images in processes, or in threads where processes cannot share this object.
 
-    def _read(self, position: int) -> None:
+        Small images take more time with the interpreter's lock than without, so that threads wait
+        for each other. Training may have threads that a fork would break.
+        """
+        global _reader
+        is_forked = sys.platform == "linux" and not self._is_strict and len(positions) > FEW
+        action = _read_in_process if is_forked else self._read
+        _reader = self
+        try:
+            with _process_pool() if is_forked else ThreadPoolExecutor(processor_count()) as pool:
+                results = map_with_progress(action, positions, pool, "Reading images")
+                for position, (facts, row_name) in zip(positions, results, strict=True):
+                    if facts is not None:
+                        self._store.add(self._paths[position], facts)
+                    if self._rows is not None and row_name:
+                        self._rows.names[position] = row_name
+        except BrokenProcessPool:
+            raise UserError(
+                "A process that decodes images was killed.", "Give it more memory."
+            ) from None
+        finally:
+            _reader = None
+
+    def _read(self, position: int) -> tuple[ImageFacts | None, str]:
+        """Read one image; return its facts if they are not stored yet, and the name of its row.
+
+        The name is empty if no row was written.
+        """
         path = self._paths[position]
         if (facts := self._known(path)) and self._is_done(position, facts):
-            return
+            return None, self._row_name(facts)
         content, md5 = None, ""
         if self._headers[position] != NO_HEADER:  # without one, the file may be larger than memory
             with suppress(OSError):  # `examine` says what is wrong
                 content = path.read_bytes()
                 md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if (facts := self._store.of_content(md5)) and self._is_done(position, facts):
-            self._store.add(path, facts)
-            return
+            return facts, self._row_name(facts)
         facts, decoded = examine(path, content, self.shape)
-        facts = self._store.add(path, facts._replace(md5=md5))
+        facts = facts._replace(md5=md5)
         if decoded is None:
             if self._is_strict:
                 load(path)  # raises an error that names the remedy
                 raise UserError(f"{path} changed while it was read.", "Run this again.")
         elif self._rows is not None:
-            pixels = fit(decoded, self.shape, self.scale)
-            self._rows.write(position, self._row_name(facts), pixels)
+            self._rows.write(position, fit(decoded, self.shape, self.scale))
+        return facts, self._row_name(facts)
 
     def _is_done(self, position: int, facts: ImageFacts) -> bool:
         """Return whether nothing is left to decode; a row that exists elsewhere is copied."""
@@ -216,5 +244,23 @@ class ImageReader:
         return self._rows is None or self._rows.copy(position, self._row_name(facts))
 
     def _row_name(self, facts: ImageFacts) -> str:
-        """Return a text that differs between images whose stored pixels may differ."""
+        """Return a text that differs between images whose stored pixels may differ.
+
+        It is empty for an image that cannot be read.
+        """
+        if facts.problem:
+            return ""
         return f"{facts.md5} {self.scale}" if facts.values else facts.md5
+
+
+_reader: ImageReader | None = None
+"""The reader that forked processes share with the process that started them."""
+
+
+def _process_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processor_count(), multiprocessing.get_context("fork"))
+
+
+def _read_in_process(position: int) -> tuple[ImageFacts | None, str]:
+    assert _reader is not None
+    return _reader._read(position)

@@ -264,6 +264,20 @@ def test_facts_and_pixels_come_from_one_decode(images: Path, decoded: list[str])
         np.testing.assert_array_equal(stored, np.asarray(decode(path)))
 
 
+def test_a_cache_that_processes_wrote_has_the_same_pixels(images: Path, monkeypatch) -> None:
+    path = images / "val/class 1/001.png"
+    path.write_bytes(path.read_bytes()[:99])
+    monkeypatch.setattr(reading, "FEW", 0)
+    store = cached(images).examine()
+    store.save()
+    assert getattr(store.of_path(path), "problem", "") == "damaged image"
+    Image.new("RGB", (40, 40), "red").save(path)
+    cached(images).prepare()
+    pixels, files = cached(images).open().take(np.arange(27)), cached(images).files
+    for stored, file in zip(pixels, files.paths, strict=True):
+        np.testing.assert_array_equal(stored, np.asarray(decode(file)))
+
+
 def test_training_leaves_facts_for_the_check(images: Path, decoded: list[str]) -> None:
     cached(images).prepare()
     decoded.clear()

@@ -19,7 +19,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageFile,
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401  # else Pillow loads the plugins of all formats at the first open
+)
 
 from benchmark.data.formats import PILLOW_FORMATS, content_name
 from benchmark.errors.user_error import REMEDIES, UserError

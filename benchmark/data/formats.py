@@ -3,16 +3,13 @@
 import re
 from pathlib import Path
 
-from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
-
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP",
     ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM",
 }  # fmt: skip
 """Pillow's format for each suffix. Pillow looks at the content: the suffix may be wrong."""
 PILLOW_FORMATS = [*dict.fromkeys(FORMATS.values())]
-"""Pillow's formats, in the order in which they are tried. The import of all plugins that Pillow does
-not load at once saves the import of those for other formats."""
+"""Pillow's formats, in the order in which they are tried."""
 FORMAT_NAMES = "JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or PGM"
 RAW = "a camera's RAW file"
 SUFFIXES = {

@@ -52,12 +52,11 @@ class TrainingStep:
                 self._device.type, dtype=self._autocast, enabled=self._autocast is not None
             ):
                 loss = nn.functional.cross_entropy(self._model(images), labels)
-            # Here, as in Lightning: the backward pass reuses the gradients' memory. Before the
-            # forward pass, a step on a CPU would be 3 % slower.
-            self._optimizer.zero_grad()
             self._scaler.scale(loss).backward()
             self._scaler.step(self._optimizer)
             self._scaler.update()
+            # Here, as in FineTuner: the next forward pass can use the gradients' memory.
+            self._optimizer.zero_grad()
         accelerators.end_xla_graph(self._accelerator)
 
 

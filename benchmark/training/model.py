@@ -1,5 +1,7 @@
 """torchvision's ResNet50 with a new head, fine-tuned by Adam at a fixed learning rate."""
 
+from typing import Any
+
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -135,6 +137,14 @@ class FineTuner(LightningModule):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         options = adam.options(self.adam, trained[0].device.type)
         return adam.Adam(trained, lr=self.learning_rate, **options)
+
+    def optimizer_step(self, *arguments: Any) -> None:
+        """Run a step, then free the gradients: the next forward pass can use their memory.
+
+        Lightning itself frees them after the forward pass.
+        """
+        super().optimizer_step(*arguments)
+        self.zero_grad()
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection, mean: MeanLoss

@@ -4,12 +4,14 @@ They are `cpu`, `gpu` (CUDA, else MPS), `tpu` (torch_xla), and `xla`. The last o
 backend, which runs a TPU's code without a TPU. Reports always label it `xla:cpu`.
 """
 
+import ctypes
 import logging
 import os
 import platform
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +25,9 @@ from benchmark.machine.processors import within_quota
 PCI_DEVICES, GOOGLE_PCI_VENDOR = Path("/sys/bus/pci/devices"), "0x1ae0"
 TPU_NAMES = {"v5litepod": "v5e"}
 """Usual names of TPUs, by torch_xla's name; names that are equal are left out."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt, as in malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def prepare(name: str, rank: int = 0) -> None:
     # that reads such memory would not repeat its results, and the replay stage checks that.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(thread_count())  # fixes MKL's number of threads too
+    _keep_freed_memory()
     if name in ("tpu", "xla"):
         import torch_xla.backends
 
@@ -91,6 +97,18 @@ def prepare(name: str, rank: int = 0) -> None:
         logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
         torch_xla.backends.set_mat_mul_precision("highest")  # a TPU's default is bfloat16
         device(name)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep up to 1 GiB of freed memory for the next step; without glibc, do nothing.
+
+    By default it returns freed memory of 64 MiB to the system, which must then fill it with zeros
+    in each step. Blocks from 32 MiB are returned nevertheless, as by default.
+    """
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 2**25)
+        mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
 def thread_count() -> int:

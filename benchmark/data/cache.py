@@ -171,10 +171,8 @@ class DecodeCache:
             write_json(temporary / SCALE, reader.scale._asdict() if reader.scale else {})
             if has_pixels:
                 _check_space(self.root, size)
-                rows = PixelRows(
-                    temporary / "pixels.npy", count, reader.shape, self._rows(reader.shape)
-                )
-                with closing(rows):
+                sources, pixels = self._rows(reader.shape), temporary / "pixels.npy"
+                with closing(PixelRows(pixels, count, reader.shape, sources)) as rows:
                     reader.read_rows(rows)
                 names = rows.names
             made_by = {"code": _made_by(), "shape": reader.shape, "names": names}
@@ -188,7 +186,8 @@ class DecodeCache:
         for directory in self.root.glob(f"{self._prefix()}-*"):
             if directory.is_dir() and _is_intact(directory):
                 content = read_json(directory / ROWS)
-                if (content["code"], tuple(content["shape"])) == (_made_by(), shape):
+                is_alike = (content["code"], tuple(content["shape"])) == (_made_by(), shape)
+                if is_alike and content["names"]:  # no names, no pixels
                     pixels = np.load(directory / "pixels.npy", mmap_mode="r", allow_pickle=False)
                     rows |= {name: pixels[i] for i, name in enumerate(content["names"]) if name}
         return rows

@@ -163,8 +163,8 @@ class ImageReader:
         if smaller := count_reduced(self.shapes, self._image_size):
             height, width = self.shape
             print(
-                f"{smaller:,} of {len(self.shapes):,} images are stored in {width} x {height} "
-                "pixels, twice the median size.",
+                f"{smaller:,} of {len(self.shapes):,} images lose pixels: all are stored in {width} x "
+                f"{height}, at most twice the median size.",
                 file=sys.stderr,
             )
         self._rows = rows
@@ -196,7 +196,7 @@ class ImageReader:
         global _reader
         is_forked = sys.platform == "linux" and not self._is_strict and len(positions) > FEW
         action = _read_in_process if is_forked else self._read
-        _reader = self
+        _reader = self if is_forked else None
         try:
             with _process_pool() if is_forked else ThreadPoolExecutor(processor_count()) as pool:
                 results = map_with_progress(action, positions, pool, "Reading images")
@@ -250,7 +250,7 @@ class ImageReader:
         """
         if facts.problem:
             return ""
-        return f"{facts.md5} {self.scale}" if facts.values else facts.md5
+        return f"{facts.md5} {self.scale!r}" if facts.values else facts.md5
 
 
 _reader: ImageReader | None = None

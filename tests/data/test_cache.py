@@ -393,6 +393,32 @@ def test_rows_of_more_than_eight_bits_are_copied_only_if_the_scale_is_the_same(
     assert cached(images).open().take(np.array([position])).max() == 900 >> 2
 
 
+def test_rows_of_floats_are_copied_only_if_the_scale_is_the_same_in_every_digit(
+    images: Path, decoded: list[str]
+) -> None:
+    ramp = np.linspace(0, 1, 1600, dtype=np.float32).reshape(40, 40)
+    for number, high in enumerate((1.0, 1.0000002)):
+        Image.fromarray(ramp * np.float32(high)).save(
+            images / f"train/class {number}/a{number}.tif"
+        )
+    cached(images).prepare()
+    decoded.clear()
+    (images / "train/class 1/a1.tif").unlink()
+    cached(images).prepare()
+    assert decoded == ["a0.tif"]
+
+
+def test_a_cache_without_pixels_has_no_rows_to_copy(images: Path) -> None:
+    """The dataset was larger than the limit."""
+    limit = 27 * 40 * 40 * 3 / 2**30
+    Image.new("RGB", (40, 40)).save(images / "train/class 0/more.png")
+    cached(images, limit=limit).prepare()
+    (images / "train/class 0/more.png").unlink()
+    cached(images, limit=limit).prepare()
+    assert cached(images, limit=limit).open().take(np.array([0])).any()
+    assert (cached(images, limit=limit).directory / "pixels.npy").exists()
+
+
 def test_facts_without_a_cache_are_found_where_it_does_not_fit(images: Path, monkeypatch) -> None:
     usage = cache.shutil.disk_usage(images)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=9))
@@ -424,7 +450,9 @@ def test_a_few_large_images_enlarge_the_cache_at_most_fourfold(
     store.prepare()
     opened = store.open()
     assert (opened.height, opened.width) == (80, 120)
-    message = f"{large} of 27 images are stored in 120 x 80 pixels, twice the median size.\n"
+    message = (
+        f"{large} of 27 images are stored in at most twice the median size: 120 x 80 pixels.\n"
+    )
     assert capsys.readouterr().err == message
     assert opened.shapes[store.files.paths.index(paths[0])].tolist() == [700, 900]
 

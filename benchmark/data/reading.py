@@ -163,8 +163,8 @@ class ImageReader:
         if smaller := count_reduced(self.shapes, self._image_size):
             height, width = self.shape
             print(
-                f"{smaller:,} of {len(self.shapes):,} images lose pixels: all are stored in {width} x "
-                f"{height}, at most twice the median size.",
+                f"{smaller:,} of {len(self.shapes):,} images lose pixels: all are stored in "
+                f"{width} x {height}, at most twice the median size.",
                 file=sys.stderr,
             )
         self._rows = rows

@@ -1,8 +1,9 @@
 """Find equal pictures of a dataset, also of other formats and names.
 
 Images decoded in full are compared by a digest of their pixels. A photograph decoded at a reduced
-scale has no such digest: it is decoded in full if another image of its size has a similar
-thumbnail.
+scale has no such digest: it is decoded in full if it may equal another image of its size. At the
+same scale, this is one with equal pixels: two JPEGs that differ at a reduced scale contain other
+coefficients, and also differ in full. At another scale it is one with a similar thumbnail.
 """
 
 from collections import defaultdict
@@ -12,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.data.decoding import load
 from benchmark.data.examination import ImageFacts, pixel_digest
@@ -64,38 +64,45 @@ def _undecided(facts: Mapping[Path, ImageFacts]) -> Iterator[str]:
         if not known.values:  # an image of more than 8 bits has a digest
             by_shape[known.height, known.width][known.md5] = known
     for images in by_shape.values():
-        reduced = [md5 for md5, known in images.items() if not known.pixels]
-        if not all(known.thumbnail for known in images.values()):
-            yield from reduced
-        elif reduced:
-            names = [*images]
-            rows = b"".join(bytes.fromhex(known.thumbnail) for known in images.values())
-            thumbnails = np.frombuffer(rows, np.uint8).reshape(len(names), -1).astype(np.int16)
-            is_reduced = np.array([not known.pixels for known in images.values()])
-            yield from (names[i] for i in _similar(thumbnails, is_reduced))
+        by_digest: dict[str, list[str]] = defaultdict(list)
+        for md5, known in images.items():
+            by_digest[known.reduced].append(md5)
+        equal = {md5 for d, names in by_digest.items() if d and len(names) > 1 for md5 in names}
+        similar: set[str] = set()
+        if len({_scale(known) for known in images.values()}) > 1:
+            has_thumbnails = all(known.thumbnail for known in images.values())
+            similar = _similar(images) if has_thumbnails else {*images}
+        yield from (md5 for md5 in images if md5 in equal | similar and not images[md5].pixels)
 
 
-def _similar(thumbnails: NDArray[np.int16], is_reduced: NDArray[np.bool_]) -> set[int]:
-    """Return the reduced ones of all rows of `thumbnails` (n, colours) that resemble another row.
+def _scale(known: ImageFacts) -> str:
+    """Return a text that is the same for all images of one shape that were decoded at one scale."""
+    return known.reduced.rpartition(" ")[0]
 
-    Rows are sorted by their first colour, so that a row is compared with few others.
+
+def _similar(images: Mapping[str, ImageFacts]) -> set[str]:
+    """Return the MD5 of each image whose thumbnail resembles that of an image of another scale.
+
+    Images are sorted by the first colour, so that each is compared with few others.
     """
+    rows = b"".join(bytes.fromhex(known.thumbnail) for known in images.values())
+    thumbnails = np.frombuffer(rows, np.uint8).reshape(len(images), -1).astype(np.int16)
     order = np.argsort(thumbnails[:, 0], kind="stable")
-    is_reduced = is_reduced[order]
+    scales = np.array([_scale(known) for known in images.values()])[order]
     colours = np.ascontiguousarray(thumbnails[order].T)
     ends = np.searchsorted(colours[0], colours[0] + TOLERANCE, side="right")
     similar: set[int] = set()
     for row, end in enumerate(ends):
         others = np.arange(row + 1, end)
-        if not is_reduced[row]:
-            others = others[is_reduced[row + 1 : end]]
+        others = others[scales[row + 1 : end] != scales[row]]
         for colour in colours:
             if not len(others):
                 break
             others = others[np.abs(colour[others] - colour[row]) <= TOLERANCE]
         if len(others):
-            similar.update(others[is_reduced[others]].tolist(), [row] if is_reduced[row] else [])
-    return set(order[sorted(similar)].tolist())
+            similar.update(others.tolist(), [row])
+    names = [*images]
+    return {names[position] for position in order[sorted(similar)]}
 
 
 def _kind(one: Sequence[str], other: Sequence[str]) -> str:

@@ -25,6 +25,9 @@ from benchmark.data.formats import content_name
 THUMBNAIL = (4, 4)
 """Width and height of a thumbnail in pixels."""
 
+DIGESTED_ROWS = 8
+"""One of this number of rows is in the digest of an image that was decoded at a reduced scale."""
+
 
 class ImageFacts(NamedTuple):
     """Properties of an image, or what is wrong with it: a function of the file's content."""
@@ -50,6 +53,9 @@ class ImageFacts(NamedTuple):
     """A key of problems.KINDS; empty if the image can be read."""
     detail: str = ""
     """The decoder's error message; empty without one."""
+    reduced: str = ""
+    """Height and width at a reduced scale, and a digest of some pixels of that scale; empty if the
+    image was decoded in full."""
     md5: str = ""
     """MD5 of the file, by which DVC pins it; empty if the file cannot be read."""
 
@@ -102,7 +108,7 @@ def _decode(
         name = str(image.format)
         shape = upright_shape(image) if name in JPEGS else None
         decoded = load_opened(image, path, content, stored)
-    pixels, thumbnail, frames = "", "", 1
+    pixels, thumbnail, reduced, frames = "", "", "", 1
     values: Sequence[float] = ()
     if isinstance(decoded, Image.Image):
         decoded_shape = decoded.height, decoded.width
@@ -116,10 +122,14 @@ def _decode(
         thumbnail = decoded.resize(THUMBNAIL, Image.Resampling.BOX).tobytes().hex()
     if (height, width) == decoded_shape:
         pixels = pixel_digest(decoded)
+    else:
+        rows = np.asarray(decoded)[::DIGESTED_ROWS].tobytes()
+        reduced = f"{decoded_shape} {hashlib.sha256(rows).hexdigest()[:32]}"
     if name in JPEGS:
         name = "JPEG"
     else:
         # a later frame may be damaged: the first one is read
         with suppress(Exception), open_image(path, content) as image:
             frames = int(getattr(image, "n_frames", 1))
-    return ImageFacts(pixels, thumbnail, height, width, name, frames, values), decoded
+    facts = ImageFacts(pixels, thumbnail, height, width, name, frames, values, reduced=reduced)
+    return facts, decoded

@@ -600,21 +600,63 @@ def test_a_large_photograph_in_another_format_is_a_copy(root: Path, decoded: lis
     assert decoded == []
 
 
-def test_large_photographs_that_differ_are_decoded_in_full_only_if_they_look_alike(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded: list[str] = []
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the images that are decoded in full to compare them."""
+    names: list[str] = []
     load = duplicates.load
-    monkeypatch.setattr(duplicates, "load", lambda path: (loaded.append(path.name), load(path))[1])
+    monkeypatch.setattr(duplicates, "load", lambda path: (names.append(path.name), load(path))[1])
+    return names
+
+
+def test_large_photographs_that_differ_are_not_decoded_in_full(
+    root: Path, loaded: list[str]
+) -> None:
+    """Even if they look alike: all are JPEGs, decoded at the same scale."""
     for number in range(4):
         photograph(number).save(root / f"train/class 0/photo {number}.jpg")
     burst = np.asarray(photograph(3)).astype(int) + np.eye(480, 640, dtype=int)[..., None]
     Image.fromarray(np.clip(burst, 0, 255).astype(np.uint8)).save(root / "val/class 0/burst.jpg")
     assert of_copies(root) == set()
-    assert sorted(loaded) == ["burst.jpg", "photo 3.jpg"]
+    assert loaded == []
+
+
+def test_only_photographs_that_look_like_one_of_another_format_are_decoded_in_full(
+    root: Path, loaded: list[str]
+) -> None:
+    for number in range(4):
+        photograph(number).save(root / f"train/class 0/photo {number}.jpg")
+    photograph(3).save(root / "val/class 0/alike.png")
+    assert of_copies(root) == set()
+    assert loaded == ["photo 3.jpg"]
     loaded.clear()
     assert of_copies(root) == set()
     assert loaded == []
+
+
+def test_a_photograph_encoded_in_another_way_is_a_copy(root: Path, loaded: list[str]) -> None:
+    """Both JPEGs contain the same coefficients; the second one is progressive, with EXIF data."""
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    original, again = root / "train/class 0/photo.jpg", root / "test/class 0/again.jpg"
+    photograph().save(original, quality=90)
+    photograph().save(again, quality=90, progressive=True, exif=exif)
+    assert of_copies(root) == {
+        ("same picture in train and another split", "test/class 0/again.jpg")
+    }
+    assert sorted(loaded) == ["again.jpg", "photo.jpg"]
+
+
+@pytest.mark.parametrize("image_size", [16, 24])
+def test_a_photograph_known_at_another_scale_is_a_copy(root: Path, image_size: int) -> None:
+    """The image size changed between the checks: to 1/2 or to the full scale."""
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    photograph().save(root / "train/class 0/photo.jpg", quality=90)
+    problems(root, 8)
+    photograph().save(root / "test/class 0/again.jpg", quality=90, exif=exif)
+    copies = [path for kind, path in problems(root, image_size) if kind.startswith("same picture")]
+    assert copies == ["test/class 0/again.jpg"]
 
 
 def test_photographs_with_equal_pixels_at_a_reduced_scale_are_no_copies(root: Path) -> None:

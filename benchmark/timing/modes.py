@@ -28,7 +28,10 @@ class Mode(Protocol):
 
 
 class TrainingStep:
-    """One optimizer step in plain PyTorch, in the order of torchvision's training reference."""
+    """One optimizer step in plain PyTorch, as in torchvision's training reference.
+
+    Only the gradients are freed at another place: after the step.
+    """
 
     def __init__(
         self,

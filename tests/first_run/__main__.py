@@ -3,9 +3,10 @@
 From an empty cache to the first training batch: `python -m benchmark check`, then a new process
 that imports what `train` imports, builds the decode cache and takes a batch. BEFORE and AFTER are
 checkouts, each with its .venv. Their runs alternate; a ratio's interval of 95 % is over pairs of
-runs. The operating system's caches stay: a first pass, which also measures memory, reads the
-files. With --peers, the first epoch (from nothing, input only) and the second are compared with
-those of torchvision's ImageFolder and of timm's loader, in AFTER's .venv.
+runs. The operating system's caches stay: a first pass, which does not count, reads the
+files, and a last one measures memory. With --peers, the first epoch (from nothing, input only) and
+the second are compared with those of torchvision's ImageFolder and of timm's loader, in AFTER's
+.venv.
 """
 
 import argparse
@@ -42,26 +43,28 @@ def compare_checkouts(
 ) -> None:
     """Print seconds of each step, peak memory, and the ratios of both checkouts."""
     sides = {"before": before, "after": after}
+    runs: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "decoder": []}
+    for pair in range(pairs + 1):
+        for name in ("before", "after") if pair % 2 == 0 else ("after", "before"):
+            with empty_directory(sides[name], photographs, image_size) as directory:
+                runs[name].append(first_run(sides[name], directory, photographs))
+            print(f"{pair} {name}: {runs[name][-1]['all']:.1f} s", file=sys.stderr)
+        with empty_directory(after, photographs, image_size) as directory:
+            runs["decoder"].append(peer_run(after, directory, "decoder", 0))
+    for results in runs.values():
+        del results[0]
+    print(f"{'seconds':<22}{'before':>9}{'after':>9}  before / after (interval over {pairs} pairs)")
+    for step in STEPS:
+        row(step, [run[step] for run in runs["before"]], [run[step] for run in runs["after"]])
+    decoder = [run["all"] for run in runs["decoder"]]
+    row("decoder alone", [run["all"] for run in runs["after"]], decoder, "after / decoder")
     memory: dict[str, float] = {}
     for name, checkout in sides.items():
         with empty_directory(checkout, photographs, image_size) as directory, peak_memory() as peak:
             first_run(checkout, directory, photographs)
         memory[name] = peak[0] / 2**20
-    runs: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "decoder": []}
-    for pair in range(pairs):
-        for name in ("before", "after") if pair % 2 == 0 else ("after", "before"):
-            with empty_directory(sides[name], photographs, image_size) as directory:
-                runs[name].append(first_run(sides[name], directory, photographs))
-            print(f"{pair + 1} {name}: {runs[name][-1]['all']:.1f} s", file=sys.stderr)
-        with empty_directory(after, photographs, image_size) as directory:
-            runs["decoder"].append(peer_run(after, directory, "decoder", 0))
-    print(f"{'seconds':<14}{'before':>9}{'after':>9}  before / after (interval over {pairs} pairs)")
-    for step in STEPS:
-        row(step, [run[step] for run in runs["before"]], [run[step] for run in runs["after"]])
-    decoder = [run["all"] for run in runs["decoder"]]
-    row("decoder alone", [run["all"] for run in runs["after"]], decoder, "after / decoder")
     ratio = memory["before"] / memory["after"]
-    print(f"{'peak MiB (PSS)':<14}{memory['before']:9.0f}{memory['after']:9.0f}  {ratio:.3f}")
+    print(f"{'peak MiB (PSS)':<22}{memory['before']:9.0f}{memory['after']:9.0f}  {ratio:.3f}")
 
 
 def compare_peers(

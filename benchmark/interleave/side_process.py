@@ -32,6 +32,9 @@ def main() -> None:
             from benchmark.machine import variables
 
             variables.offer_huge_pages()
+            from benchmark.common import slim_torchmetrics
+
+            slim_torchmetrics.install()  # a peer loads what its users load
     try:
         user_error, mode_timer = import_revision()
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""One measuring process: `python -m benchmark.throughput.measuring_process RESULT`.
+"""One measuring process: `python -m benchmark.throughput RESULT`.
 
 It reads a task from the first line of standard input and writes the result to the file RESULT. The
 parent keeps its end of the pipe open until the process ends. A task whose `index` is null measures
@@ -226,7 +226,3 @@ def block_order(names: Sequence[str], seed: int, turn: int) -> list[str]:
     zigzag = [(place + 1) // 2 if place % 2 else -place // 2 for place in range(count)]
     order = [names[drawn[(step + row) % count]] for step in zigzag]
     return order[::-1] if turn % 2 else order
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

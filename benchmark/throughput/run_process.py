@@ -13,10 +13,10 @@ from benchmark.common.results import read_result
 from benchmark.common.temporary import temporary_directory
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
-from benchmark.throughput import measuring_process
+from benchmark.throughput import __main__ as process
 from benchmark.throughput.schema import PROCESS, Measurement, NotMeasured, ProcessIndex, Profile
 
-PROCESS_MODULE = measuring_process.__name__
+PROCESS_MODULE = process.__name__
 
 
 def measure(

@@ -1,6 +1,6 @@
 """`python -m benchmark check DIRECTORY`: find every problem of a dataset in one pass.
 
-First the names and kinds of files, then each image, decoded in several threads, then duplicates.
+First the names and kinds of files, then each image, decoded on all processors, then duplicates.
 An image is decoded once, for its facts and for the decode cache of training, and not again as long
 as its content does not change.
 """

@@ -111,7 +111,7 @@ def find_problems(
     store = DecodeCache(files, image_size, CACHES, cache_gib).examine()
     copies = list(duplicates(store, files.paths, root))
     store.save()
-    facts = {path: known for path in files.paths if (known := store.of_path(path))}
+    facts = {path: image for path in files.paths if (image := store.of_path(path))}
     scale = merge(ValueRange(*image.values[::3]) for image in facts.values() if image.values)
     return [
         *listing.problems,

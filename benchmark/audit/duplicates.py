@@ -32,8 +32,8 @@ def duplicates(store: FactStore, paths: Sequence[Path], root: Path) -> Iterator[
 
     Images that may be equal are decoded in full, and their digests are added to `store`.
     """
-    facts = {path: known for path in paths if (known := store.of_path(path)) and not known.problem}
-    by_content = {known.md5: path for path, known in facts.items()}
+    facts = {path: image for path in paths if (image := store.of_path(path)) and not image.problem}
+    by_content = {image.md5: path for path, image in facts.items()}
     waiting = [by_content[md5] for md5 in _undecided(facts)]
 
     def digest(path: Path) -> str:
@@ -49,8 +49,8 @@ def duplicates(store: FactStore, paths: Sequence[Path], root: Path) -> Iterator[
             store.add(path, facts[path]._replace(pixels=pixels))
     by_pixels: dict[str, list[Path]] = defaultdict(list)
     for path in facts:
-        if known := store.of_path(path):
-            by_pixels[known.pixels or known.md5].append(path)
+        if image := store.of_path(path):
+            by_pixels[image.pixels or image.md5].append(path)
     for first, *copies in by_pixels.values():
         for copy in copies:
             kind = _kind(first.relative_to(root).parts, copy.relative_to(root).parts)
@@ -60,24 +60,24 @@ def duplicates(store: FactStore, paths: Sequence[Path], root: Path) -> Iterator[
 def _undecided(facts: Mapping[Path, ImageFacts]) -> Iterator[str]:
     """Yield the MD5 of each image without a digest of its pixels that may equal another one."""
     by_shape: dict[tuple[int, int], dict[str, ImageFacts]] = defaultdict(dict)
-    for known in facts.values():
-        if not known.values:  # an image of more than 8 bits has a digest
-            by_shape[known.height, known.width][known.md5] = known
+    for image in facts.values():
+        if not image.values:  # an image of more than 8 bits has a digest
+            by_shape[image.height, image.width][image.md5] = image
     for images in by_shape.values():
         by_digest: dict[str, list[str]] = defaultdict(list)
-        for md5, known in images.items():
-            by_digest[known.reduced].append(md5)
+        for md5, image in images.items():
+            by_digest[image.reduced].append(md5)
         equal = {md5 for d, names in by_digest.items() if d and len(names) > 1 for md5 in names}
         similar: set[str] = set()
-        if len({_scale(known) for known in images.values()}) > 1:
-            has_thumbnails = all(known.thumbnail for known in images.values())
+        if len({_scale(image) for image in images.values()}) > 1:
+            has_thumbnails = all(image.thumbnail for image in images.values())
             similar = _similar(images) if has_thumbnails else {*images}
         yield from (md5 for md5 in images if md5 in equal | similar and not images[md5].pixels)
 
 
-def _scale(known: ImageFacts) -> str:
+def _scale(image: ImageFacts) -> str:
     """Return a text that is the same for all images of one shape that were decoded at one scale."""
-    return known.reduced.rpartition(" ")[0]
+    return image.reduced.rpartition(" ")[0]
 
 
 def _similar(images: Mapping[str, ImageFacts]) -> set[str]:
@@ -85,10 +85,10 @@ def _similar(images: Mapping[str, ImageFacts]) -> set[str]:
 
     Images are sorted by the first colour, so that each is compared with few others.
     """
-    rows = b"".join(bytes.fromhex(known.thumbnail) for known in images.values())
+    rows = b"".join(bytes.fromhex(image.thumbnail) for image in images.values())
     thumbnails = np.frombuffer(rows, np.uint8).reshape(len(images), -1).astype(np.int16)
     order = np.argsort(thumbnails[:, 0], kind="stable")
-    scales = np.array([_scale(known) for known in images.values()])[order]
+    scales = np.array([_scale(image) for image in images.values()])[order]
     colours = np.ascontiguousarray(thumbnails[order].T)
     ends = np.searchsorted(colours[0], colours[0] + TOLERANCE, side="right")
     similar: set[int] = set()

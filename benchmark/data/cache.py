@@ -113,7 +113,7 @@ class DecodeCache:
             # An error of the disk concerns training, which names it. Facts are read all the same.
             with suppress(OSError), self._locked() as directory:
                 facts = map(store.of_path, self._missing(directory))
-                if any(known is None or not known.problem for known in facts):
+                if any(image is None or not image.problem for image in facts):
                     self._build(directory, store, is_strict=False)
         self._reader(store).read_unknown()
         return store

@@ -34,7 +34,7 @@ def decoders() -> list[str | None]:
 class FactStore:
     """The facts of the images `paths` of the dataset below `root`, in a file in `folder`.
 
-    Facts that other code or other decoders found are not read.
+    Facts of other code or other decoders are not read.
     """
 
     def __init__(self, folder: Path, root: Path, paths: Sequence[Path]) -> None:

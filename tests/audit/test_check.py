@@ -612,7 +612,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_large_photographs_that_differ_are_not_decoded_in_full(
     root: Path, loaded: list[str]
 ) -> None:
-    """Even if they look alike: all are JPEGs, decoded at the same scale."""
+    """Even if their thumbnails are equal: all are JPEGs, decoded at the same scale."""
     for number in range(4):
         photograph(number).save(root / f"train/class 0/photo {number}.jpg")
     burst = np.asarray(photograph(3)).astype(int) + np.eye(480, 640, dtype=int)[..., None]
@@ -626,7 +626,7 @@ def test_only_photographs_that_look_like_one_of_another_format_are_decoded_in_fu
 ) -> None:
     for number in range(4):
         photograph(number).save(root / f"train/class 0/photo {number}.jpg")
-    photograph(3).save(root / "val/class 0/alike.png")
+    photograph(3).save(root / "val/class 0/similar.png")
     assert of_copies(root) == set()
     assert loaded == ["photo 3.jpg"]
     loaded.clear()

@@ -32,7 +32,10 @@ CHUNK, CHUNKS = 32, 64
 """A thread or process takes CHUNK images at a time, or less: each gets CHUNKS times work, so that
 all end at about the same time."""
 FEW = 200
-"""Up to this number of images, a log gets no lines of progress, and no processes are started."""
+"""Up to this number of images, no processes are started."""
+QUIET = 1000
+"""Up to this number of images, a log gets no lines of progress. A measurement of throughput reads
+fewer, several times."""
 UPDATES = 20
 """Number of lines of progress."""
 
@@ -49,7 +52,7 @@ def map_with_progress(
     size = max(1, min(CHUNK, len(items) // (CHUNKS * processor_count())))
     chunks = [items[first : first + size] for first in range(0, len(items), size)]
     step = -(-len(chunks) // UPDATES)
-    is_wanted = len(items) > FEW or is_terminal(sys.stderr)
+    is_wanted = len(items) > QUIET or is_terminal(sys.stderr)
     with progress(UPDATES, words, log=sys.stderr) as update:  # stdout may be JSON
         for number, results in enumerate(pool.map(partial(_map, action), chunks), start=1):
             if is_wanted and number % step == 0:
@@ -151,7 +154,7 @@ class ImageReader:
         """Read the images whose facts are not known, of those at `positions` (default: all)."""
         if positions is None:
             positions = range(len(self._paths))
-        self._read_all([i for i in positions if self._known(self._paths[i]) is None])
+        self._read_all([i for i in positions if self._usable_facts(self._paths[i]) is None])
 
     def read_rows(self, rows: PixelRows) -> None:
         """Write the pixels of all images to `rows`, and read the facts that are not known.
@@ -170,14 +173,14 @@ class ImageReader:
         self._rows = rows
         self._read_all(range(len(self._paths)))
 
-    def _known(self, path: Path) -> ImageFacts | None:
-        """Return the facts of an image, unless it has to be read to raise its error."""
+    def _usable_facts(self, path: Path) -> ImageFacts | None:
+        """Return the stored facts of an image; None if it must be read, also to raise its error."""
         facts = self._store.of_path(path)
         return None if facts and facts.problem and self._is_strict else facts
 
     def _read_header(self, path: Path) -> Header:
         """Return an image's header, from its facts if they are known; NO_HEADER if it has none."""
-        facts = self._known(path)
+        facts = self._usable_facts(path)
         if facts is not None:
             return Header(facts.height, facts.width, bool(facts.values))
         try:
@@ -218,7 +221,7 @@ class ImageReader:
         The name is empty if no row was written.
         """
         path = self._paths[position]
-        if (facts := self._known(path)) and self._is_done(position, facts):
+        if (facts := self._usable_facts(path)) and self._is_done(position, facts):
             return None, self._row_name(facts)
         content, md5 = None, ""
         if self._headers[position] != NO_HEADER:  # without one, the file may be larger than memory

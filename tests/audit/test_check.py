@@ -458,6 +458,10 @@ def test_many_images_are_read_with_lines_of_progress(root: Path, monkeypatch, ca
     stores()[0].unlink()
     monkeypatch.setattr(reading, "FEW", 0)
     assert check.find_problems(root, 64) == alone
+    assert capsys.readouterr().err == ""
+    stores()[0].unlink()
+    monkeypatch.setattr(reading, "QUIET", 0)
+    assert check.find_problems(root, 64) == alone
     output = capsys.readouterr()
     assert "images" in output.err
     assert output.out == ""  # the list of problems as JSON may be written there

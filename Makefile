@@ -56,6 +56,7 @@ soak: setup
 	python -m tests.soak.reproducible
 	python -m tests.soak.kills
 	python -m tests.soak.restarts
+	python -m tests.soak.networks
 	python -m pytest --hypothesis-profile=soak --hypothesis-show-statistics -m fuzz
 
 lint: setup

@@ -19,6 +19,7 @@ from torchvision.transforms.v2.functional import resize
 from benchmark.common import code, digests, tensor_digests
 from benchmark.common.files import new_directory, write_json
 from benchmark.common.parameters import (
+    DEFAULT_ARCHITECTURE,
     ONE_DEVICE,
     SOURCE_WEIGHTS,
     ModelParameters,
@@ -34,7 +35,8 @@ from benchmark.training.callbacks import XLAGraphs
 from benchmark.training.checkpoint_dir import checkpoint_dir
 from benchmark.training.fit import norm_layer, silence_lightning
 from benchmark.training.history import EpochPrinter, History, RequireFinite
-from benchmark.training.model import FineTuner, check_batch_norm
+from benchmark.training.model import FineTuner
+from benchmark.training.networks import check_batch_norm
 from benchmark.training.trainer_arguments import trainer_arguments
 from provenance.synthetic import sources, synthesise
 
@@ -125,7 +127,7 @@ def pretrain(accelerator: Accelerator, recipe: Recipe) -> None:
         )
     precision.check(accelerator.name, recipe.precision)
     images = recipe.species * recipe.images_per_species
-    check_batch_norm(images, recipe.batch_size, min(recipe.image_sizes))
+    check_batch_norm(DEFAULT_ARCHITECTURE, images, recipe.batch_size, min(recipe.image_sizes))
     accelerators.prepare(accelerator.name)
     silence_lightning()
     name = f"pretrain-{accelerator.name}"

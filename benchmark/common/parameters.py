@@ -1,5 +1,6 @@
 """Model of params.yaml. The file is validated once; other code relies on valid parameters."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -29,6 +30,12 @@ WaitPolicy = Literal["auto", "active", "passive"]
 PARAMETERS_FILE = Path("params.yaml")
 LONGEST_VALUE = 80
 """Largest number of characters of a wrong value in a message; a longer value is cut."""
+DEFAULT_ARCHITECTURE = "resnet50"
+"""The network of older params.yaml and results, which do not name one."""
+LARGEST_IMAGE = 1024
+"""Largest height and width of the model's input, in pixels."""
+TORCHVISION_WEIGHTS = re.compile(r"DEFAULT|IMAGENET1K_\w+")
+"""Names in torchvision's enumerations of weights."""
 SOURCE_WEIGHTS = Path("weights/source.safetensors")
 """The bundled weights: weights.dvc pins them, and source.json next to them describes them."""
 
@@ -52,7 +59,7 @@ class DataParameters(Section):
 
     root: PathText
     """Directory with train/, val/ and test/, each with one folder per class."""
-    image_size: int = Field(ge=32, le=1024)
+    image_size: int = Field(ge=32, le=LARGEST_IMAGE)
     """Height and width of the model's input, in pixels."""
     batch_size: int = Field(ge=1)
     """Samples per step and process."""
@@ -65,9 +72,12 @@ class DataParameters(Section):
 class ModelParameters(Section):
     """Parameters of the network and of its initial weights."""
 
+    architecture: Annotated[str, Field(pattern=r"^\w+$")] = DEFAULT_ARCHITECTURE
+    """Name of one of torchvision's classifiers (docs/networks.md)."""
     weights: PathText
-    """`source` (pinned like the dataset), `random`, `IMAGENET1K_V2` (torchvision's), or the path of
-    a file (docs/weights.md)."""
+    """`source` (pinned like the dataset; resnet50 only), `random`, `DEFAULT`, `IMAGENET1K_V1` or
+    another of torchvision's names for weights of the network, or the path of a file
+    (docs/weights.md)."""
     freeze_backbone: bool
     """Train only the head. Features are computed once, from images without augmentation."""
     channels_last: bool
@@ -82,10 +92,21 @@ class ModelParameters(Section):
             raise ValueError("has no effect with freeze_backbone, which trains only the head")
         return compiled
 
+    @field_validator("weights")
+    @classmethod
+    def _source_is_of_one_network(cls, weights: str, info: ValidationInfo) -> str:
+        name = info.data.get("architecture", DEFAULT_ARCHITECTURE)
+        if weights == "source" and name != DEFAULT_ARCHITECTURE:
+            raise ValueError(
+                f"has weights of {DEFAULT_ARCHITECTURE}, not of {name}; choose random, DEFAULT (a "
+                "download) or a file"
+            )
+        return weights
+
     @property
     def weights_file(self) -> Path | None:
         """Path of the file with the weights; None for random and for torchvision's weights."""
-        if self.weights in ("random", "IMAGENET1K_V2"):
+        if self.weights == "random" or TORCHVISION_WEIGHTS.fullmatch(self.weights):
             return None
         return SOURCE_WEIGHTS if self.weights == "source" else Path(self.weights)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.common.files import read_yaml, write_json, write_text
-from benchmark.common.parameters import PARAMETERS_FILE, Parameters
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE, PARAMETERS_FILE, Parameters
 from benchmark.common.progress import progress
 from benchmark.common.temporary import reserve_space
 from benchmark.compare.changes import Change
@@ -94,6 +94,13 @@ def measure(
         theirs = read_yaml(code / PARAMETERS_FILE)
         if missing := missing_parameters(ours, theirs):
             print(f"{name} does not have {', '.join(missing)} of {PARAMETERS_FILE}.", flush=True)
+        network = ours["model"]["architecture"]
+        if "model.architecture" in missing and network != DEFAULT_ARCHITECTURE:
+            raise UserError(
+                f"{name} trains {DEFAULT_ARCHITECTURE}, not {network}: speeds of two networks have "
+                "no ratio.",
+                f"Set model.architecture to {DEFAULT_ARCHITECTURE}.",
+            )
         tasks.append({"accelerator": accelerator, "parameters": task_parameters(ours, theirs)})
     ratios: list[float] = []
     with progress(LOOKS[-1], "starting two processes") as show:

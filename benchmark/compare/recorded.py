@@ -45,7 +45,7 @@ def run(before: str, after: str, limit: float, markdown: Path | None = None) -> 
 def compare(
     before: Mapping[str, Record], after: Mapping[str, Record], other_machine: bool, limit: float
 ) -> list[Change]:
-    """Compare the records of two sides (by accelerator) for each accelerator of the first side.
+    """Compare the records of two sides (by their keys) for each record of the first side.
 
     If the workload or dataset differs, the rates are not comparable. Accuracies are then compared
     only if machine and images are the same. `other_machine`: whether two machines may be compared.
@@ -53,7 +53,12 @@ def compare(
     changes: list[Change] = []
     for name, old in before.items():
         new = after.get(name)
-        reason = not_comparable(old, new, other_machine)
+        networks = [record.network for record in after.values() if record.name == old.name]
+        reason = (
+            f"network {old.network}, then {' and '.join(networks)}"
+            if networks and not new
+            else not_comparable(old, new, other_machine)
+        )
         if reason:
             changes.append(Change(name, "", Verdict("not comparable", limit), basis=reason))
         if new and not reason:

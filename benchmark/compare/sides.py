@@ -21,7 +21,7 @@ class ComparedResults:
     """The recorded results of one side."""
 
     records: Mapping[str, Record]
-    """Records by accelerator, without those of absent accelerators."""
+    """Records by their keys (accelerator and network), without those of absent accelerators."""
     exported: bool
     """Whether the records come from exported files, maybe of another machine."""
 
@@ -79,9 +79,9 @@ def revision_code(name: str) -> Iterator[Path]:
 
 
 def _exported(files: Iterable[Path]) -> ComparedResults:
-    """Read exported files, one for each accelerator."""
+    """Read exported files, one for each accelerator and network."""
     records = [record.load(file) for file in files]
-    return ComparedResults({exported.name: exported for exported in records}, exported=True)
+    return ComparedResults({exported.key: exported for exported in records}, exported=True)
 
 
 def _without_exported(folder: Path) -> UserError:
@@ -92,14 +92,14 @@ def _without_exported(folder: Path) -> UserError:
 
 
 def _stage_results(root: Path) -> dict[str, Record]:
-    """Read what the stages wrote below `root`, by accelerator."""
+    """Read what the stages wrote below `root`, by their keys."""
     seeds: Sequence[int] = ()
     with chdir(root):
         with suppress(UserError):  # this version of the suite may not be able to read the file
             seeds = load_parameters().seeds
         names = [path.stem for path in sorted(Path("reports/throughput").glob("*.json"))]
         records = [record.read(name, seeds) for name in names]
-        return {r.name: record.add_exported_sessions(r) for r in records if isinstance(r, Record)}
+        return {r.key: record.add_exported_sessions(r) for r in records if isinstance(r, Record)}
 
 
 def _unpack(name: str, paths: Sequence[str], folder: Path, kinds: str) -> None:

@@ -8,7 +8,7 @@ IEEE 754 rounds exactly (+, -, *, / and square roots), so every machine computes
 import numpy as np
 from numpy.typing import NDArray
 
-ORDER, AUGMENTATION, WEIGHTS = 1, 2, 3
+ORDER, AUGMENTATION, WEIGHTS, MASKS = 1, 2, 3, 4
 """Streams: one per use, so that two uses never share numbers."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -52,6 +52,11 @@ def normals(seed: int, tensor: int, count: int) -> NDArray[np.float32]:
         values[tail] = np.copysign(sizes, centred[tail])
         result[start : start + _BLOCK] = values
     return result
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed in [0, 2**32) of the generators with which a rank draws a step's masks."""
+    return int(_hash(seed, MASKS, step, np.array([rank], dtype=np.uint64))[0] >> np.uint64(32))
 
 
 _BLOCK = 1 << 16

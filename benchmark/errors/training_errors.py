@@ -10,6 +10,8 @@ OUT_OF_MEMORY = (
     "RESOURCE_EXHAUSTED", "STATUS_ALLOC_FAILED",
 )  # fmt: skip
 """Text by which the allocators of torch, CUDA and XLA report a lack of memory."""
+NOT_DETERMINISTIC = "does not have a deterministic implementation"
+"""Text by which torch refuses an operation where only deterministic kernels may run."""
 
 
 def is_out_of_memory(message: str) -> bool:
@@ -34,7 +36,8 @@ def explain_training_errors(
         position: returns text on the training's progress, for example "in the test".
 
     Raises:
-        UserError: there is too little memory, or the accelerator has failed.
+        UserError: there is too little memory, an operation has no deterministic kernel, or the
+            accelerator has failed.
     """
     try:
         yield
@@ -46,6 +49,12 @@ def explain_training_errors(
                 f"{title}: out of memory with data.batch_size = {batch_size} "
                 f"({first_line(error)}).",
                 "Lower it.",
+            ) from error
+        message = first_line(error)
+        if NOT_DETERMINISTIC in message:
+            raise UserError(
+                f"{title}: {message.split(',')[0]}.",
+                "Choose another model.architecture or accelerator.",
             ) from error
         if not isinstance(error, torch.AcceleratorError):
             raise

@@ -140,6 +140,23 @@ def end_xla_graph(name: str) -> None:
         torch_xla.sync()
 
 
+def seed_generators(name: str, seed: int) -> None:
+    """Seed the default generators of the host and of the accelerator.
+
+    torch.manual_seed would also prepare devices that are not used, which takes half a millisecond.
+    """
+    torch.default_generator.manual_seed(seed)
+    match device(name).type:
+        case "cuda":
+            torch.cuda.manual_seed(seed)
+        case "mps":
+            torch.mps.manual_seed(seed)
+        case "xla":
+            from torch_xla.core import xla_model
+
+            xla_model.set_rng_state(seed)
+
+
 def synchronise(name: str) -> None:
     """Wait until all work queued on the accelerator is done, so that elapsed time can be read."""
     match device(name).type:

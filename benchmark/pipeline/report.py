@@ -74,7 +74,7 @@ def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> li
             f"{card['source_test_accuracy']:.1%} of its test images correct)"
         )
     return [
-        f"ResNet50 from `{model.weights}` weights, {_protocol(model, train)}; "
+        f"{model.architecture} from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
         f"{train.max_epochs} epochs at most, seed {parameters.seed}.",
         f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.{depth}",

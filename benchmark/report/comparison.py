@@ -34,7 +34,7 @@ def build(
     target = parameters.target_accuracy
     exported = sorted(exported, key=lambda r: r.throughput.images_per_second.estimate, reverse=True)
     near = {record.label: record for record in local}
-    far = {entries.title(record.label, record.machine): record for record in exported}
+    far = {entries.title(record): record for record in exported}
     present = {n: record for n, record in (near | far).items() if isinstance(record, Record)}
     name, reference = next(iter(present.items()), (None, None))
     accelerators = [
@@ -86,6 +86,7 @@ def _count_hypothesis_tests(pairs: Sequence[tuple[Record | Absent, Record | Abse
         for one, other in pairs
         if isinstance(one, Record)
         and isinstance(other, Record)
+        and one.network == other.network
         and not parity.input_differences(one.training, other.training)
     }
     return max(sum(len(pair) == 2 for pair in models), 1)

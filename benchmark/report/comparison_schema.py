@@ -148,6 +148,11 @@ class Entry(ResultModel):
     """Trainings with other seeds; null if none ran."""
 
     @property
+    def network(self) -> str:
+        """The name of the trained network in torchvision."""
+        return self.throughput.workload.network
+
+    @property
     def device(self) -> str:
         """The device's name, from its driver or system."""
         return self.training.result.device
@@ -209,6 +214,11 @@ class Comparison(ResultModel):
     def present(self) -> list[Entry]:
         """This machine's accelerators that have results."""
         return [entry for entry in self.accelerators if isinstance(entry, Entry)]
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of all trained networks, this machine's first."""
+        return list(dict.fromkeys(entry.network for entry in [*self.present, *self.machines]))
 
     @property
     def local_pairs(self) -> list[NamedParity]:

@@ -6,6 +6,7 @@ from itertools import accumulate
 from math import isfinite
 from statistics import fmean, stdev
 
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE
 from benchmark.common.statistics import Interval, mean_interval, proportion
 from benchmark.report import parity
 from benchmark.report.comparison_schema import (
@@ -24,15 +25,19 @@ from benchmark.report.sessions import between_session_sd, widened_ratio
 CONTROL = "random weights (control)"
 
 
-def title(label: str, machine: str) -> str:
-    """Return the name of an accelerator of another machine: `<label> on <machine>`."""
-    return f"{label} on {machine}"
+def title(result: Record | Entry) -> str:
+    """Return the name of an accelerator of another machine: `<label> on <machine>`.
+
+    A network's name follows in brackets, unless it is ResNet50.
+    """
+    network = "" if result.network == DEFAULT_ARCHITECTURE else f" ({result.network})"
+    return f"{result.label} on {result.machine}{network}"
 
 
 def by_name(accelerators: Sequence[Entry | Absent], machines: Sequence[Entry]) -> dict[str, Entry]:
     """Return all entries with results, by their names in the comparison."""
     local = {entry.label: entry for entry in accelerators if isinstance(entry, Entry)}
-    return local | {title(entry.label, entry.machine): entry for entry in machines}
+    return local | {title(entry): entry for entry in machines}
 
 
 def trainings(name: str, entry: Entry) -> dict[str, TrainingEntry]:
@@ -84,6 +89,8 @@ def _incomparable(one: Record, other: Record) -> str | None:
 
     Parameters outside the workload do not change a speed, so they may differ.
     """
+    if one.network != other.network:
+        return f"network {one.network}, not {other.network}"
     differences = parity.input_differences(one.training, other.training)
     names = [name for name in differences if name != "parameters"]
     if names:

@@ -34,6 +34,10 @@ def summary(
     several = len(present) > 1
     sentence = _describe_several(present, pairs) if several else _describe(present[0])
     end = f"; {' and '.join(absent)} not measured." if absent else "."
+    networks = dict.fromkeys(entry.network for entry in present)
+    if others := sorted({entry.network for entry in machines} - {*networks}):
+        sentence = f"{' and '.join(networks)}: {sentence}"
+        end += f" Records of {' and '.join(others)} have no ratio to these."
     return sentence + end + _fastest_elsewhere(machines)
 
 
@@ -83,7 +87,7 @@ def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
         return ""
     best = max(comparable, key=_rate)
     rate = numbers.brief(best.throughput.images_per_second)
-    where = f"{best.device}, {title(best.label, best.machine)}"
+    where = f"{best.device}, {title(best)}"
     if len(comparable) == 1:
         return f" On another machine {where}, trains {rate} images/s."
     return f" The fastest of {len(comparable)} on other machines, {where}, trains {rate} images/s."

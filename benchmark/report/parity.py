@@ -75,6 +75,10 @@ def compare(one: Record | Absent, other: Record | Absent, margin: float, tests: 
     if isinstance(one, Absent) or isinstance(other, Absent):
         label = one.label if isinstance(one, Absent) else other.label
         return Parity(kind="unavailable", claim=f"not compared: {label} is unavailable")
+    if one.network != other.network:
+        return Parity(
+            kind="not compared", claim=f"not compared: networks {one.network} and {other.network}"
+        )
     differences = input_differences(one.training, other.training)
     if differences:
         return Parity(

@@ -105,7 +105,8 @@ def export(parameters: Parameters) -> list[Path]:
     """Write this machine's records for the repositories of other machines.
 
     Returns:
-        The files: MACHINES/<machine>/<accelerator>.json, none for an absent accelerator.
+        The files, none for an absent accelerator: MACHINES/<machine>/<accelerator>.json, or
+        <accelerator>-<network>.json if the network is not ResNet50.
 
     Raises:
         UserError: a stage has not run, or all accelerators are absent.
@@ -137,8 +138,8 @@ def add_exported_sessions(record: Record) -> Record:
 def read_exported(local: Sequence[Record]) -> list[Record]:
     """Read all exported records, except those of the same machine and environment as in `local`.
 
-    An export of this machine with other hardware or software counts as another machine's. The
-    records are sorted by machine and accelerator.
+    An export of this machine with other hardware or software, or of another network, counts as
+    another machine's. The records are sorted by machine and accelerator.
 
     Raises:
         UserError: a file is not a record, or is not at its record's path.
@@ -149,8 +150,8 @@ def read_exported(local: Sequence[Record]) -> list[Record]:
             raise UserError(
                 f"{path} contains what belongs in {_path(record)}.", "Move it there, or remove it."
             )
-    environments = {(record.machine, record.name): record.environment for record in local}
-    return [r for r in records.values() if environments.get((r.machine, r.name)) != r.environment]
+    environments = {(record.machine, record.key): record.environment for record in local}
+    return [r for r in records.values() if environments.get((r.machine, r.key)) != r.environment]
 
 
 def load(path: Path) -> Record:
@@ -212,7 +213,7 @@ def _read_available(path: Path, adapter: TypeAdapter[T | Unavailable]) -> T:
 
 
 def _path(record: Record) -> Path:
-    return MACHINES / record.machine / f"{record.name}.json"
+    return MACHINES / record.machine / f"{record.key}.json"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from benchmark.report.schema import Absent
 HEADINGS = {
     "accelerator": "Accelerator",
     "device": "Device",
+    "network": "Network",
     "rate": "Images/s",
     "ratio": "Relative to {reference}",
     "accuracy": "Test accuracy",
@@ -38,6 +39,7 @@ def cells(entry: Entry | Absent, columns: Sequence[str]) -> list[str]:
     words = {
         "accelerator": entry.label,
         "device": entry.device,
+        "network": entry.network,
         "rate": wording.rate(entry.throughput),
         "ratio": wording.relative_speed(entry.relative_speed),
         "accuracy": wording.share(training.test_accuracy),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
-from benchmark.common.parameters import ACCELERATORS
+from benchmark.common.parameters import ACCELERATORS, DEFAULT_ARCHITECTURE
 from benchmark.common.results import ResultModel
 from benchmark.common.statistics import PERCENTILES
 from benchmark.machine.schema import Environment
@@ -146,6 +146,17 @@ class Record(ResultModel):
     def label(self) -> str:
         """The accelerator's name in reports, such as `xla:cpu`."""
         return self.training.result.accelerator
+
+    @property
+    def network(self) -> str:
+        """The name of the trained network in torchvision."""
+        return self.throughput.workload.network
+
+    @property
+    def key(self) -> str:
+        """The accelerator's name in params.yaml, with the network's name unless it is ResNet50."""
+        suffix = "" if self.network == DEFAULT_ARCHITECTURE else f"-{self.network}"
+        return f"{self.name}{suffix}"
 
     @property
     def machine(self) -> str:

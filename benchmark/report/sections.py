@@ -25,7 +25,6 @@ from benchmark.report.pictures import Sheets
 from benchmark.report.record import Recall
 from benchmark.report.wording import goal, share, to_target
 
-TITLE = "Fine-tuning ResNet50, compared"
 WORST = 8
 """Largest number of classes in the table of the lowest recalls."""
 
@@ -64,7 +63,7 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
     )
     sections = [DocumentSection(key, heading, [*content]) for key, heading, content in contents]
     return Document(
-        title=TITLE,
+        title=f"Fine-tuning {' and '.join(comparison.networks) or 'networks'}, compared",
         verdict=comparison.summary,
         flags=comparison.flags,
         answer=[*_answer(comparison, facts)],
@@ -364,7 +363,11 @@ def _machines(comparison: Comparison) -> Iterator[Content]:
     entries = sorted(
         [*local, *exported], key=lambda e: e[0].throughput.images_per_second.estimate, reverse=True
     )
-    names, figures = ("device", "accelerator"), ("rate", "ratio", "accuracy", "target", "cost")
+    network = ("network",) if len(comparison.networks) > 1 else ()
+    names, figures = (
+        ("device", "accelerator", *network),
+        ("rate", "ratio", "accuracy", "target", "cost"),
+    )
     yield Table(
         "Machines",
         [*rows.header(comparison, names), "Machine", *rows.header(comparison, figures), "Result"],

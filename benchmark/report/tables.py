@@ -8,10 +8,10 @@ from benchmark.report.comparison_schema import Comparison, Entry
 from benchmark.report.schema import TrainingRecord
 
 HEADER = (
-    "machine", "accelerator", "device", "images_per_second", "images_per_second_low",
-    "images_per_second_high", "not_compared", "test_accuracy", "test_accuracy_low",
-    "test_accuracy_high", "training_seconds", "seconds_to_target", "cost_per_million_images",
-    "currency",
+    "machine", "accelerator", "device", "architecture", "images_per_second",
+    "images_per_second_low", "images_per_second_high", "not_compared", "test_accuracy",
+    "test_accuracy_low", "test_accuracy_high", "training_seconds", "seconds_to_target",
+    "cost_per_million_images", "currency",
 )  # fmt: skip
 LOSS_HEADER = ("run", "step", "train_loss")
 ACCURACY_HEADER = ("run", "epoch", "val_accuracy")
@@ -21,7 +21,7 @@ FORMULAS = ("=", "+", "-", "@")
 """Characters with which a formula of a spreadsheet begins."""
 
 
-def metrics(comparison: Comparison) -> dict[str, dict[str, float]]:
+def metrics(comparison: Comparison) -> dict[str, dict[str, float | str]]:
     """Return each accelerator's metrics on this machine: by accelerator, then by metric.
 
     Metrics that were not measured are left out.
@@ -48,7 +48,7 @@ def accuracies(runs: Mapping[str, TrainingRecord]) -> list[list[Any]]:
     ]
 
 
-def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
+def _metrics(entry: Entry) -> Iterator[tuple[str, float | str]]:
     """Yield name and value, the most important first: `dvc exp show` omits what does not fit."""
     training, rate = entry.training, entry.throughput.images_per_second
     yield "images_per_second", round(rate.estimate, PLACES)
@@ -62,6 +62,7 @@ def _metrics(entry: Entry) -> Iterator[tuple[str, float]]:
     peak = entry.throughput.efficiency.peak_memory
     memory = peak.host_bytes if peak.device_bytes is None else peak.device_bytes
     yield "peak_memory_gib", round(memory / 2**30, 2)
+    yield "architecture", entry.network
 
 
 def _result(entry: Entry) -> list[Any]:
@@ -71,7 +72,7 @@ def _result(entry: Entry) -> list[Any]:
         for interval in (entry.throughput.images_per_second, training.test_accuracy)
     )
     return [
-        entry.machine, entry.label, _text(entry.device), *rate,
+        entry.machine, entry.label, _text(entry.device), entry.network, *rate,
         entry.relative_speed.not_compared or "", *accuracy, training.seconds,
         training.to_target.seconds if training.to_target else "",
         round(cost.per_million_images.estimate, PLACES) if cost else "",

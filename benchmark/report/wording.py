@@ -263,7 +263,7 @@ def replayed(run: TrainingEntry) -> str:
 def results(comparison: Comparison) -> list[str]:
     """Return the parity of each entry of another machine with the reference, in a few words."""
     pairs = {pair.other: pair for pair in comparison.parity if pair.one == comparison.reference}
-    names = [title(entry.label, entry.machine) for entry in comparison.machines]
+    names = [title(entry) for entry in comparison.machines]
     return [_short(pairs[name]) if name in pairs else "the reference" for name in names]
 
 

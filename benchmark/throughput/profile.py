@@ -28,7 +28,7 @@ from benchmark.machine import accelerators
 from benchmark.throughput.schema import Memory, Overhead, Peak
 from benchmark.throughput.vendor_peaks import PEAKS
 from benchmark.timing.trainer import bare_trainer
-from benchmark.training.model import FineTuner
+from benchmark.training.networks import head_name, without_values
 from benchmark.training.precision import tf32
 
 DTYPES = {
@@ -52,12 +52,13 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
     A multiplication and an addition count as two. Like torch's FlopCounterMode, this counts only
     convolutions and matrix products. Nothing is computed: the tensors are on the meta device.
     """
-    plain = {"weights": "random", "compile": False, "channels_last": False}
-    model = parameters.model.model_copy(update=plain)
-    with torch.device("meta"):
-        network = FineTuner(classes, 0, model, 1.0).network
-        images = torch.empty(2, 3, parameters.data.image_size, parameters.data.image_size)
-        labels = torch.zeros(2, dtype=torch.int64)
+    model, size = parameters.model, parameters.data.image_size
+    network = without_values(model.architecture, classes, size)
+    if model.freeze_backbone:
+        network.requires_grad_(False)
+        network.get_submodule(head_name(network)).requires_grad_(True)
+    images = torch.empty(2, 3, size, size, device="meta")
+    labels = torch.zeros(2, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter:
         nn.functional.cross_entropy(network(images), labels).backward()
     return int(counter.get_total_flops()) // 2

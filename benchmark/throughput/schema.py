@@ -162,7 +162,8 @@ class MeasurementVerdict(ResultModel):
 class Workload(ResultModel):
     """What must be equal for two throughputs to be compared."""
 
-    network: str
+    network: Annotated[str, Field(pattern=r"^\w{1,64}$")]
+    """Name in torchvision, which is part of the name of an exported file."""
     weights: str
     """sha256 of the weights' file; the name of weights without a file."""
     freeze_backbone: bool

@@ -110,9 +110,9 @@ def workload(parameters: Parameters, code: str, weights: str) -> Workload:
     """
     model, data, train = parameters.model, parameters.data, parameters.train
     return Workload(
-        network="resnet50",
+        network=model.architecture,
         weights=weights,
-        **model.model_dump(exclude={"weights"}),
+        **model.model_dump(exclude={"architecture", "weights"}),
         **data.model_dump(include={"image_size", "batch_size", "num_workers", "cache_gib"}),
         **train.model_dump(include={"precision", "adam"}),
         deterministic=parameters.throughput.deterministic,

@@ -36,7 +36,7 @@ def start(name: str, accelerator: str, parameters: Parameters, workers: int) -> 
     Its loader, with `workers` processes, has delivered a first batch, but no step has been trained:
     `run(steps)` trains.
 
-    The network is the suite's ResNet50 with the same initial weights, in torch's default memory
+    The network is the suite's with the same initial weights, in torch's default memory
     format and not compiled. For the rest of the process, warnings are hidden, torch's TF32 settings
     follow the precision, and torch_xla cannot be imported: a peer would prefer it to the GPU.
 

@@ -1,22 +1,29 @@
-"""Find ResNet50's backbone in the content of a file of weights, and load it.
+"""Find a network's backbone in the content of a file of weights, and load it.
 
 The search covers every entry, at any depth, and every prefix of the tensors' names. A missing
 tensor is an error, except batch norm's counters of batches, which older files lack.
 docs/weights.md describes what is read.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torchvision.models import ResNet
+from torch import Tensor, nn
 
 from benchmark.common import tensor_digests
 from benchmark.errors.user_error import UserError
+from benchmark.training.networks import head_name
 
 COUNTER = "num_batches_tracked"
-"""Batch norm's counter of batches. ResNet50 has a fixed momentum and does not use it."""
+"""Batch norm's counter of batches. torchvision's networks have a fixed momentum, and ignore it."""
+OLDER_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
+)
+"""Names in torchvision's files of DenseNets and vision transformers, and what replaces them."""
 REMEDY = "docs/weights.md says which files are read."
 
 
@@ -39,13 +46,14 @@ class Candidate(NamedTuple):
         return ", ".join(f"{name} {value!r}" for name, value in parts.items() if value)
 
 
-def load(network: ResNet, content: Any, source: str) -> str:
-    """Load the weights in `content` into `network`, in place, except into its last module.
+def load(network: nn.Module, content: Any, source: str, architecture: str) -> str:
+    """Load the weights in `content` into `network`, in place, except into its head.
 
     Args:
         network: float32 on the CPU.
         content: a file's content, as weights_file.py reads it.
         source: name of the file, for errors.
+        architecture: name of the network, for errors.
 
     Returns:
         Words that say which weights were used; empty if the content is exactly the backbone.
@@ -53,9 +61,11 @@ def load(network: ResNet, content: Any, source: str) -> str:
     Raises:
         UserError: `content` has no backbone, different ones, or numbers that are not finite.
     """
-    *modules, _ = (name for name, _ in network.named_children())
-    expected = {n: v for n, v in network.state_dict().items() if n.split(".")[0] in modules}
-    chosen = _choose(list(_candidates(content, expected)), modules, expected, source)
+    head, state = head_name(network), network.state_dict()
+    modules = [name for name, _ in network.named_children() if name != head.split(".")[0]]
+    expected = {name: value for name, value in state.items() if not name.startswith(f"{head}.")}
+    candidates = list(_candidates(content, expected, head))
+    chosen = _choose(candidates, modules, expected, source, architecture)
     for name, value in chosen.state.items():
         if not value.to(torch.float32).isfinite().all():
             raise UserError(
@@ -64,14 +74,19 @@ def load(network: ResNet, content: Any, source: str) -> str:
             )
     counters = [n for n in expected if n.endswith(COUNTER) and n not in chosen.state]
     zeros = {name: torch.zeros_like(expected[name]) for name in counters}
-    network.load_state_dict(chosen.state | zeros, strict=False)
+    for name, value in (chosen.state | zeros).items():
+        state[name].copy_(value)  # MNASNet's load_state_dict needs a version, which files lack
     left_out = ", ".join(sorted(set(chosen.unused.values())))
     words = [chosen.place, left_out and f"left out: {left_out}"]
     return "; ".join(filter(None, [*words, f"set to 0: {COUNTER}" if counters else ""]))
 
 
 def _choose(
-    candidates: list[Candidate], modules: list[str], expected: Mapping[str, Tensor], source: str
+    candidates: list[Candidate],
+    modules: list[str],
+    expected: Mapping[str, Tensor],
+    source: str,
+    architecture: str,
 ) -> Candidate:
     """Return the candidate that is a backbone, or the first of several equal ones.
 
@@ -81,32 +96,34 @@ def _choose(
     faults = [_faults(candidate, modules, expected) for candidate in candidates]
     fitting = [pair[0] for pair in zip(candidates, faults, strict=True) if not pair[1]]
     if not fitting:
-        raise _refusal(candidates, faults, source)
+        raise _refusal(candidates, faults, source, architecture)
     if len(fitting) > 1 and len({tensor_digests.state_digest(one.state) for one in fitting}) > 1:
         places = ", and at ".join(candidate.place or "the top" for candidate in fitting)
         raise UserError(
-            f"{source} contains different weights of ResNet50 at {places}.",
+            f"{source} contains different weights of {architecture} at {places}.",
             "Write those that you mean to a file of their own.",
         )
     return fitting[0]
 
 
-def _refusal(candidates: list[Candidate], faults: list[list[str]], source: str) -> UserError:
+def _refusal(
+    candidates: list[Candidate], faults: list[list[str]], source: str, architecture: str
+) -> UserError:
     """Return the error to raise, about the candidate with the most tensors of the backbone."""
     if not candidates:
-        return UserError(f"{source}: no tensor of it has a name of ResNet50's.", REMEDY)
+        return UserError(f"{source}: no tensor of it has a name of {architecture}'s.", REMEDY)
     closest, reasons = max(
         zip(candidates, faults, strict=True), key=lambda pair: len(pair[0].state)
     )
     place = closest.place and f" (looked at {closest.place})"
     more = f", and {len(reasons) - 1} more such faults" if reasons[1:] else ""
     return UserError(
-        f"{source} does not contain ResNet50's weights{place}: {reasons[0]}{more}.", REMEDY
+        f"{source} does not contain {architecture}'s weights{place}: {reasons[0]}{more}.", REMEDY
     )
 
 
 def _candidates(
-    content: Any, expected: Mapping[str, Tensor], entry: str = ""
+    content: Any, expected: Mapping[str, Tensor], head: str, entry: str = ""
 ) -> Iterator[Candidate]:
     """Yield the backbones that `content`, a file's content, may contain.
 
@@ -115,15 +132,31 @@ def _candidates(
     """
     if not isinstance(content, Mapping):
         return
-    tensors = {n: v for n, v in content.items() if isinstance(n, str) and isinstance(v, Tensor)}
+    tensors = {
+        _newer_name(name): value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
     starts = ((prefix, name) for name in tensors for prefix in _prefixes(name))
     for prefix in dict.fromkeys(start for start, name in starts if name[len(start) :] in expected):
         state = {n: tensors[prefix + n] for n in expected if prefix + n in tensors}
         used = {prefix + name for name in state}
-        unused = {n: n.removeprefix(prefix).split(".")[0] for n in tensors if n not in used}
+        unused = {n: _module(n.removeprefix(prefix), head) for n in tensors if n not in used}
         yield Candidate(entry, prefix, state, unused)
     for name, value in content.items():
-        yield from _candidates(value, expected, f"{entry}.{name}" if entry else str(name))
+        yield from _candidates(value, expected, head, f"{entry}.{name}" if entry else str(name))
+
+
+def _newer_name(name: str) -> str:
+    """Return a tensor's name in today's torchvision."""
+    for older, newer in OLDER_NAMES:
+        name = older.sub(newer, name)
+    return name
+
+
+def _module(name: str, head: str) -> str:
+    """Return the head's name for a tensor of the head, else the outermost module's name."""
+    return head if name.startswith(f"{head}.") else name.split(".")[0]
 
 
 def _prefixes(name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Callbacks that change a fit: two of Lightning's that survive a resume here, and two more."""
+"""Callbacks that change a fit: two of Lightning's that survive a resume here, and more."""
 
 import gc
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.callbacks import BackboneFinetuning, Callback, EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 
+from benchmark.data.randomness import step_seed
 from benchmark.machine import accelerators
 from benchmark.training.model import FineTuner
 
@@ -86,6 +87,23 @@ class XLAGraphs(Callback):
     def on_test_batch_end(self, *_: Any) -> None:
         """Execute the traced graph."""
         accelerators.end_xla_graph(self._accelerator)
+
+
+class SeedMasks(Callback):
+    """Seeds torch's generators before each training step, by (seed, step, rank).
+
+    So dropout and stochastic depth draw the same masks after a resume and in a replay. Another kind
+    of device, or another number of ranks, draws other masks.
+    """
+
+    def __init__(self, accelerator: str, seed: int) -> None:
+        self._accelerator = accelerator
+        self._seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Seed the generators of the host and the device for the next step."""
+        number = step_seed(self._seed, trainer.global_step, trainer.global_rank)
+        accelerators.seed_generators(self._accelerator, number)
 
 
 class StopAfterSteps(Callback):

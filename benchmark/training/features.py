@@ -30,7 +30,7 @@ class FeatureBatch(NamedTuple):
     """A loader's batch of n samples, on the host."""
 
     features: Tensor
-    """float32 (n, 2048)."""
+    """float32 (n, ...)."""
     labels: Tensor
     """int64 (n,)."""
     keys: Tensor
@@ -59,7 +59,7 @@ class FeatureDataModule(ImageDataModule):
 
     `setup` computes each un-augmented image's features once, on the Trainer's device and in its
     precision; ranks share the images. After `on_after_batch_transfer` a batch is (float32
-    (n, 2048), int64 (n,)). The order of training samples is that of the images.
+    (n, ...), int64 (n,)). The order of training samples is that of the images.
     """
 
     seconds = 0.0

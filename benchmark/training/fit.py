@@ -18,11 +18,12 @@ from benchmark.data.datamodule import ImageDataModule
 from benchmark.distributed import process_group
 from benchmark.errors.training_errors import explain_training_errors
 from benchmark.machine.accelerators import Accelerator
-from benchmark.training import loggers
+from benchmark.training import loggers, networks
 from benchmark.training.batch_norm import HostSyncBatchNorm2d, XLABatchNorm2d
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
+    SeedMasks,
     XLAGraphs,
 )
 from benchmark.training.checkpoint_dir import SealedCheckpoints, is_undamaged
@@ -68,7 +69,7 @@ class Fit:
         logger: LoggerName = "none",
     ) -> None:
         silence_lightning()
-        # For code that draws from torch's global generator: the network and the data do not.
+        # For code that draws from torch's global generator: data and initial weights do not.
         pl.seed_everything(parameters.seed, verbose=False)
         self.accelerator = accelerator
         self.title = title or accelerator.label
@@ -164,6 +165,8 @@ class Fit:
             callbacks.append(
                 ResumableBackboneFinetuning(train.unfreeze_epoch, train.backbone_learning_rate)
             )
+        if networks.draws_masks(self.model.network):
+            callbacks.append(SeedMasks(self.accelerator.name, self.parameters.seed))
         if self.accelerator.name in ("tpu", "xla"):
             callbacks.append(XLAGraphs(self.accelerator.name))
         arguments = trainer_arguments(
@@ -217,7 +220,10 @@ def fine_tuner(
 ) -> FineTuner:
     """Make the model that `parameters` describe, for `classes` classes."""
     train, model = parameters.train, parameters.model
-    return FineTuner(classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer)
+    return FineTuner(
+        classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer,
+        parameters.data.image_size,
+    )  # fmt: skip
 
 
 def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:

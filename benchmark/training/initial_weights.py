@@ -1,4 +1,4 @@
-"""Draw a ResNet's initial weights with the same bits on every machine.
+"""Draw a head, and a ResNet's other weights, with the same bits on every machine.
 
 torch's own initialisation has other bits on processors without AVX2.
 """
@@ -26,25 +26,25 @@ def draw_backbone(network: ResNet, seed: int) -> None:
 
 
 @torch.no_grad()
-def draw_head(network: ResNet, seed: int) -> None:
-    """Draw the head in place, with the bits that torch gives it on a processor with AVX2.
+def draw_head(network: nn.Module, name: str, seed: int) -> None:
+    """Draw the layer `name` in place, with the bits that torch gives ResNet's on AVX2.
 
-    Its weights and biases are uniform in +- 1 / sqrt(inputs). torch draws them after the weights of
-    all convolutions, from one generator.
+    Its weights and biases are uniform in +- 1 / sqrt(inputs), as torch initialises every Linear and
+    Conv2d. torch draws a ResNet's after the weights of all convolutions, from one generator.
     """
     generator = torch.Generator().manual_seed(seed)
     torch.rand(sum(c.weight.numel() for c in _convolutions(network)), generator=generator)
     gain = nn.init.calculate_gain("leaky_relu", math.sqrt(5))
-    inputs = math.sqrt(network.fc.in_features)
-    for parameter, bound in (
-        (network.fc.weight, math.sqrt(3) * (gain / inputs)),
-        (network.fc.bias, 1 / inputs),
-    ):
+    weight = network.get_parameter(f"{name}.weight")
+    inputs = math.sqrt(weight[0].numel())
+    bounds = {"weight": math.sqrt(3) * (gain / inputs), "bias": 1 / inputs}
+    for kind, parameter in network.get_submodule(name).named_parameters():
+        bound = bounds[kind]
         uniform = torch.rand(parameter.shape, generator=generator).double()
         bound32 = torch.tensor(bound).double()  # rounded to 32 bits
         # Exact in 64 bits, then rounded once: a fused multiply-add, as AVX2 has.
         parameter.copy_(uniform * (2 * bound32) - bound32)
 
 
-def _convolutions(network: ResNet) -> list[nn.Conv2d]:
+def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]

@@ -4,14 +4,13 @@ from math import ceil
 from pathlib import Path
 
 from benchmark.common import code, digests
-from benchmark.common.parameters import Parameters, TrainParameters
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE, Parameters, TrainParameters
 from benchmark.common.results import DATASET, ResultPaths, read_result
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.errors.user_error import UserError
 from benchmark.machine.schema import ENVIRONMENT
-from benchmark.training import precision, weights
-from benchmark.training.model import check_batch_norm
+from benchmark.training import networks, precision, weights
 from benchmark.training.schema import Fingerprints
 
 
@@ -55,7 +54,7 @@ def check_batches(
     synchronised: bool = False,
     drop_last: bool = False,
 ) -> None:
-    """Raise if batches would be smaller than `data.batch_size`, or too small for batch norm.
+    """Raise if batches are smaller than `data.batch_size`, or the network cannot train on them.
 
     Args:
         images: number of training images.
@@ -64,7 +63,8 @@ def check_batches(
         drop_last: whether an epoch has full batches only.
 
     Raises:
-        UserError: there are fewer images than one step takes, or as `check_batch_norm`.
+        UserError: there are fewer images than one step takes, the network cannot process images of
+            this size, or as `check_batch_norm`.
     """
     batch_size = parameters.data.batch_size
     if images < batch_size * devices:
@@ -73,11 +73,14 @@ def check_batches(
             f"data.batch_size = {batch_size}{per_device}: there are {images} training images.",
             "Lower it.",
         )
-    if not parameters.model.freeze_backbone:
+    architecture, size = parameters.model.architecture, parameters.data.image_size
+    if parameters.model.freeze_backbone:
+        networks.check_image_size(architecture, size, 2, training=False)
+    else:
         steps = images // (batch_size * devices)
         share = steps * batch_size if drop_last else ceil(images / devices)
         together = devices if synchronised else 1
-        check_batch_norm(share * together, batch_size * together, parameters.data.image_size)
+        networks.check_batch_norm(architecture, share * together, batch_size * together, size)
 
 
 def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerprints:
@@ -91,6 +94,8 @@ def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerpr
     """
     relevant = parameters.model_dump(include={"seed": True, "model": True, "train": True})
     del relevant["model"]["weights"], relevant["train"]["logger"]
+    if parameters.model.architecture == DEFAULT_ARCHITECTURE:
+        del relevant["model"]["architecture"]  # exports of older versions do not have it
     if parameters.trainer.processes > 1 and not parameters.trainer.sync_batchnorm:
         relevant["separate_batch_norms"] = parameters.trainer.processes
     size, devices = parameters.data.image_size, parameters.trainer.processes

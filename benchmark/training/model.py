@@ -1,4 +1,4 @@
-"""torchvision's ResNet50 with a new head, fine-tuned by Adam at a fixed learning rate."""
+"""A classifier of torchvision with a new head, fine-tuned by Adam at a fixed learning rate."""
 
 from typing import Any
 
@@ -7,16 +7,15 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
-from torchvision.models import ResNet, resnet50
 
 from benchmark.common.parameters import AdamName, ModelParameters
-from benchmark.errors.user_error import UserError
-from benchmark.training import adam, weights
-from benchmark.training.initial_weights import draw_head
+from benchmark.training import adam, networks, weights
 
+CHANNELS = 3
+"""Colours of an image."""
+IMAGE_SIZE = 224
+"""Pixels per side for which torchvision's networks are built by default."""
 TOP = 5
-STRIDE = 32
-"""Pixels per side of an image for each pixel of ResNet50's last feature maps."""
 
 
 class MeanLoss(Metric):
@@ -45,10 +44,12 @@ class MeanLoss(Metric):
 
 
 class FineTuner(LightningModule):
-    """Fine-tunes ResNet50 for `classes` classes.
+    """Fine-tunes the network `model.architecture` for `classes` classes.
 
     Batches are images and labels, (float (n, 3, h, w), int64 (n,)); or features of a frozen
-    backbone and labels, (float (n, 2048), int64 (n,)), which go through the head alone.
+    backbone and labels, (float (n, ...), int64 (n,)), which go through the head alone. Features are
+    the head's input: (n, 2048) of a ResNet50. Only vision transformers and MaxViT are built for one
+    `image_size`, in pixels per side.
 
     Weights that are not loaded are drawn on the CPU from `seed`, so that every accelerator starts
     from the same bits. `origin` says which weights were loaded; it is empty for none.
@@ -65,18 +66,21 @@ class FineTuner(LightningModule):
         learning_rate: float,
         adam: AdamName = "auto",
         norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d,
+        image_size: int = IMAGE_SIZE,
     ) -> None:
         super().__init__()
         self.frozen = model.freeze_backbone
         self.learning_rate = learning_rate
         self.adam = adam
-        self.network = build(classes, seed, norm_layer)
-        self.origin = weights.load(self.network, model, seed)
+        self.network = networks.build(model.architecture, classes, seed, image_size, norm_layer)
+        self._head_name = networks.head_name(self.network)
+        self.origin = weights.load(self.network, model, seed, image_size)
         if model.channels_last:
-            self.network.to(memory_format=torch.channels_last)
+            # torch's type hints lack this argument
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.frozen:
             self.network.requires_grad_(False)
-            self.network.fc.requires_grad_(True)
+            self.head.requires_grad_(True)
             self.train()
         if model.compile:
             self.network.compile()
@@ -89,21 +93,54 @@ class FineTuner(LightningModule):
         self.val_loss, self.test_loss = MeanLoss(), MeanLoss()
 
     @property
-    def backbone(self) -> nn.Sequential:
-        """The network's layers except the head, in the order in which they run."""
-        return nn.Sequential(*list(self.network.children())[:-1])
+    def head(self) -> nn.Linear | nn.Conv2d:
+        """The layer that computes the logits."""
+        layer = self.network.get_submodule(self._head_name)
+        assert isinstance(layer, nn.Linear | nn.Conv2d)
+        return layer
+
+    @property
+    def backbone(self) -> nn.ModuleList:
+        """The network's layers except the head, and parameters that are not in a layer."""
+        names = self._head_name.split(".")
+        around = [self.network.get_submodule(".".join(names[:end])) for end in range(len(names))]
+        layers = [layer for outer in around for layer in outer.children()]
+        parameters = nn.Module()  # Lightning would iterate over the tensors of a ParameterList
+        for outer in around:
+            for name, parameter in outer.named_parameters(recurse=False):
+                parameters.register_parameter(name, parameter)
+        inner = [layer for layer in layers if layer not in [self.head, *around]]
+        return nn.ModuleList([*inner, parameters])
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the head's input, (n, 2048), for normalised images (n, 3, h, w)."""
-        features: Tensor = self.backbone(images.to(self.network.fc.weight.dtype))
-        return features.flatten(1)
+        """Return the head's input, (n, ...), for normalised images (n, 3, h, w)."""
+        inputs: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        with hook:
+            self(images)
+        return inputs[0]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits (n, classes) for normalised images (n, 3, h, w) or features (n, 2048)."""
-        head = self.network.fc
-        inputs = inputs.to(head.weight.dtype)
-        logits: Tensor = head(inputs) if inputs.ndim == 2 else self.network(inputs)
+        """Return logits (n, classes) for normalised images (n, 3, h, w) or features (n, ...)."""
+        inputs = inputs.to(self.head.weight.dtype)
+        is_image = inputs.ndim == 4 and inputs.shape[1] == CHANNELS
+        logits: Tensor = self.network(inputs) if is_image else self._classify(inputs)
         return logits
+
+    def _classify(self, features: Tensor) -> Tensor:
+        """Return logits (n, classes) for the head's inputs (n, ...).
+
+        SqueezeNet's head is a convolution: an activation and a mean over pixels follow.
+        """
+        outer_name, _, last = self._head_name.rpartition(".")
+        outer = self.network.get_submodule(outer_name)
+        names = [name for name, _ in outer.named_children()]
+        layers = [self.head]
+        if isinstance(outer, nn.Sequential):
+            layers = [*outer][names.index(last) :]
+        for layer in layers:
+            features = layer(features)
+        return features.flatten(1)
 
     def train(self, mode: bool = True) -> "FineTuner":
         """Set the mode and return the model. A frozen network stays in eval mode.
@@ -156,38 +193,3 @@ class FineTuner(LightningModule):
         self.log(f"{split}/loss", mean, batch_size=len(labels))
         self.log_dict(accuracy, batch_size=len(labels))
         return logits
-
-
-def check_batch_norm(samples: int, batch_size: int, image_size: int) -> None:
-    """Raise if an epoch has a batch of one image whose last feature maps are single pixels.
-
-    Batch norm cannot train on one value per channel.
-
-    Args:
-        samples: number of samples in an epoch.
-        batch_size: samples of each batch; the last batch has the rest.
-        image_size: pixels per side.
-
-    Raises:
-        UserError: the last batch has one image, and the image size is at most STRIDE.
-    """
-    last = samples % batch_size or batch_size
-    if last == 1 and image_size <= STRIDE:
-        raise UserError(
-            f"batch_size = {batch_size}: of {samples} training images the last batch has one, "
-            f"and at image_size = {image_size} batch norm cannot train on one image.",
-            f"Choose another batch_size, or an image_size above {STRIDE}.",
-        )
-
-
-def build(classes: int, seed: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> ResNet:
-    """Return a ResNet50 on the CPU for `classes` classes, with a random float32 head from `seed`.
-
-    The other weights are not trained: torchvision initialises them. Some of their bits depend on
-    the processor, so the caller must replace them.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = resnet50(weights=None, num_classes=classes, norm_layer=norm_layer)
-    draw_head(network, seed)
-    return network

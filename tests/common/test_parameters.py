@@ -75,6 +75,9 @@ def test_a_frozen_backbone_is_neither_unfrozen_nor_compiled(
     [
         ("random", None), ("IMAGENET1K_V2", None), ("a/b.pt", Path("a/b.pt")),
         ("source", Path("weights/source.safetensors")),
+        ("DEFAULT", None),
+        ("IMAGENET1K_SWAG_E2E_V1", None),
+        ("IMAGENET1K_V1.pth", Path("IMAGENET1K_V1.pth")),
     ],
 )  # fmt: skip
 def test_what_file_the_weights_are(raw_parameters, weights: str, path: Path | None) -> None:
@@ -218,6 +221,18 @@ def test_a_value_of_another_kind_is_refused(raw_parameters, section, key, value,
     raw_parameters[section][key] = value
     with pytest.raises(UserError, match=message):
         parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_the_bundled_weights_are_of_one_network(raw_parameters) -> None:
+    raw_parameters["model"] |= {"architecture": "vit_b_16", "weights": "source"}
+    message = r"model\.weights = 'source': has weights of resnet50, not of vit_b_16; choose random"
+    with pytest.raises(UserError, match=message):
+        parse_parameters(raw_parameters, "params.yaml")
+
+
+def test_a_file_without_a_network_means_resnet50(raw_parameters) -> None:
+    raw_parameters["model"].pop("architecture", None)
+    assert parse_parameters(raw_parameters, "").model.architecture == "resnet50"
 
 
 def test_a_repeated_key_is_refused_as_by_dvc(tmp_path: Path) -> None:

@@ -131,6 +131,20 @@ def test_parameters_that_a_revision_does_not_have_are_named(
     assert capsys.readouterr().out.startswith("old does not have train.logger of params.yaml.\n")
 
 
+def test_a_revision_with_one_network_is_not_timed_against_another(
+    revision: Make, change: Callable[..., Parameters]
+) -> None:
+    parameters = change(model={"architecture": "vit_b_16"})
+    code = revision(1.0)
+    content = parameters.model_dump(mode="json")
+    del content["model"]["architecture"]
+    (code / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        UserError, match=r"^old trains resnet50, not vit_b_16: .* have no ratio\. Set"
+    ):
+        duel.measure(("old", "new"), (code, revision(2.0)), "cpu", parameters, 0.03)
+
+
 def test_what_a_side_cannot_do_is_one_line(
     revision: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,10 @@ def test_another_mode_alone_is_no_regression(sides) -> None:
         ({"inputs": {"dataset": "x"}}, "cpu: not comparable: other dataset"),
         ({"correct": "1" * 42}, "cpu: not comparable: other dataset"),
         ({"name": "gpu"}, "cpu: not comparable: not measured in the second"),
+        (
+            {"workload": {"network": "vit_b_16"}},
+            "cpu: not comparable: network resnet50, then vit_b_16",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_an_exit_of_its_own(sides, capsys, changed, why) -> None:

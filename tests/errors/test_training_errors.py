@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from benchmark.errors.training_errors import is_out_of_memory
+from benchmark.errors.training_errors import explain_training_errors, is_out_of_memory
+from benchmark.errors.user_error import UserError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,20 @@ def test_memory_that_cannot_be_had_is_recognised() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(f"RuntimeError: {refused.value}")
+
+
+def test_a_network_without_deterministic_kernels_is_named() -> None:
+    """On CUDA, the pooling of AlexNet and VGG has none. The text is torch's."""
+    message = (
+        "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you "
+        "set 'torch.use_deterministic_algorithms(True)'. You can turn off determinism"
+    )
+    with (
+        pytest.raises(
+            UserError,
+            match=r"^gpu: adaptive_avg_pool2d_backward_cuda does not have a "
+            r"deterministic implementation\. Choose another model\.architecture",
+        ),
+        explain_training_errors("gpu", 4, lambda: "in the test"),
+    ):
+        raise RuntimeError(message)

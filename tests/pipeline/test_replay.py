@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from safetensors.torch import save_file
 
 from benchmark.common.parameters import Parameters
@@ -86,6 +87,13 @@ def test_a_control_of_other_inputs_is_not_repeated(change, workspace: Path) -> N
     control.run(find("cpu"), change())
     with pytest.raises(UserError, match=r"train/cpu/control\.json is of other code"):
         replay.run(find("cpu"), change(train={"learning_rate": 0.1}), CONTROL)
+
+
+def test_masks_of_dropout_are_drawn_again(change, workspace: Path) -> None:
+    parameters = change(model={"architecture": "squeezenet1_1"}, train={"max_epochs": 1})
+    train.run(find("cpu"), parameters)
+    torch.rand(7)
+    assert replayed(parameters).bitwise
 
 
 def test_a_shorter_training_is_repeated_completely(change, workspace: Path) -> None:

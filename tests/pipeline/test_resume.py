@@ -34,6 +34,7 @@ RESUMED = "cpu: resuming after an interruption"
         (1, {"train": {"unfreeze_epoch": 1}}),
         (2, {"train": {"unfreeze_epoch": 1}}),
         (3, {"train": {"max_epochs": 4}}),
+        (1, {"model": {"architecture": "squeezenet1_1"}}),  # draws dropout's masks
     ],
 )
 def test_an_interrupted_run_resumes_to_the_same_result(

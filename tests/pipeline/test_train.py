@@ -411,6 +411,12 @@ def test_one_file_of_weights_under_two_names_is_one_input(change, workspace: Pat
     assert first == second
 
 
+def test_another_network_is_another_input(change, workspace: Path) -> None:
+    names = ("resnet50", "resnet18", "vit_b_16")
+    inputs = [take_fingerprints("cpu", change(model={"architecture": n}), "train") for n in names]
+    assert len({one.parameters for one in inputs}) == 3
+
+
 def test_throughput_parameters_do_not_matter_to_training(change, workspace: Path) -> None:
     first, second = (
         take_fingerprints("cpu", change(throughput={"rounds": n}), "train") for n in (3, 4)

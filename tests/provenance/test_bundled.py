@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from benchmark.common import tensor_digests
 from benchmark.common.files import read_json
 from benchmark.pipeline.dataset import read_pin
-from benchmark.training.model import build
+from benchmark.training.networks import build
 from provenance.noise import stream
 from provenance.pretrain import RECIPE
 from provenance.species import SPECIES, draw_species
@@ -69,7 +69,7 @@ def test_the_bundled_weights_are_small_and_those_of_their_card() -> None:
     assert card["seed"] == RECIPE.seed
     images = RECIPE.species * RECIPE.images_per_species
     assert card["images_seen"] == images * RECIPE.epochs
-    network = build(50, 7)
+    network = build("resnet50", 50, 7, 64)
     keys = network.load_state_dict(state, strict=False)
     assert (keys.missing_keys, keys.unexpected_keys) == (["fc.weight", "fc.bias"], [])
 

@@ -62,6 +62,16 @@ def test_an_export_of_this_machine_with_other_hardware_or_software_is_shown(
     assert record.read_exported([now]) == [continue_sessions(old, None)]
 
 
+def test_exports_of_two_networks_are_two_files(change, workspace: Path) -> None:
+    write_results("cpu", machine="b" * 16)
+    [first] = record.export(change(accelerators=["cpu"]))
+    now = write_results("cpu", machine="b" * 16, workload={"network": "vit_b_16"})
+    [second] = record.export(change(accelerators=["cpu"]))
+    assert [first.name, second.name] == ["cpu.json", "cpu-vit_b_16.json"]
+    assert [other.network for other in record.read_exported([])] == ["vit_b_16", "resnet50"]
+    assert [other.network for other in record.read_exported([now])] == ["resnet50"]
+
+
 def exported(change, **options: Any) -> Record:
     """Write results, export them, and return the record that was exported."""
     write_results("cpu", **options)

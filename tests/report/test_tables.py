@@ -43,7 +43,7 @@ def test_the_metrics_are_flat_and_few(pages) -> None:
     assert metrics["cpu"] == {
         "images_per_second": 50.0, "images_per_second_low": 49.75,
         "images_per_second_high": 50.25, "test_accuracy": 0.75, "seconds_to_target": 40.0,
-        "peak_memory_gib": 2.0, "cost_per_million_images": 200.0,
+        "peak_memory_gib": 2.0, "cost_per_million_images": 200.0, "architecture": "resnet50",
     }  # fmt: skip
     assert metrics["xla"].keys() == metrics["cpu"].keys() - {
         "seconds_to_target", "cost_per_million_images"
@@ -69,6 +69,32 @@ def test_results_have_a_line_for_each_accelerator_and_machine(pages) -> None:
     assert (rows[1]["cost_per_million_images"], rows[1]["currency"]) == ("200.0", "EUR")
     assert rows[0]["currency"] == ""
     assert rows[3]["not_compared"] == "other code"
+
+
+def test_two_networks_stand_next_to_each_other_without_a_ratio(pages) -> None:
+    """Both are of one machine, whose two exports have two names."""
+    vit = {"workload": {"network": "vit_b_16"}, "rate": 40.0}
+    write_results("cpu", **vit)
+    for machine, options in {"a" * 16: {}, "m1": {}, "m2": vit}.items():
+        result = record(machine=machine, **options)
+        write_exported(MACHINES / machine / f"{result.key}.json", result)
+    text = pages("cpu", report=PARAMETERS)
+    metrics, rows = written()
+    assert metrics["cpu"]["architecture"] == "vit_b_16"
+    places = [(row["machine"], row["architecture"], row["not_compared"]) for row in rows]
+    other = "network resnet50, not vit_b_16"
+    assert sorted(places) == [
+        ("a" * 16, "resnet50", other), ("a" * 16, "vit_b_16", ""), ("m1", "resnet50", other),
+        ("m2", "vit_b_16", ""),
+    ]  # fmt: skip
+    assert text.startswith(
+        "# Fine-tuning vit_b_16 and resnet50, compared\n\n**vit_b_16: cpu trains"
+    )
+    assert "Records of resnet50 have no ratio to these." in text
+    assert "cpu on m2 (vit_b_16)" in text
+    assert f"No ratio of speeds ({other}): cpu on {'a' * 16}, cpu on m1." in text
+    assert "not compared: networks vit_b_16 and resnet50" in text
+    assert "| Device | Accelerator | Network |" in text
 
 
 def test_without_an_accelerator_there_are_none(pages) -> None:

@@ -165,7 +165,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces ResNet50 by a small ResNet."""
     from tests.support import small
 
-    monkeypatch.setattr("benchmark.training.model.resnet50", small.resnet)
+    monkeypatch.setattr("benchmark.training.networks.get_model_builder", small.builder)
 
 
 @pytest.fixture

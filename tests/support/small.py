@@ -4,6 +4,7 @@ For tests that need a process of their own but not 25 million weights.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 if __name__ == "__main__":
@@ -12,6 +13,7 @@ if __name__ == "__main__":
     end_on_signals()  # before torch, which takes seconds to load
 
 from torch import nn
+from torchvision.models import get_model_builder
 from torchvision.models.resnet import BasicBlock, ResNet
 
 CHANNELS = 16
@@ -23,8 +25,8 @@ class SmallResNet(ResNet):
     It has a layer of each kind and 22,000 weights.
     """
 
-    def __init__(self, num_classes: int, norm_layer: type[nn.Module]) -> None:
-        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes, norm_layer=norm_layer)
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes)
         self.fc = nn.Linear(CHANNELS, num_classes)
 
     def _make_layer(self, block: Any, planes: int, *shape: Any, **options: Any) -> nn.Sequential:
@@ -34,9 +36,14 @@ class SmallResNet(ResNet):
         return super()._make_layer(block, CHANNELS, *shape, **options)
 
 
-def resnet(weights: None, num_classes: int, norm_layer: type[nn.Module]) -> ResNet:
+def builder(name: str) -> Callable[..., nn.Module]:
+    """Return torchvision's builder of a network; for resnet50 that of the small network."""
+    return resnet if name == "resnet50" else get_model_builder(name)
+
+
+def resnet(weights: None, num_classes: int) -> ResNet:
     """Make the small network; stands in for torchvision's resnet50."""
-    return SmallResNet(num_classes, norm_layer)
+    return SmallResNet(num_classes)
 
 
 def main(arguments: list[str]) -> Any:
@@ -52,9 +59,9 @@ def replace_networks() -> None:
     """Use the small network in this process and in the processes that it starts."""
     import benchmark.distributed.launcher
     import benchmark.throughput.run_process
-    import benchmark.training.model
+    import benchmark.training.networks
 
-    benchmark.training.model.resnet50 = resnet
+    benchmark.training.networks.get_model_builder = builder
     benchmark.distributed.launcher.MODULE = "tests.support.small"
     benchmark.throughput.run_process.PROCESS_MODULE = "tests.support.small_process"
 

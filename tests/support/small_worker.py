@@ -4,13 +4,13 @@ import os
 import sys
 
 if __name__ == "__main__":
-    import benchmark.training.model
+    import benchmark.training.networks
     from benchmark.interleave import side_process
     from tests.support import stand_in_peer
-    from tests.support.small import hide_torch_xla, resnet
+    from tests.support.small import builder, hide_torch_xla
 
     hide_torch_xla(*sys.argv)
-    benchmark.training.model.resnet50 = resnet
+    benchmark.training.networks.get_model_builder = builder
     if "TESTS_STAND_IN_PEER" in os.environ:
         sys.modules["benchmark.timing.timm_peer"] = stand_in_peer
     side_process.main()

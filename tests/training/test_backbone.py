@@ -24,7 +24,7 @@ def state_of(name: str) -> dict[str, Tensor]:
 
 
 def test_resnet50_fits(network: models.ResNet) -> None:
-    assert backbone.load(network, state_of("resnet50"), "a file") == "left out: fc"
+    assert backbone.load(network, state_of("resnet50"), "a file", "resnet50") == "left out: fc"
     ones = (value for name, value in network.state_dict().items() if not name.startswith("fc."))
     assert all(bool((value == 1).all()) for value in ones)
 
@@ -36,12 +36,12 @@ def test_resnet50_fits(network: models.ResNet) -> None:
         ("resnet101", "layer3.6.conv1.weight is unknown, and 305 more"),  # and all of ResNet50's
         ("wide_resnet50_2", r"layer1.0.conv1.weight has shape \(128, 64, 1, 1\)"),
         ("resnext50_32x4d", r"layer1.0.conv1.weight has shape \(128, 64, 1, 1\)"),
-        ("vit_b_16", "no tensor of it has a name of ResNet50's"),
+        ("vit_b_16", "no tensor of it has a name of resnet50's"),
     ],
 )
 def test_its_relatives_do_not(network: models.ResNet, name: str, complaint: str) -> None:
     with pytest.raises(UserError, match=f"a file.*{complaint}"):
-        backbone.load(network, state_of(name), "a file")
+        backbone.load(network, state_of(name), "a file", "resnet50")
 
 
 def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
@@ -49,7 +49,7 @@ def test_a_detectors_backbone_fits(network: models.ResNet) -> None:
     body = {n: v for n, v in state_of("resnet50").items() if "fc." not in n and "num_" not in n}
     pyramid = {"backbone.fpn.layer_blocks.0.weight": torch.ones(1), "rpn.weight": torch.ones(1)}
     detector: dict[str, Any] = {f"backbone.body.{n}": v for n, v in body.items()} | pyramid
-    assert backbone.load(network, detector, "a file") == (
+    assert backbone.load(network, detector, "a file", "resnet50") == (
         "prefix 'backbone.body.'; left out: backbone, rpn; set to 0: num_batches_tracked"
     )
 
@@ -66,4 +66,4 @@ def test_two_encoders_are_two_candidates(network: models.ResNet, bare: bool) -> 
     with pytest.raises(
         UserError, match=f"different weights.*{'the top' if bare else 'encoder_q'}.*encoder_k"
     ):
-        backbone.load(network, both, "a file")
+        backbone.load(network, both, "a file", "resnet50")

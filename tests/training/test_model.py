@@ -12,7 +12,8 @@ from benchmark.common import tensor_digests
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.errors.user_error import UserError
 from benchmark.training import adam
-from benchmark.training.model import FineTuner, MeanLoss, build, check_batch_norm
+from benchmark.training.model import FineTuner, MeanLoss
+from benchmark.training.networks import build, check_batch_norm
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
@@ -33,7 +34,7 @@ def batch(size: int = 2, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_it_is_torchvisions_resnet50_with_another_head() -> None:
-    ours, theirs = build(7, 0), resnet50(num_classes=7)
+    ours, theirs = build("resnet50", 7, 0, 224), resnet50(num_classes=7)
     shapes = [{name: v.shape for name, v in net.state_dict().items()} for net in (ours, theirs)]
     assert shapes[0] == shapes[1]
 
@@ -112,18 +113,18 @@ def test_auto_selects_the_fastest_adam_of_a_device_type(
 
 @pytest.mark.parametrize("size", [32, 33])
 def test_batches_of_one_are_refused_exactly_where_torch_cannot_train_on_them(size: int) -> None:
-    network, image = build(3, 7), torch.randn(1, 3, size, size)
+    network, image = build("resnet50", 3, 7, size), torch.randn(1, 3, size, size)
     try:
         network(image)
         works = True
     except ValueError:  # "Expected more than 1 value per channel when training"
         works = False
-    check_batch_norm(6, 4, size)
+    check_batch_norm("resnet50", 6, 4, size)
     if works:
-        check_batch_norm(5, 4, size)
+        check_batch_norm("resnet50", 5, 4, size)
     else:
         with pytest.raises(UserError, match="of 5 training images the last batch has one"):
-            check_batch_norm(5, 4, size)
+            check_batch_norm("resnet50", 5, 4, size)
     assert works == (size == 33)
 
 

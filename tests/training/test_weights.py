@@ -16,11 +16,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import ResNet, ResNet50_Weights
+from torchvision.models import ResNet, ResNet50_Weights, SqueezeNet1_1_Weights
 
 from benchmark.common.parameters import ModelParameters
 from benchmark.errors.user_error import UserError
+from benchmark.training import networks
 from benchmark.training.model import FineTuner
+from benchmark.training.weights import fingerprint
 from tests import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -217,14 +219,14 @@ def test_weights_of_another_network_are_refused(
     state = {name: v for name, v in (learned | change).items() if v is not None}
     torch.save({"state_dict": prefixed(prefix, state)}, tmp_path / "w")
     text = refusal(tmp_path / "w")
-    assert "does not contain ResNet50's weights" in text
+    assert "does not contain resnet50's weights" in text
     assert complaint in text
 
 
 @pytest.mark.parametrize("content", [{}, [1], {"epoch": 1}, {"model": {0: torch.ones(1)}}, 7])
 def test_a_file_without_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "w")
-    assert "no tensor of it has a name of ResNet50's" in refusal(tmp_path / "w")
+    assert "no tensor of it has a name of resnet50's" in refusal(tmp_path / "w")
 
 
 @pytest.mark.parametrize("name", ["nowhere.pt", "source"])
@@ -367,6 +369,51 @@ def test_a_cached_file_with_a_wrong_hash_is_refused(hub: Hub) -> None:
     (hub.cache / hub.name).write_bytes(hub.content + b"0")
     with pytest.raises(UserError, match=rf"{hub.name} is damaged: .* Delete it"):
         network(3, 7, "IMAGENET1K_V2")
+
+
+def test_each_name_of_torchvisions_is_of_the_network() -> None:
+    """DEFAULT is another name of the newest weights, and has their fingerprint."""
+
+    def named(architecture: str, weights: str) -> str:
+        options = {"freeze_backbone": False, "channels_last": False, "compile": False}
+        model = ModelParameters(architecture=architecture, weights=weights, **options)
+        return fingerprint(model)
+
+    assert named("resnet50", "DEFAULT") == named("resnet50", "IMAGENET1K_V2") == "IMAGENET1K_V2"
+    assert named("vit_b_16", "IMAGENET1K_SWAG_E2E_V1") == "IMAGENET1K_SWAG_E2E_V1"
+    with pytest.raises(
+        UserError,
+        match=r"no weights IMAGENET1K_V2 of efficientnet_b0\. Name IMAGENET1K_V1, DEFAULT, a file",
+    ):
+        named("efficientnet_b0", "IMAGENET1K_V2")
+    with pytest.raises(UserError, match=r"model\.architecture = vit_b_61: .* vit_b_16"):
+        named("vit_b_61", "DEFAULT")
+
+
+@pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT"])
+def test_the_weights_of_another_network_are_downloaded_too(hub: Hub, monkeypatch, weights) -> None:
+    saved = networks.build("squeezenet1_1", 1000, 8, 64).state_dict()
+    torch.save(saved, hub.served / "new.pth")
+    content = (hub.served / "new.pth").read_bytes()
+    name = f"squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (hub.served / "new.pth").rename(hub.served / name)
+    url = f"http://127.0.0.1:{hub.server.server_port}/{name}"
+    monkeypatch.setattr(SqueezeNet1_1_Weights.IMAGENET1K_V1.value, "url", url)
+    options = {"freeze_backbone": False, "channels_last": False, "compile": False}
+    model = ModelParameters(architecture="squeezenet1_1", weights=weights, **options)
+    loaded = FineTuner(3, 7, model, 1e-4)
+    assert loaded.origin == "weights of IMAGENET1K_V1 (torchvision); left out: classifier.1"
+    features = "features.3.squeeze.weight"
+    assert torch.equal(loaded.network.state_dict()[features], saved[features])
+
+
+def test_the_weights_of_a_vision_transformer_are_for_one_size() -> None:
+    options = {"freeze_backbone": False, "channels_last": False, "compile": False}
+    model = ModelParameters(architecture="vit_b_32", weights="DEFAULT", **options)
+    with pytest.raises(
+        UserError, match=r"IMAGENET1K_V1 of vit_b_32 are for data\.image_size = 224, not 64\. Set"
+    ):
+        FineTuner(3, 7, model, 1e-4, image_size=64)
 
 
 def test_weights_that_the_server_lacks_are_an_error(hub: Hub) -> None:

@@ -143,6 +143,11 @@ def test_running_statistics_are_the_cpus(cpu, directories: dict[str, Path]) -> N
             torch.testing.assert_close(on_xla[name], on_cpu[name], rtol=3e-4, atol=1e-5, msg=name)
 
 
+def test_masks_are_those_of_the_seed(directories: dict[str, Path]) -> None:
+    first, second, third = read_json(directories["plain"] / "masks.json")
+    assert first == third != second
+
+
 def test_synchronise_waits_for_the_device(directories: dict[str, Path]) -> None:
     """After it, the result of a long chain of products is fetched at once."""
     waited, not_waited = read_json(directories["plain"] / "waits.json")

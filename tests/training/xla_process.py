@@ -1,7 +1,8 @@
 """`python -m tests.training.xla_process DIRECTORY...`: trainings on XLA's CPU backend, one by one.
 
 Each directory is a workspace. The first one also gets `waits.json`, seconds for which a result is
-waited for, after `synchronise` and without it, and `batch_norm.json`, a layer's statistics.
+waited for, after `synchronise` and without it; `batch_norm.json`, a layer's statistics; and
+`masks.json`, dropout's masks of three seeds, the last of which is the first.
 """
 
 import json
@@ -58,12 +59,22 @@ def batch_norm(layer: nn.BatchNorm2d) -> dict[str, list[Any]]:
     return state | {"outputs": torch.stack(outputs).tolist()}
 
 
+def masks(*seeds: int) -> list[list[float]]:
+    """Return a mask of dropout for each seed."""
+    ones, drawn = torch.ones(64, device=accelerators.device("xla")), []
+    for seed in seeds:
+        accelerators.seed_generators("xla", seed)
+        drawn.append(nn.functional.dropout(ones).tolist())
+    return drawn
+
+
 if __name__ == "__main__":
     replace_networks()
     accelerators.prepare("xla")
     Path(sys.argv[1], "waits.json").write_text(json.dumps(measure_waits("xla", 700)))
     layer = norm_layer("xla", ONE_DEVICE)(3).to(accelerators.device("xla"))
     Path(sys.argv[1], "batch_norm.json").write_text(json.dumps(batch_norm(layer)))
+    Path(sys.argv[1], "masks.json").write_text(json.dumps(masks(1, 2, 1)))
     for directory in sys.argv[1:]:
         os.chdir(directory)
         train.run(accelerators.find("xla"), load_parameters())

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark.common.formatting import table
+from benchmark.common.imports import frozen_imports
 from benchmark.common.open_files import raise_limit
 from benchmark.common.parameters import ACCELERATORS, Parameters, load_parameters
 from benchmark.common.results import CONTROL, OWN
@@ -123,7 +125,7 @@ def _run(options: argparse.Namespace, parameters: Parameters) -> None:
         for path in record.export(parameters):
             print(path)
     elif options.command in PLAIN_STAGES:
-        import_module(f"benchmark.pipeline.{options.command}").run(parameters)
+        _module(options.command).run(parameters)
     elif options.command == ENVIRONMENT:
         for name in options.accelerators or parameters.accelerators:
             _run_on(name, ENVIRONMENT, parameters)
@@ -159,9 +161,10 @@ def _run_on(name: str, stage: str, parameters: Parameters, **training: str) -> N
 
     variables.offer_huge_pages()
     variables.set_wait_policy(parameters.omp_wait_policy)
-    from benchmark.distributed import launcher
-    from benchmark.machine import accelerators
-    from benchmark.pipeline import unavailable
+    with frozen_imports():
+        from benchmark.distributed import launcher
+        from benchmark.machine import accelerators
+        from benchmark.pipeline import unavailable
 
     accelerator = accelerators.find(name)
     if not accelerator.available:
@@ -170,9 +173,15 @@ def _run_on(name: str, stage: str, parameters: Parameters, **training: str) -> N
     elif training and parameters.trainer.processes > 1 and not variables.is_launched():
         launcher.launch([stage, name, "--training", training["training"]], parameters.trainer)
     elif stage == "train" and training["training"] == CONTROL:
-        import_module("benchmark.pipeline.control").run(accelerator, parameters)
+        _module("control").run(accelerator, parameters)
     else:
-        import_module(f"benchmark.pipeline.{stage}").run(accelerator, parameters, **training)
+        _module(stage).run(accelerator, parameters, **training)
+
+
+def _module(stage: str) -> ModuleType:
+    """Import the module of a stage."""
+    with frozen_imports():
+        return import_module(f"benchmark.pipeline.{stage}")
 
 
 def fraction(text: str) -> float:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -139,8 +139,7 @@ class ImageReader:
         self._paths, self._store, self._is_strict = paths, store, is_strict
         self._image_size = image_size
         self._rows: PixelRows | None = None
-        with ThreadPoolExecutor(processor_count()) as pool:
-            self._headers = list(pool.map(self._read_header, paths))
+        self._headers = self._all_headers()
         shapes = [header[:2] for header in self._headers]
         self.shapes = np.array(shapes, np.int32).reshape(-1, 2)
         readable = self.shapes[self.shapes.any(axis=1)]
@@ -178,11 +177,19 @@ class ImageReader:
         facts = self._store.of_path(path)
         return None if facts and facts.problem and self._is_strict else facts
 
+    def _all_headers(self) -> list[Header]:
+        """Return the header of each image, from its facts if they are stored."""
+        facts = [self._usable_facts(path) for path in self._paths]
+        new = [path for path, image in zip(self._paths, facts, strict=True) if image is None]
+        with self._pool(len(new)) as pool:
+            headers = pool.map(self._read_header, new, chunksize=CHUNK)
+            return [
+                Header(image.height, image.width, bool(image.values)) if image else next(headers)
+                for image in facts
+            ]
+
     def _read_header(self, path: Path) -> Header:
-        """Return an image's header, from its facts if they are known; NO_HEADER if it has none."""
-        facts = self._usable_facts(path)
-        if facts is not None:
-            return Header(facts.height, facts.width, bool(facts.values))
+        """Read an image's header; return NO_HEADER if it has none."""
         try:
             return read_header(path)
         except (UserError, OSError):
@@ -191,29 +198,41 @@ class ImageReader:
             return NO_HEADER
 
     def _read_all(self, positions: Sequence[int]) -> None:
-        """Read images in processes, or in threads where processes cannot share this object.
+        """Read images; store their facts and the names of their rows."""
+        with self._pool(len(positions)) as pool:
+            results = map_with_progress(self._read, positions, pool, "Reading images")
+            for position, (facts, row_name) in zip(positions, results, strict=True):
+                if facts is not None:
+                    self._store.add(self._paths[position], facts)
+                if self._rows is not None and row_name:
+                    self._rows.names[position] = row_name
+
+    @contextmanager
+    def _pool(self, count: int) -> Iterator[Executor]:
+        """Yield a pool of processes for `count` calls of this reader's methods, or of threads.
 
         Small images take more time with the interpreter's lock than without, so that threads wait
         for each other. Training may have threads that a fork would break.
+
+        Raises:
+            UserError: a process was killed.
         """
         global _reader
-        is_forked = sys.platform == "linux" and not self._is_strict and len(positions) > FEW
-        action = _read_in_process if is_forked else self._read
+        is_forked = sys.platform == "linux" and not self._is_strict and count > FEW
         _reader = self if is_forked else None
         try:
             with _process_pool() if is_forked else ThreadPoolExecutor(processor_count()) as pool:
-                results = map_with_progress(action, positions, pool, "Reading images")
-                for position, (facts, row_name) in zip(positions, results, strict=True):
-                    if facts is not None:
-                        self._store.add(self._paths[position], facts)
-                    if self._rows is not None and row_name:
-                        self._rows.names[position] = row_name
+                yield pool
         except BrokenProcessPool:
             raise UserError(
                 "A process that decodes images was killed.", "Give it more memory."
             ) from None
         finally:
             _reader = None
+
+    def __reduce__(self) -> tuple[Callable[[], "ImageReader"], tuple[()]]:
+        """Pickle a reference: the processes of `_pool` are forked, and have the reader already."""
+        return _forked_reader, ()
 
     def _read(self, position: int) -> tuple[ImageFacts | None, str]:
         """Read one image; return its facts if they are not stored yet, and the name of its row.
@@ -264,6 +283,6 @@ def _process_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processor_count(), multiprocessing.get_context("fork"))
 
 
-def _read_in_process(position: int) -> tuple[ImageFacts | None, str]:
+def _forked_reader() -> ImageReader:
     assert _reader is not None
-    return _reader._read(position)
+    return _reader

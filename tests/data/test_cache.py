@@ -10,7 +10,7 @@ from PIL import Image
 from benchmark.command_line import main
 from benchmark.data import cache, examination, reading
 from benchmark.data.cache import DecodeCache
-from benchmark.data.decoding import decode
+from benchmark.data.decoding import Header, decode
 from benchmark.data.folder import scan
 from benchmark.errors.user_error import UserError, explain_system_errors
 from tests.support.fixtures import write_images
@@ -132,7 +132,8 @@ def test_what_a_killed_build_left_is_removed(images: Path) -> None:
     assert not left.exists()
 
 
-def test_a_damaged_cache_is_built_again_with_a_message(images: Path, capsys) -> None:
+def test_a_damaged_cache_is_built_again_with_a_message(images: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cache, "BLOCK", 1000)  # files of several blocks
     store = cached(images)
     store.prepare()
     assert capsys.readouterr() == ("", "")
@@ -283,6 +284,20 @@ def test_training_leaves_facts_for_the_check(images: Path, decoded: list[str]) -
     decoded.clear()
     assert cached(images).examine().of_path(cached(images).files.paths[0])
     assert decoded == []
+
+
+def test_headers_are_read_in_processes(images: Path, monkeypatch) -> None:
+    """Threads would wait for each other: a header takes little time without the lock."""
+    paths = []
+
+    def read_header(path: Path) -> Header:
+        paths.append(path)
+        return reading.NO_HEADER
+
+    monkeypatch.setattr(reading, "FEW", 0)
+    monkeypatch.setattr(reading, "read_header", read_header)
+    cached(images).examine()
+    assert not paths  # a process has its own list
 
 
 def link_again(root: Path) -> None:

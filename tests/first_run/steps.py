@@ -18,13 +18,22 @@ def mark(name: str) -> None:
 
 def ours(epochs: int) -> None:
     """Do what `python -m benchmark train cpu` does until its first step; then take batches."""
+    from contextlib import ExitStack, suppress
     from pathlib import Path
 
-    import benchmark.command_line  # noqa: F401
-    from benchmark.common.parameters import load_parameters
-    from benchmark.data.datamodule import ImageDataModule
-    from benchmark.data.folder import scan
-    from benchmark.pipeline import train  # noqa: F401
+    with ExitStack() as stack:
+        with suppress(ImportError):  # an older checkout
+            from benchmark.common import slim_torchmetrics
+
+            slim_torchmetrics.install()
+            from benchmark.common.imports import frozen_imports
+
+            stack.enter_context(frozen_imports())
+        import benchmark.command_line  # noqa: F401
+        from benchmark.common.parameters import load_parameters
+        from benchmark.data.datamodule import ImageDataModule
+        from benchmark.data.folder import scan
+        from benchmark.pipeline import train  # noqa: F401
 
     mark("imports")
     parameters = load_parameters()

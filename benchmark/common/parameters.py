@@ -181,6 +181,9 @@ class ThroughputParameters(Section):
     more processes are measured until no interval is wider."""
     budget_seconds: float = Field(ge=0)
     """Time limit of the measurement: no process starts that would end later."""
+    curve_seconds: float = Field(ge=0)
+    """Time limit of the search for the fastest batch size: no larger batch is tried that would take
+    longer. 0 switches it off."""
     block_seconds: float = Field(gt=0)
     """Approximate length of a block: it has as many steps as fit, and at least one."""
     warmup_steps: int = Field(ge=4)

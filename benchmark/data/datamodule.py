@@ -139,6 +139,9 @@ class ImageDataModule(LightningDataModule):
 
     crop_area = crops.AREA
     """Smallest and largest fraction of an image's area that a training sample shows."""
+    epochs_per_pass = 1
+    """Number of epochs whose samples one iteration of the training loader yields. More than 1 is
+    for measurements only: a batch may then be larger than the training split."""
 
     def __init__(
         self,
@@ -313,7 +316,10 @@ class ImageDataModule(LightningDataModule):
         rank, ranks = 0, 1
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        return EpochSampler(samples, rank=rank, ranks=ranks, seed=self.seed, shuffle=shuffle)
+        return EpochSampler(
+            samples, rank=rank, ranks=ranks, seed=self.seed, shuffle=shuffle,
+            epochs=self.epochs_per_pass if shuffle else 1,
+        )  # fmt: skip
 
 
 def _evaluation_view(

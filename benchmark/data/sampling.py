@@ -1,6 +1,7 @@
 """The order of samples: the same for any worker count, after a resume and on any accelerator."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -19,10 +20,20 @@ class EpochSampler(DistributedSampler[SampleKey]):
     In training, all ranks get equally many samples: some of the first are dealt twice if
     necessary. In evaluation (`shuffle=False`) each sample is dealt once. Lightning keeps a
     DistributedSampler and calls its `set_epoch`; it would replace another sampler.
+
+    An iteration deals the samples of `epochs` successive epochs, each in its own order: a batch may
+    then be larger than the dataset.
     """
 
     def __init__(
-        self, dataset: Dataset[object], *, rank: int, ranks: int, seed: int, shuffle: bool
+        self,
+        dataset: Dataset[object],
+        *,
+        rank: int,
+        ranks: int,
+        seed: int,
+        shuffle: bool,
+        epochs: int = 1,
     ) -> None:
         super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, shuffle=shuffle)
         self._length = len(dataset)  # type: ignore[arg-type]
@@ -30,14 +41,20 @@ class EpochSampler(DistributedSampler[SampleKey]):
         if not shuffle:
             self.total_size = self._length
             self.num_samples = len(range(rank, self._length, ranks))
+        self._epochs = epochs
+        self.num_samples *= epochs
 
     def __iter__(self) -> Iterator[SampleKey]:
+        first, start, self._start = self.epoch * self._epochs, self._start, 0
+        epochs = range(first, first + self._epochs)
+        return islice(chain.from_iterable(map(self._epoch_keys, epochs)), start, None)
+
+    def _epoch_keys(self, epoch: int) -> Iterator[SampleKey]:
         order = np.arange(self._length)
         if self.shuffle:
-            order = permutation(self.seed, self.epoch, self._length)
+            order = permutation(self.seed, epoch, self._length)
         rank_indices = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
-        start, self._start = self._start, 0
-        return ((self.epoch, int(index)) for index in rank_indices[start:])
+        return ((epoch, int(index)) for index in rank_indices)
 
     def resume(self, epoch: int, samples: int) -> None:
         """Start the next iteration in `epoch`, after the first `samples` of this rank."""

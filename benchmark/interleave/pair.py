@@ -27,10 +27,11 @@ def time_alternating_blocks(
     steps: tuple[int, int],
     seed: int,
     number: int,
+    blocks: int | None = None,
 ) -> list[BlockPair]:
     """Time blocks of two warm processes in turn, and return the pairs of blocks that count.
 
-    DISCARDED + BLOCKS pairs are timed. The first DISCARDED do not count, nor do pairs in which a
+    DISCARDED + `blocks` pairs are timed. The first DISCARDED do not count, nor do pairs in which a
     graph was compiled. The blocks of a returned pair have the order of `processes`.
 
     Args:
@@ -38,14 +39,15 @@ def time_alternating_blocks(
         steps: steps in a block of each process.
         seed: decides, with `number`, which process runs first in each pair of blocks.
         number: how many pairs of processes the caller timed before this one.
+        blocks: number of pairs of blocks that count, BLOCKS by default.
 
     Raises:
         UserError: a process failed, or a graph was compiled in every pair after the first
             DISCARDED.
     """
-    pairs = []
-    for turn in range(DISCARDED + BLOCKS):
-        order = permutation(seed, number * (DISCARDED + BLOCKS) + turn, 2)
+    pairs, turns = [], DISCARDED + (blocks or BLOCKS)
+    for turn in range(turns):
+        order = permutation(seed, number * turns + turn, 2)
         timed = {int(index): processes[index].time(steps[index]) for index in order}
         pairs.append((timed[0], timed[1]))
     clean = [pair for pair in pairs[DISCARDED:] if not any(b.compilations for b in pair)]

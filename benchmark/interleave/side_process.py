@@ -1,14 +1,16 @@
 """The script of a TrainingProcess: train with the revision of `benchmark` on PYTHONPATH.
 
 `python -P side_process.py` reads a task from standard input, warms up and answers. Then each line
-of input is a number of steps: it runs them as one block and answers with the block's time. It ends
-when its input ends. Older revisions can be measured too, on one device: of a revision it uses only
+of input is JSON. A number is one of steps: it runs them as one block and answers with the block's
+time. PEAK_MEMORY asks for its peak memory. An object is another task. It ends when its input ends.
+Older revisions can be measured too, on one device: of a revision it uses only
 ModeTimer and a few functions, whose names must therefore stay.
 
 For several devices it launches itself as a rank for each device, with the task's file as argument.
 With `--peer NAME` it runs a peer instead of the Trainer.
 """
 
+import gc
 import json
 import os
 import sys
@@ -19,6 +21,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
+
+PEAK_MEMORY = "peak memory"
+"""Line of input that asks for the most memory that the process had in use."""
 
 
 def main() -> None:
@@ -55,7 +60,11 @@ def main() -> None:
             rank_processes.launch_ranks(task)
         else:
             with explanations():
-                run(mode_timer, task["accelerator"], task["parameters"], peer, answers)
+                if not peer:
+                    import_module("benchmark.machine.accelerators").prepare(task["accelerator"])
+                while task:
+                    task = run(mode_timer, task, peer, answers)
+                    gc.collect()  # a Trainer and its network refer to each other
     except user_error as error:
         write(answers, {"refused": str(error)})
     except BrokenPipeError:
@@ -104,31 +113,35 @@ def explanations() -> AbstractContextManager[object]:
 
 
 def run(
-    mode_timer: Any,
-    accelerator: str,
-    content: dict[str, Any],
-    peer: str | None,
-    answers: TextIO,
-) -> None:
-    """Warm up the Trainer or `peer`, answer, and run blocks until the input ends.
+    mode_timer: Any, task: dict[str, Any], peer: str | None, answers: TextIO
+) -> dict[str, Any] | None:
+    """Warm up the Trainer or `peer`, answer, and run blocks; return the next task, if one comes.
 
-    `mode_timer` is the revision's class ModeTimer, and `content` is that of params.yaml.
+    The result is None when the input ends. `mode_timer` is the revision's class ModeTimer.
 
     Raises:
         UserError: this revision, or the peer, cannot run with these parameters.
     """
     from benchmark.common.parameters import parse_parameters
-    from benchmark.machine import accelerators
 
-    if not peer:
-        accelerators.prepare(accelerator)
-    options = {"peer": peer} if peer else {}  # an older revision does not have the argument
-    name = peer or "trainer"
-    with mode_timer(accelerator, parse_parameters(content, "the task"), **options) as timer:
+    # An older revision does not have these arguments.
+    options = {name: task[name] for name in ("epochs_per_pass",) if name in task}
+    if peer:
+        options["peer"] = peer
+    name, parameters = peer or "trainer", parse_parameters(task["parameters"], "the task")
+    with mode_timer(task["accelerator"], parameters, **options) as timer:
         write(answers, {"step_seconds": timer.warm_up(name).step_seconds})
         for line in sys.stdin:
-            block = timer.time(name, int(line))
+            command = json.loads(line)
+            if isinstance(command, dict):
+                return command
+            if command == PEAK_MEMORY:
+                memory = import_module("benchmark.machine.memory")
+                write(answers, memory.peak_memory(task["accelerator"]).model_dump())
+                continue
+            block = timer.time(name, command)
             write(answers, {"seconds": block.seconds, "compilations": block.compilations})
+    return None
 
 
 def write(answers: TextIO, answer: dict[str, Any]) -> None:

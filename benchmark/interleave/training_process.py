@@ -17,7 +17,9 @@ from benchmark.distributed.launcher import signal_tree
 from benchmark.errors.training_errors import is_out_of_memory
 from benchmark.errors.user_error import UserError
 from benchmark.interleave import side_process
+from benchmark.interleave.side_process import PEAK_MEMORY
 from benchmark.machine import variables
+from benchmark.machine.schema import Memory
 from benchmark.timing.loader_workers import wait_until_stopped
 from benchmark.timing.schema import Block
 
@@ -60,13 +62,13 @@ class TrainingProcess:
     def warm_up(self, task: Mapping[str, Any]) -> None:
         """Send the task, wait until the process is warm, set `step_seconds`, stop the process.
 
-        The task has `accelerator`, `parameters` (as in params.yaml) and optionally `devices`.
+        The task has `accelerator`, `parameters` (as in params.yaml) and optionally `devices` and
+        `epochs_per_pass`. A process on one device can get another task after the first.
 
         Raises:
             UserError: the process refused the task, failed, or lacked memory (OutOfMemory).
         """
-        self.step_seconds = self._request(json.dumps(task))["step_seconds"]
-        self._stop()
+        self.step_seconds = self._resume_and_request(json.dumps(task))["step_seconds"]
 
     def time(self, steps: int) -> Block:
         """Resume the process, run one block of `steps` steps, stop the process, return the block.
@@ -74,10 +76,15 @@ class TrainingProcess:
         Raises:
             UserError: the process failed, or lacked memory (OutOfMemory).
         """
-        signal_tree(self.process.pid, signal.SIGCONT)
-        block = self._request(str(steps))
-        self._stop()
-        return Block.model_validate(block)
+        return Block.model_validate(self._resume_and_request(str(steps)))
+
+    def peak_memory(self) -> Memory:
+        """Return the process's peak memory so far. Only a process on one device knows it.
+
+        Raises:
+            UserError: the process failed.
+        """
+        return Memory.model_validate(self._resume_and_request(json.dumps(PEAK_MEMORY)))
 
     def close(self) -> None:
         """Kill the process, its ranks and its loader processes, and close the pipes."""
@@ -87,6 +94,13 @@ class TrainingProcess:
             assert pipe
             with suppress(BrokenPipeError):
                 pipe.close()
+
+    def _resume_and_request(self, line: str) -> dict[str, Any]:
+        """Resume the process, send it a line, wait for the answer, stop it, return the answer."""
+        signal_tree(self.process.pid, signal.SIGCONT)
+        answer = self._request(line)
+        self._stop()
+        return answer
 
     def _request(self, line: str) -> dict[str, Any]:
         assert self.process.stdin

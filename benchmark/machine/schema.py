@@ -52,6 +52,17 @@ class Environment(ResultModel):
     """Power limit of the CUDA device; null if unknown."""
 
 
+class Memory(ResultModel):
+    """Most memory in use."""
+
+    host_bytes: int
+    """Resident memory of the process."""
+    device_bytes: int | None = None
+    """Memory of the device; null if it is not known."""
+    device_reason: str | None = None
+    """Why `device_bytes` is null."""
+
+
 class GpuClocks(ResultModel):
     """A GPU's clock, read from its driver."""
 

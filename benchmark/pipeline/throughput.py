@@ -2,8 +2,9 @@
 
 Several processes run one after another; each measures all modes, in blocks that alternate. One
 process is one sample: rates and ratios are geometric means over processes with 95 % intervals. Then
-points of a sweep and peers are measured, in pairs of processes. With a frozen backbone a step still
-runs the complete network on augmented images: a rate of stored features would not be comparable.
+points of a sweep, larger batches and peers are measured, in pairs of processes. With a frozen
+backbone a step still runs the complete network on augmented images: a rate of stored features would
+not be comparable.
 """
 
 import secrets
@@ -20,7 +21,7 @@ from benchmark.machine.accelerators import Accelerator
 from benchmark.machine.lock import measuring_lock
 from benchmark.machine.processors import warn_if_busy
 from benchmark.machine.sensors import warn_if_gpu_is_busy
-from benchmark.throughput import measurements, peer_speed, run_process, sweep, verdict
+from benchmark.throughput import batch_curve, measurements, peer_speed, run_process, sweep, verdict
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.schema import IntervalWidth, Measurement, ProcessIndex
 from benchmark.throughput.summary import RawMeasurements, summarise
@@ -57,6 +58,9 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
             processes,
             run_process.profile(accelerator, parameters),
             [sweep.measure(accelerator, parameters, point, seed) for point in points],
+            batch_curve.measure(
+                accelerator, parameters, measurements.rates(processes)["trainer"], seed
+            ),
             {
                 name: peer_speed.measure(accelerator, parameters, name, seed)
                 for name in parameters.throughput.modes

@@ -24,6 +24,7 @@ from benchmark.errors.loader_errors import explain_loader_errors
 from benchmark.errors.training_errors import first_line, is_out_of_memory
 from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine import accelerators, processors
+from benchmark.machine.memory import peak_memory
 from benchmark.machine.processors import OtherLoad
 from benchmark.machine.sensors import EnergyMeter, GpuClockLog
 from benchmark.throughput import profile
@@ -121,7 +122,7 @@ def measure(accelerator: str, parameters: Parameters, index: ProcessIndex) -> Me
         blocks = _rounds(mode_timer, _steps(parameters, warmups), index, clocks)
         warm, first = warmups["trainer"], mode_timer.first_step
         energy = _energy(mode_timer, meter, warm.step_seconds)
-        memory = profile.peak_memory(accelerator)
+        memory = peak_memory(accelerator)
         capped_workers = mode_timer.capped_workers
     compiling = max(0.0, first.seconds - warm.step_seconds) if first.compilations else 0.0
     return Measurement(

@@ -1,10 +1,7 @@
 """Measure an accelerator's peak and memory, Lightning's overhead, and the rate of decoding."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -25,7 +22,7 @@ from benchmark.data.cache import DecodeCache
 from benchmark.data.folder import SPLITS, SplitFiles, scan
 from benchmark.data.stored_shape import ZOOM
 from benchmark.machine import accelerators
-from benchmark.throughput.schema import Memory, Overhead, Peak
+from benchmark.throughput.schema import Overhead, Peak
 from benchmark.throughput.vendor_peaks import PEAKS
 from benchmark.timing.trainer import bare_trainer
 from benchmark.training.networks import head_name, without_values
@@ -104,28 +101,6 @@ def vendor_peak(accelerator: str, precision: str) -> float | None:
     field = "tf32" if precision == "tf32" else str(DTYPES[precision]).removeprefix("torch.")
     tflops = getattr(PEAKS[name], field)
     return 1e12 * tflops if tflops else None
-
-
-def peak_memory(accelerator: str) -> Memory:
-    """Return this process's peak memory so far, on the host (resident) and on the device.
-
-    MPS reports only the memory in use now. Loader processes are not counted.
-    """
-    unit = 1 if sys.platform == "darwin" else 1024
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    match accelerators.device(accelerator).type:
-        case "cuda":
-            return Memory(host_bytes=host, device_bytes=torch.cuda.max_memory_allocated())
-        case "mps":
-            return Memory(host_bytes=host, device_bytes=torch.mps.driver_allocated_memory())
-        case "xla":
-            from torch_xla.core import xla_model
-
-            with suppress(RuntimeError, KeyError):
-                size = int(xla_model.get_memory_info()["peak_bytes_used"])
-                return Memory(host_bytes=host, device_bytes=size)
-            return Memory(host_bytes=host, device_reason="this XLA backend does not report it")
-    return Memory(host_bytes=host, device_reason="the host's memory is the device's")
 
 
 class EmptyModel(pl.LightningModule):

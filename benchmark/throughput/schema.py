@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
-from benchmark.machine.schema import GpuClocks
+from benchmark.machine.schema import GpuClocks, Memory
 from benchmark.timing.schema import Block, PeerStatus
 
 
@@ -37,17 +37,6 @@ class EnergyReading(ResultModel):
     """Number of steps of the run."""
     reason: str | None = None
     """Why the energy cannot be read; null if it was."""
-
-
-class Memory(ResultModel):
-    """Most memory in use."""
-
-    host_bytes: int
-    """Resident memory of the process."""
-    device_bytes: int | None = None
-    """Memory of the device; null if it is not known."""
-    device_reason: str | None = None
-    """Why `device_bytes` is null."""
 
 
 class Peak(ResultModel):
@@ -290,6 +279,44 @@ class SweepPoint(ResultModel):
         return int(self.changes.get("devices", 1))
 
 
+class BatchPoint(ResultModel):
+    """A batch size that the search for the fastest one measured, in one pair of processes."""
+
+    batch_size: int
+    """Samples per step."""
+    images_per_second: float
+    """The run's rate times `ratio`."""
+    ratio: float
+    """The Trainer's rate divided by that with the run's own batch size. Blocks alternated."""
+
+
+class BestBatch(ResultModel):
+    """The speed at the fastest batch size, measured in new pairs of processes after the search."""
+
+    batch_size: int
+    """Samples per step."""
+    images_per_second: Interval
+    """The run's rate times `ratio`; the interval covers both."""
+    ratio: Interval
+    """The Trainer's rate divided by that with the run's own batch size, over pairs of processes."""
+    memory: Memory
+    """The most memory of all processes."""
+
+
+class BatchCurve(ResultModel):
+    """Speed against the batch size, which doubles from the run's own."""
+
+    points: tuple[BatchPoint, ...]
+    """The larger batch sizes that were measured, in ascending order."""
+    end: Literal["gain", "memory", "time", "failed"]
+    """Why the search ended: the last point gained less than 5%, the next batch did not fit into
+    memory, `throughput.curve_seconds` were spent, or a process failed."""
+    reason: str | None = None
+    """The error in words, if `end` is `memory` or `failed`."""
+    best: BestBatch | None = None
+    """The fastest batch size; null if none trains more than a tenth faster than the run's own."""
+
+
 class Throughput(ResultModel):
     """The speed of one accelerator."""
 
@@ -327,6 +354,8 @@ class Throughput(ResultModel):
     """How well the accelerator is used."""
     sweep: tuple[SweepPoint, ...] = ()
     """Other combinations of parameters."""
+    curve: BatchCurve | None = None
+    """Speed against the batch size; null if `throughput.curve_seconds` is 0."""
     peers: dict[str, PeerStatus] = Field(default_factory=dict)
     """Versions of other software, or why it was not measured, by mode."""
     processes: tuple[Measurement, ...] = ()

@@ -9,14 +9,15 @@ from benchmark.common.parameters import Parameters
 from benchmark.common.statistics import Interval, interval, percentiles
 from benchmark.machine import accelerators, variables
 from benchmark.machine.accelerators import Accelerator
+from benchmark.machine.memory import largest
 from benchmark.throughput import measurements, verdict
 from benchmark.throughput.measurements import ProcessRates
 from benchmark.throughput.peer_speed import PeerSpeed
 from benchmark.throughput.profile import flops_per_image
 from benchmark.throughput.schema import (
+    BatchCurve,
     Efficiency,
     Energy,
-    Memory,
     ModeRate,
     Peak,
     Profile,
@@ -40,10 +41,11 @@ class RawMeasurements:
     processes: Sequence[ProcessRates]
     profile: Profile
     sweep: Sequence[SweepPoint]
+    curve: BatchCurve | None
     peers: Mapping[str, PeerSpeed]
     """Speed of each measured peer, by the peer's name."""
     seconds: float
-    """Wall time of the measuring processes, without profile, sweep and peers."""
+    """Wall time of the measuring processes, without profile, sweep, curve and peers."""
     seed: int
     """Seed of the orders of blocks."""
 
@@ -98,6 +100,7 @@ def summarise(
         date=datetime.now(UTC).date().isoformat(),
         efficiency=_efficiency(parameters, measured, classes),
         sweep=tuple(measured.sweep),
+        curve=measured.curve,
         peers={name: peer.status for name, peer in measured.peers.items()},
         processes=tuple(process.measurement for process in processes),
     )
@@ -145,7 +148,7 @@ def _efficiency(parameters: Parameters, measured: RawMeasurements, classes: int)
         peak=peak,
         utilisation=_fraction(achieved, best),
         vendor_utilisation=_fraction(achieved, vendor),
-        peak_memory=_memory([process.measurement.memory for process in measured.processes]),
+        peak_memory=largest([process.measurement.memory for process in measured.processes]),
         energy=_energy(measured.processes),
         decoding=measured.profile.decoding,
     )
@@ -153,16 +156,6 @@ def _efficiency(parameters: Parameters, measured: RawMeasurements, classes: int)
 
 def _fraction(achieved: Sequence[float], peak: float | None) -> Interval | None:
     return interval([flops / peak for flops in achieved]) if peak else None
-
-
-def _memory(memories: Sequence[Memory]) -> Memory:
-    """Return the largest peak memory of the processes; each has one network and optimizer."""
-    devices = [memory.device_bytes for memory in memories if memory.device_bytes is not None]
-    return Memory(
-        host_bytes=max(memory.host_bytes for memory in memories),
-        device_bytes=max(devices) if len(devices) == len(memories) else None,
-        device_reason=next((m.device_reason for m in memories if m.device_reason), None),
-    )
 
 
 def _energy(processes: Sequence[ProcessRates]) -> Energy:

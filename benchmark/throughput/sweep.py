@@ -51,7 +51,9 @@ def points(parameters: Parameters) -> list[Point]:
     """
     lists = {name: values for name, values in parameters.throughput.sweep if values}
     combinations = product(*lists.values()) if lists else []
-    return [_point(parameters, dict(zip(lists, values, strict=True))) for values in combinations]
+    return [
+        make_point(parameters, dict(zip(lists, values, strict=True))) for values in combinations
+    ]
 
 
 def measure(
@@ -108,7 +110,12 @@ def _measure_alone(accelerator: Accelerator, point: Point, seed: int, why: str) 
     )
 
 
-def _point(parameters: Parameters, changes: dict[str, Any]) -> Point:
+def make_point(parameters: Parameters, changes: dict[str, Any]) -> Point:
+    """Return a point; the keys of `changes` are those of throughput.sweep.
+
+    Raises:
+        UserError: `changes` contradict `parameters`.
+    """
     content = trainer_only(parameters).model_dump()
     for name, value in changes.items():
         content[SECTIONS[name]][name] = value

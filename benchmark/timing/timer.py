@@ -82,6 +82,8 @@ class ModeTimer:
         trainer: number of ranks, if this process is one of several of a process group. Then
             `throughput.modes` must be the Trainer alone; the slowest rank's time counts.
         peer: the peer to start instead of `throughput.modes`.
+        epochs_per_pass: number of epochs whose samples follow one another before the Trainer
+            changes epochs.
 
     Raises:
         UserError: on entry, if the DataModule, the model or the peer refuses the parameters.
@@ -98,11 +100,13 @@ class ModeTimer:
         parameters: Parameters,
         trainer: TrainerParameters = ONE_DEVICE,
         peer: str | None = None,
+        epochs_per_pass: int = 1,
     ) -> None:
         self.accelerator = accelerator
         self.parameters = parameters
         self._trainer = trainer
         self._peer = peer
+        self._epochs_per_pass = epochs_per_pass
         self.modes: dict[str, Mode] = {}
         self._workers: dict[str, LoaderWorkers] = defaultdict(LoaderWorkers)
 
@@ -231,8 +235,9 @@ class ModeTimer:
 
     def _start_fit(self) -> PausableFit:
         parameters = self.parameters
-        self._epoch = steps_per_epoch(parameters, self._trainer.processes)
+        self._epoch = steps_per_epoch(parameters, self._trainer.processes, self._epochs_per_pass)
         self.data = data_module(parameters, digests=False)
+        self.data.epochs_per_pass = self._epochs_per_pass
         self.module = fine_tuner(
             parameters, len(self.data.classes), norm_layer(self.accelerator, self._trainer)
         )
@@ -284,13 +289,13 @@ class ModeTimer:
         return self.data.on_after_batch_transfer(Batch(*tensors), 0)
 
 
-def steps_per_epoch(parameters: Parameters, devices: int = 1) -> int:
-    """Return the number of steps in an epoch of full batches, one batch for each device.
+def steps_per_epoch(parameters: Parameters, devices: int = 1, epochs: int = 1) -> int:
+    """Return the number of steps in `epochs` epochs of full batches, one batch for each device.
 
     Raises:
         UserError: the training split is smaller than a batch of all devices, or batch norm cannot
             train with this batch and image size.
     """
-    images = len(scan(Path(parameters.data.root)).splits["train"].labels)
+    images = epochs * len(scan(Path(parameters.data.root)).splits["train"].labels)
     check_batches(parameters, images, devices, drop_last=True)
     return images // (parameters.data.batch_size * devices)

@@ -5,8 +5,20 @@ from hypothesis import strategies as st
 from benchmark.data.sampling import EpochSampler
 
 
-def sampler(length: int, *, rank: int = 0, ranks: int = 1, seed: int = 7, shuffle: bool = True):
-    return EpochSampler(range(length), rank=rank, ranks=ranks, seed=seed, shuffle=shuffle)  # type: ignore[arg-type]
+def sampler(
+    length: int,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    seed: int = 7,
+    shuffle: bool = True,
+    epochs: int = 1,
+):
+    samples = range(length)
+    return EpochSampler(
+        samples,  # type: ignore[arg-type]
+        rank=rank, ranks=ranks, seed=seed, shuffle=shuffle, epochs=epochs,
+    )  # fmt: skip
 
 
 @given(st.integers(1, 60), st.integers(0, 5))
@@ -58,3 +70,19 @@ def test_the_order_is_asked_anew_and_stays_the_same_within_an_epoch() -> None:
     first = list(one)
     one.set_epoch(1)
     assert [index for _, index in one] != [index for _, index in first]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_an_iteration_of_several_epochs_has_the_samples_of_one_after_the_other(ranks: int) -> None:
+    for rank in range(ranks):
+        single = sampler(11, rank=rank, ranks=ranks)
+        joined = sampler(11, rank=rank, ranks=ranks, epochs=3)
+        joined.set_epoch(1)
+        keys = []
+        for epoch in (3, 4, 5):
+            single.set_epoch(epoch)
+            keys += list(single)
+        assert list(joined) == keys
+        assert len(joined) == len(keys)
+        joined.resume(1, 13)
+        assert list(joined) == keys[13:]

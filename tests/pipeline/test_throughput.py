@@ -7,6 +7,7 @@ from benchmark.common.results import ResultPaths, read_result
 from benchmark.common.statistics import Interval
 from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import find
+from benchmark.machine.schema import Memory
 from benchmark.pipeline import throughput
 from benchmark.report.wording import process_settings
 from benchmark.throughput import peer_speed, run_process
@@ -16,7 +17,6 @@ from benchmark.throughput.schema import (
     Block,
     EnergyReading,
     Measurement,
-    Memory,
     NotMeasured,
     Peak,
     PeerStatus,

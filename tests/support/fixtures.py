@@ -111,6 +111,7 @@ def small_content() -> dict[str, Any]:
     content["train"] |= {"max_epochs": 3, "patience": 3}
     content["throughput"] |= {
         "repeats": 2, "rounds": 2, "block_seconds": 0.02, "budget_seconds": 0,
+        "curve_seconds": 0,
     }  # fmt: skip
     return content
 

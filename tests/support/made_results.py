@@ -4,12 +4,11 @@ from typing import Any
 
 from benchmark.common.statistics import interval
 from benchmark.data.schema import PinnedImages, Weights
-from benchmark.machine.schema import Environment
+from benchmark.machine.schema import Environment, Memory
 from benchmark.throughput.schema import (
     Block,
     EnergyReading,
     Measurement,
-    Memory,
     Overhead,
     Peak,
     Profile,

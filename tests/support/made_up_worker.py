@@ -22,6 +22,9 @@ if __name__ == "__main__":
     if "step_seconds" not in answer:
         sys.exit()
     for line in sys.stdin:
+        if json.loads(line) == "peak memory":
+            print(json.dumps({"host_bytes": 1000}), flush=True)
+            continue
         speed += 0.01
         seconds = int(line) * images / speed * (1.25 if peer or task["devices"] > 1 else 1)
         compilations = int(parameters["data"]["num_workers"] == 3)

@@ -32,6 +32,8 @@ LONGEST_VALUE = 80
 """Largest number of characters of a wrong value in a message; a longer value is cut."""
 DEFAULT_ARCHITECTURE = "resnet50"
 """The network of older params.yaml and results, which do not name one."""
+TIMM = "timm:"
+"""Prefix of the names of timm's networks in `model.architecture`."""
 LARGEST_IMAGE = 1024
 """Largest height and width of the model's input, in pixels."""
 TORCHVISION_WEIGHTS = re.compile(r"DEFAULT|IMAGENET1K_\w+")
@@ -72,8 +74,9 @@ class DataParameters(Section):
 class ModelParameters(Section):
     """Parameters of the network and of its initial weights."""
 
-    architecture: Annotated[str, Field(pattern=r"^\w+$")] = DEFAULT_ARCHITECTURE
-    """Name of one of torchvision's classifiers (docs/networks.md)."""
+    architecture: Annotated[str, Field(pattern=rf"^({TIMM})?[\w.]+$")] = DEFAULT_ARCHITECTURE
+    """Name of one of torchvision's classifiers, or `timm:` and the name of one of timm's
+    (docs/networks.md)."""
     weights: PathText
     """`source` (pinned like the dataset; resnet50 only), `random`, `DEFAULT`, `IMAGENET1K_V1` or
     another of torchvision's names for weights of the network, or the path of a file
@@ -94,12 +97,18 @@ class ModelParameters(Section):
 
     @field_validator("weights")
     @classmethod
-    def _source_is_of_one_network(cls, weights: str, info: ValidationInfo) -> str:
+    def _are_of_the_network(cls, weights: str, info: ValidationInfo) -> str:
         name = info.data.get("architecture", DEFAULT_ARCHITECTURE)
+        download = "" if name.startswith(TIMM) else ", DEFAULT (a download)"
         if weights == "source" and name != DEFAULT_ARCHITECTURE:
             raise ValueError(
-                f"has weights of {DEFAULT_ARCHITECTURE}, not of {name}; choose random, DEFAULT (a "
-                "download) or a file"
+                f"has weights of {DEFAULT_ARCHITECTURE}, not of {name}; choose random{download} or "
+                "a file"
+            )
+        if name.startswith(TIMM) and TORCHVISION_WEIGHTS.fullmatch(weights):
+            raise ValueError(
+                "is a name of torchvision's weights, and timm does not check a hash of its own; "
+                "choose random or a file"
             )
         return weights
 

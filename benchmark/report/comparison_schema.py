@@ -149,7 +149,7 @@ class Entry(ResultModel):
 
     @property
     def network(self) -> str:
-        """The name of the trained network in torchvision."""
+        """The `model.architecture` that was trained."""
         return self.throughput.workload.network
 
     @property

@@ -149,13 +149,14 @@ class Record(ResultModel):
 
     @property
     def network(self) -> str:
-        """The name of the trained network in torchvision."""
+        """The `model.architecture` that was trained."""
         return self.throughput.workload.network
 
     @property
     def key(self) -> str:
         """The accelerator's name in params.yaml, with the network's name unless it is ResNet50."""
-        suffix = "" if self.network == DEFAULT_ARCHITECTURE else f"-{self.network}"
+        network = self.network.replace(":", "-")  # Windows has no files with a colon
+        suffix = "" if network == DEFAULT_ARCHITECTURE else f"-{network}"
         return f"{self.name}{suffix}"
 
     @property

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from benchmark.common.parameters import TIMM
 from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
 from benchmark.machine.schema import GpuClocks, Memory
@@ -151,8 +152,8 @@ class MeasurementVerdict(ResultModel):
 class Workload(ResultModel):
     """What must be equal for two throughputs to be compared."""
 
-    network: Annotated[str, Field(pattern=r"^\w{1,64}$")]
-    """Name in torchvision, which is part of the name of an exported file."""
+    network: Annotated[str, Field(pattern=rf"^({TIMM})?\w{{1,64}}$")]
+    """`model.architecture`, which is part of the name of an exported file."""
     weights: str
     """sha256 of the weights' file; the name of weights without a file."""
     freeze_backbone: bool

@@ -1,12 +1,13 @@
 """The peer `timm`: its loader and a plain loop, as in timm's training script."""
 
 from pathlib import Path
+from typing import Any
 
 import timm.data
 import torch
 from torch import nn
 
-from benchmark.common.parameters import Parameters
+from benchmark.common.parameters import DataParameters, Parameters
 from benchmark.data.folder import scan
 from benchmark.data.resampling import MEAN, STD
 from benchmark.machine import accelerators
@@ -24,7 +25,16 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: i
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters.train.learning_rate)
     step = TrainingStep(accelerator, network, optimizer, parameters.train.precision)
-    loader = timm.data.create_loader(
+    batches = loader(data, device, workers)
+    return Loop(step, LoaderOnly(batches, len(batches)), device)
+
+
+def loader(data: DataParameters, device: torch.device, workers: int) -> Any:
+    """Return timm's loader of the training split, with `workers` processes.
+
+    It yields normalised images, float32 (n, 3, h, w), and labels, int64 (n,), on `device`.
+    """
+    return timm.data.create_loader(
         # timm's own listing has hidden files, and lacks .webp and .bmp.
         timm.data.ImageDataset(data.root, reader=training_samples(scan(Path(data.root)))),
         input_size=(3, data.image_size, data.image_size),
@@ -38,4 +48,3 @@ def fit(network: nn.Module, accelerator: str, parameters: Parameters, workers: i
         pin_memory=device.type == "cuda",
         device=device,
     )
-    return Loop(step, LoaderOnly(loader, len(loader)), device)

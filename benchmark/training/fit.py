@@ -10,6 +10,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.common import tensor_digests
 from benchmark.common.parameters import LoggerName, Parameters, TrainerParameters
@@ -17,9 +18,10 @@ from benchmark.common.progress import is_terminal
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.distributed import process_group
 from benchmark.errors.training_errors import explain_training_errors
+from benchmark.errors.user_error import UserError
 from benchmark.machine.accelerators import Accelerator
 from benchmark.training import loggers, networks
-from benchmark.training.batch_norm import HostSyncBatchNorm2d, XLABatchNorm2d
+from benchmark.training.batch_norm import HostSyncBatchNorm2d, OwnStatistics, XLABatchNorm2d
 from benchmark.training.callbacks import (
     ResumableBackboneFinetuning,
     ResumableEarlyStopping,
@@ -218,12 +220,21 @@ def data_module(
 def fine_tuner(
     parameters: Parameters, classes: int, norm_layer: type[nn.BatchNorm2d] = nn.BatchNorm2d
 ) -> FineTuner:
-    """Make the model that `parameters` describe, for `classes` classes."""
+    """Make the model that `parameters` describe, for `classes` classes.
+
+    Raises:
+        UserError: the network or its weights cannot be had, or its batch norms cannot be
+            synchronised.
+    """
     train, model = parameters.train, parameters.model
-    return FineTuner(
+    tuner = FineTuner(
         classes, parameters.seed, model, train.learning_rate, train.adam, norm_layer,
         parameters.data.image_size,
     )  # fmt: skip
+    synchronised = parameters.trainer.sync_batchnorm and parameters.trainer.processes > 1
+    if synchronised or norm_layer is not nn.BatchNorm2d:
+        _refuse_other_batch_norms(tuner.network, model.architecture)
+    return tuner
 
 
 def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNorm2d]:
@@ -235,6 +246,22 @@ def norm_layer(accelerator: str, trainer: TrainerParameters) -> type[nn.BatchNor
         return XLABatchNorm2d
     synchronised = trainer.sync_batchnorm and trainer.processes > 1
     return HostSyncBatchNorm2d if synchronised and accelerator == "cpu" else nn.BatchNorm2d
+
+
+def _refuse_other_batch_norms(network: nn.Module, architecture: str) -> None:
+    """Raise UserError if a batch norm is neither torch's BatchNorm2d nor what replaces it here.
+
+    torch's SyncBatchNorm would replace timm's BatchNormAct2d too, and lose its activation.
+    """
+    for layer in network.modules():
+        if isinstance(layer, _BatchNorm) and not (
+            type(layer) is nn.BatchNorm2d or isinstance(layer, OwnStatistics)
+        ):
+            raise UserError(
+                f"model.architecture = {architecture}: its {type(layer).__name__} cannot be "
+                "synchronised, and its running statistics are not torch's on XLA.",
+                "Choose another network, or trainer.sync_batchnorm = false on a CPU or GPU.",
+            )
 
 
 def silence_lightning() -> None:

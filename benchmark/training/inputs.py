@@ -1,10 +1,11 @@
 """Check the inputs of a training before it starts, and digest them for its result."""
 
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 
 from benchmark.common import code, digests
-from benchmark.common.parameters import DEFAULT_ARCHITECTURE, Parameters, TrainParameters
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE, TIMM, Parameters, TrainParameters
 from benchmark.common.results import DATASET, ResultPaths, read_result
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
@@ -96,6 +97,8 @@ def take_fingerprints(name: str, parameters: Parameters, stage: str) -> Fingerpr
     del relevant["model"]["weights"], relevant["train"]["logger"]
     if parameters.model.architecture == DEFAULT_ARCHITECTURE:
         del relevant["model"]["architecture"]  # exports of older versions do not have it
+    if parameters.model.architecture.startswith(TIMM):
+        relevant["timm"] = version("timm")
     if parameters.trainer.processes > 1 and not parameters.trainer.sync_batchnorm:
         relevant["separate_batch_norms"] = parameters.trainer.processes
     size, devices = parameters.data.image_size, parameters.trainer.processes

@@ -1,8 +1,9 @@
-"""Build torchvision's classifiers by name, find their heads, and check image sizes for them."""
+"""Build classifiers of torchvision or timm by name, find their heads, and check image sizes."""
 
 from bisect import bisect_left
-from collections.abc import Callable
 from difflib import get_close_matches
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,14 +13,16 @@ from torchvision import models
 from torchvision.models import get_model_builder, list_models
 from torchvision.ops import StochasticDepth
 
-from benchmark.common.parameters import DEFAULT_ARCHITECTURE, LARGEST_IMAGE
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE, LARGEST_IMAGE, TIMM
 from benchmark.errors.user_error import UserError
 from benchmark.training.initial_weights import draw_head
 
 STRIDE = 32
 """Pixels per side of an image for each pixel of ResNet50's last feature maps."""
 BUILT_FOR_ONE_SIZE = ("vit_", "maxvit_")
-"""Prefixes of networks whose weights or partitions depend on the image size."""
+"""Prefixes of torchvision's networks whose weights or partitions depend on the image size."""
+NOT_BUILT = (RuntimeError, ValueError, AssertionError, TypeError)
+"""Errors of networks that cannot be built for an image size, or cannot process it."""
 INITIALISERS = ("normal_", "uniform_", "erfinv_", "mul_", "add_", "clamp_", "zero_", "fill_")
 """In-place methods of tensors with which torchvision initialises weights."""
 
@@ -33,18 +36,18 @@ def build(
 ) -> nn.Module:
     """Return a network on the CPU for `classes` classes, with a random float32 head from `seed`.
 
-    torchvision initialises the other weights from `seed`. Some of their bits depend on the kind of
-    processor. `norm_layer` replaces the class of each BatchNorm2d; it must not have other buffers.
+    torchvision or timm initialises the other weights from `seed`. Some of their bits depend on the
+    kind of processor. `norm_layer` replaces the class of each BatchNorm2d; it must not have other
+    buffers.
 
     Raises:
-        UserError: torchvision has no such classifier, or it cannot be built for this image size.
+        UserError: there is no such classifier, or it cannot be built for this image size.
     """
-    make = _maker(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            network = make(classes, image_size)
-        except (RuntimeError, ValueError, AssertionError):
+            network = _make(architecture, classes, image_size)
+        except NOT_BUILT:
             check_image_size(architecture, image_size, 2)
             raise
     for layer in network.modules():
@@ -55,8 +58,13 @@ def build(
 
 
 def head_name(network: nn.Module) -> str:
-    """Return the name of the layer that computes the logits: the last Linear or Conv2d."""
+    """Return the name of the layer that computes the logits: the last Linear or Conv2d.
+
+    timm's networks name it themselves.
+    """
     layers = network.named_modules()
+    if get_classifier := getattr(network, "get_classifier", None):
+        return next(name for name, layer in layers if layer is get_classifier())
     *_, name = (name for name, layer in layers if isinstance(layer, nn.Linear | nn.Conv2d))
     return name
 
@@ -64,7 +72,8 @@ def head_name(network: nn.Module) -> str:
 def draws_masks(network: nn.Module) -> bool:
     """Return whether a layer draws random numbers in training: dropout or stochastic depth."""
     return any(
-        isinstance(layer, nn.modules.dropout._DropoutNd | StochasticDepth) and layer.p > 0
+        (isinstance(layer, nn.modules.dropout._DropoutNd | StochasticDepth) and layer.p > 0)
+        or getattr(layer, "drop_prob", None)  # timm's DropPath
         for layer in network.modules()
     )
 
@@ -73,17 +82,33 @@ def without_values(architecture: str, classes: int, image_size: int) -> nn.Modul
     """Return a network on the meta device: it has shapes and no numbers.
 
     Raises:
-        UserError: torchvision has no such classifier.
+        UserError: there is no such classifier.
     """
-    make = _maker(architecture)
     with _WithoutInitialisation():  # built on the CPU: RegNet's constructor reads tensors
-        network = make(classes, image_size)
+        network = _make(architecture, classes, image_size)
     return network.to("meta")
 
 
 def check_architecture(architecture: str) -> None:
-    """Raise UserError if torchvision has no classifier of this name."""
-    _maker(architecture)
+    """Raise UserError if there is no classifier of this name."""
+    if architecture.startswith(TIMM):
+        library = _timm(architecture)
+        if library.exists(architecture):
+            return
+        names, reason = library.names(), "timm has no network of this name"
+    else:
+        names, reason = list_models(module=models), "torchvision has no network of this name"
+        if architecture in names:
+            return
+        if architecture in list_models():
+            reason = "torchvision's network of this name is not a classifier in float32"
+    similar = get_close_matches(architecture, names, cutoff=0.4)
+    raise UserError(
+        f"model.architecture = {architecture}: {reason}.",
+        "docs/networks.md says where all names are listed."
+        if not similar
+        else f"Similar names: {', '.join(similar)}; docs/networks.md says where all are listed.",
+    )
 
 
 def check_image_size(
@@ -148,7 +173,9 @@ def works(architecture: str, image_size: int, samples: int, *, training: bool = 
         network = without_values(architecture, 2, image_size).train(training)
         with torch.no_grad():
             network(torch.empty(samples, 3, image_size, image_size, device="meta"))
-    except (RuntimeError, ValueError, AssertionError):
+    except UserError:  # a ValueError; does not depend on the size
+        raise
+    except NOT_BUILT:
         return False
     return True
 
@@ -165,39 +192,43 @@ def next_size(
     def fits(size: int) -> bool:
         return works(architecture, size, samples, training=training)
 
-    if architecture.startswith(BUILT_FOR_ONE_SIZE):
+    if _is_built_for_one_size(architecture):
         return next(filter(fits, sizes), None)
     index = bisect_left(sizes, True, key=fits)
     return sizes[index] if index < len(sizes) else None
 
 
-def _maker(architecture: str) -> Callable[[int, int], nn.Module]:
-    """Return a function that builds the network for a number of classes and an image size.
+def _make(architecture: str, classes: int, image_size: int) -> nn.Module:
+    """Return a network on the CPU, initialised by its library from torch's global generator.
 
     Raises:
-        UserError: torchvision has no such classifier.
+        UserError: there is no such classifier.
     """
-    names = list_models(module=models)
-    if architecture not in names:
-        if architecture in list_models():
-            reason = "torchvision's network of this name is not a classifier in float32"
-        else:
-            reason = "torchvision has no network of this name"
-        similar = get_close_matches(architecture, names, cutoff=0.4)
-        raise UserError(
-            f"model.architecture = {architecture}: {reason}.",
-            f"Similar names: {', '.join(similar)}; docs/networks.md lists all."
-            if similar
-            else "docs/networks.md lists all names.",
-        )
-    builder = get_model_builder(architecture)
-
-    def make(classes: int, image_size: int) -> nn.Module:
+    check_architecture(architecture)
+    if architecture.startswith(TIMM):
+        network: nn.Module = _timm(architecture).build(architecture, classes, image_size)
+    else:
         options = _options(architecture, image_size)
-        network: nn.Module = builder(weights=None, num_classes=classes, **options)
-        return network
+        network = get_model_builder(architecture)(weights=None, num_classes=classes, **options)
+    return network
 
-    return make
+
+def _timm(architecture: str) -> ModuleType:
+    """Return the module that builds timm's networks; raise UserError if timm is not installed."""
+    if not find_spec("timm"):
+        raise UserError(
+            f"model.architecture = {architecture}: timm is not installed.",
+            "Install it: make .venv/peers.",
+        )
+    from benchmark.training import timm_networks  # here, because it imports timm
+
+    return timm_networks
+
+
+def _is_built_for_one_size(architecture: str) -> bool:
+    if architecture.startswith(TIMM):
+        return bool(_timm(architecture).is_built_for_one_size(architecture))
+    return architecture.startswith(BUILT_FOR_ONE_SIZE)
 
 
 def _options(architecture: str, image_size: int) -> dict[str, Any]:

@@ -58,34 +58,15 @@ def image_folder(epochs: int) -> None:
 
 
 def timm(epochs: int) -> None:
-    """Take batches from timm's loader with a worker per processor, as in timm_peer.py."""
-    from pathlib import Path
-
-    import timm.data
+    """Take batches from timm's loader with a worker per processor."""
     import torch
 
     from benchmark.common.parameters import load_parameters
-    from benchmark.data.folder import scan
-    from benchmark.data.resampling import MEAN, STD
     from benchmark.machine.processors import processor_count
-    from benchmark.timing.baseline import training_samples
+    from benchmark.timing import timm_peer
 
     mark("imports")
-    data = load_parameters().data
-    samples = training_samples(scan(Path(data.root)))
-    loader = timm.data.create_loader(
-        timm.data.ImageDataset(data.root, reader=samples),
-        input_size=(3, data.image_size, data.image_size),
-        batch_size=data.batch_size,
-        is_training=True,
-        color_jitter=0.0,
-        interpolation="bilinear",
-        mean=MEAN,
-        std=STD,
-        num_workers=processor_count(),
-        device=torch.device("cpu"),
-    )
-    take(loader, epochs)
+    take(timm_peer.loader(load_parameters().data, torch.device("cpu"), processor_count()), epochs)
 
 
 def decoder(_: int) -> None:

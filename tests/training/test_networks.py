@@ -1,5 +1,6 @@
 """One network of each family of torchvision is built, given a head and trained for a step."""
 
+import re
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.training import backbone, networks
 from benchmark.training.batch_norm import HostSyncBatchNorm2d
 from benchmark.training.callbacks import ResumableBackboneFinetuning, SeedMasks
 from benchmark.training.fit import Fit
+from tests import REPOSITORY
 from tests.support.networks import CLASSES, SMALLEST_IMAGE, batch, train_one_step, tuner
 
 FAMILIES = {
@@ -226,3 +228,9 @@ def test_a_network_without_random_layers_has_no_seeds(parameters, small_network)
     other = parameters.model_copy(update={"model": model})
     assert SeedMasks not in callbacks(Fit(find("cpu"), parameters, None))
     assert SeedMasks in callbacks(Fit(find("cpu"), other, None))
+
+
+def test_the_page_has_a_row_for_each_network() -> None:
+    """`python -m tests.soak.networks --write` adds a network that is new in torchvision."""
+    page = (REPOSITORY / "docs/networks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == models.list_models(module=models)

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from benchmark.common.parameters import DataParameters, Parameters, Precision
 from benchmark.common.statistics import Interval, interval
@@ -48,6 +48,7 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
 
     A multiplication and an addition count as two. Like torch's FlopCounterMode, this counts only
     convolutions and matrix products. Nothing is computed: the tensors are on the meta device.
+    torch's own formula for the backward pass of a convolution ignores its groups.
     """
     model, size = parameters.model, parameters.data.image_size
     network = without_values(model.architecture, classes, size)
@@ -56,9 +57,23 @@ def flops_per_image(parameters: Parameters, classes: int) -> int:
         network.get_submodule(head_name(network)).requires_grad_(True)
     images = torch.empty(2, 3, size, size, device="meta")
     labels = torch.zeros(2, dtype=torch.int64, device="meta")
-    with FlopCounterMode(display=False) as counter:
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward_flops}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         nn.functional.cross_entropy(network(images), labels).backward()
     return int(counter.get_total_flops()) // 2
+
+
+def _convolution_backward_flops(
+    grad_output: list[int], inputs: list[int], weight: list[int], *arguments: Any, out_shape: Any
+) -> int:
+    """Count the operations of the gradients of a convolution's inputs and weights.
+
+    Takes the arguments of aten.convolution_backward, and shapes in place of tensors. Each gradient
+    takes as many operations as the forward pass.
+    """
+    *_, transposed, _output_padding, _groups, output_mask = arguments
+    forward: int = conv_flop_count(inputs, weight, grad_output, transposed)
+    return forward * sum(output_mask[:2])
 
 
 def peak(accelerator: str, precision: str) -> Peak:

@@ -16,6 +16,7 @@ from benchmark.data.cache import DecodeCache
 from benchmark.machine import accelerators
 from benchmark.throughput import profile
 from benchmark.throughput.vendor_peaks import PEAKS
+from benchmark.training import networks
 
 
 def test_resnet50_needs_as_many_operations_as_published(change) -> None:
@@ -26,6 +27,17 @@ def test_resnet50_needs_as_many_operations_as_published(change) -> None:
     first = 2 * 64 * 3 * 7 * 7 * 112 * 112
     counted = profile.flops_per_image(change(data={"image_size": 224}), 1000)
     assert counted == pytest.approx(3 * forward - first, rel=0.005)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnext50_32x4d", "vit_b_16"])
+def test_a_backward_pass_takes_twice_the_forward_pass(change, name: str) -> None:
+    """torch alone counts a depthwise layer's backward pass once for each of its groups."""
+    network = networks.without_values(name, 1000, 224)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, 224, 224, device="meta"))
+    parameters = change(data={"image_size": 224}, model={"architecture": name})
+    counted = profile.flops_per_image(parameters, 1000)
+    assert counted == pytest.approx(3 * counter.get_total_flops(), rel=0.02)
 
 
 def test_a_frozen_backbone_has_no_backward_pass(change) -> None:

@@ -13,8 +13,6 @@ RUN = "`.venv/bin/python -m benchmark"
 UNSETTLED = ("different", "no difference detected")
 INPUT_SHARE = 0.1
 """Share of a step from which shortening the input is worth an attempt."""
-LOW_UTILISATION = 0.2
-"""Utilisation below which a device probably waits for its host."""
 
 
 def steps(comparison: Comparison) -> list[Prose]:
@@ -59,8 +57,7 @@ def _suggestions(entry: Entry) -> Iterator[str]:
 def _faster_settings(entry: Entry) -> Iterator[str]:
     """Yield at most one suggestion for a faster training."""
     sweep = entry.throughput.sweep
-    shares = entry.throughput.trainer.step_shares
-    utilisation = entry.throughput.efficiency.utilisation
+    shares, curve = entry.throughput.trainer.step_shares, entry.throughput.curve
     ratios = [(point.ratio, point) for point in sweep if point.ratio and point.devices == 1]
     ratio, best = max(ratios, key=lambda r: r[0].estimate, default=(None, None))
     if ratio and best and ratio.low > 1:
@@ -68,16 +65,14 @@ def _faster_settings(entry: Entry) -> Iterator[str]:
             f"`{wording.changes(best)}` is {numbers.interval(ratio)} times as fast: train with it "
             "too. Its accuracy may differ."
         )
+    elif curve and curve.best and curve.best.ratio.low > 1:
+        yield (
+            f"`data.batch_size: {curve.best.batch_size}` is {numbers.interval(curve.best.ratio)} "
+            "times as fast: train with it too. Its accuracy may differ."
+        )
     elif shares and shares.input.estimate > INPUT_SHARE:
         yield "input takes much of a step: raise `data.num_workers`."
     elif sweep:
         return
-    elif (
-        entry.name not in ("cpu", "xla") and utilisation and utilisation.estimate < LOW_UTILISATION
-    ):
-        yield (
-            f"{numbers.percent(utilisation.estimate)} of its best rate is used, so it probably "
-            "waits for its host: list larger values in `throughput.sweep.batch_size`."
-        )
     else:
         yield "to look for faster settings, list some in `throughput.sweep`."

@@ -28,7 +28,7 @@ from benchmark.report.comparison_schema import Comparison, Entry
 from benchmark.report.entries import CONTROL, by_name, elapsed
 from benchmark.report.record import Recall
 from benchmark.report.schema import Record, TrainingRecord
-from benchmark.throughput.schema import SweepPoint
+from benchmark.throughput.schema import SweepPoint, Throughput
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Colours that colour-blind readers can distinguish (Okabe and Ito, 2008)."""
@@ -61,6 +61,8 @@ TIMES = (
 """Seconds of possible ticks on an axis of times."""
 TICKS = 8
 """Ticks that fit on an axis of times."""
+MOST_SIZES = 8
+"""Batch sizes that fit on an axis."""
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.10g}")
 OUT_OF_MEMORY = "out of memory"
 SWEPT = ("precision", "channels_last", "compile", "num_workers", "deterministic")
@@ -91,6 +93,9 @@ def draw(
             comparison.target_accuracy,
         ),
         "steps": steps({label: t.trainer.step_seconds for label, t in measured.items()}),
+        "curve": curve(
+            {name: e.throughput for name, e in bars(comparison).items() if e.throughput.curve}
+        ),
         "sweep": sweep(points),
         "scaling": scaling(
             points, {label: t.images_per_second.estimate for label, t in measured.items()}
@@ -261,6 +266,51 @@ def steps(percentiles: Mapping[str, Mapping[str, float]]) -> str:
         axes.invert_yaxis()
         _set_time_scale(axes, [times[end] for times in measured.values() for end in ("p5", "p95")])
     axes.set_xlabel("time of a training step: median, quartiles, 5% and 95%")
+    return _svg(figure)
+
+
+def curve(measured: Mapping[str, Throughput]) -> str:
+    """Draw images per second against the batch size, a line for each accelerator.
+
+    Both axes are logarithmic. Squares have an interval: the rate of the run, and the rate at the
+    fastest batch size. A cross marks a batch that was out of memory.
+    """
+    figure, (axes,) = _figure(3.8)
+    sizes: set[int] = set()
+    for (name, throughput), (colour, style) in zip(measured.items(), _styles(), strict=False):
+        batches = throughput.curve
+        assert batches
+        rates = {throughput.workload.batch_size: throughput.images_per_second.estimate}
+        rates |= {point.batch_size: point.images_per_second for point in batches.points}
+        axes.plot(
+            [*rates], [*rates.values()], color=colour, linestyle=style, marker="o", markersize=4,
+            label=_escape(name),
+        )  # fmt: skip
+        bars = {throughput.workload.batch_size: throughput.images_per_second}
+        if batches.best:
+            bars[batches.best.batch_size] = batches.best.images_per_second
+        low = [rate.estimate - rate.low for rate in bars.values()]
+        high = [rate.high - rate.estimate for rate in bars.values()]
+        estimates = [rate.estimate for rate in bars.values()]
+        axes.errorbar([*bars], estimates, [low, high], fmt="s", color=colour, capsize=4)
+        sizes |= {*rates}
+        if batches.end == "memory":
+            lost, last = 2 * max(rates), rates[max(rates)]
+            sizes.add(lost)
+            axes.plot(lost, last, "x", color=colour, markersize=8)
+            axes.annotate(
+                OUT_OF_MEMORY, (lost, last), (6, 8), textcoords="offset points", ha="right",
+                fontsize="small",
+            )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    ticks = sorted(sizes)
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // MOST_SIZES) or 1]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(THOUSANDS)
+    axes.set_xlabel("batch size")
+    axes.set_ylabel("training images/s")
     return _svg(figure)
 
 

@@ -136,6 +136,8 @@ class Entry(ResultModel):
     """The measurement, without its processes; each point of the sweep has its batch size."""
     relative_speed: RelativeSpeed
     """The training rate over the reference's."""
+    relative_best: RelativeSpeed = RelativeSpeed()
+    """The rate at its fastest batch size over the reference's at that one's fastest."""
     session_spread: SessionSpread | None
     """How the training rate differs between measuring sessions; null if too few are recorded."""
     cost: Cost | None

@@ -76,6 +76,7 @@ def build(
         software={"python": record.environment.python, **record.environment.packages},
         throughput=record.throughput.model_copy(update={"sweep": sweep}),
         relative_speed=_relative_speed(record, reference),
+        relative_best=_relative_best(record, reference),
         session_spread=between_session_sd(record.sessions, "trainer"),
         cost=_cost(record, training),
         training=training,
@@ -115,11 +116,25 @@ def _relative_speed(record: Record, reference: Record) -> RelativeSpeed:
         return RelativeSpeed()
     if reason := _incomparable(record, reference):
         return RelativeSpeed(not_compared=reason)
-    one, other = (
-        (r.throughput.images_per_second, between_session_sd(r.sessions, "trainer"))
-        for r in (record, reference)
-    )
-    return RelativeSpeed(ratio=widened_ratio(one, other))
+    rates = record.throughput.images_per_second, reference.throughput.images_per_second
+    return RelativeSpeed(ratio=_ratio(record, reference, *rates))
+
+
+def _relative_best(record: Record, reference: Record) -> RelativeSpeed:
+    if record is reference:
+        return RelativeSpeed()
+    if reason := _incomparable(record, reference):
+        return RelativeSpeed(not_compared=reason)
+    one, other = (r.throughput.best_images_per_second for r in (record, reference))
+    if one is None or other is None:
+        return RelativeSpeed(not_compared="no larger batch measured")
+    return RelativeSpeed(ratio=_ratio(record, reference, one, other))
+
+
+def _ratio(record: Record, reference: Record, one: Interval, other: Interval) -> Interval:
+    """Return the rate `one` of `record` over `other` of `reference`, with both sessions' spread."""
+    spreads = (between_session_sd(r.sessions, "trainer") for r in (record, reference))
+    return widened_ratio((one, next(spreads)), (other, next(spreads)))
 
 
 def _training(training: TrainingRecord, images: int, target: float) -> TrainingEntry:

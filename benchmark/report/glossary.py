@@ -20,6 +20,7 @@ WORDS = (
 """Words that the code, the documentation and the report share."""
 FIGURES = (
     ("images/s", "training images per second through forward, backward and optimizer step."),
+    ("at best", "at the batch size that trains the most images/s; it trains another result."),
     ("95% confidence interval", "of 100 such intervals, about 95 contain the true value."),
     ("Trainer", "Lightning's Trainer with the DataModule, as in a training."),
     ("undisturbed", "the rate that the fastest fifth of each process's blocks reaches."),

@@ -11,6 +11,8 @@ from benchmark.report.sessions import widened_ratio
 
 MOST_NAMES = 3
 """Largest number of names in a line about many accelerators."""
+WORTH_NAMING = 1.1
+"""Factor of the run's rate above which a verdict names the rate at the best batch size too."""
 KINDS = {
     "equal within tolerance": "equal within tolerance at each step",
     "equal within margin": "accuracies equal within the margin",
@@ -38,7 +40,8 @@ def summary(
     if others := sorted({entry.network for entry in machines} - {*networks}):
         sentence = f"{' and '.join(networks)}: {sentence}"
         end += f" Records of {' and '.join(others)} have no ratio to these."
-    return sentence + end + _fastest_elsewhere(machines)
+    at_best = "".join(_at_best(entry, present[0].label) for entry in present)
+    return sentence + end + at_best + _fastest_elsewhere(machines)
 
 
 def flags(entries: Mapping[str, Entry], reference: str | None) -> list[str]:
@@ -88,9 +91,26 @@ def _fastest_elsewhere(machines: Sequence[Entry]) -> str:
     best = max(comparable, key=_rate)
     rate = numbers.brief(best.throughput.images_per_second)
     where = f"{best.device}, {title(best)}"
+    at_best = _at_best(best)
     if len(comparable) == 1:
-        return f" On another machine {where}, trains {rate} images/s."
-    return f" The fastest of {len(comparable)} on other machines, {where}, trains {rate} images/s."
+        return f" On another machine {where}, trains {rate} images/s.{at_best}"
+    words = f" The fastest of {len(comparable)} on other machines, {where}, trains {rate} images/s."
+    return words + at_best
+
+
+def _at_best(entry: Entry, reference: str = "") -> str:
+    """Return a sentence about the fastest batch size; empty unless its rate is WORTH_NAMING.
+
+    The rate is compared with that of `reference` at its fastest batch size, if it is faster.
+    """
+    best = entry.throughput.curve and entry.throughput.curve.best
+    if not best or best.ratio.estimate <= WORTH_NAMING:
+        return ""
+    rate, ratio = numbers.brief(best.images_per_second), entry.relative_best.ratio
+    sentence = f" At its best batch size, {best.batch_size:,}, {entry.label} trains {rate} images/s"
+    if reference and ratio and ratio.low > 1:
+        sentence += f", {_times(ratio, f'the best rate of {reference}')}"
+    return f"{sentence}."
 
 
 def _describe(entry: Entry, comparison: str = "") -> str:

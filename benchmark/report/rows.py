@@ -13,12 +13,21 @@ HEADINGS = {
     "network": "Network",
     "rate": "Images/s",
     "ratio": "Relative to {reference}",
+    "best": "Images/s at best",
+    "best_ratio": "At best, relative to {reference}",
     "accuracy": "Test accuracy",
     "control": "From random weights",
     "target": "To {target} validation accuracy",
     "time": "Training time",
     "cost": "Per million images",
 }
+
+
+def speeds(comparison: Comparison) -> tuple[str, ...]:
+    """Return the columns of speed: those at best only if larger batches were looked for."""
+    entries = [*comparison.present, *comparison.machines]
+    curves = any(entry.throughput.curve for entry in entries)
+    return ("rate", "ratio", *(("best", "best_ratio") if curves else ()))
 
 
 def header(comparison: Comparison, columns: Sequence[str]) -> list[str]:
@@ -42,6 +51,8 @@ def cells(entry: Entry | Absent, columns: Sequence[str]) -> list[str]:
         "network": entry.network,
         "rate": wording.rate(entry.throughput),
         "ratio": wording.relative_speed(entry.relative_speed),
+        "best": wording.best_rate(entry.throughput),
+        "best_ratio": wording.relative_speed(entry.relative_best),
         "accuracy": wording.share(training.test_accuracy),
         "control": wording.share(control.test_accuracy) if control else "-",
         "target": wording.to_target(training),

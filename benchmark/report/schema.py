@@ -132,6 +132,12 @@ class Record(ResultModel):
         for name, mode in self.throughput.modes.items():
             if mode.images_per_second.low <= 0 or mode.images_per_second.degrees is None:
                 raise ValueError(f"throughput.modes.{name} is not a rate")
+        best = self.throughput.curve and self.throughput.curve.best
+        if best and (
+            min(best.images_per_second.low, best.ratio.low) <= 0
+            or best.images_per_second.degrees is None
+        ):
+            raise ValueError("throughput.curve.best is not a rate")
         steps = self.throughput.trainer.step_seconds
         percentiles = {f"p{percent}" for percent in PERCENTILES}
         if steps and (steps.keys() != percentiles or min(steps.values()) <= 0):

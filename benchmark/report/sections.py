@@ -44,6 +44,7 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
         ("sure", "How sure is the speed?", _sure(comparison)),
         ("limits", "What limits the speed?", _limits(comparison)),
         ("peers", "Is it faster than other software?", _peers(comparison)),
+        ("best", "How fast is it at its best batch size?", _at_best(comparison)),
         ("settings", "Would other settings be faster?", _settings(comparison)),
         ("accuracy", "How good is the result?", _accuracy(comparison)),
         ("classes", "Which classes fail?", _classes(sheets)),
@@ -73,13 +74,15 @@ def document(comparison: Comparison, facts: Sequence[str], sheets: Sheets | None
 
 def _answer(comparison: Comparison, facts: Sequence[str]) -> Iterator[Content]:
     yield from map(Prose, facts[:1])
-    columns = ("accelerator", "device", "rate", "ratio", "accuracy", "target", "time")
+    speeds = rows.speeds(comparison)
+    columns = ("accelerator", "device", *speeds, "accuracy", "target", "time")
+    at_best = " At best: at the fastest batch size." if "best" in speeds else ""
     yield Table(
         "Accelerators",
         rows.header(comparison, columns),
         [rows.cells(entry, columns) for entry in comparison.accelerators],
-        caption="Images/s: training images per second, without validation, checkpoints and test. "
-        "Brackets: 95% confidence intervals.",
+        caption="Images/s: training images per second, without validation, checkpoints and test."
+        f"{at_best} Brackets: 95% confidence intervals.",
     )
     if entries := bars(comparison):
         caption = "Training images per second, with 95% confidence intervals"
@@ -213,6 +216,29 @@ def _peers(comparison: Comparison) -> Iterator[Content]:
     if cells:
         header = ("Accelerator", "Peer", "Versions", "Trainer / peer, images/s")
         yield Table("Peers", header, cells, caption=wording.PEERS_CAPTION, heads=2)
+
+
+def _at_best(comparison: Comparison) -> Iterator[Content]:
+    measured = {entry.label: entry.throughput for entry in comparison.present}
+    notes = [(label, wording.batch_curve(t.curve, t)) for label, t in measured.items() if t.curve]
+    if not notes:
+        return
+    yield BulletList(notes)
+    courses = (
+        f"{label} from {numbers.number(t.images_per_second.estimate)} at {t.workload.batch_size:,} "
+        f"to {numbers.number(t.curve.points[-1].images_per_second)} at "
+        f"{t.curve.points[-1].batch_size:,}"
+        for label, t in measured.items()
+        if t.curve and t.curve.points
+    )
+    yield ChartBlock(
+        "curve",
+        "Training images per second against the batch size; both scales are logarithmic. A square: "
+        "with its 95% confidence interval. A dot: from one pair of processes. A cross: out of "
+        "memory.",
+        f"Training images per second against the batch size: {'; '.join(courses)}.",
+    )
+    yield wording.CURVE
 
 
 def _settings(comparison: Comparison) -> Iterator[Content]:
@@ -366,7 +392,7 @@ def _machines(comparison: Comparison) -> Iterator[Content]:
     network = ("network",) if len(comparison.networks) > 1 else ()
     names, figures = (
         ("device", "accelerator", *network),
-        ("rate", "ratio", "accuracy", "target", "cost"),
+        (*rows.speeds(comparison), "accuracy", "target", "cost"),
     )
     yield Table(
         "Machines",

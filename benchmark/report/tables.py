@@ -9,7 +9,8 @@ from benchmark.report.schema import TrainingRecord
 
 HEADER = (
     "machine", "accelerator", "device", "architecture", "images_per_second",
-    "images_per_second_low", "images_per_second_high", "not_compared", "test_accuracy",
+    "images_per_second_low", "images_per_second_high",
+    "best_images_per_second", "best_batch_size", "not_compared", "test_accuracy",
     "test_accuracy_low", "test_accuracy_high", "training_seconds", "seconds_to_target",
     "cost_per_million_images", "currency",
 )  # fmt: skip
@@ -62,6 +63,9 @@ def _metrics(entry: Entry) -> Iterator[tuple[str, float | str]]:
     peak = entry.throughput.efficiency.peak_memory
     memory = peak.host_bytes if peak.device_bytes is None else peak.device_bytes
     yield "peak_memory_gib", round(memory / 2**30, 2)
+    if best := entry.throughput.best_images_per_second:
+        yield "best_images_per_second", round(best.estimate, PLACES)
+        yield "best_batch_size", entry.throughput.best_batch_size
     yield "architecture", entry.network
 
 
@@ -71,8 +75,11 @@ def _result(entry: Entry) -> list[Any]:
         [round(end, PLACES) for end in (interval.estimate, interval.low, interval.high)]
         for interval in (entry.throughput.images_per_second, training.test_accuracy)
     )
+    best = entry.throughput.best_images_per_second
     return [
         entry.machine, entry.label, _text(entry.device), entry.network, *rate,
+        round(best.estimate, PLACES) if best else "",
+        entry.throughput.best_batch_size if best else "",
         entry.relative_speed.not_compared or "", *accuracy, training.seconds,
         training.to_target.seconds if training.to_target else "",
         round(cost.per_million_images.estimate, PLACES) if cost else "",

@@ -19,6 +19,7 @@ from benchmark.report.entries import title
 from benchmark.report.headline import few
 from benchmark.report.sessions import LEAST
 from benchmark.throughput.schema import (
+    BatchCurve,
     Energy,
     NotMeasured,
     Runtime,
@@ -70,6 +71,13 @@ EFFICIENCY = (
     "and precision (dense). Lightning's overhead was measured with a model that computes next to "
     "nothing. Decoding: building the decode cache, once."
 )
+CURVE = (
+    "The batch size doubles from the run's own; each size alternates with it, block by block. The "
+    "last doubling that gained 5% gives the fastest size, if that is more than a tenth above the "
+    "run's rate. New processes then measure it, so that no chance of the search remains. Another "
+    "batch size trains another result: only rates of the run belong to the accuracies of this "
+    "report."
+)
 DIGESTS = (
     "Equal digests prove that accelerators began with the same weights and saw the same samples in "
     "the same order. The digests of pixels cover the first batches."
@@ -109,6 +117,49 @@ def rate(throughput: Throughput) -> str:
     """Return images per second with their interval, and a warning if they are unstable."""
     words = numbers.interval(throughput.images_per_second)
     return words if throughput.verdict.stable else f"{words}, unstable"
+
+
+def best_rate(throughput: Throughput) -> str:
+    """Return the rate at the fastest batch size with that size and the memory, or why not."""
+    best = throughput.best_images_per_second
+    if best:
+        memory = _memory_at_best(throughput)
+        return f"{numbers.interval(best)} at batch size {throughput.best_batch_size:,}, {memory}"
+    curve = throughput.curve
+    if curve is None:
+        return "not measured"
+    return f"not measured: {curve.reason or 'a larger batch takes too long'}"
+
+
+def _memory_at_best(throughput: Throughput) -> str:
+    best = throughput.curve and throughput.curve.best
+    memory = best.memory if best else throughput.efficiency.peak_memory
+    size = memory.host_bytes if memory.device_bytes is None else memory.device_bytes
+    return numbers.size(size)
+
+
+def batch_curve(curve: BatchCurve, throughput: Throughput) -> str:
+    """Return two sentences: the fastest batch size, and why no larger one was measured."""
+    own = throughput.workload.batch_size
+    last = curve.points[-1].batch_size if curve.points else own
+    ends = {
+        "gain": f"A batch of {last:,} gains less than 5% over half of it.",
+        "memory": f"A batch of {2 * last:,} does not fit into memory.",
+        "time": f"A batch of {2 * last:,} would take longer than throughput.curve_seconds.",
+        "failed": f"Not measured further: {curve.reason}",
+    }
+    if best := curve.best:
+        words = (
+            f"at batch size {best.batch_size:,} it trains {numbers.interval(best.ratio)} times as "
+            f"many images/s as at {own:,}, with {_memory_at_best(throughput)} of memory."
+        )
+    elif curve.points:
+        words = (
+            f"no larger batch is known to train more than a tenth faster than the run's {own:,}."
+        )
+    else:
+        words = f"no batch larger than the run's {own:,} was measured."
+    return f"{words} {ends[curve.end]}"
 
 
 def share(interval: Interval | None) -> str:

@@ -283,18 +283,18 @@ class SweepPoint(ResultModel):
 class BatchPoint(ResultModel):
     """A batch size that the search for the fastest one measured, in one pair of processes."""
 
-    batch_size: int
+    batch_size: Annotated[int, Field(ge=1)]
     """Samples per step."""
-    images_per_second: float
+    images_per_second: Annotated[float, Field(gt=0)]
     """The run's rate times `ratio`."""
-    ratio: float
+    ratio: Annotated[float, Field(gt=0)]
     """The Trainer's rate divided by that with the run's own batch size. Blocks alternated."""
 
 
 class BestBatch(ResultModel):
     """The speed at the fastest batch size, measured in new pairs of processes after the search."""
 
-    batch_size: int
+    batch_size: Annotated[int, Field(ge=1)]
     """Samples per step."""
     images_per_second: Interval
     """The run's rate times `ratio`; the interval covers both."""
@@ -366,6 +366,22 @@ class Throughput(ResultModel):
     def images_per_second(self) -> Interval:
         """Training images per second of the Trainer."""
         return self.modes["trainer"].images_per_second
+
+    @property
+    def best_batch_size(self) -> int:
+        """The fastest batch size: the run's own, unless a larger one is a tenth faster."""
+        best = self.curve and self.curve.best
+        return best.batch_size if best else self.workload.batch_size
+
+    @property
+    def best_images_per_second(self) -> Interval | None:
+        """The Trainer's rate at the fastest batch size; None if no larger batch was measured."""
+        if self.curve is None or self.curve.end == "failed":
+            return None
+        if self.curve.best:
+            return self.curve.best.images_per_second
+        was_tried = self.curve.points or self.curve.end == "memory"
+        return self.images_per_second if was_tried else None
 
     def exported(self) -> "Throughput":
         """Return a copy without `processes`, for an export."""

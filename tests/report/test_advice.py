@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.report import advice, comparison
 from benchmark.throughput.schema import IntervalWidth, StepShares, SweepPoint
-from tests.report.golden import PARAMETERS
+from tests.report.golden import PARAMETERS, batch_curve
 from tests.support.made_records import DATASET, DISTURBED, absent, around, record
 
 WIDE = IntervalWidth(widest="trainer", width=0.07, target=0.03, seconds=240.0)
@@ -36,20 +36,11 @@ def test_a_remedy_is_named_where_it_helps(measured: dict[str, Any], remedy: str)
     assert remedy not in advised(record())
 
 
-@pytest.mark.parametrize(
-    ("name", "utilisation", "noticed"),
-    [("gpu", 0.04, True), ("tpu", 0.04, True), ("gpu", 0.5, False), ("cpu", 0.04, False)],
-)
-def test_low_utilisation_asks_for_larger_batches(
-    name: str, utilisation: float, noticed: bool
-) -> None:
-    """An H200 reaches 4 % at 64 px and batch size 32; a CPU is its own host."""
-    efficiency = record(name).throughput.efficiency
-    low = efficiency.model_copy(update={"utilisation": around(utilisation, 0.1)})
-    lines = advised(record(name, measured={"efficiency": low}))
-    assert (f"{name}: 4.0% of its best rate" in lines) == noticed
-    assert ("`throughput.sweep.batch_size`" in lines) == noticed
-    assert ("`throughput.sweep`" in lines) != noticed
+def test_the_fastest_batch_size_is_named() -> None:
+    curve = batch_curve(50, 2.0, end="memory", memory=2**30)
+    lines = advised(record(measured={"curve": curve}))
+    assert "`data.batch_size: 64` is 2.000 (1.960 to 2.040) times as fast" in lines
+    assert "throughput.sweep" not in lines
 
 
 def test_the_fastest_setting_of_a_sweep_is_named_if_its_interval_excludes_1() -> None:

@@ -8,6 +8,7 @@ import pytest
 from benchmark.common.statistics import Interval
 from benchmark.report import charts, entries
 from benchmark.throughput.schema import ModeRate, SweepPoint
+from tests.report.golden import batch_curve
 from tests.support.made_records import around, record
 
 LOSSES = [4 * exp(-step / 6) for step in range(12)]
@@ -53,6 +54,17 @@ def test_each_accelerator_has_its_own_sweep_and_lost_memory_is_marked() -> None:
     assert [t for t in texts(drawing) if t in ("cpu", "gpu", "tpu")] == ["gpu", "tpu"]
     assert texts(drawing).count("the run's own otherwise") == 2
     assert drawing.count("M -3 3\nL 3 -3\nM -3 -3\nL 3 3") == 1
+
+
+def test_the_curve_of_each_accelerator_is_drawn_to_the_end_of_memory() -> None:
+    measured = {
+        "cpu": record(measured={"curve": batch_curve(50, end="time")}).throughput,
+        "gpu": record(measured={"curve": batch_curve(50, *(2,) * 10, end="memory")}).throughput,
+    }
+    drawing = charts.curve(measured)
+    assert {"cpu", "gpu", "32", "8,192", "10,000", "out of memory"} <= {*texts(drawing)}
+    assert len(curves(drawing, "#d55e00")) == 1
+    assert texts(charts.curve({"cpu": measured["cpu"]})).count("out of memory") == 0
 
 
 @pytest.mark.parametrize("count", [3, charts.MOST_CLASS_NAMES, charts.MOST_CLASS_NAMES + 1])

@@ -22,6 +22,7 @@ from benchmark.report.record import MACHINES
 from benchmark.report.schema import Record
 from benchmark.report.sessions import continue_sessions
 from tests import REPOSITORY
+from tests.report.golden import batch_curve
 from tests.support import made_records
 from tests.support.made_records import write_absent, write_results
 
@@ -152,6 +153,28 @@ def test_a_result_of_an_older_version_is_named_with_the_key(workspace: Path) -> 
     with pytest.raises(UserError, match=message) as refused:
         record.read("cpu")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"ratio": 2.0', '"ratio": 0', "curve.points.0.ratio: input should be greater than 0"),
+        ('"low": 97.0', '"low": -1', "throughput.curve.best is not a rate"),
+        ('"batch_size": 64', '"batch_size": 0', "curve.points.0.batch_size: input should be gr"),
+    ],
+)
+def test_a_curve_that_cannot_be_compared_is_refused(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    path = tmp_path / "x.json"
+    curve = batch_curve(50, 2.0, end="memory", memory=2**30)
+    result = made_records.record(measured={"curve": curve})
+    made_records.write_exported(path, result)
+    assert record.load(path) == result
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new, 1))
+    assert why in refused(path)
 
 
 @pytest.mark.parametrize("name", ["m2/cpu.json", "m1/gpu.json"])

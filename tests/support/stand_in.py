@@ -12,7 +12,7 @@ from benchmark.pipeline import code
 REPORT = [
     "comparison.json", "results.csv", "report.html", "report.md", "accuracy.svg", "loss.svg",
     "losses.csv", "accuracies.csv", "classes.svg", "steps.svg", "scaling.svg", "sweep.svg",
-    "throughput.svg",
+    "curve.svg", "throughput.svg",
 ]  # fmt: skip
 
 

@@ -4,24 +4,34 @@ Look at the difference before you commit it.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import exp
+from operator import mul
 from pathlib import Path
 from typing import Any
 
 from benchmark.common.parameters import ReportParameters
+from benchmark.machine.schema import Memory
 from benchmark.report import comparison, markdown, page, sections
 from benchmark.report.comparison_schema import Comparison
 from benchmark.report.pictures import Confusion, Picture, Sheets
 from benchmark.report.schema import Absent, Record, TrainingRecord
-from benchmark.throughput.schema import IntervalWidth, NotMeasured, PeerStatus, SweepPoint
+from benchmark.throughput.schema import (
+    BatchCurve,
+    BatchPoint,
+    BestBatch,
+    IntervalWidth,
+    NotMeasured,
+    PeerStatus,
+    SweepPoint,
+)
 from tests.support.made_records import DATASET, DISTURBED, absent, around, record, training
 
 FOLDER = Path(__file__).parent
 PARAMETERS = ReportParameters(target_accuracy=0.6, margin=0.05, price_per_hour={}, currency="USD")
 FACTS = ["Dataset `abababababab`: 3 classes, <b>many</b> images."]
 NAMES = ("<script>alert('x')</script>", "a \"quoted\" & 'other' one", "فراشة الملك", "Monarch")
-CHARTS = ("throughput", "loss", "accuracy", "steps", "sweep", "scaling", "classes")
+CHARTS = ("throughput", "loss", "accuracy", "steps", "curve", "sweep", "scaling", "classes")
 EMPTY_CHART = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
 
 Case = tuple[list[Record | Absent], list[Record], dict[str, TrainingRecord], Sheets | None]
@@ -89,6 +99,51 @@ def machines() -> Case:
     return [local.model_copy(update={"throughput": throughput})], exported, {}, None
 
 
+def best() -> Case:
+    """A CPU that gains nothing from larger batches, and a GPU that gains until memory ends.
+
+    Another machine's GPU has no curve, as in records of earlier versions.
+    """
+    cpu = batch_curve(50, 1.02, end="gain")
+    gains = (2, 2, 2, 1.99, 1.97, 1.94, 1.9, 1.83, 1.72, 1.6)
+    xla = batch_curve(40, end="time")
+    reason = "a larger batch: out of memory (CUDA out of memory. Tried to allocate 2.00 GiB)."
+    gpu = batch_curve(60, *gains, end="memory", reason=reason, memory=131 * 2**30)
+    return (
+        [
+            record(measured={"curve": cpu}),
+            record("gpu", rate=60, spread=0.02, weights="v", measured={"curve": gpu}),
+            record("xla", label="xla:cpu", rate=40, measured={"curve": xla}),
+        ],
+        [record("gpu", machine="2" * 16, rate=70)],
+        {},
+        None,
+    )
+
+
+def batch_curve(
+    rate: float, *gains: float, end: str, reason: str | None = None, memory: int | None = None
+) -> BatchCurve:
+    """Return a curve that begins at `rate` with batch size 32; each doubling has its gain.
+
+    With `memory` (bytes of the device) the last size is the fastest one.
+    """
+    ratios = list(accumulate(gains, mul))
+    points = tuple(
+        BatchPoint(batch_size=32 * 2**k, images_per_second=rate * ratio, ratio=ratio)
+        for k, ratio in enumerate(ratios, start=1)
+    )
+    best = None
+    if memory:
+        best = BestBatch(
+            batch_size=points[-1].batch_size,
+            images_per_second=around(points[-1].images_per_second, 0.03),
+            ratio=around(ratios[-1], 0.02),
+            memory=Memory(host_bytes=2**31, device_bytes=memory),
+        )
+    return BatchCurve.model_validate({"points": points, "end": end, "reason": reason, "best": best})
+
+
 def _sheets() -> Sheets:
     def picture(label: str, prediction: str) -> Picture:
         return Picture("data:image/jpeg;base64,AAAA", label, prediction, 0.625)
@@ -99,7 +154,9 @@ def _sheets() -> Sheets:
     return Sheets("cpu", contact, confusions, recalls)
 
 
-CASES: dict[str, Callable[[], Case]] = {"one": one, "three": three, "machines": machines}
+CASES: dict[str, Callable[[], Case]] = {
+    "one": one, "three": three, "machines": machines, "best": best,
+}  # fmt: skip
 
 
 def compared(name: str) -> Comparison:

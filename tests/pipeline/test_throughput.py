@@ -6,6 +6,7 @@ import pytest
 from benchmark.common.results import ResultPaths, read_result
 from benchmark.common.statistics import Interval
 from benchmark.errors.user_error import UserError
+from benchmark.interleave import training_process
 from benchmark.machine.accelerators import find
 from benchmark.machine.schema import Memory
 from benchmark.pipeline import throughput
@@ -195,6 +196,18 @@ def test_peers_are_modes_with_a_ratio_or_a_reason(change, workspace, planned, mo
     assert result.modes.keys() == {"trainer", "timm"}
     assert result.modes["timm"].images_per_second == speeds["timm"].rate
     assert result.ratios == {"trainer_over_timm": speeds["timm"].ratio}
+
+
+def test_the_rate_at_best_is_the_runs_times_the_ratio(
+    change, workspace, planned, monkeypatch
+) -> None:
+    monkeypatch.setattr(training_process, "WORKER", REPOSITORY / "tests/support/made_up_gpu.py")
+    monkeypatch.setenv("LAUNCHES", "0.064")
+    result = measured(change(throughput={"curve_seconds": 1e6}))
+    assert result.images_per_second.estimate == pytest.approx(10)
+    assert result.best_batch_size == 1024
+    assert result.best_images_per_second.estimate == pytest.approx(160)
+    assert len(result.curve.points) == 9
 
 
 PROFILE = run_process.profile

@@ -9,6 +9,7 @@ from benchmark.common.parameters import ReportParameters
 from benchmark.common.results import ResultPaths
 from benchmark.report.record import MACHINES
 from benchmark.report.tables import HEADER
+from tests.report.golden import batch_curve
 from tests.support.made_records import (
     record,
     training,
@@ -48,6 +49,22 @@ def test_the_metrics_are_flat_and_few(pages) -> None:
     assert metrics["xla"].keys() == metrics["cpu"].keys() - {
         "seconds_to_target", "cost_per_million_images"
     }  # fmt: skip
+
+
+def test_the_fastest_batch_size_is_in_both_tables_if_it_was_looked_for(pages) -> None:
+    write_results("cpu", measured={"curve": batch_curve(50, 1.02, end="gain")})
+    gpu = batch_curve(60, 2.0, end="memory", memory=2**30)
+    write_results("gpu", rate=60.0, measured={"curve": gpu})
+    write_results("xla", label="xla:cpu", rate=40.0)
+    pages("cpu", "gpu", "xla", report=PARAMETERS)
+    metrics, rows = written()
+    columns = ("best_images_per_second", "best_batch_size")
+    assert {name: tuple(map(metric.get, columns)) for name, metric in metrics.items()} == {
+        "cpu": (50.0, 32), "gpu": (120.0, 64), "xla": (None, None),
+    }  # fmt: skip
+    assert [tuple(row[column] for column in columns) for row in rows] == [
+        ("120.0", "64"), ("50.0", "32"), ("", ""),
+    ]  # fmt: skip
 
 
 def test_results_have_a_line_for_each_accelerator_and_machine(pages) -> None:

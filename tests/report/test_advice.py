@@ -39,7 +39,7 @@ def test_a_remedy_is_named_where_it_helps(measured: dict[str, Any], remedy: str)
 def test_the_fastest_batch_size_is_named() -> None:
     curve = batch_curve(50, 2.0, end="memory", memory=2**30)
     lines = advised(record(measured={"curve": curve}))
-    assert "`data.batch_size: 64` is 2.000 (1.960 to 2.040) times as fast" in lines
+    assert "`data.batch_size: 64` is 2.00 (1.96 to 2.04) times as fast" in lines
     assert "throughput.sweep" not in lines
 
 

@@ -87,9 +87,12 @@ class SealedCheckpoints(_WrappingCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write the checkpoint and its digest to `path` atomically."""
+        on_cpu = move_data_to_device(checkpoint, torch.device("cpu"))
+        if metadata := getattr(checkpoint.get("state_dict"), "_metadata", None):
+            on_cpu["state_dict"]._metadata = metadata  # versions of layers, which the copy lacks
         with new_file(Path(path)) as file:
             try:
-                torch.save(move_data_to_device(checkpoint, torch.device("cpu")), file)
+                torch.save(on_cpu, file)
             except RuntimeError as error:  # torch's writer may replace the error of a full disk
                 raise error.__context__ or error from None
             file.seek(0)

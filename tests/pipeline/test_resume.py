@@ -35,6 +35,7 @@ RESUMED = "cpu: resuming after an interruption"
         (2, {"train": {"unfreeze_epoch": 1}}),
         (3, {"train": {"max_epochs": 4}}),
         (1, {"model": {"architecture": "squeezenet1_1"}}),  # draws dropout's masks
+        (1, {"model": {"architecture": "mnasnet0_5"}}),  # needs the versions of its layers
     ],
 )
 def test_an_interrupted_run_resumes_to_the_same_result(

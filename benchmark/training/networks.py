@@ -74,6 +74,7 @@ def draws_masks(network: nn.Module) -> bool:
     return any(
         (isinstance(layer, nn.modules.dropout._DropoutNd | StochasticDepth) and layer.p > 0)
         or getattr(layer, "drop_prob", None)  # timm's DropPath
+        or getattr(layer, "drop_rate", None)  # of calls of nn.functional.dropout
         for layer in network.modules()
     )
 

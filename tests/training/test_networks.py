@@ -200,6 +200,12 @@ def test_networks_with_random_layers_are_recognised(name: str, draws: bool) -> N
     assert networks.draws_masks(networks.without_values(name, 2, 224)) == draws
 
 
+def test_dropout_without_a_layer_is_recognised() -> None:
+    with torch.device("meta"):
+        assert networks.draws_masks(models.densenet121(drop_rate=0.1))
+        assert not networks.draws_masks(models.densenet121())
+
+
 class Position:
     """What SeedMasks reads of a Trainer."""
 

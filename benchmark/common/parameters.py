@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -27,6 +28,7 @@ PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 LoggerName = Literal["none", "csv", "tensorboard", "dvclive"]
 AdamName = Literal["auto", "fused", "foreach", "for-loop"]
 WaitPolicy = Literal["auto", "active", "passive"]
+COMPILE_MODES = ("default", "reduce-overhead")
 PARAMETERS_FILE = Path("params.yaml")
 LONGEST_VALUE = 80
 """Largest number of characters of a wrong value in a message; a longer value is cut."""
@@ -45,6 +47,18 @@ SOURCE_WEIGHTS = Path("weights/source.safetensors")
 T = TypeVar("T")
 Values = Annotated[tuple[T, ...], Field(strict=False)]
 """A list in YAML; its items are strict."""
+
+
+def _compile_mode(value: Any) -> Any:
+    """Return a value of `model.compile`; pydantic itself would take 0 for false."""
+    if value is not False and value not in COMPILE_MODES:
+        raise ValueError("must be false, default (formerly true) or reduce-overhead")
+    return value
+
+
+CompileMode = Annotated[
+    Literal[False, "default", "reduce-overhead"], BeforeValidator(_compile_mode)
+]
 
 
 class Section(BaseModel):
@@ -85,15 +99,16 @@ class ModelParameters(Section):
     """Train only the head. Features are computed once, from images without augmentation."""
     channels_last: bool
     """Store activations as NHWC. Sums have another order, so results have other bits."""
-    compile: bool
-    """Compile the network with torch.compile. Kernels differ, so results have other bits."""
+    compile: CompileMode
+    """Mode of torch.compile. Kernels differ, so results have other bits. `reduce-overhead` records
+    CUDA graphs, which one NVIDIA GPU replays without waiting for the host."""
 
     @field_validator("compile")
     @classmethod
-    def _a_frozen_backbone_runs_once(cls, compiled: bool, info: ValidationInfo) -> bool:
-        if compiled and info.data.get("freeze_backbone"):
+    def _a_frozen_backbone_runs_once(cls, mode: CompileMode, info: ValidationInfo) -> Any:
+        if mode and info.data.get("freeze_backbone"):
             raise ValueError("has no effect with freeze_backbone, which trains only the head")
-        return compiled
+        return mode
 
     @field_validator("weights")
     @classmethod
@@ -166,7 +181,7 @@ class SweepParameters(Section):
     batch_size: Values[Annotated[int, Field(ge=1)]] = ()
     precision: Values[Precision] = ()
     channels_last: Values[bool] = ()
-    compile: Values[bool] = ()
+    compile: Values[CompileMode] = ()
     num_workers: Values[Annotated[int, Field(ge=0)]] = ()
     deterministic: Values[bool] = ()
     devices: Values[Annotated[int, Field(ge=1)]] = ()

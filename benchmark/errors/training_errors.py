@@ -1,5 +1,6 @@
 """Errors of a device while it trains, as one line: too little memory, or a failed accelerator."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,9 @@ OUT_OF_MEMORY = (
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
 """Text by which torch refuses an operation where only deterministic kernels may run."""
 
+NOT_RECORDED = "skipping cudagraph", "disabling cudagraph"
+"""Text by which torch says that it does not record a CUDA graph."""
+
 
 def is_out_of_memory(message: str) -> bool:
     """Return whether an error reports a lack of memory; `message` begins with the error's type."""
@@ -22,6 +26,13 @@ def is_out_of_memory(message: str) -> bool:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message; the error's type if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def is_compile_error(error: Exception) -> bool:
+    """Return whether torch.compile could not compile a network or record its CUDA graphs."""
+    dynamo = sys.modules.get("torch._dynamo.exc")
+    failed = dynamo is not None and isinstance(error, dynamo.TorchDynamoException)
+    return failed or any(sign in str(error) for sign in NOT_RECORDED)
 
 
 @contextmanager
@@ -55,6 +66,11 @@ def explain_training_errors(
             raise UserError(
                 f"{title}: {message.split(',')[0]}.",
                 "Choose another model.architecture or accelerator.",
+            ) from error
+        if is_compile_error(error):
+            raise UserError(
+                f"{title}: torch.compile failed ({first_line(error)}).",
+                "Set model.compile to false.",
             ) from error
         if not isinstance(error, torch.AcceleratorError):
             raise

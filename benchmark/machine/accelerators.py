@@ -173,9 +173,14 @@ def synchronise(name: str) -> None:
 
 
 def count_compilations(name: str) -> int:
-    """Return the number of graphs that XLA and torch.compile have compiled in this process."""
-    dynamo = sys.modules.get("torch._dynamo.utils")
-    graphs = int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0
+    """Return how many graphs were compiled in this process by XLA and torch.compile.
+
+    Each recording of a CUDA graph counts too.
+    """
+    graphs = 0
+    if dynamo := sys.modules.get("torch._dynamo.utils"):
+        recordings = dynamo.compilation_time_metrics.get("CUDAGraphNode.record", [])
+        graphs = int(dynamo.counters["stats"]["unique_graphs"]) + len(recordings)
     if name not in ("tpu", "xla"):
         return graphs
     import torch_xla.debug.metrics as metrics

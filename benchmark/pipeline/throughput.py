@@ -40,7 +40,7 @@ def run(accelerator: Accelerator, parameters: Parameters) -> None:
             usable; the batch is larger than the training split or does not fit into memory; a
             measuring process failed; or a graph was compiled in each block.
     """
-    check(accelerator.name, parameters.train)
+    check(accelerator.name, parameters)
     steps_per_epoch(parameters)
     points = sweep.points(parameters)
     inputs = take_fingerprints(accelerator.name, parameters, "throughput")

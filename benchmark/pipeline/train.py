@@ -63,7 +63,7 @@ def train_and_write(
 ) -> None:
     """Train with these parameters on all ranks; rank 0 writes `results`. Raises as `run`."""
     inputs = take_fingerprints(accelerator.name, parameters, stage)
-    check(accelerator.name, parameters.train)
+    check(accelerator.name, parameters)
     accelerators.check_devices(accelerator.name, parameters.trainer.devices)
     check_splits(parameters)
     title, logger = f"{accelerator.label}{results.kind}", parameters.train.logger

@@ -21,7 +21,7 @@ from benchmark.common.parameters import Parameters, parse_parameters
 from benchmark.common.results import write_result
 from benchmark.data.randomness import permutation
 from benchmark.errors.loader_errors import explain_loader_errors
-from benchmark.errors.training_errors import first_line, is_out_of_memory
+from benchmark.errors.training_errors import first_line, is_compile_error, is_out_of_memory
 from benchmark.errors.user_error import UserError, explain_system_errors
 from benchmark.machine import accelerators, processors
 from benchmark.machine.memory import peak_memory
@@ -81,7 +81,9 @@ def end_with_parent(pipe: int) -> None:
 
 
 def attempt(measured: Callable[[], T]) -> T | NotMeasured:
-    """Return the result of `measured`, or a NotMeasured if it refuses or memory is exhausted.
+    """Return the result of `measured`, or a NotMeasured if it was refused.
+
+    It is also a NotMeasured if memory is exhausted, or if torch.compile fails.
 
     Raises:
         Exception: any other error of `measured`.
@@ -92,9 +94,12 @@ def attempt(measured: Callable[[], T]) -> T | NotMeasured:
     except UserError as error:
         return NotMeasured(status="refused", reason=str(error))
     except Exception as error:
-        if not is_out_of_memory(f"{type(error).__name__}: {error}"):
-            raise
-        return NotMeasured(status="out of memory", reason=first_line(error))
+        if is_out_of_memory(f"{type(error).__name__}: {error}"):
+            return NotMeasured(status="out of memory", reason=first_line(error))
+        if is_compile_error(error):
+            reason = f"torch.compile failed ({first_line(error)}). Set model.compile to false."
+            return NotMeasured(status="refused", reason=reason)
+        raise
 
 
 def make_profile(accelerator: str, parameters: Parameters) -> Profile:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from benchmark.common.parameters import TIMM
+from benchmark.common.parameters import TIMM, CompileMode
 from benchmark.common.results import ResultModel, Unavailable
 from benchmark.common.statistics import Interval
 from benchmark.machine.schema import GpuClocks, Memory
@@ -158,7 +158,7 @@ class Workload(ResultModel):
     """sha256 of the weights' file; the name of weights without a file."""
     freeze_backbone: bool
     channels_last: bool
-    compile: bool
+    compile: CompileMode
     image_size: int
     batch_size: int
     num_workers: int

@@ -64,7 +64,7 @@ def measure(
     If the point cannot be measured, the result has the reason. `seed` is that of orders of blocks.
     """
     try:
-        check(accelerator.name, point.parameters.train)
+        check(accelerator.name, point.parameters)
         check_devices(accelerator.name, point.devices)
         steps_per_epoch(point.parameters, point.devices)
     except UserError as error:

@@ -25,7 +25,7 @@ from benchmark.timing.modes import Compute, LoaderOnly, Loop, Mode, Nondetermini
 from benchmark.timing.schema import Block
 from benchmark.timing.trainer import PausableFit, bare_trainer
 from benchmark.training.fit import data_module, fine_tuner, norm_layer, silence_lightning
-from benchmark.training.inputs import check_batches
+from benchmark.training.inputs import check, check_batches
 
 LEAST_SECONDS = {"cuda": 2.0}
 """Shortest warm-up of the Trainer by type of device: a GPU's clock and heat must be steady."""
@@ -86,7 +86,8 @@ class ModeTimer:
             changes epochs.
 
     Raises:
-        UserError: on entry, if the DataModule, the model or the peer refuses the parameters.
+        UserError: on entry, if the accelerator, the DataModule, the model or the peer refuses the
+            parameters.
     """
 
     first_step: Block
@@ -115,6 +116,7 @@ class ModeTimer:
         pl.seed_everything(self.parameters.seed, verbose=False)
         raise_limit()
         try:
+            check(self.accelerator, self.parameters)
             if self._peer:
                 self.modes[self._peer] = peers.start(
                     self._peer, self.accelerator, self.parameters, self._image_workers

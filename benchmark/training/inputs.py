@@ -5,23 +5,26 @@ from math import ceil
 from pathlib import Path
 
 from benchmark.common import code, digests
-from benchmark.common.parameters import DEFAULT_ARCHITECTURE, TIMM, Parameters, TrainParameters
+from benchmark.common.parameters import DEFAULT_ARCHITECTURE, TIMM, Parameters
 from benchmark.common.results import DATASET, ResultPaths, read_result
 from benchmark.data.folder import scan
 from benchmark.data.schema import DATASET_RESULT
 from benchmark.errors.user_error import UserError
 from benchmark.machine.schema import ENVIRONMENT
-from benchmark.training import networks, precision, weights
+from benchmark.training import compilation, networks, precision, weights
 from benchmark.training.schema import Fingerprints
 
 
-def check(name: str, train: TrainParameters) -> None:
+def check(name: str, parameters: Parameters) -> None:
     """Raise if the accelerator `name` does not support the parameters.
 
     Raises:
-        UserError: the accelerator lacks the precision, or the implementation of Adam.
+        UserError: the accelerator lacks the precision, the implementation of Adam, or the mode of
+            torch.compile.
     """
+    train = parameters.train
     precision.check(name, train.precision)
+    compilation.check(name, parameters)
     if train.adam in ("fused", "foreach") and name in ("tpu", "xla"):
         raise UserError(
             f"train.adam: {name} does not support {train.adam}.",

@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from benchmark.common.parameters import AdamName, ModelParameters
 from benchmark.training import adam, networks, weights
+from benchmark.training.compilation import compile_network
 
 CHANNELS = 3
 """Colours of an image."""
@@ -83,7 +84,7 @@ class FineTuner(LightningModule):
             self.head.requires_grad_(True)
             self.train()
         if model.compile:
-            self.network.compile()
+            compile_network(self.network, model.compile)
         accuracy = MetricCollection({
             "accuracy": MulticlassAccuracy(classes, average="micro"),
             "top5": MulticlassAccuracy(classes, average="micro", top_k=min(TOP, classes)),
@@ -187,7 +188,8 @@ class FineTuner(LightningModule):
         self, batch: tuple[Tensor, Tensor], split: str, accuracy: MetricCollection, mean: MeanLoss
     ) -> Tensor:
         images, labels = batch
-        logits: Tensor = self(images).float()
+        # A copy, because a CUDA graph's next replay overwrites its output.
+        logits: Tensor = self(images).to(torch.float32, copy=True)
         mean.update(nn.functional.cross_entropy(logits, labels), len(labels))
         accuracy.update(logits, labels)
         self.log(f"{split}/loss", mean, batch_size=len(labels))

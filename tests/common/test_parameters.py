@@ -57,7 +57,10 @@ def test_a_wrong_value_is_named(raw_parameters, section, key, value, message) ->
     ("other", "message"),
     [
         ({"train": {"unfreeze_epoch": 1}}, "unfreeze_epoch is set, but model.freeze_backbone"),
-        ({"model": {"compile": True}}, "model.compile = True: has no effect with freeze_backbone"),
+        (
+            {"model": {"compile": "default"}},
+            "model.compile = 'default': has no effect with freeze_backbone",
+        ),
     ],
 )
 def test_a_frozen_backbone_is_neither_unfrozen_nor_compiled(
@@ -205,11 +208,13 @@ def test_an_experiment_trains_with_what_dvc_writes(tmp_path: Path, override: str
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("model", "compile", "yes", r"model\.compile = 'yes': .*valid boolean"),
+        ("model", "compile", "yes", r"model\.compile = 'yes': must be false, default"),
+        ("model", "compile", True, r"model\.compile = True: .*default \(formerly true\)"),
+        ("model", "compile", ["default"], r"model\.compile = .*: must be false"),
         ("model", "channels_last", 1, r"model\.channels_last = 1: .*valid boolean"),
         ("trainer", "devices", True, r"trainer\.devices = True: .*valid integer"),
         ("throughput", "sweep", {"batch_size": [8.0]}, r"sweep\.batch_size\.0 = 8\.0: .*integer"),
-        ("throughput", "sweep", {"compile": [0]}, r"sweep\.compile\.0 = 0: .*boolean"),
+        ("throughput", "sweep", {"compile": [0]}, r"sweep\.compile\.0 = 0: must be false"),
         ("report", "price_per_hour", {"cpu": float("inf")}, r"price_per_hour\.cpu = inf: .*finite"),
         ("report", "price_per_hour", {"cpu": True}, r"price_per_hour\.cpu = True: .*number"),
         ("data", "root", 7, r"data\.root = 7: .*valid string"),

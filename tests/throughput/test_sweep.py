@@ -49,12 +49,12 @@ def test_every_combination_is_a_point_for_the_trainer_alone(change) -> None:
 
 def test_each_value_reaches_its_section(change) -> None:
     sweep = {
-        "channels_last": [True], "compile": [True], "num_workers": [3], "batch_size": [8],
+        "channels_last": [True], "compile": ["default"], "num_workers": [3], "batch_size": [8],
         "deterministic": [False],
     }  # fmt: skip
     (point,) = points(change(throughput={"sweep": sweep}))
     model, data = point.parameters.model, point.parameters.data
-    assert (model.channels_last, model.compile) == (True, True)
+    assert (model.channels_last, model.compile) == (True, "default")
     assert (data.num_workers, data.batch_size) == (3, 8)
     assert not point.parameters.throughput.deterministic
 
@@ -83,11 +83,11 @@ def test_what_does_not_work_is_a_result_and_no_other_points_loss(change, workspa
     for key, reason in reasons.items():
         assert points[key].status == "unavailable"
         assert reason in points[key].reason
-    failed, compiling = swept(change(throughput={"sweep": {"compile": [True]}})) + swept(
+    failed, compiling = swept(change(throughput={"sweep": {"compile": ["default"]}})) + swept(
         change(throughput={"sweep": {"num_workers": [3]}})
     )
     assert failed.status == "failed"
-    assert failed.reason == "{'compile': True} cannot be measured: No compiler. Install one."
+    assert failed.reason == "{'compile': 'default'} cannot be measured: No compiler. Install one."
     assert compiling.status == "failed"
     assert "A graph was compiled in each block." in compiling.reason
 
@@ -165,7 +165,7 @@ def test_a_real_point(change, workspace, monkeypatch, capsys) -> None:
 
 
 def test_a_sweep_that_contradicts_the_rest_is_refused(change, workspace) -> None:
-    sweep = {"sweep": {"compile": [True]}}
+    sweep = {"sweep": {"compile": ["default"]}}
     with pytest.raises(
         UserError, match=r"throughput.sweep at .*has no effect with freeze_backbone"
     ):

@@ -79,6 +79,18 @@ def test_a_gpu_trains_on_the_cpus_samples_and_the_same_bits_twice(trained, chang
     assert repeated.bitwise
 
 
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_gpu_trains_a_compiled_network_to_the_same_bits_twice(trained, mode: str) -> None:
+    compiled = {"model": {"compile": mode}}
+    plain, first, again = trained("gpu"), trained("gpu", **compiled), trained("gpu", **compiled)
+    assert first.digests == again.digests
+    assert first.test.loss == pytest.approx(plain.test.loss, rel=0.1)
+    replay.run(find("gpu"), load_parameters())
+    repeated = read_result(ResultPaths("gpu").own.replay, REPLAY)
+    assert isinstance(repeated, Replay)
+    assert repeated.bitwise
+
+
 def test_a_gpu_shows_the_cpus_pixels() -> None:
     accelerators.prepare("gpu")
     draw = torch.Generator().manual_seed(0)
@@ -92,8 +104,10 @@ def test_a_gpu_shows_the_cpus_pixels() -> None:
     torch.testing.assert_close(gpu, cpu, rtol=0, atol=1e-3)
 
 
-def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch) -> None:
+@pytest.mark.parametrize("mode", [False, "reduce-overhead"])
+def test_the_gpus_speed_is_measured(tmp_path, raw_parameters, monkeypatch, mode) -> None:
     """Every mode, the memory and, with nvidia-ml-py, the energy."""
+    raw_parameters["model"]["compile"] = mode
     make_workspace(tmp_path / "workspace", raw_parameters, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY), prepend=os.pathsep)
     monkeypatch.setattr(run_process, "PROCESS_MODULE", "tests.support.small_process")

@@ -188,14 +188,6 @@ def test_channels_last_computes_the_same_in_another_layout() -> None:
     torch.testing.assert_close(last(batch()[0]), plain(batch()[0]), rtol=1e-3, atol=1e-4)
 
 
-def test_compile_wraps_the_forward_and_keeps_the_names_of_weights(monkeypatch) -> None:
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
-    model = tuner(compile=True)
-    assert compiled == [model.network]
-    assert "fc.weight" in model.network.state_dict()
-
-
 @pytest.mark.parametrize("classes", [2, 50])
 def test_features_are_the_heads_inputs(classes: int) -> None:
     """Each image has a logit for each class, and probabilities that sum to 1."""

@@ -22,7 +22,6 @@ from benchmark.machine.sensors import warn_if_gpu_is_busy
 from benchmark.throughput.summary import workload
 from benchmark.timing.timer import ModeTimer
 from benchmark.training import weights
-from benchmark.training.inputs import check
 
 PARAMETERS = load_parameters()
 MODES = [mode for mode in PARAMETERS.throughput.modes if mode not in PEERS]
@@ -111,7 +110,6 @@ def mode_timer(
         pytest.skip(f"{accelerator.label} is unavailable: {accelerator.reason}")
     with ExitStack() as stack:
         with one_line():
-            check(accelerator.name, parameters.train)
             timer = stack.enter_context(ModeTimer(accelerator.name, parameters))
         yield timer
 

@@ -93,16 +93,13 @@ def without_values(architecture: str, classes: int, image_size: int) -> nn.Modul
 def check_architecture(architecture: str) -> None:
     """Raise UserError if there is no classifier of this name."""
     if architecture.startswith(TIMM):
-        library = _timm(architecture)
-        if library.exists(architecture):
-            return
-        names, reason = library.names(), "timm has no network of this name"
+        names, reason = _timm(architecture).names(), "timm has no network of this name"
     else:
         names, reason = list_models(module=models), "torchvision has no network of this name"
-        if architecture in names:
-            return
         if architecture in list_models():
             reason = "torchvision's network of this name is not a classifier in float32"
+    if architecture in names:
+        return
     similar = get_close_matches(architecture, names, cutoff=0.4)
     raise UserError(
         f"model.architecture = {architecture}: {reason}.",

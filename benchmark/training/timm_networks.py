@@ -10,13 +10,11 @@ from benchmark.common.parameters import TIMM
 from benchmark.errors.user_error import UserError
 
 
-def exists(architecture: str) -> bool:
-    """Return whether timm has a network of this name."""
-    return bool(timm.is_model(architecture.removeprefix(TIMM)))
-
-
 def names() -> list[str]:
-    """Return the names of all of timm's networks, as `model.architecture` has them."""
+    """Return the names of all of timm's networks as values of `model.architecture`, without tags.
+
+    A tag, the part after a dot, names pretrained weights.
+    """
     return [f"{TIMM}{name}" for name in timm.list_models()]
 
 

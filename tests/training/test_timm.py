@@ -79,6 +79,7 @@ def test_a_network_is_trained_for_a_step(name: str, head: str, size: int, masks:
     ("name", "size", "message"),
     [
         ("resnet5O", 64, r"timm has no network of this name\. Similar names: timm:resnet50"),
+        ("resnet18.a1_in1k", 64, r"timm has no network of this name\. .*: timm:resnet18,"),
         ("xcit_nano_12_p16_224", 50, r"cannot process .* size that it can is 64\."),
         ("levit_128s", 224, "head is not one Linear or Conv2d layer"),
     ],

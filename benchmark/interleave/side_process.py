@@ -64,7 +64,10 @@ def main() -> None:
                     import_module("benchmark.machine.accelerators").prepare(task["accelerator"])
                 while task:
                     task = run(mode_timer, task, peer, answers)
-                    gc.collect()  # a Trainer and its network refer to each other
+                    if task:
+                        # Free the network: compiled graphs keep it, and it refers to its Trainer.
+                        import_module("torch").compiler.reset()
+                        gc.collect()
     except user_error as error:
         write(answers, {"refused": str(error)})
     except BrokenPipeError:

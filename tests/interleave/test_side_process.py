@@ -6,11 +6,13 @@ import os
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.common.parameters import Parameters
 from benchmark.errors.user_error import UserError
+from benchmark.interleave import training_process
 from benchmark.interleave.side_process import explanations
 from benchmark.interleave.training_process import TrainingProcess
 from tests import REPOSITORY
@@ -103,3 +105,24 @@ def test_a_process_whose_parent_is_gone_ends_without_a_message(parameters: Param
     assert side.stderr.read() == ""
     side.stdin.close()
     side.stderr.close()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
+def test_a_process_can_get_another_task(
+    change: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second batch is larger than the training split, which has 15 images."""
+    monkeypatch.setattr(training_process, "WORKER", WORKER)
+    with closing(TrainingProcess("a process")) as process:
+        for batch_size, epochs in ((4, 1), (32, 8)):
+            parameters = change(
+                data={"batch_size": batch_size}, throughput={"modes": ["trainer"]}
+            ).model_dump(mode="json")
+            task = {"accelerator": "cpu", "parameters": parameters, "epochs_per_pass": epochs}
+            process.warm_up(task)
+            assert process.step_seconds > 0
+            assert process.time(3).seconds > 0
+        memory = process.peak_memory()
+    assert memory.host_bytes > 2**20
+    assert memory.device_bytes is None

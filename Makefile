@@ -95,7 +95,7 @@ $(VENV)/installed: $(LOCKED) pyproject.toml conformance/pyproject.toml
 
 # The newest versions that pyproject.toml allows: together with torch_xla, and without it.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-  --python-version 3.11.4 --extra lint pyproject.toml
+  --python-version 3.11.4 --extra lint --extra notebook pyproject.toml
 lock:
 	$(COMPILE) --extra xla --output-file requirements.lock
 	$(COMPILE) --upgrade --output-file requirements-newest.lock

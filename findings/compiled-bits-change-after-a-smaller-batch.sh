@@ -2,8 +2,8 @@
 # After one smaller batch, torch.compile computes other gradients for the batches before it.
 #
 # Seen with torch 2.9.1 and numpy 2.4.6 (Python 3.11, g++ 12) on a CPU, with deterministic algorithms
-# and one thread. The second batch size makes a graph for all sizes, which from then on also takes the
-# first one. So an epoch's last batch changes the bits of the next epoch, and a training that is resumed
+# and two threads. The second batch size makes a graph for all sizes, which from then on also takes the
+# first one; it sums as one thread would. So an epoch's last batch changes the bits of the next epoch, and a training that is resumed
 # there ends with other weights than one without an interruption. With dynamic=False it does not.
 #   automatic:     32 images aa, 17 images bb, 32 images cc
 #   dynamic=False: 32 images aa, 17 images bb, 32 images aa
@@ -40,7 +40,7 @@ def gradients(network, images):
 
 
 torch.use_deterministic_algorithms(True)
-torch.set_num_threads(1)
+torch.set_num_threads(2)
 torch.manual_seed(1)
 batches = [torch.randn(size, 3, 32, 32) for size in (32, 17)]
 for name, dynamic in {"automatic": None, "dynamic=False": False}.items():

@@ -45,9 +45,9 @@ def check(name: str, parameters: Parameters) -> None:
 def compile_network(network: nn.Module, mode: CompileMode) -> None:
     """Compile `network` in place; with `reduce-overhead`, also record and replay CUDA graphs.
 
-    Compilation starts at the first forward pass. Each batch size has a graph of its own: a graph
-    for several sizes has other bits, and would replace the first one after an epoch's last batch.
-    A resumed training would then differ from an uninterrupted one.
+    Compilation starts at the first forward pass. Each batch size has a graph of its own. torch
+    would make one for all sizes at an epoch's last batch; on several threads it has other bits. So
+    a training that is resumed later would differ from an uninterrupted one.
 
     Settings of torch change in the complete process: what it cannot compile or record is an error.
     """

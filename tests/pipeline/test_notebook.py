@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests import REPOSITORY
+from tests.support.forked_python import python
 from tests.support.repository import set_parameters
 
 NOTEBOOK = REPOSITORY / "docs/notebook.ipynb"
@@ -58,6 +59,7 @@ def test_the_notebook_clones_measures_and_exports(
     for name, value in {
         "https://HOST/OWNER/REPOSITORY": repository.as_uri(),
         "accelerators=[gpu] controls=[]": CHANGES,
+        "sys.executable": repr(python()),
     }.items():
         assert settings.source.count(name) == 1
         settings.source = settings.source.replace(name, value)

@@ -2,9 +2,10 @@
 # After one smaller batch, torch.compile computes other gradients for the batches before it.
 #
 # Seen with torch 2.9.1 and numpy 2.4.6 (Python 3.11, g++ 12) on a CPU, with deterministic algorithms
-# and two threads. The second batch size makes a graph for all sizes, which from then on also takes the
-# first one; it sums as one thread would. So an epoch's last batch changes the bits of the next epoch, and a training that is resumed
-# there ends with other weights than one without an interruption. With dynamic=False it does not.
+# and two threads. The second batch size makes a graph for all sizes, which from then on also takes
+# the first one, and sums as one thread would. So an epoch's last batch changes the bits of the next
+# epoch, and a training that is resumed there ends with other weights than an uninterrupted one. With
+# dynamic=False it does not.
 #   automatic:     32 images aa, 17 images bb, 32 images cc
 #   dynamic=False: 32 images aa, 17 images bb, 32 images aa
 # (aa, bb, cc: three different gradients, from equal weights and equal images.)

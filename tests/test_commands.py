@@ -52,6 +52,10 @@ ELSEWHERE = {
     "make experiment S='seeds=[8,9] train.precision=bf16-mixed'": PIPELINE,
     "make experiment S='model.weights=IMAGENET1K_V2 data.image_size=224 data.num_workers=4 "
     "train.max_epochs=30 train.patience=5 controls=[]'": PIPELINE,
+    "make experiment S='model.architecture=efficientnet_b0 model.weights=DEFAULT "
+    "data.image_size=224'": "downloads weights",
+    "make .venv/peers": INDEX,
+    "make experiment S='model.architecture=timm:convnext_atto model.weights=random'": INDEX,
     "rm -rf data data.dvc && cp -r IMAGES data": "no command of this suite",
     ".venv/bin/dvc add data && make repro": PIPELINE,
     ".venv/bin/dvc add data": "test_pins.py's datasets are added by it",

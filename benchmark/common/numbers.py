@@ -28,6 +28,11 @@ def interval(value: Interval, unit: str = "") -> str:
     return f"{middle}{unit and ' '}{unit} ({low} to {high})"
 
 
+def epochs(count: int) -> str:
+    """Format a number of epochs: "1 epoch", "12 epochs"."""
+    return f"{count:,} epoch{'' if count == 1 else 's'}"
+
+
 def percent(share: float, places: int = 1) -> str:
     """Format a share of 1 in percent: "75.0%".
 

@@ -1,6 +1,7 @@
 """The report stage: compare the results of the other stages; write data, Markdown and a page."""
 
 from benchmark.common.files import write_csv, write_json, write_text
+from benchmark.common.numbers import epochs
 from benchmark.common.parameters import ModelParameters, Parameters, TrainParameters
 from benchmark.common.results import DATASET, REPORTS, WEIGHTS, ResultPaths, read_result
 from benchmark.data.decoding import ValueRange
@@ -76,7 +77,7 @@ def facts(dataset: PinnedImages, weights: Weights, parameters: Parameters) -> li
     return [
         f"{model.architecture} from `{model.weights}` weights, {_protocol(model, train)}; "
         f"{data.image_size} px, batch size {data.batch_size}, {train.precision}, "
-        f"{train.max_epochs} epochs at most, seed {parameters.seed}.",
+        f"{epochs(train.max_epochs)} at most, seed {parameters.seed}.",
         f"Dataset `{dataset.md5[:12]}`: {dataset.classes} classes, {images} images.{depth}",
         *([f"{file}."] if weights.sha256 else []),
         f"Throughput{network if model.freeze_backbone else ''} is the geometric mean over at least "
@@ -92,7 +93,7 @@ def _protocol(model: ModelParameters, train: TrainParameters) -> str:
         return f"features of un-augmented images computed once, the head trained on them, {rate}"
     if train.unfreeze_epoch:
         return (
-            f"the head alone for {train.unfreeze_epoch} epochs, then all layers, {rate} "
+            f"the head alone for {epochs(train.unfreeze_epoch)}, then all layers, {rate} "
             f"and {train.backbone_learning_rate:g} for the backbone"
         )
     return f"all layers trained, {rate}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmark.common.numbers import duration
+from benchmark.common.numbers import duration, epochs
 from benchmark.report import wording
 from benchmark.report.comparison_schema import Comparison, Entry
 from benchmark.report.schema import Absent
@@ -56,7 +56,7 @@ def cells(entry: Entry | Absent, columns: Sequence[str]) -> list[str]:
         "accuracy": wording.share(training.test_accuracy),
         "control": wording.share(control.test_accuracy) if control else "-",
         "target": wording.to_target(training),
-        "time": f"{duration(training.seconds)}, {training.result.epochs} epochs",
+        "time": f"{duration(training.seconds)}, {epochs(training.result.epochs)}",
         "cost": wording.costs(entry.cost)[1],
     }
     return [words[name] for name in columns]

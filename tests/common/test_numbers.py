@@ -90,3 +90,10 @@ def test_what_is_said_is_near_what_was_found(middle: float, part: float) -> None
     value = Interval(middle, middle * (1 - part), middle * (1 + part))
     text = float(numbers.estimate(value).replace(",", ""))
     assert abs(text - middle) <= max(middle * part / 2, middle * 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 epoch"), (2, "2 epochs"), (1500, "1,500 epochs")]
+)
+def test_one_epoch_is_singular(count: int, text: str) -> None:
+    assert numbers.epochs(count) == text

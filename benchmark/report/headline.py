@@ -37,9 +37,9 @@ def summary(
     sentence = _describe_several(present, pairs) if several else _describe(present[0])
     end = f"; {' and '.join(absent)} not measured." if absent else "."
     networks = dict.fromkeys(entry.network for entry in present)
-    if others := sorted({entry.network for entry in machines} - {*networks}):
+    if other_networks := sorted({entry.network for entry in machines} - {*networks}):
         sentence = f"{' and '.join(networks)}: {sentence}"
-        end += f" Records of {' and '.join(others)} have no ratio to these."
+        end += f" Records of {' and '.join(other_networks)} have no ratio to these."
     at_best = "".join(_at_best(entry, present[0].label) for entry in present)
     return sentence + end + at_best + _fastest_elsewhere(machines)
 

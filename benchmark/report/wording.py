@@ -140,8 +140,8 @@ def _memory_at_best(throughput: Throughput) -> str:
 
 def batch_curve(curve: BatchCurve, throughput: Throughput) -> str:
     """Return two sentences: the fastest batch size, and why no larger one was measured."""
-    own = throughput.workload.batch_size
-    last = curve.points[-1].batch_size if curve.points else own
+    size = throughput.workload.batch_size
+    last = curve.points[-1].batch_size if curve.points else size
     ends = {
         "gain": f"A batch of {last:,} gains less than 5% over half of it.",
         "memory": f"A batch of {2 * last:,} does not fit into memory.",
@@ -151,14 +151,14 @@ def batch_curve(curve: BatchCurve, throughput: Throughput) -> str:
     if best := curve.best:
         words = (
             f"at batch size {best.batch_size:,} it trains {numbers.interval(best.ratio)} times as "
-            f"many images/s as at {own:,}, with {_memory_at_best(throughput)} of memory."
+            f"many images/s as at {size:,}, with {_memory_at_best(throughput)} of memory."
         )
     elif curve.points:
         words = (
-            f"no larger batch is known to train more than a tenth faster than the run's {own:,}."
+            f"no larger batch is known to train more than a tenth faster than the run's {size:,}."
         )
     else:
-        words = f"no batch larger than the run's {own:,} was measured."
+        words = f"no batch larger than the run's {size:,} was measured."
     return f"{words} {ends[curve.end]}"
 
 

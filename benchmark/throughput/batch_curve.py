@@ -77,11 +77,13 @@ def _search(
     try:
         with (
             progress(DOUBLINGS, label) as show,
-            closing(TrainingProcess("the Trainer")) as own,
+            closing(TrainingProcess("the Trainer")) as reference,
             closing(TrainingProcess("a larger batch")) as larger,
         ):
-            own.warm_up(task(accelerator, parameters))
-            for batch_size, result in _doublings(accelerator, parameters, (own, larger), seed):
+            reference.warm_up(task(accelerator, parameters))
+            for batch_size, result in _doublings(
+                accelerator, parameters, (reference, larger), seed
+            ):
                 point = BatchPoint(
                     batch_size=batch_size,
                     images_per_second=rate.estimate * result.ratio,
@@ -121,12 +123,12 @@ def _doublings(
     Raises:
         UserError: a process failed, or lacked memory (OutOfMemory).
     """
-    own, larger = processes
+    reference, larger = processes
     batch_size, throughput = parameters.data.batch_size, parameters.throughput
     start = time.perf_counter()
     prefetched, turns = 2 * parameters.data.num_workers, DISCARDED + BLOCKS
     steps = FIRST_STEPS + prefetched + turns
-    step, seconds = own.step_seconds, own.step_seconds * (steps + turns)
+    step, seconds = reference.step_seconds, reference.step_seconds * (steps + turns)
     for doublings in count(1):
         spent = time.perf_counter() - start
         # With twice the batch, a step takes at most about twice the time.

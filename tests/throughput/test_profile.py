@@ -1,4 +1,3 @@
-import os
 import sys
 import tempfile
 import time
@@ -141,12 +140,15 @@ def built(monkeypatch) -> list[int]:
     return counts
 
 
-def test_decoding_has_an_interval_and_leaves_nothing(parameters: Parameters, built) -> None:
-    before = os.listdir(tempfile.gettempdir())
+def test_decoding_has_an_interval_and_leaves_nothing(
+    parameters: Parameters, built, tmp_path_factory, monkeypatch
+) -> None:
+    temporary = tmp_path_factory.mktemp("temporary")  # other tests write to the usual one
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     rate = profile.decoding_rate(parameters.data)
     assert 0 < rate.low < rate.estimate
     assert built == [15 + 6 + 6] * profile.BUILDS
-    assert os.listdir(tempfile.gettempdir()) == before
+    assert not list(temporary.iterdir())
     assert not Path(".cache").exists()
 
 

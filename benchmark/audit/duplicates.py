@@ -93,14 +93,14 @@ def _similar(images: Mapping[str, ImageFacts]) -> set[str]:
     ends = np.searchsorted(colours[0], colours[0] + TOLERANCE, side="right")
     similar: set[int] = set()
     for row, end in enumerate(ends):
-        others = np.arange(row + 1, end)
-        others = others[scales[row + 1 : end] != scales[row]]
+        candidates = np.arange(row + 1, end)
+        candidates = candidates[scales[row + 1 : end] != scales[row]]
         for colour in colours:
-            if not len(others):
+            if not len(candidates):
                 break
-            others = others[np.abs(colour[others] - colour[row]) <= TOLERANCE]
-        if len(others):
-            similar.update(others.tolist(), [row])
+            candidates = candidates[np.abs(colour[candidates] - colour[row]) <= TOLERANCE]
+        if len(candidates):
+            similar.update(candidates.tolist(), [row])
     names = [*images]
     return {names[position] for position in order[sorted(similar)]}
 

@@ -85,8 +85,8 @@ def make(size: tuple[int, int], number: int, path: Path, content: Path | None = 
             planes[..., plane] += deviation * window(random, height, width)
     else:
         with Image.open(content) as image:
-            shown = image.convert("YCbCr").resize((width, height), Image.Resampling.BICUBIC)
-        planes += np.asarray(shown, np.float32) - 128
+            displayed = image.convert("YCbCr").resize((width, height), Image.Resampling.BICUBIC)
+        planes += np.asarray(displayed, np.float32) - 128
     exif = Image.Exif()
     if number % TURNED == 1:
         exif[ORIENTATION] = 6

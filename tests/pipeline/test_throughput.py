@@ -62,8 +62,8 @@ def test_the_result_holds_rates_ratios_and_what_they_rest_on(change, workspace, 
         "input_over_baseline_input", "compute_over_nondeterministic",
     }  # fmt: skip
     intervals = [mode.images_per_second for mode in result.modes.values()]
-    for found in (*intervals, *result.ratios.values(), result.noise_floor):
-        assert 0 < found.low <= found.estimate <= found.high
+    for rate in (*intervals, *result.ratios.values(), result.noise_floor):
+        assert 0 < rate.low <= rate.estimate <= rate.high
     assert result.verdict.stable == (result.verdict.reason is None)
     assert result.interval_width.seconds > 0
     assert result.workload.batch_size == 4
@@ -177,10 +177,10 @@ def test_use_is_of_what_was_measured_and_of_what_the_vendor_promises(
 ) -> None:
     peak = Peak(flops_per_second=1e12, of="a product", vendor_flops_per_second=4e12)
     monkeypatch.setattr(run_process, "profile", lambda *_: profile(peak=peak))
-    found = measured(change()).efficiency
-    expected = 10 * found.flops_per_image / 1e12
-    assert found.utilisation.estimate == pytest.approx(expected)
-    assert found.vendor_utilisation.estimate == pytest.approx(expected / 4)
+    efficiency = measured(change()).efficiency
+    expected = 10 * efficiency.flops_per_image / 1e12
+    assert efficiency.utilisation.estimate == pytest.approx(expected)
+    assert efficiency.vendor_utilisation.estimate == pytest.approx(expected / 4)
 
 
 def test_peers_are_modes_with_a_ratio_or_a_reason(change, workspace, planned, monkeypatch) -> None:
@@ -226,9 +226,9 @@ def test_a_refusal_is_passed_on(change, workspace, monkeypatch) -> None:
 
 
 def test_joules_are_those_of_an_image(change, workspace, planned) -> None:
-    found = measured(change()).efficiency
-    assert found.energy.joules_per_image.estimate == pytest.approx(80 / (5 * 4))
-    assert found.peak_memory == MEMORY
+    efficiency = measured(change()).efficiency
+    assert efficiency.energy.joules_per_image.estimate == pytest.approx(80 / (5 * 4))
+    assert efficiency.peak_memory == MEMORY
 
 
 @pytest.mark.parametrize(

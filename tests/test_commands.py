@@ -30,7 +30,7 @@ RUN = {
     ".venv/bin/python -m benchmark.report.json_schema": (0,),
     ".venv/bin/python -m benchmark.report.readme": (0,),
     ".venv/bin/dvc metrics diff": (0,),
-    ".venv/bin/python -m datamodule_conformance": (0,),
+    ".venv/bin/python -m lightning_conformance": (0,),
 }
 """Exit statuses of those that run here."""
 
@@ -84,7 +84,7 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.interval_simulation": "tests/test_interval_simulation.py runs it",
     ".venv/bin/python -m provenance images DIRECTORY --seed 0": "tests/provenance",
     ".venv/bin/python -m provenance weights cpu": LONG,
-    "pytest --pyargs datamodule_conformance --datamodule my.module:MyDataModule": STRANGERS,
+    "pytest --pyargs lightning_conformance --datamodule my.module:MyDataModule": STRANGERS,
     "pip install ./conformance": INDEX,
     "uv pip install --python .venv libtpu==0.0.21": INDEX,
     ".venv/bin/dvc repro replay@gpu-own": PIPELINE,

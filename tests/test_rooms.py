@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "provenance": {"errors", "common", "machine", "data", "training"},
 }
 """The rooms that each room may import."""
-PACKAGES = {"provenance": "provenance", "conformance": "conformance/datamodule_conformance"}
+PACKAGES = {"provenance": "provenance", "conformance": "conformance/lightning_conformance"}
 """Rooms that are packages of their own."""
 LIGHT = (
     "report.record", "report.schema", "report.comparison", "report.parity", "report.markdown",

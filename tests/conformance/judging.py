@@ -4,9 +4,9 @@ import warnings
 from collections.abc import Collection
 from typing import Any
 
-from datamodule_conformance.observations import Observations
-from datamodule_conformance.rules import Outcome, RuleResult, rules
-from datamodule_conformance.source import DataModuleSource
+from lightning_conformance.observations import Observations
+from lightning_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.source import DataModuleSource
 
 DATAMODULES = "tests.conformance.datamodules"
 DRAWS = "draws of the model change nothing"
@@ -27,7 +27,7 @@ IN_PROCESS = ALL - {FRESH, RESUME, SHARE, TWO_RANKS}
 
 # unraisableexception would collect garbage twice per session, and the outer pytest has it.
 KIT = [
-    "--pyargs", "datamodule_conformance", "-p", "no:cacheprovider",
+    "--pyargs", "lightning_conformance", "-p", "no:cacheprovider",
     "-p", "no:unraisableexception",
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
 ]  # fmt: skip

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.rules import Outcome, RuleResult
+from lightning_conformance.acknowledged import AcknowledgedError, Deviations
+from lightning_conformance.rules import Outcome, RuleResult
 
 PATH = "my.module:Data"
 RULE = "workers change nothing"
@@ -28,11 +28,17 @@ def test_a_file_in_the_folder_or_above(folder: Path, place: str) -> None:
 
 
 def test_a_table_of_pyproject_unless_a_nearer_file_has_one(folder: Path) -> None:
-    (folder.parents[1] / "pyproject.toml").write_text(f"[tool.datamodule-conformance.{TABLE[1:]}")
+    (folder.parents[1] / "pyproject.toml").write_text(f"[tool.lightning-conformance.{TABLE[1:]}")
     (folder / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
     assert Deviations.load(PATH, folder).reasons.keys() == {RULE}
     (folder.parent / "conformance.toml").write_text("")
     assert Deviations.load(PATH, folder).reasons == {}
+
+
+def test_a_table_of_the_kits_old_name_is_one_clear_message(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(f"[tool.datamodule-conformance.{TABLE[1:]}")
+    with pytest.raises(AcknowledgedError, match=r"is now \[tool.lightning-conformance\]. Rename"):
+        Deviations.load(PATH, folder)
 
 
 def test_without_a_file_results_are_unchanged(folder: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pytorch_lightning import LightningDataModule
 
-from datamodule_conformance import check, rules
-from datamodule_conformance.source import (
+from lightning_conformance import check, rules
+from lightning_conformance.source import (
     DataModuleSource,
     SourceError,
     parse_arguments,

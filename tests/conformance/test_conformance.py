@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.common.formatting import table
-from datamodule_conformance.rules import rules
+from lightning_conformance.rules import rules
 from tests import REPOSITORY
 from tests.conformance.datamodules import broken
 from tests.conformance.datamodules.pictures import PicturesModule
@@ -88,7 +88,7 @@ def test_a_broken_datamodule_breaks_exactly_its_rules(tmp_path: Path, name: str)
     results = judge(f"{DATAMODULES}.broken:{name}", selected, folder=str(tmp_path))
     assert results.broken == BROKEN[name]
     for rule in results.broken:
-        assert "/datamodule_conformance/" not in results[rule].seen
+        assert "/lightning_conformance/" not in results[rule].seen
     if name in RESUME_FOLLOWS:
         assert results[RESUME].reason.startswith("follows from a broken rule: ")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodule_conformance import plugin
-from datamodule_conformance.source import DataModuleSource, SourceError
+from lightning_conformance import plugin
+from lightning_conformance.source import DataModuleSource, SourceError
 from tests import REPOSITORY
 from tests.support.forked_python import python
 
@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
 """By module: the distribution with another name that contains it."""
 PYTEST = (str(Path(sys.executable).parent / "pytest"),)
 MODULE = ("-m", "pytest")
-RULES = ("--pyargs", "datamodule_conformance", "--datamodule")
+RULES = ("--pyargs", "lightning_conformance", "--datamodule")
 EPOCH = "each_epoch_has_its_own_order"
 DATA = """
 import torch
@@ -174,22 +174,22 @@ def test_other_sessions_get_only_options() -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"{program}; {imported}"], capture_output=True, text=True, timeout=60
     )
-    assert set(done.stdout.split()) <= {"datamodule_conformance"} | sys.stdlib_module_names, done
+    assert set(done.stdout.split()) <= {"lightning_conformance"} | sys.stdlib_module_names, done
 
 
 def test_the_kit_imports_exactly_its_dependencies() -> None:
     content = tomllib.loads((KIT / "pyproject.toml").read_text())
     declared = {text.split(">")[0] for text in content["project"]["dependencies"]}
-    files = (KIT / "datamodule_conformance").glob("*.py")
+    files = (KIT / "lightning_conformance").glob("*.py")
     modules = set().union(*(_imported(path) for path in files)) - sys.stdlib_module_names
-    needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"datamodule_conformance"}}
+    needed = {DISTRIBUTIONS.get(name, name) for name in modules - {"lightning_conformance"}}
     assert needed == declared
 
 
 def test_files_that_are_not_modules_are_installed_too() -> None:
     content = tomllib.loads((KIT / "pyproject.toml").read_text())
-    listed = content["tool"]["setuptools"]["package-data"]["datamodule_conformance"]
-    files = [path for path in (KIT / "datamodule_conformance").iterdir() if path.is_file()]
+    listed = content["tool"]["setuptools"]["package-data"]["lightning_conformance"]
+    files = [path for path in (KIT / "lightning_conformance").iterdir() if path.is_file()]
     assert {path.name for path in files if path.suffix != ".py"} == set(listed)
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from datamodule_conformance.listing import reverse_listings
+from lightning_conformance.listing import reverse_listings
 
 
 def test_every_way_of_listing_is_reversed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
-from datamodule_conformance.loaders import MAX_BATCHES, dataset_size, flatten, limit_length
+from lightning_conformance.loaders import MAX_BATCHES, dataset_size, flatten, limit_length
 
 NUMBERS: Any = range(20)
 SPLIT = SubsetRandomSampler(range(12))

@@ -10,10 +10,10 @@ import torch
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from datamodule_conformance.call_log import CallLog, with_call_log
-from datamodule_conformance.messages import describe_error
-from datamodule_conformance.probe import probe_for
-from datamodule_conformance.scenario import make_trainer
+from lightning_conformance.call_log import CallLog, with_call_log
+from lightning_conformance.messages import describe_error
+from lightning_conformance.probe import probe_for
+from lightning_conformance.scenario import make_trainer
 from tests.conformance.datamodules.broken import SetupWithoutStage
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodule_conformance.observations import difference
-from datamodule_conformance.probe import describe_batch
+from lightning_conformance.observations import difference
+from lightning_conformance.probe import describe_batch
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from datamodule_conformance import processes
-from datamodule_conformance.processes import observe_in_processes, without_peer_errors
-from datamodule_conformance.scenario import Observation, Scenario
-from datamodule_conformance.source import DataModuleSource
+from lightning_conformance import processes
+from lightning_conformance.processes import observe_in_processes, without_peer_errors
+from lightning_conformance.scenario import Observation, Scenario
+from lightning_conformance.source import DataModuleSource
 
 pytestmark = pytest.mark.slow
 TWO = Scenario(ranks=2)

@@ -1,5 +1,6 @@
 """The summary and the report of all results."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datamodule_conformance.report import NOTHING_JUDGED, describe_counts, summary, write
-from datamodule_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.report import NOTHING_JUDGED, describe_counts, summary, write
+from lightning_conformance.rules import Outcome, RuleResult, rules
 from tests import REPOSITORY
 from tests.conformance.judging import DATAMODULES, KIT
 
@@ -107,7 +108,7 @@ def test_a_session_shows_each_result_as_an_outcome(
     assert "1 rules hold, 1 broken, 0 not judged, 1 acknowledged" in printed
     assert printed.count("\n  seen  the rule holds, but conformance.toml acknowledges") == 1
     assert "Traceback" not in printed
-    assert "/datamodule_conformance/session.py" not in printed
+    assert "/lightning_conformance/session.py" not in printed
 
 
 def test_rules_that_are_not_judged_are_skipped_by_name(
@@ -213,3 +214,11 @@ def test_the_workflow_is_yaml_and_each_option_exists(pytestconfig: pytest.Config
     assert yaml.safe_load(workflow)["jobs"]["datamodule"]["steps"]
     for name in set(re.findall(r"--((?:datamodule|conformance)[\w-]*)", text)):
         pytestconfig.getoption(name.replace("-", "_"))
+
+
+def test_the_kits_old_name_says_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--pyargs", "datamodule_conformance", "-p", "no:cacheprovider"]
+    assert pytest.main([*options, "--datamodule", "absent:Data"]) == pytest.ExitCode.USAGE_ERROR
+    assert "is now lightning_conformance: pytest --pyargs lightning" in capsys.readouterr().err
+    with pytest.raises(ImportError, match="is now lightning_conformance"):
+        importlib.import_module("datamodule_conformance")

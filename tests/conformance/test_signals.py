@@ -48,7 +48,7 @@ class Data(LightningDataModule):
     def train_dataloader(self):
         return DataLoader(Numbers(lambda: self.end("fit")), 4)
 """
-KIT = ("-m", "pytest", "--pyargs", "datamodule_conformance", "--datamodule", "mine:Data")
+KIT = ("-m", "pytest", "--pyargs", "lightning_conformance", "--datamodule", "mine:Data")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_signal_during_check_reaches_the_projects_pytest(
     project: Path, number: signal.Signals, status: int
 ) -> None:
     content = f"def test_data():\n    check(Data, number={number:d})\n"
-    imports = "from datamodule_conformance import check\nfrom mine import Data\n\n\n"
+    imports = "from lightning_conformance import check\nfrom mine import Data\n\n\n"
     (project / "test_data.py").write_text(imports + content)
     done = run(project, "-m", "pytest", "test_data.py")
     assert done.returncode == status, done.stdout + done.stderr

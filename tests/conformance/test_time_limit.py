@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from datamodule_conformance.time_limit import time_limit
+from lightning_conformance.time_limit import time_limit
 
 
 def test_a_block_that_hangs_is_stopped_and_the_handler_is_restored() -> None:

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from benchmark.data.datamodule import Batch, ImageDataModule
-from datamodule_conformance.call_log import Call, CallLog, with_call_log
+from lightning_conformance.call_log import Call, CallLog, with_call_log
 from tests.support.mean import Mean
 from tests.support.small import hide_torch_xla
 

@@ -15,7 +15,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from benchmark.data.datamodule import ImageDataModule
-from datamodule_conformance.call_log import Call, CallLog, with_call_log
+from lightning_conformance.call_log import Call, CallLog, with_call_log
 from tests.support.mean import Mean
 
 BATCH: list[Call] = [

@@ -21,7 +21,7 @@ if __name__ == "__main__":
 from benchmark.command_line import main
 from benchmark.data.datamodule import ImageDataModule
 from benchmark.training import fit
-from datamodule_conformance.call_log import Call, CallLog, with_call_log
+from lightning_conformance.call_log import Call, CallLog, with_call_log
 
 TIMEOUT = 60
 """Seconds after which a rank counts as hanging."""

@@ -21,7 +21,7 @@ from pytorch_lightning.strategies.launchers.xla import _XLALauncher
 from torch import Tensor
 
 from benchmark.training.trainer_arguments import xla_cpu
-from datamodule_conformance.call_log import Call, CallLog, with_call_log
+from lightning_conformance.call_log import Call, CallLog, with_call_log
 from tests.data.ranks import Noting
 from tests.support.forked_python import offer_xla
 from tests.support.mean import Mean

@@ -10,12 +10,12 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from datamodule_conformance.call_log import overrides
-from datamodule_conformance.probe import BatchRecord, Epochs, Layout
-from datamodule_conformance.processes import observe_in_processes
-from datamodule_conformance.scenario import LOADERS, Observation, Scenario, observe
-from datamodule_conformance.signals import raise_if_received
-from datamodule_conformance.source import DataModuleSource
+from lightning_conformance.call_log import overrides
+from lightning_conformance.probe import BatchRecord, Epochs, Layout
+from lightning_conformance.processes import observe_in_processes
+from lightning_conformance.scenario import LOADERS, Observation, Scenario, observe
+from lightning_conformance.signals import raise_if_received
+from lightning_conformance.source import DataModuleSource
 
 MAX_DIMENSIONS = 64
 """Dimensions that a tensor can have in torch."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from datamodule_conformance import generators
-from datamodule_conformance.source import package_of
+from lightning_conformance import generators
+from lightning_conformance.source import package_of
 
 Call = tuple[Any, ...]
 """The name of a method, then those of its arguments that are strings or integers."""

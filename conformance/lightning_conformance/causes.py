@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from datamodule_conformance.observations import NotJudged, Observations
+from lightning_conformance.observations import NotJudged, Observations
 
 RuleTest = Callable[[Observations], None]
 """Raises NotJudged if a rule can't be judged, and anything else if it is broken."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from datamodule_conformance import digests, generators
+from lightning_conformance import digests, generators
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule as Module

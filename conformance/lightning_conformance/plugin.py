@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from datamodule_conformance import signals
+from lightning_conformance import signals
 
-KIT = "datamodule_conformance"
+KIT = "lightning_conformance"
+OLD_KIT = "datamodule_conformance"
+"""The kit's name until version 0.1."""
 SESSION = f"{KIT}.session"
 SETTINGS = Path(__file__).with_name("pytest.ini")
 COMMAND = f"pytest --pyargs {KIT} --datamodule my.module:MyDataModule"
@@ -19,8 +21,8 @@ STAGES = ("fit", "validate", "test", "predict")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `pytest --pyargs datamodule_conformance`."""
-    group = parser.getgroup("conformance of a LightningDataModule")
+    """Add the options of `pytest --pyargs lightning_conformance`."""
+    group = parser.getgroup("conformance of a Lightning project")
     group.addoption(
         "--datamodule", metavar="MODULE:NAME",
         help="a LightningDataModule, or a function that returns one",
@@ -62,7 +64,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     arguments = [str(argument) for argument in config.invocation_params.args]
     # The summary names the rules; Lightning's log would hide it.
     defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
-    from datamodule_conformance import fork_server  # only in sessions of the kit
+    from lightning_conformance import fork_server  # only in sessions of the kit
 
     options, paths = config.option, config.getoption("file_or_dir")
     selects = options.keyword or options.markexpr or any("::" in path for path in paths)
@@ -85,10 +87,12 @@ def _asks_for_rules(config: pytest.Config) -> bool:
     """Return whether the command line names a DataModule and the rules.
 
     Raises:
-        pytest.UsageError: it names the rules without a DataModule, a DataModule without the rules,
-            or other tests too.
+        pytest.UsageError: it names the rules by their old name, it names the rules without a
+            DataModule or a DataModule without the rules, or it names other tests too.
     """
     paths = config.getoption("file_or_dir")
+    if config.getoption("pyargs") and any(path.startswith(OLD_KIT) for path in paths):
+        raise pytest.UsageError(f"{OLD_KIT} is now {KIT}: {COMMAND}")
     rules = [path for path in paths if path.startswith(KIT) and config.getoption("pyargs")]
     if not config.getoption("--datamodule"):
         if rules:

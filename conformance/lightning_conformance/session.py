@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from datamodule_conformance.acknowledged import AcknowledgedError, Deviations
-from datamodule_conformance.observations import Observations
-from datamodule_conformance.plugin import requested_stages
-from datamodule_conformance.report import (
+from lightning_conformance.acknowledged import AcknowledgedError, Deviations
+from lightning_conformance.observations import Observations
+from lightning_conformance.plugin import requested_stages
+from lightning_conformance.report import (
     NOTHING_JUDGED,
     nothing_judged,
     summary,
     write,
 )
-from datamodule_conformance.rules import Outcome, RuleResult
-from datamodule_conformance.signals import raise_if_received, received
-from datamodule_conformance.source import DataModuleSource, SourceError, parse_arguments
+from lightning_conformance.rules import Outcome, RuleResult
+from lightning_conformance.signals import raise_if_received, received
+from lightning_conformance.source import DataModuleSource, SourceError, parse_arguments
 
 SOURCE = pytest.StashKey[DataModuleSource]()
 DEVIATIONS = pytest.StashKey[Deviations]()

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datamodule_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.rules import Outcome, RuleResult, rules
 
 FILE = "conformance.toml"
 PROJECT = "pyproject.toml"
-LIST_RULES = "`python -m datamodule_conformance`"
+TABLE, OLD_TABLE = "lightning-conformance", "datamodule-conformance"
+"""Names of the table in pyproject.toml: now, and until version 0.1."""
+LIST_RULES = "`python -m lightning_conformance`"
 
 
 class AcknowledgedError(ValueError):
@@ -69,7 +71,12 @@ def _read(file: Path) -> dict[str, Any] | None:
         if file.name == PROJECT:
             return None  # other tools report it
         raise AcknowledgedError(f"{file} is not valid TOML: {error}.") from error
-    return content if file.name == FILE else content.get("tool", {}).get("datamodule-conformance")
+    if file.name == FILE:
+        return content
+    tables = content.get("tool", {})
+    if OLD_TABLE in tables:
+        raise AcknowledgedError(f"{file}: [tool.{OLD_TABLE}] is now [tool.{TABLE}]. Rename it.")
+    return tables.get(TABLE)
 
 
 def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from datamodule_conformance import loaders
-from datamodule_conformance.call_log import BATCH, Call
-from datamodule_conformance.observations import (
+from lightning_conformance import loaders
+from lightning_conformance.call_log import BATCH, Call
+from lightning_conformance.observations import (
     FIT_FAILS,
     NO_FIT,
     PRIOR_PREPARES,
@@ -23,9 +23,9 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.probe import Epochs
-from datamodule_conformance.rules import expect, expect_equal, rule
-from datamodule_conformance.scenario import LOADERS, make_trainer
+from lightning_conformance.probe import Epochs
+from lightning_conformance.rules import expect, expect_equal, rule
+from lightning_conformance.scenario import LOADERS, make_trainer
 
 
 @rule(

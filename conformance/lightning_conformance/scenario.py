@@ -18,13 +18,13 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from datamodule_conformance import generators, loaders
-from datamodule_conformance.call_log import CallLog, overrides, with_call_log
-from datamodule_conformance.fork_server import shorten_socket_paths
-from datamodule_conformance.listing import reverse_listings
-from datamodule_conformance.probe import Epochs, probe_for
-from datamodule_conformance.source import DataModuleSource, package_of
-from datamodule_conformance.time_limit import time_limit
+from lightning_conformance import generators, loaders
+from lightning_conformance.call_log import CallLog, overrides, with_call_log
+from lightning_conformance.fork_server import shorten_socket_paths
+from lightning_conformance.listing import reverse_listings
+from lightning_conformance.probe import Epochs, probe_for
+from lightning_conformance.source import DataModuleSource, package_of
+from lightning_conformance.time_limit import time_limit
 
 EPOCHS = 2
 LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from datamodule_conformance.generators import changed_names
-from datamodule_conformance.observations import (
+from lightning_conformance.generators import changed_names
+from lightning_conformance.observations import (
     FIT_FAILS,
     NO_FIT,
     PREPARE_FAILS,
@@ -22,7 +22,7 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.rules import expect, expect_equal, rule
+from lightning_conformance.rules import expect, expect_equal, rule
 
 ORDER = (
     "Let the order be a function of (seed, epoch): a sampler with set_epoch, such as "

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from datamodule_conformance.observations import (
+from lightning_conformance.observations import (
     NotJudged,
     Observations,
     batch_layout,
@@ -12,8 +12,8 @@ from datamodule_conformance.observations import (
     sample_counts,
     sample_digests,
 )
-from datamodule_conformance.probe import BatchRecord, Epochs, Layout
-from datamodule_conformance.rules import expect, rule
+from lightning_conformance.probe import BatchRecord, Epochs, Layout
+from lightning_conformance.rules import expect, rule
 
 SPLITS = ("fit", "validate", "test")
 MAX_SCALED = 20.0

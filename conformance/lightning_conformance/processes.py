@@ -19,9 +19,9 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from datamodule_conformance import fork_server, signals
-from datamodule_conformance.scenario import Observation, Scenario, observe
-from datamodule_conformance.source import DataModuleSource
+from lightning_conformance import fork_server, signals
+from lightning_conformance.scenario import Observation, Scenario, observe
+from lightning_conformance.source import DataModuleSource
 
 TIMEOUT = 600.0
 """Seconds after which the processes of a scenario are killed."""

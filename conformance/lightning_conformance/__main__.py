@@ -1,6 +1,6 @@
-"""`python -m datamodule_conformance`: print the rules as a Markdown table."""
+"""`python -m lightning_conformance`: print the rules as a Markdown table."""
 
-from datamodule_conformance.rules import rules
+from lightning_conformance.rules import rules
 
 if __name__ == "__main__":
     rows = [[rule.name, rule.why, f"`{rule.location}`"] for rule in rules()]

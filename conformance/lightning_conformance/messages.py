@@ -6,7 +6,7 @@ import traceback
 from types import FrameType
 
 FRAMEWORK = sys.stdlib_module_names | {
-    "datamodule_conformance", "lightning", "lightning_fabric", "lightning_utilities",
+    "lightning_conformance", "lightning", "lightning_fabric", "lightning_utilities",
     "pytorch_lightning", "torch",
 }  # fmt: skip
 """Packages that call DataModules, or that DataModules call. They are not the user's code."""

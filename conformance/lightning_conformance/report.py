@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from datamodule_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.rules import Outcome, RuleResult, rules
 
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)

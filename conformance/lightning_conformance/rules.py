@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from datamodule_conformance.causes import RuleTest, root_cause
-from datamodule_conformance.messages import describe_error
-from datamodule_conformance.observations import (
+from lightning_conformance.causes import RuleTest, root_cause
+from lightning_conformance.messages import describe_error
+from lightning_conformance.observations import (
     NotJudged,
     Observations,
     difference,
     repeatable_fit,
 )
-from datamodule_conformance.probe import Epochs
+from lightning_conformance.probe import Epochs
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 FOLLOWS = "follows from a broken rule: "
@@ -125,6 +125,6 @@ def rule(
 
 def rules() -> list[Rule]:
     """Return all rules, in the order of their modules."""
-    modules = [importlib.import_module(f"datamodule_conformance.{name}") for name in MODULES]
+    modules = [importlib.import_module(f"lightning_conformance.{name}") for name in MODULES]
     values = [value for module in modules for value in vars(module).values()]
     return [value.rule for value in values if isinstance(getattr(value, "rule", None), Rule)]

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
 
-from datamodule_conformance.digests import MAX_DEPTH, digest
-from datamodule_conformance.generators import (
+from lightning_conformance.digests import MAX_DEPTH, digest
+from lightning_conformance.generators import (
     get_states,
     make_restorer,
     seed_temporarily,
     set_states,
 )
-from datamodule_conformance.probe import SampleDigests
+from lightning_conformance.probe import SampleDigests
 
 WORKER_TIMEOUT = 600.0
 """Seconds that a loader waits for a batch of its workers before it raises."""

@@ -1,6 +1,8 @@
-"""The contract of a LightningDataModule, as tests that run against any of them.
+"""The contract of a Lightning project, as tests that run against any of them.
 
-    pytest --pyargs lightning_conformance --datamodule my.module:MyDataModule
+    pytest --pyargs lightning_conformance --datamodule my.data:MyData --module my.model:MyModel
+
+Without --module, the LightningDataModule alone is judged.
 
 Each test is a rule. A broken rule says what was seen, why it matters and how to fix it. `check`
 runs all rules inside another test. `python -m lightning_conformance` lists the rules.
@@ -9,30 +11,47 @@ See docs/conformance.md.
 
 import signal
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
-def check(datamodule: Any, /, **arguments: Any) -> None:
-    """Judge a DataModule by every rule; return None if none is broken.
+def check(
+    datamodule: Any,
+    module: Any = None,
+    module_arguments: Mapping[str, Any] | None = None,
+    /,
+    **arguments: Any,
+) -> None:
+    """Judge a DataModule, and a LightningModule with it, by every rule.
+
+    Return None if no rule is broken.
 
         def test_my_data() -> None:
             check(MyDataModule, root="data")
 
+        def test_my_project() -> None:
+            check(MyDataModule, MyModule, {"width": 8}, root="data")
+
     Args:
         datamodule: a class, or a function that returns a DataModule, or a DataModule that called
             save_hyperparameters(). The kit makes new DataModules from it, also in new processes.
-        arguments: arguments of the class or function.
+        module: None to judge the DataModule alone; or a class, a function that returns a
+            LightningModule, or a LightningModule that called save_hyperparameters().
+        module_arguments: arguments of `module`.
+        arguments: arguments of `datamodule`.
 
     Raises:
         AssertionError: rules are broken that the project does not acknowledge (the text describes
             each of them), or no rule about a fit could be judged.
-        ValueError: no new DataModule can be made, or an acknowledged deviation is invalid; the
-            text says why, with the remedy.
+        ValueError: no new DataModule or LightningModule can be made, or an acknowledged deviation
+            is invalid; the text says why, with the remedy.
     """
     __tracebackhide__ = True
     # Every pytest session imports this package for its options. Importing torch takes seconds.
     from lightning_conformance.acknowledged import Deviations
+    from lightning_conformance.module.observations import ProjectObservations
+    from lightning_conformance.module.source import Project, module_source_of
     from lightning_conformance.observations import Observations
     from lightning_conformance.report import NOTHING_JUDGED, describe_counts, nothing_judged
     from lightning_conformance.rules import Outcome, rules
@@ -40,13 +59,18 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
     from lightning_conformance.source import source_of
 
     source, results = source_of(datamodule, arguments), []
+    judged: Any = source
+    if module is not None:
+        judged = Project(module_source_of(module, dict(module_arguments or {})), source)
     deviations = Deviations.load(source.path, Path.cwd())
     try:
         with warnings.catch_warnings(), catch_signals():
             warnings.simplefilter("ignore")  # a project's tests may turn warnings into errors
-            source.make(0)
-            observations = Observations(source)
-            for rule in rules():
+            judged.make(0)
+            observations: Any = Observations(source)
+            if module is not None:
+                observations = ProjectObservations(judged, observations)
+            for rule in rules(about_module=module is not None):
                 results.append(deviations.apply(rule.judge(observations)))
                 raise_if_received()
     except KeyboardInterrupt:
@@ -56,6 +80,6 @@ def check(datamodule: Any, /, **arguments: Any) -> None:
     broken = [str(result) for result in results if result.outcome is Outcome.BROKEN]
     if nothing_judged(results):
         reasons = {result.reason for result in results if result.reason}
-        raise AssertionError(f"{source}: {NOTHING_JUDGED} {'; '.join(sorted(reasons))}")
+        raise AssertionError(f"{judged}: {NOTHING_JUDGED} {'; '.join(sorted(reasons))}")
     if broken:
-        raise AssertionError("\n".join(["", *broken, f"{source}: {describe_counts(results)}"]))
+        raise AssertionError("\n".join(["", *broken, f"{judged}: {describe_counts(results)}"]))

@@ -1,10 +1,11 @@
 """Causes: which broken rules follow from which, so that one fault is reported once."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from lightning_conformance.observations import NotJudged, Observations
 
-RuleTest = Callable[[Observations], None]
+RuleTest = Callable[[Any], None]
 """Raises NotJudged if a rule can't be judged, and anything else if it is broken."""
 
 HOOKS = "hooks leave the global generators alone"
@@ -72,7 +73,7 @@ def root_cause(name: str, observations: Observations, tests: Mapping[str, RuleTe
         selected = observations.selected_rules
         if selected is not None and cause not in selected:
             continue
-        if _is_broken(tests[cause], observations) and _is_sufficient_cause(
+        if is_broken(tests[cause], observations) and _is_sufficient_cause(
             cause, name, observations, tests
         ):
             return root_cause(cause, observations, tests) or cause
@@ -99,18 +100,18 @@ def _is_sufficient_cause(
     reseeded = observations.reseeded
     if reseeded.obstacle:
         return True
-    if cause in PREREQUISITES.get(name, ()) and _is_broken(tests[cause], reseeded):
+    if cause in PREREQUISITES.get(name, ()) and is_broken(tests[cause], reseeded):
         return True
     default_fit = observations.default_fit
     if name == REPEATS and cause == DRAWS:
         classes = default_fit.dataset_classes
         return bool(classes["fit"] & classes.get("validate", set())) and not default_fit.map_style
-    if not _is_broken(tests[name], reseeded):
+    if not is_broken(tests[name], reseeded):
         return True
     return not default_fit.map_style and (cause == DRAWS or name == SPLIT)
 
 
-def _is_broken(test: RuleTest, observations: Observations) -> bool:
+def is_broken(test: RuleTest, observations: Observations) -> bool:
     """Return whether `test` fails; a rule that can't be judged is not broken."""
     try:
         test(observations)

@@ -32,6 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="one of its arguments, the value as YAML; may be repeated",
     )  # fmt: skip
     group.addoption(
+        "--module", metavar="MODULE:NAME",
+        help="a LightningModule, or a function that returns one, to judge with the DataModule",
+    )  # fmt: skip
+    group.addoption(
+        "--module-arg", metavar="KEY=VALUE", action="append", default=[],
+        help="one of the module's arguments, the value as YAML; may be repeated",
+    )  # fmt: skip
+    group.addoption(
         "--datamodule-unaugmented", action="store_true",
         help="training must show a sample the same way in each epoch",
     )  # fmt: skip
@@ -95,7 +103,7 @@ def _asks_for_rules(config: pytest.Config) -> bool:
         raise pytest.UsageError(f"{OLD_KIT} is now {KIT}: {COMMAND}")
     rules = [path for path in paths if path.startswith(KIT) and config.getoption("pyargs")]
     if not config.getoption("--datamodule"):
-        if rules:
+        if rules or config.getoption("--module"):
             raise pytest.UsageError(f"which DataModule? Name it: {COMMAND}")
         return False
     if not rules or len(rules) < len(paths):

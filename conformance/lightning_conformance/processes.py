@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,8 +21,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_conformance import fork_server, signals
-from lightning_conformance.scenario import Observation, Scenario, observe
-from lightning_conformance.source import DataModuleSource
+from lightning_conformance.scenario import observe
 
 TIMEOUT = 600.0
 """Seconds after which the processes of a scenario are killed."""
@@ -32,14 +32,18 @@ PEER_ERRORS = ("Connection closed by peer", "Connection reset by peer")
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
-def observe_in_processes(source: DataModuleSource, scenario: Scenario) -> list[Observation]:
+def observe_in_processes(
+    source: Any, scenario: Any, observe: Callable[[Any, Any], Any] = observe
+) -> list[Any]:
     """Run a scenario in new processes, one per rank, and return each rank's observation.
+
+    Each process calls `observe(source, scenario)`, by default for a DataModule's Scenario.
 
     Raises:
         RuntimeError: a process failed or hangs; the text contains the last line of its output.
     """
     context = fork_server.context()
-    task = pickle.dumps((source, scenario))
+    task = pickle.dumps((observe, source, scenario))
     ddp = _ddp_environment(scenario.ranks)
     with tempfile.TemporaryDirectory() as name:
         folder, processes = Path(name), []
@@ -90,7 +94,7 @@ def _run_rank(
     rank_zero_only.rank = rank  # type: ignore[attr-defined]
     os.chdir(directory)
     sys.path[:] = path
-    source, scenario = pickle.loads(task)  # not an argument, because it needs `sys.path`
+    observe, source, scenario = pickle.loads(task)  # not an argument, because it needs `sys.path`
     try:
         observation = observe(source, scenario)
     except SystemExit as error:  # a hook's exit with 0 is not a success either

@@ -59,13 +59,15 @@ def summary(name: str, results: list[RuleResult], width: int) -> str:
     return "\n".join([*lines, *_labelled(Outcome.NOT_JUDGED, groups, width)])
 
 
-def write(path: Path, name: str, results: list[RuleResult]) -> None:
+def write(path: Path, name: str, results: list[RuleResult], about_module: bool = False) -> None:
     """Write every rule's result to `path`, as JSON (.json) or Markdown.
 
-    A rule without a result is written as not judged.
+    A rule without a result is written as not judged. Rules about a module are written if
+    `about_module`.
     """
     left_out = {
-        rule.name: RuleResult(rule.name, Outcome.NOT_JUDGED, reason=LEFT_OUT) for rule in rules()
+        rule.name: RuleResult(rule.name, Outcome.NOT_JUDGED, reason=LEFT_OUT)
+        for rule in rules(about_module)
     }
     complete = list((left_out | {result.rule: result for result in results}).values())
     if path.suffix == ".md":

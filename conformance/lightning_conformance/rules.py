@@ -4,18 +4,22 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from lightning_conformance.causes import RuleTest, root_cause
 from lightning_conformance.messages import describe_error
+from lightning_conformance.module.causes import root_cause as module_root_cause
 from lightning_conformance.observations import (
     NotJudged,
-    Observations,
     difference,
     repeatable_fit,
 )
 from lightning_conformance.probe import Epochs
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
+"""Modules of the rules about a DataModule."""
+PROJECT_MODULES = ("module.test_training",)
+"""Modules of the rules about a LightningModule and its fit."""
 FOLLOWS = "follows from a broken rule: "
 """Start of the reason of a rule that is broken only because another rule is broken."""
 
@@ -54,7 +58,7 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One clause of the contract of a DataModule."""
+    """One clause of the contract of a DataModule or of a LightningModule."""
 
     name: str
     why: str
@@ -62,19 +66,26 @@ class Rule:
     test: RuleTest
     requires: RuleTest | None
     """Raises NotJudged if the observations do not allow to judge the rule."""
+    about_module: bool = False
+    """Whether it is about the LightningModule and takes ProjectObservations."""
 
     @property
     def location(self) -> str:
         """Module and function of the test, as "test_hooks::test_a_plain_fit_runs"."""
         return f"{self.test.__module__.rpartition('.')[2]}::{self.test.__name__}"
 
-    def evaluate(self, observations: Observations) -> None:
-        """Check the requirement, then run the test. Errors of both are passed on."""
+    def evaluate(self, observations: Any) -> None:
+        """Check the requirement, then run the test. Errors of both are passed on.
+
+        `observations` are Observations, or ProjectObservations, which contain those of the data.
+        """
+        if not self.about_module:
+            observations = getattr(observations, "data", observations)
         if self.requires:
             self.requires(observations)
         self.test(observations)
 
-    def judge(self, observations: Observations) -> RuleResult:
+    def judge(self, observations: Any) -> RuleResult:
         """Evaluate the rule and return its result.
 
         A broken rule that another broken rule explains is returned as not judged.
@@ -89,7 +100,8 @@ class Rule:
         else:
             return RuleResult(self.name, Outcome.HOLDS)
         tests = {rule.name: rule.evaluate for rule in rules()}
-        if cause := root_cause(self.name, observations, tests):
+        explain = module_root_cause if self.about_module else root_cause
+        if cause := explain(self.name, observations, tests):
             return RuleResult(self.name, Outcome.NOT_JUDGED, reason=FOLLOWS + cause)
         return RuleResult(self.name, Outcome.BROKEN, seen, self.why, self.fix)
 
@@ -107,7 +119,10 @@ def expect_equal(scenarios: str, first: Epochs, second: Epochs) -> None:
 
 
 def rule(
-    why: str, fix: str, requires: RuleTest | None = repeatable_fit
+    why: str,
+    fix: str,
+    requires: RuleTest | None = repeatable_fit,
+    about_module: bool = False,
 ) -> Callable[[RuleTest], RuleTest]:
     """Attach a Rule to the decorated test, as the test's attribute `rule`.
 
@@ -117,14 +132,15 @@ def rule(
 
     def decorate(test: RuleTest) -> RuleTest:
         name = test.__name__.removeprefix("test_").replace("_", " ")
-        test.rule = Rule(name, why, fix, test, requires)  # type: ignore[attr-defined]
+        test.rule = Rule(name, why, fix, test, requires, about_module)  # type: ignore[attr-defined]
         return test
 
     return decorate
 
 
-def rules() -> list[Rule]:
-    """Return all rules, in the order of their modules."""
-    modules = [importlib.import_module(f"lightning_conformance.{name}") for name in MODULES]
+def rules(about_module: bool = True) -> list[Rule]:
+    """Return all rules in the order of their modules, or only those about a DataModule."""
+    names = MODULES + PROJECT_MODULES if about_module else MODULES
+    modules = [importlib.import_module(f"lightning_conformance.{name}") for name in names]
     values = [value for module in modules for value in vars(module).values()]
     return [value.rule for value in values if isinstance(getattr(value, "rule", None), Rule)]

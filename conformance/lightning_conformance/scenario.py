@@ -302,7 +302,7 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
         importlib.import_module(source.path.partition(":")[0])
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(_seed_process(scenario.seed))
+        stack.enter_context(seed_process(scenario.seed))
         if scenario.ranks == 1:
             stack.enter_context(patch.object(rank_zero_only, "rank", 0))
         stack.enter_context(time_limit(TIMEOUT))
@@ -323,7 +323,7 @@ def _set_num_workers(data: LightningDataModule, count: int) -> bool:
 
 
 @contextlib.contextmanager
-def _seed_process(seed: int) -> Iterator[None]:
+def seed_process(seed: int) -> Iterator[None]:
     """Call seed_everything(seed, workers=True) for the block, without warnings.
 
     Generators and environment variables are restored afterwards.

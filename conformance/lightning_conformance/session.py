@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from lightning_conformance.acknowledged import AcknowledgedError, Deviations
+from lightning_conformance.module.observations import ProjectObservations
+from lightning_conformance.module.source import ModuleSource, Project
 from lightning_conformance.observations import Observations
 from lightning_conformance.plugin import requested_stages
 from lightning_conformance.report import (
@@ -20,6 +22,8 @@ from lightning_conformance.signals import raise_if_received, received
 from lightning_conformance.source import DataModuleSource, SourceError, parse_arguments
 
 SOURCE = pytest.StashKey[DataModuleSource]()
+MODULE = pytest.StashKey[ModuleSource | None]()
+"""The module of --module; None: judge the DataModule alone."""
 DEVIATIONS = pytest.StashKey[Deviations]()
 RESULTS = pytest.StashKey[list[RuleResult]]()
 UNWRITTEN = pytest.StashKey[str]()
@@ -35,6 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.path.insert(0, "")
 
 
+def _module_source(config: pytest.Config) -> ModuleSource | None:
+    """Return the source of the module that --module names, or None without the option."""
+    path = config.getoption("--module")
+    arguments = parse_arguments(config.getoption("--module-arg"), "--module-arg")
+    return ModuleSource(path, arguments) if path else None
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the DataModule before any rule runs; keep its source and the deviations in the stash.
 
@@ -48,11 +59,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             parse_arguments(config.getoption("--datamodule-arg")),
             augmented=not config.getoption("--datamodule-unaugmented"),
         )
-        source.make(0)
+        module = _module_source(config)
+        Project(module, source).make(0) if module else source.make(0)
         deviations = Deviations.load(source.path, Path.cwd())
     except (SourceError, AcknowledgedError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SOURCE] = source
+    config.stash[MODULE] = module
     config.stash[DEVIATIONS] = deviations
     config.stash[RESULTS] = []
 
@@ -70,6 +83,22 @@ def observations(request: pytest.FixtureRequest) -> Observations:
     )
 
 
+@pytest.fixture(scope="session")
+def project(request: pytest.FixtureRequest, observations: Observations) -> ProjectObservations:
+    """Return the observations of the project that all rules about the module share."""
+    stash = request.config.stash
+    module = stash[MODULE]
+    assert module is not None
+    project = Project(module, stash[SOURCE])
+    return ProjectObservations(project, observations, observations.selected_rules)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not collect the rules about a module unless one is named."""
+    in_module = collection_path.name == "module" or collection_path.parent.name == "module"
+    return True if in_module and not config.getoption("--module") else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     """Judge the rule of this test instead of calling it, and keep the result in the stash.
@@ -78,9 +107,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     a rule that can't be judged is skipped.
     """
     config = pyfuncitem.config
-    result = config.stash[DEVIATIONS].apply(
-        pyfuncitem.obj.rule.judge(pyfuncitem.funcargs["observations"])
-    )
+    (observations,) = pyfuncitem.funcargs.values()
+    result = config.stash[DEVIATIONS].apply(pyfuncitem.obj.rule.judge(observations))
     raise_if_received()
     config.stash[RESULTS].append(result)
     if result.outcome is Outcome.BROKEN:
@@ -99,7 +127,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """
     if received():
         return
-    name, results = str(config.stash[SOURCE]), config.stash[RESULTS]
+    name, results = _name(config), config.stash[RESULTS]
     # pytest takes a log's width from the variable COLUMNS, which is about some terminal.
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else LOG_WIDTH
     terminalreporter.write_line(summary(name, results, width))
@@ -107,6 +135,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(problem, red=True)
     if nothing_judged(results):
         terminalreporter.write_line(NOTHING_JUDGED)
+
+
+def _name(config: pytest.Config) -> str:
+    """Return the name of what is judged: the DataModule, or the module with it."""
+    source, module = config.stash[SOURCE], config.stash[MODULE]
+    return str(Project(module, source) if module else source)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -119,7 +153,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
     if (path := config.getoption("--conformance-report")) and not received():
         try:
-            write(Path(path), str(config.stash[SOURCE]), config.stash[RESULTS])
+            about_module = config.stash[MODULE] is not None
+            write(Path(path), _name(config), config.stash[RESULTS], about_module)
         except OSError as error:  # pytest would lose the summary
             config.stash[UNWRITTEN] = f"ERROR: --conformance-report {path}: {error.strerror}."
             session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -47,7 +47,7 @@ class DataModuleSource:
         Raises:
             SourceError: `path` can't be imported, raises, or does not make a LightningDataModule.
         """
-        target, arguments = _import(self.path), copy.deepcopy(dict(self.arguments))
+        target, arguments = load(self.path), copy.deepcopy(dict(self.arguments))
         if SEED in inspect.signature(target).parameters:
             arguments.setdefault(SEED, seed)
         try:
@@ -75,7 +75,9 @@ def package_of(kind: type) -> ModuleType | None:
     return None
 
 
-def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
+def parse_arguments(
+    texts: list[str], option: str = "--datamodule-arg"
+) -> tuple[tuple[str, Any], ...]:
     """Parse texts `key=value`, with the values as YAML 1.2, and return pairs (key, value).
 
     Raises:
@@ -85,15 +87,15 @@ def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key.isidentifier() or not value:
-            raise SourceError(f"--datamodule-arg {text} has no value. Write it as key=value.")
+            raise SourceError(f"{option} {text} has no value. Write it as key=value.")
         if key in values:
-            raise SourceError(f"--datamodule-arg {key} is given twice. Leave one out.")
+            raise SourceError(f"{option} {key} is given twice. Leave one out.")
         try:
             values[key] = YAML(typ="safe", pure=True).load(value)
         except (YAMLError, ValueError) as error:
             problem = getattr(error, "problem", error)
             raise SourceError(
-                f"--datamodule-arg {text} is not YAML: {problem}. Quote a text: {key}='\"...\"'."
+                f"{option} {text} is not YAML: {problem}. Quote a text: {key}='\"...\"'."
             ) from None
     return tuple(values.items())
 
@@ -104,41 +106,59 @@ def source_of(datamodule: Any, arguments: dict[str, Any]) -> DataModuleSource:
     Raises:
         SourceError: other processes could not make the DataModule.
     """
-    if package_of(type(datamodule)):
-        kind = type(datamodule)
+    is_object = package_of(type(datamodule)) is not None
+    return DataModuleSource(*importable(datamodule, arguments, is_object, "a LightningDataModule"))
+
+
+def importable(
+    target: Any, arguments: dict[str, Any], is_object: bool, expected: str
+) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """Return the "module:name" and the arguments with which other processes make the same object.
+
+    `target` is a class, a function, or an object (`is_object`) that saved its arguments. `expected`
+    names what `check` takes.
+
+    Raises:
+        SourceError: `target` can't be imported, or an argument can't be pickled or was not saved.
+    """
+    if is_object:
+        kind = type(target)
         if arguments:
             raise SourceError(f"{kind.__name__}(...) is already an object. {USE_CLASS}")
-        datamodule, arguments = kind, _saved_arguments(datamodule)
-    if not callable(datamodule):
-        kind = type(datamodule)
-        raise SourceError(f"check takes a LightningDataModule, not a {kind.__name__}. {USE_CLASS}")
-    path = _import_path(datamodule)
+        target, arguments = kind, _saved_arguments(target)
+    if not callable(target):
+        raise SourceError(f"check takes {expected}, not a {type(target).__name__}. {USE_CLASS}")
+    path = _import_path(target)
     try:
         pickle.dumps(arguments)
     except Exception as error:
         raise SourceError(
             f"An argument of {path} can't be pickled for another process: {error}. "
-            "Pass an importable function that makes the DataModule instead."
+            "Pass an importable function that makes the object instead."
         ) from error
-    return DataModuleSource(path, tuple(arguments.items()))
+    return path, tuple(arguments.items())
 
 
-def _import(path: str) -> Callable[..., Any]:
-    """Import and return the class or function `path`, "module:name", or raise SourceError."""
+def load(path: str, option: str = "--datamodule") -> Callable[..., Any]:
+    """Import and return the class or function `path`, "module:name", which `option` names.
+
+    Raises:
+        SourceError: it can't be imported or called; the text says why.
+    """
     module, _, name = path.partition(":")
-    remedy = "Write it as my.module:MyDataModule, and run where `import my.module` works."
+    remedy = "Write it as my.module:MyClass, and run where `import my.module` works."
     try:
         target = attrgetter(name)(importlib.import_module(module))
     # A module may raise anything. A script without a `__main__` guard may exit.
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {error}"
-        raise SourceError(f"--datamodule {path} can't be imported: {seen}. {remedy}") from error
+        raise SourceError(f"{option} {path} can't be imported: {seen}. {remedy}") from error
     if callable(target):
-        return target
-    raise SourceError(f"--datamodule {path} is a {type(target).__name__}. {remedy}")
+        return target  # type: ignore[no-any-return]
+    raise SourceError(f"{option} {path} is a {type(target).__name__}. {remedy}")
 
 
-def _saved_arguments(data: LightningDataModule) -> dict[str, Any]:
+def _saved_arguments(data: Any) -> dict[str, Any]:
     """Return the arguments that save_hyperparameters() saved, without the seed."""
     kind, saved = type(data), dict(data.hparams_initial)
     parameters = inspect.signature(kind).parameters.values()

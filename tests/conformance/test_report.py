@@ -11,7 +11,7 @@ import yaml
 from lightning_conformance.report import NOTHING_JUDGED, describe_counts, summary, write
 from lightning_conformance.rules import Outcome, RuleResult, rules
 from tests import REPOSITORY
-from tests.conformance.judging import DATAMODULES, KIT
+from tests.conformance.judging import DATAMODULES, KIT, PACKAGE
 
 NAME = "mine:Data()"
 NAMES = sorted((rule.name for rule in rules()), key=len)[:5]
@@ -217,7 +217,7 @@ def test_the_workflow_is_yaml_and_each_option_exists(pytestconfig: pytest.Config
 
 
 def test_the_kits_old_name_says_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--pyargs", "datamodule_conformance", "-p", "no:cacheprovider"]
+    options = ["datamodule_conformance" if option == PACKAGE else option for option in KIT]
     assert pytest.main([*options, "--datamodule", "absent:Data"]) == pytest.ExitCode.USAGE_ERROR
     assert "is now lightning_conformance: pytest --pyargs lightning" in capsys.readouterr().err
     with pytest.raises(ImportError, match="is now lightning_conformance"):

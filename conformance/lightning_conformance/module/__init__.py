@@ -1,0 +1,1 @@
+"""The contract of a LightningModule, and of its fit with a LightningDataModule."""

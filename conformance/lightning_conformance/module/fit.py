@@ -1,0 +1,190 @@
+"""Scenarios of a fit: a LightningModule with its DataModule in new processes, and what they saw."""
+
+import contextlib
+import importlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_conformance import generators, loaders
+from lightning_conformance.call_log import overrides
+from lightning_conformance.digests import digest
+from lightning_conformance.module.source import Project, package_of_module
+from lightning_conformance.scenario import LOADERS, TIMEOUT, make_trainer, seed_process
+from lightning_conformance.time_limit import time_limit
+
+EPOCHS = 2
+CHECKPOINT = "saved.ckpt"
+
+
+@dataclass(frozen=True)
+class FitScenario:
+    """One way to train and evaluate a project. The defaults are the fit that rules compare with."""
+
+    stages: tuple[str, ...] = ("fit",)
+    """Methods of _FitRun to call, in order."""
+    seed: int = 1
+    """Seed of the process, and of module and DataModule if they take one."""
+    workers: int = 0
+    """Worker processes of each training loader."""
+    ranks: int = 1
+    """Number of DDP processes."""
+    checkpoint: bytes = b""
+    """The checkpoint that stage "resume" loads."""
+    logger: bool = False
+    """Whether the Trainer has a logger, which writes CSV files after each step."""
+    trainer: tuple[tuple[str, Any], ...] = ()
+    """Options of the Trainer."""
+
+
+@dataclass
+class FitObservation:
+    """What one rank of a scenario observed. Digests are SHA-256 over bits."""
+
+    initial_weights: dict[str, str] = field(default_factory=dict)
+    """Digests of the state_dict's entries before the first stage."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """Digests of the state_dict's entries after the last stage."""
+    losses: list[str] = field(default_factory=list)
+    """Digests of what training_step returned, one per step; none for a step that returned None."""
+    optimizers: str | None = None
+    """Digest of the states of all optimizers at the end of the fit."""
+    schedulers: str | None = None
+    """Digest of the states of all learning rate schedulers at the end of the fit."""
+    metrics: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    """By stage: the logged metrics (`Trainer.callback_metrics`) after each of its runs."""
+    checkpoint: bytes = b""
+    """The checkpoint that stage "first" saved."""
+
+
+class _FitRun:
+    """Runs one scenario in this process. Each stage is a method."""
+
+    def __init__(self, project: Project, scenario: FitScenario, folder: Path) -> None:
+        self.project, self.scenario, self.folder = project, scenario, folder
+        self.observation = FitObservation()
+        self.states = generators.get_states()
+        self.module, self.data = project.make(scenario.seed)
+        self.package: ModuleType = package_of_module(type(self.module)) or importlib.import_module(
+            "pytorch_lightning"
+        )
+        self._patch_loaders()
+        self.observation.initial_weights = digests_of(self.module)
+        self.trainer = self._trainer()
+
+    def run(self) -> FitObservation:
+        """Run the stages of the scenario, and return what was observed."""
+        for stage in self.scenario.stages:
+            getattr(self, stage)()
+        self.observation.weights = digests_of(self.module)
+        return self.observation
+
+    def fit(self, **options: Any) -> None:
+        generators.set_states(self.states)  # as after seed_everything, whatever __init__ has drawn
+        self.trainer.fit(self.module, datamodule=self.data, **options)
+        self._keep_metrics("fit")
+
+    def first(self) -> None:
+        """Fit one epoch and save a checkpoint."""
+        self.trainer = self._trainer(max_epochs=1)
+        self.fit()
+        self.observation.checkpoint = self.save()
+
+    def resume(self) -> None:
+        """Go on from the scenario's checkpoint to the last epoch."""
+        path = self.folder / CHECKPOINT
+        path.write_bytes(self.scenario.checkpoint)
+        self.fit(ckpt_path=path, weights_only=False)
+
+    def validate(self) -> None:
+        self.trainer.validate(self.module, datamodule=self.data, verbose=False)
+        self._keep_metrics("validate")
+
+    def test(self) -> None:
+        self.trainer.test(self.module, datamodule=self.data, verbose=False)
+        self._keep_metrics("test")
+
+    def save(self) -> bytes:
+        """Return the checkpoint of the Trainer's state."""
+        path = self.folder / CHECKPOINT
+        self.trainer.save_checkpoint(path)
+        return path.read_bytes() if path.exists() else b""
+
+    def _keep_metrics(self, stage: str) -> None:
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        self.observation.metrics.setdefault(stage, []).append(metrics)
+
+    def _patch_loaders(self) -> None:
+        """Let the loader hooks return loaders that end, in training with the scenario's workers."""
+        for stage, name in LOADERS.items():
+            hook_name = f"{name}_dataloader"
+            if overrides(self.data, hook_name):
+                hook = getattr(self.data, hook_name)
+                setattr(self.data, hook_name, lambda s=stage, h=hook: self._make_loaders(s, h))
+
+    def _make_loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
+        made = hook()
+        if stage == "fit":
+            loaders.set_workers(made, self.scenario.workers)
+        loaders.limit_length(made)
+        return made
+
+    def _trainer(self, **options: Any) -> Any:
+        """Return a new Trainer with the scenario's options; `options` take precedence."""
+        defaults: dict[str, Any] = {
+            "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
+            "enable_checkpointing": False, "enable_progress_bar": False,
+            "enable_model_summary": False, "default_root_dir": str(self.folder),
+            "devices": self.scenario.ranks,
+            "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
+            "callbacks": [recorder(self.package, self.observation)],
+        }  # fmt: skip
+        if self.scenario.logger:
+            module = importlib.import_module(f"{self.package.__name__}.loggers")
+            defaults |= {"logger": module.CSVLogger(str(self.folder)), "log_every_n_steps": 1}
+        return make_trainer(self.package, **defaults | dict(self.scenario.trainer) | options)
+
+
+def recorder(package: ModuleType, observation: FitObservation) -> Any:
+    """Return a Callback of `package` that writes each step's loss, and states, to `observation`."""
+
+    class Recorder(package.Callback):  # type: ignore[name-defined, misc]
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
+            if (loss := digest(outputs)) is not None:
+                observation.losses.append(loss)
+
+        def on_train_end(self, trainer: Any, module: Any) -> None:
+            observation.optimizers = digest([o.state_dict() for o in trainer.optimizers])
+            configs = trainer.lr_scheduler_configs
+            observation.schedulers = digest([c.scheduler.state_dict() for c in configs])
+
+    return Recorder()
+
+
+def digests_of(module: Any) -> dict[str, str]:
+    """Return the digest of each entry of the module's state_dict, by name."""
+    return {name: digest(value) or "" for name, value in module.state_dict().items()}
+
+
+def observe_fit(project: Project, scenario: FitScenario) -> FitObservation:
+    """Run a scenario in this process, a new one, and return what was observed.
+
+    Raises:
+        TimeoutError: it took longer than TIMEOUT.
+    """
+    for source in (project.data, project.module):
+        with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
+            importlib.import_module(source.path.partition(":")[0])
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(seed_process(scenario.seed))
+        if scenario.ranks == 1:
+            stack.enter_context(patch.object(rank_zero_only, "rank", 0))
+        stack.enter_context(time_limit(TIMEOUT))
+        return _FitRun(project, scenario, Path(folder)).run()

@@ -1,0 +1,105 @@
+"""Observations of a project: run the scenarios that the rules request, each only once."""
+
+from functools import cached_property
+from typing import Any
+
+from lightning_conformance.module.fit import FitObservation, FitScenario, observe_fit
+from lightning_conformance.module.source import Project
+from lightning_conformance.observations import NOT_REPRODUCIBLE, NotJudged, Observations
+from lightning_conformance.processes import observe_in_processes
+from lightning_conformance.signals import raise_if_received
+
+MODULE_FAILS = "a fit of the module fails"
+NOT_REPEATABLE = "the same seed does not give the same weights"
+
+
+class ProjectObservations:
+    """Runs a project in any scenario, each in new processes, and caches what was observed.
+
+    Args:
+        project: makes new modules and DataModules.
+        data: observations of the DataModule alone. Most rules of a module require that its batches
+            can be repeated.
+        selected_rules: names of the rules to judge; None: all.
+    """
+
+    def __init__(
+        self, project: Project, data: Observations, selected_rules: frozenset[str] | None = None
+    ) -> None:
+        self.project = project
+        self.data = data
+        self.selected_rules = selected_rules
+        self._results: dict[FitScenario, list[FitObservation] | Exception] = {}
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """The reason why rules about a fit can't be judged, or None. Runs a fit."""
+        if self.data.obstacle not in (None, NOT_REPRODUCIBLE):
+            return self.data.obstacle
+        try:
+            self.observe()
+        except Exception:
+            return MODULE_FAILS
+        return None
+
+    def observe(self, **changes: Any) -> FitObservation:
+        """Run FitScenario(**changes) in a new process once; return its observation, or raise."""
+        return self.observe_ranks(**changes)[0]
+
+    def observe_ranks(self, **changes: Any) -> list[FitObservation]:
+        """Run FitScenario(**changes) in new processes once; return one observation per rank."""
+        scenario = FitScenario(**changes)
+        if scenario not in self._results:
+            self._results[scenario] = self._run(scenario)
+        result = self._results[scenario]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    @cached_property
+    def repetition(self) -> FitObservation:
+        """The observation of the default fit in another new process."""
+        result = self._run(FitScenario())
+        if isinstance(result, Exception):
+            raise result
+        return result[0]
+
+    def _run(self, scenario: FitScenario) -> list[FitObservation] | Exception:
+        try:
+            return observe_in_processes(self.project, scenario, observe_fit)
+        except Exception as error:
+            return error
+        finally:
+            raise_if_received()
+
+
+def difference(first: FitObservation, second: FitObservation) -> str | None:
+    """Describe the first difference between two fits: losses, then weights; None if equal."""
+    steps = max(len(first.losses), len(second.losses))
+    for step, losses in enumerate(zip(first.losses, second.losses, strict=False), start=1):
+        if losses[0] != losses[1]:
+            return f"the losses differ from step {step} of {steps} on"
+    if len(first.losses) != len(second.losses):
+        return f"{len(first.losses)} steps and {len(second.losses)}"
+    names = [name for name, value in first.weights.items() if second.weights.get(name) != value]
+    if names:
+        return f"{len(names)} of {len(first.weights)} tensors of the weights differ: {names[0]}"
+    for part in ("optimizers", "schedulers"):
+        if getattr(first, part) != getattr(second, part):
+            return f"the state of the {part} differs"
+    return None
+
+
+def running_module(project: ProjectObservations) -> None:
+    """Raise NotJudged if no fit of the module runs: requirement of rules about a single fit."""
+    if project.obstacle:
+        raise NotJudged(project.obstacle)
+
+
+def repeatable_module(project: ProjectObservations) -> None:
+    """Raise NotJudged if fits of the module differ anyway: requirement of rules that compare."""
+    running_module(project)
+    if project.data.obstacle:
+        raise NotJudged(project.data.obstacle)
+    if difference(project.observe(), project.repetition):
+        raise NotJudged(NOT_REPEATABLE)

@@ -1,0 +1,1 @@
+"""LightningModules that conform, or break rules of the kit."""

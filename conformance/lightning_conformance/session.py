@@ -107,8 +107,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     a rule that can't be judged is skipped.
     """
     config = pyfuncitem.config
-    (observations,) = pyfuncitem.funcargs.values()
-    result = config.stash[DEVIATIONS].apply(pyfuncitem.obj.rule.judge(observations))
+    rule = pyfuncitem.obj.rule
+    observations = pyfuncitem.funcargs["project" if rule.about_module else "observations"]
+    result = config.stash[DEVIATIONS].apply(rule.judge(observations))
     raise_if_received()
     config.stash[RESULTS].append(result)
     if result.outcome is Outcome.BROKEN:

@@ -123,6 +123,13 @@ def test_a_projects_settings_do_not_apply_to_the_rules(
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_fixture_that_a_plugin_gives_to_every_test_is_not_for_the_rules(project: Path) -> None:
+    fixture = "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef database():\n    return 1\n"
+    (project / "everywhere.py").write_text(fixture)
+    done = run(project, *MODULE, *RULES, "mine:Data", "-k", EPOCH, "-p", "everywhere")
+    assert "mine:Data(): 0 rules hold, 1 broken, 0 not judged" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "seen"),
     [

@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +28,7 @@ class FitScenario:
     """One way to train and evaluate a project. The defaults are the fit that rules compare with."""
 
     stages: tuple[str, ...] = ("fit",)
-    """Methods of _FitRun to call, in order."""
+    """Methods of FitRun to call, in order."""
     seed: int = 1
     """Seed of the process, and of module and DataModule if they take one."""
     workers: int = 0
@@ -63,7 +63,7 @@ class FitObservation:
     """The checkpoint that stage "first" saved."""
 
 
-class _FitRun:
+class FitRun:
     """Runs one scenario in this process. Each stage is a method."""
 
     def __init__(self, project: Project, scenario: FitScenario, folder: Path) -> None:
@@ -76,7 +76,7 @@ class _FitRun:
         )
         self._patch_loaders()
         self.observation.initial_weights = digests_of(self.module)
-        self.trainer = self._trainer()
+        self.trainer = self.make_trainer()
 
     def run(self) -> FitObservation:
         """Run the stages of the scenario, and return what was observed."""
@@ -92,7 +92,7 @@ class _FitRun:
 
     def first(self) -> None:
         """Fit one epoch and save a checkpoint."""
-        self.trainer = self._trainer(max_epochs=1)
+        self.trainer = self.make_trainer(max_epochs=1)
         self.fit()
         self.observation.checkpoint = self.save()
 
@@ -135,7 +135,7 @@ class _FitRun:
         loaders.limit_length(made)
         return made
 
-    def _trainer(self, **options: Any) -> Any:
+    def make_trainer(self, **options: Any) -> Any:
         """Return a new Trainer with the scenario's options; `options` take precedence."""
         defaults: dict[str, Any] = {
             "max_epochs": EPOCHS, "num_sanity_val_steps": 0, "logger": False,
@@ -178,6 +178,17 @@ def observe_fit(project: Project, scenario: FitScenario) -> FitObservation:
     Raises:
         TimeoutError: it took longer than TIMEOUT.
     """
+    with prepared_process(project, scenario) as folder:
+        return FitRun(project, scenario, folder).run()
+
+
+@contextlib.contextmanager
+def prepared_process(project: Project, scenario: FitScenario) -> Iterator[Path]:
+    """Import the project and seed the generators for the block; yield a temporary folder.
+
+    Raises:
+        TimeoutError: the block took longer than TIMEOUT.
+    """
     for source in (project.data, project.module):
         with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
             importlib.import_module(source.path.partition(":")[0])
@@ -187,4 +198,4 @@ def observe_fit(project: Project, scenario: FitScenario) -> FitObservation:
         if scenario.ranks == 1:
             stack.enter_context(patch.object(rank_zero_only, "rank", 0))
         stack.enter_context(time_limit(TIMEOUT))
-        return _FitRun(project, scenario, Path(folder)).run()
+        yield Path(folder)

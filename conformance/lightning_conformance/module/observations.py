@@ -1,5 +1,6 @@
 """Observations of a project: run the scenarios that the rules request, each only once."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +30,7 @@ class ProjectObservations:
         self.project = project
         self.data = data
         self.selected_rules = selected_rules
-        self._results: dict[FitScenario, list[FitObservation] | Exception] = {}
+        self._results: dict[tuple[str, FitScenario], list[Any] | Exception] = {}
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -44,14 +45,21 @@ class ProjectObservations:
 
     def observe(self, **changes: Any) -> FitObservation:
         """Run FitScenario(**changes) in a new process once; return its observation, or raise."""
-        return self.observe_ranks(**changes)[0]
+        observation: FitObservation = self.observe_by(observe_fit, **changes)[0]
+        return observation
 
-    def observe_ranks(self, **changes: Any) -> list[FitObservation]:
-        """Run FitScenario(**changes) in new processes once; return one observation per rank."""
+    def observe_by(
+        self, function: Callable[[Project, FitScenario], Any], **changes: Any
+    ) -> list[Any]:
+        """Call `function` with FitScenario(**changes) in new processes once.
+
+        Return what it returned on each rank, or raise.
+        """
         scenario = FitScenario(**changes)
-        if scenario not in self._results:
-            self._results[scenario] = self._run(scenario)
-        result = self._results[scenario]
+        key = function.__name__, scenario
+        if key not in self._results:
+            self._results[key] = self._run(function, scenario)
+        result = self._results[key]
         if isinstance(result, Exception):
             raise result
         return result
@@ -59,14 +67,17 @@ class ProjectObservations:
     @cached_property
     def repetition(self) -> FitObservation:
         """The observation of the default fit in another new process."""
-        result = self._run(FitScenario())
+        result = self._run(observe_fit, FitScenario())
         if isinstance(result, Exception):
             raise result
-        return result[0]
+        observation: FitObservation = result[0]
+        return observation
 
-    def _run(self, scenario: FitScenario) -> list[FitObservation] | Exception:
+    def _run(
+        self, function: Callable[[Project, FitScenario], Any], scenario: FitScenario
+    ) -> list[Any] | Exception:
         try:
-            return observe_in_processes(self.project, scenario, observe_fit)
+            return observe_in_processes(self.project, scenario, function)
         except Exception as error:
             return error
         finally:

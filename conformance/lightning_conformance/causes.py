@@ -5,8 +5,11 @@ from typing import Any
 
 from lightning_conformance.observations import NotJudged, Observations
 
-RuleTest = Callable[[Any], None]
-"""Raises NotJudged if a rule can't be judged, and anything else if it is broken."""
+RuleTest = Callable[[Any], str | None]
+"""Raises NotJudged if a rule can't be judged, and anything else if it is broken.
+
+If the rule holds, it may return a remark: something to know that harms nobody.
+"""
 
 HOOKS = "hooks leave the global generators alone"
 DRAWS = "draws of the model change nothing"

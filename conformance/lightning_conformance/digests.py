@@ -42,17 +42,52 @@ def leaves(value: Any, depth: int = 0) -> Iterator[Any]:
             yield from leaves(element, depth + 1)
 
 
-def columns(value: Any, length: int, depth: int = 0) -> Iterator[Any]:
-    """Yield the nested sequences of `length` elements without a tensor, such as a batch's texts."""
+def split(value: Any, length: int) -> tuple[list[Tensor], list[Sequence[Any]]]:
+    """Return the tensors of a batch of `length` samples, and its columns.
+
+    A column is a sequence with one element for each sample, such as texts or a list of the samples.
+    Tensors in a column belong to one sample each, and are not returned as tensors of the batch.
+    """
+    tensors: list[Tensor] = []
+    columns: list[Sequence[Any]] = []
+    _split(value, length, tensors, columns)
+    return tensors, columns
+
+
+def _split(
+    value: Any, length: int, tensors: list[Tensor], columns: list[Sequence[Any]], depth: int = 0
+) -> None:
+    """Append the tensors and columns in `value` to the two lists."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
         value = value.tolist()
-    if isinstance(value, (Tensor, *SCALARS)) or depth == MAX_DEPTH:
-        return
-    if isinstance(value, Sequence) and len(value) == length and not tensors(value):
-        yield value
-        return
-    for element in _elements(value):
-        yield from columns(element, length, depth + 1)
+    if isinstance(value, Tensor):
+        tensors.append(value.detach().cpu())
+    elif isinstance(value, Sequence) and _is_column(value, length):
+        columns.append(value)
+    elif not isinstance(value, SCALARS) and depth < MAX_DEPTH:
+        for element in _elements(value):
+            _split(element, length, tensors, columns, depth + 1)
+
+
+def _is_column(value: Sequence[Any], length: int) -> bool:
+    """Return whether a sequence has one element for each of `length` samples.
+
+    If it contains tensors, it may also be the parts of a batch, as (images, labels). Parts differ
+    in type, or one of them has `length` rows; only an element that is a sample contains a scalar.
+    """
+    if len(value) != length or isinstance(value, SCALARS):
+        return False
+    inner = [tensor for tensor in tensors(value) if tensor.ndim]
+    if not inner:
+        return True
+    kinds = {(type(part), getattr(part, "dtype", None), getattr(part, "ndim", 0)) for part in value}
+    if len(kinds) > 1:
+        return False
+    sample = value[0]
+    has_scalar = isinstance(sample, Mapping) and any(
+        isinstance(part, SCALARS) for part in sample.values()
+    )
+    return has_scalar or all(len(tensor) != length for tensor in inner)
 
 
 def _content(leaf: Any) -> bytes:

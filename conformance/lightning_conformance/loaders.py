@@ -271,9 +271,12 @@ def _iter_with_frozen_rng(loader: DataLoader[Any], make_iterator: Callable[[], A
 
 
 def _samples_are_pieces(loader: DataLoader[Any]) -> bool:
-    """Return whether the sampler yields slices or coordinates, which cut pieces out of a sample."""
+    """Return whether the sampler yields slices or coordinates, which cut pieces out of a sample.
+
+    A list of indices is also no sample: the dataset returns a whole batch for it.
+    """
     indices: list[Any] = []
     with contextlib.suppress(Exception):  # teardown may have closed the sampler's data
         indices = sampler_order(loader, limit=1) or []
     parts = [part for index in indices for part in (index if isinstance(index, tuple) else [index])]
-    return any(isinstance(part, (slice, float)) for part in parts)
+    return any(isinstance(part, (slice, float, list)) for part in parts)

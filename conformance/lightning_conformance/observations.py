@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from lightning_conformance.call_log import overrides
+from lightning_conformance.messages import describe_error
 from lightning_conformance.probe import BatchRecord, Epochs, Layout
 from lightning_conformance.processes import observe_in_processes
 from lightning_conformance.scenario import LOADERS, Observation, Scenario, observe
@@ -116,18 +117,19 @@ class Observations:
         )
 
     @cached_property
-    def failing_stages(self) -> tuple[str, ...]:
-        """The stages that should get a batch, alone or after a fit, and do not.
+    def absent_stages(self) -> dict[str, str]:
+        """By stage that does not work and need not: the reason.
 
-        If stages were requested, these should work. Otherwise, a stage should work if the class
-        itself defines its loader hook, and the hook does not raise one of REFUSALS.
+        A requested stage should work. Otherwise, a stage should work if the class itself defines
+        its loader hook, the hook does not raise one of REFUSALS, and its data were given.
         """
-        methods = vars(type(self.make()))
-        return tuple(
-            stage for stage in self.candidate_stages
-            if stage not in self.stages
-            and (self.requested_stages or (_hook(stage) in methods and not self._refuses(stage)))
-        )  # fmt: skip
+        if self.requested_stages:
+            return {}
+        reasons = {
+            stage: self._excuse(stage)
+            for stage in self.candidate_stages if stage not in self.stages
+        }  # fmt: skip
+        return {stage: reason for stage, reason in reasons.items() if reason}
 
     @cached_property
     def candidate_stages(self) -> list[str]:
@@ -165,14 +167,9 @@ class Observations:
         return observation
 
     def labels(self, passes: Epochs) -> list[int]:
-        """Return the labels of the passes, in order; none if they number each batch's members.
-
-        Contrastive losses label the members of each batch 0, 1, 2, ...
-        """
+        """Return the labels of the passes, in order; none if they are positions in the batch."""
         train = [step.labels for steps in self.default_fit.train for step in steps]
-        if len(train) > 1 and all(
-            labels is not None and labels.tolist() == list(range(len(labels))) for labels in train
-        ):
+        if are_positions([labels.tolist() for labels in train if labels is not None]):
             return []
         labels = [step.labels for steps in passes for step in steps if step.labels is not None]
         return [label for batch in labels for label in batch.tolist()]
@@ -214,14 +211,40 @@ class Observations:
                 return bool(self.observe(stages=stages).passes.get(stage))
         return False
 
-    def _refuses(self, stage: str) -> bool:
-        """Return whether the loader hook itself raises one of REFUSALS, even after a fit."""
+    def _excuse(self, stage: str) -> str | None:
+        """Return why `stage`, which does not work, need not work; None if it should."""
+        errors = [self._error(stage), self._error("fit", stage)]
+        if None in errors:
+            return None if any(errors) else "it gets no batch"
+        error = errors[1]
+        assert error is not None
+        seen = describe_error(error)
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].name
+        if type(error).__name__ in REFUSALS and raised_in == _hook(stage):
+            return f"its loader hook refuses: {seen}"
+        if argument := self._missing_argument(stage, error):
+            return f"its argument {argument} gives no data: {seen}"
+        if _hook(stage) not in vars(type(self.make())):
+            return f"its loader hook is inherited and never works: {seen}"
+        return None
+
+    def _error(self, *stages: str) -> Exception | None:
+        """Return the error of a run of the stages, or None."""
         try:
-            self.observe(stages=("fit", stage))
+            self.observe(stages=stages)
         except Exception as error:
-            raised_in = traceback.extract_tb(error.__traceback__)[-1].name
-            return type(error).__name__ in REFUSALS and raised_in == _hook(stage)
-        return False
+            return error
+        return None
+
+    def _missing_argument(self, stage: str, error: Exception) -> str | None:
+        """Return the argument, named after `stage`, that is None or a path that does not exist."""
+        for name, value in self.source.all_arguments().items():
+            words = name.lower().split("_")
+            if any(word.startswith(LOADERS[stage][:4]) for word in words):
+                missing = isinstance(error, FileNotFoundError) and str(value) in str(error.filename)
+                if value is None or missing:
+                    return f"{name}={value!r}"
+        return None
 
 
 def repeatable_fit(observations: Observations) -> None:
@@ -255,6 +278,22 @@ def sample_digests(epochs: Epochs) -> list[list[str]]:
         [sample for step in epoch for sample in ((use_samples and step.samples) or step.rows)]
         for epoch in epochs
     ]
+
+
+def are_positions(batches: list[list[int]]) -> bool:
+    """Return whether the labels of some batches number the members of each batch.
+
+    Contrastive losses label the members 0, 1, 2, ... or each with the position of its partner. Such
+    labels are the same in all batches of one size, and each occurs equally often in a batch.
+    """
+    largest = max(batches, key=len, default=[])
+    by_size: dict[int, list[int]] = {}
+    return len(batches) > 1 and len(set(largest)) > 1 and all(
+        labels == by_size.setdefault(len(labels), labels)
+        and set(labels) <= set(largest)
+        and len(set(Counter(labels).values())) == 1
+        for labels in batches
+    )  # fmt: skip
 
 
 def batch_layout(step: BatchRecord, kind: str) -> tuple[Layout, ...]:

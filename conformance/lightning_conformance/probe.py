@@ -1,7 +1,7 @@
 """Probe: a model that does not learn, and records every batch."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,9 +50,9 @@ class BatchRecord(NamedTuple):
     labels: Tensor | None
     """Integers (n,): the second element of a tuple, or the value under one of LABELS; or None."""
     layout: tuple[Layout, ...]
-    """The layout of each tensor."""
+    """The layout of each tensor, except those of one sample in a list of samples."""
     lengths: tuple[int, ...]
-    """The first dimension of each tensor."""
+    """The first dimension of each of these tensors."""
     images: tuple[tuple[float, float], ...]
     """Minimum and maximum of each float tensor with four dimensions; NaN if any value is NaN."""
     generators: dict[str, str]
@@ -151,16 +151,19 @@ def describe_batch(
     batch: Any, loader: int = 0, samples: SampleDigests | None = None
 ) -> BatchRecord:
     """Return the record of a batch in any container. The batch is not changed."""
-    tensors = [tensor for tensor in digests.tensors(batch) if tensor.ndim]
+    every = [tensor for tensor in digests.tensors(batch) if tensor.ndim]
+    shortest = min((len(tensor) for tensor in every), default=0)
+    parts, columns = digests.split(batch, len(samples) if samples else shortest)
+    tensors = [tensor for tensor in parts if tensor.ndim]
     images = [
         tensor for tensor in tensors
         if tensor.ndim == 4 and tensor.numel() and tensor.is_floating_point()
     ]  # fmt: skip
     return BatchRecord(
         digest=digests.digest(batch),
-        rows=_rows(batch, tensors),
+        rows=_rows(tensors, columns),
         samples=samples,
-        labels=_labels(batch),
+        labels=_labels(batch) if tensors else None,
         layout=tuple(Layout(str(tensor.dtype), tuple(tensor.shape[1:])) for tensor in tensors),
         lengths=tuple(len(tensor) for tensor in tensors),
         images=tuple((float(image.min()), float(image.max())) for image in images),
@@ -170,14 +173,14 @@ def describe_batch(
     )
 
 
-def _rows(batch: Any, tensors: list[Tensor]) -> tuple[str, ...]:
-    """Return one digest per row, as many as the shortest tensor has rows.
+def _rows(tensors: list[Tensor], columns: list[Sequence[Any]]) -> tuple[str, ...]:
+    """Return one digest per row, as many as the shortest tensor or, without tensors, column has.
 
-    A row is an element of each tensor, and of each other sequence of this length.
+    A row is an element of each tensor, and of each column of this length.
     """
-    count = min((len(tensor) for tensor in tensors), default=0)
+    count = min(map(len, tensors or columns), default=0)
     parts: list[Any] = [tensor.to_dense() if tensor.is_sparse else tensor for tensor in tensors]
-    parts += digests.columns(batch, count)
+    parts += [column for column in columns if len(column) == count]
     return tuple(digests.digest([part[i] for part in parts]) or "" for i in range(count))
 
 

@@ -12,6 +12,8 @@ from lightning_conformance.rules import Outcome, RuleResult, rules
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)
 NOTHING_JUDGED = "Nothing was proved: no rule about a fit could be judged, see the reasons."
+REMARK = "remark"
+"""Label of the remarks on rules that hold."""
 INDENT = 16
 """Columns before the text in the summary."""
 
@@ -38,7 +40,7 @@ def nothing_judged(results: list[RuleResult]) -> bool:
 
 
 def summary(name: str, results: list[RuleResult], width: int) -> str:
-    """Return the counts, a line for each broken or acknowledged rule, and the rules not judged.
+    """Return the counts, broken and acknowledged rules, remarks, and the rules not judged.
 
     Rules that were not judged are grouped by reason. `width` is the terminal's, in columns.
     """
@@ -51,6 +53,11 @@ def summary(name: str, results: list[RuleResult], width: int) -> str:
             for result in results if result.outcome is outcome
         ]  # fmt: skip
         lines += _labelled(outcome, texts, width)
+    remarks = [
+        f"{result.rule}: {result.reason}"
+        for result in results if result.outcome is Outcome.HOLDS and result.reason
+    ]  # fmt: skip
+    lines += _labelled(REMARK, remarks, width)
     unjudged: dict[str, list[str]] = {}
     for result in results:
         if result.outcome is Outcome.NOT_JUDGED:
@@ -82,7 +89,7 @@ def write(path: Path, name: str, results: list[RuleResult], about_module: bool =
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _labelled(outcome: Outcome, texts: list[str], width: int) -> list[str]:
+def _labelled(outcome: str, texts: list[str], width: int) -> list[str]:
     """Return lines: the wrapped texts in one column, with the outcome before the first."""
     lines: list[str] = []
     for text in texts:

@@ -46,7 +46,7 @@ class RuleResult:
     why: str = ""
     fix: str = ""
     reason: str = ""
-    """Why the rule was not judged, or why it is broken on purpose."""
+    """Why the rule was not judged or is broken on purpose; or a remark on a rule that holds."""
 
     def __str__(self) -> str:
         return f"{self.rule}\n\n  seen  {self.seen}\n  why   {self.why}\n  fix   {self.fix}\n"
@@ -74,8 +74,8 @@ class Rule:
         """Module and function of the test, as "test_hooks::test_a_plain_fit_runs"."""
         return f"{self.test.__module__.rpartition('.')[2]}::{self.test.__name__}"
 
-    def evaluate(self, observations: Any) -> None:
-        """Check the requirement, then run the test. Errors of both are passed on.
+    def evaluate(self, observations: Any) -> str | None:
+        """Check the requirement, then run the test and return its remark. Errors are passed on.
 
         `observations` are Observations, or ProjectObservations, which contain those of the data.
         """
@@ -83,7 +83,7 @@ class Rule:
             observations = getattr(observations, "data", observations)
         if self.requires:
             self.requires(observations)
-        self.test(observations)
+        return self.test(observations)
 
     def judge(self, observations: Any) -> RuleResult:
         """Evaluate the rule and return its result.
@@ -91,14 +91,14 @@ class Rule:
         A broken rule that another broken rule explains is returned as not judged.
         """
         try:
-            self.evaluate(observations)
+            remark = self.evaluate(observations)
         except NotJudged as unjudged:
             return RuleResult(self.name, Outcome.NOT_JUDGED, reason=str(unjudged))
         # A DataModule may raise anything. SystemExit would end the session.
         except (Exception, SystemExit) as error:
             seen = str(error) if isinstance(error, Broken) else describe_error(error)
         else:
-            return RuleResult(self.name, Outcome.HOLDS)
+            return RuleResult(self.name, Outcome.HOLDS, reason=remark or "")
         tests = {rule.name: rule.evaluate for rule in rules()}
         explain = module_root_cause if self.about_module else root_cause
         if cause := explain(self.name, observations, tests):

@@ -41,6 +41,11 @@ class DataModuleSource:
     def __str__(self) -> str:
         return f"{self.path}({', '.join(f'{key}={value!r}' for key, value in self.arguments)})"
 
+    def all_arguments(self) -> dict[str, Any]:
+        """Return the arguments by name, with the defaults of those that are not given."""
+        parameters = inspect.signature(load(self.path)).parameters.values()
+        return {p.name: p.default for p in parameters} | dict(self.arguments)
+
     def make(self, seed: int) -> LightningDataModule:
         """Return a new DataModule. `seed` is its argument "seed" if it has one that is not set.
 

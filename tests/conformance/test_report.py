@@ -222,3 +222,11 @@ def test_the_kits_old_name_says_the_new_one(capsys: pytest.CaptureFixture[str]) 
     assert "is now lightning_conformance: pytest --pyargs lightning" in capsys.readouterr().err
     with pytest.raises(ImportError, match="is now lightning_conformance"):
         importlib.import_module("datamodule_conformance")
+
+
+def test_a_remark_on_a_rule_that_holds_is_in_the_summary_and_in_the_report(tmp_path: Path) -> None:
+    remarked = RuleResult(NAMES[0], Outcome.HOLDS, reason="test has one tensor more")
+    lines = summary(NAME, [remarked], 80).splitlines()
+    assert lines[1:] == [f"  remark        {NAMES[0]}: test has one tensor more"]
+    write(tmp_path / "out.md", NAME, [remarked])
+    assert f"| {NAMES[0]} | holds | test has one tensor more |" in (tmp_path / "out.md").read_text()

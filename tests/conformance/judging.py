@@ -84,7 +84,7 @@ def judge_project(
     module: str,
     selected: Collection[str] = MODULE,
     *,
-    data: str = f"{DATAMODULES}.pictures:PicturesModule",
+    data: str = f"{DATAMODULES}.pictures:EvenPictures",
     module_arguments: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> Results:

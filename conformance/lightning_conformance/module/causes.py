@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lightning_conformance.causes import RuleTest, is_broken
+from lightning_conformance.causes import RANKS, RuleTest, is_broken
 
 SEED = "the same seed gives the same weights"
 PREREQUISITES: dict[str, tuple[str, ...]] = {
+    "the module fits on two ranks": (RANKS, "two ranks share an epoch"),
     SEED: ("the same seed gives the same batches", "a fresh process sees the same"),
 }
 """By rule of a module: rules, of the module or of its DataModule, that explain why it is broken."""

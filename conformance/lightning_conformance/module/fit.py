@@ -57,6 +57,8 @@ class FitObservation:
     """Digest of the states of all optimizers at the end of the fit."""
     schedulers: str | None = None
     """Digest of the states of all learning rate schedulers at the end of the fit."""
+    without_gradient: list[str] | None = None
+    """Names of trainable parameters without a gradient after the first backward; None: unknown."""
     metrics: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     """By stage: the logged metrics (`Trainer.callback_metrics`) after each of its runs."""
     checkpoint: bytes = b""
@@ -159,12 +161,25 @@ def recorder(package: ModuleType, observation: FitObservation) -> Any:
             if (loss := digest(outputs)) is not None:
                 observation.losses.append(loss)
 
+        def on_after_backward(self, trainer: Any, module: Any) -> None:
+            if module.automatic_optimization and observation.without_gradient is None:
+                observation.without_gradient = names_without_gradient(module)
+
         def on_train_end(self, trainer: Any, module: Any) -> None:
             observation.optimizers = digest([o.state_dict() for o in trainer.optimizers])
             configs = trainer.lr_scheduler_configs
             observation.schedulers = digest([c.scheduler.state_dict() for c in configs])
 
     return Recorder()
+
+
+def names_without_gradient(module: Any) -> list[str]:
+    """Return the names of the trainable parameters without a gradient, except those DDP ignores."""
+    ignored = getattr(module, "_ddp_params_and_buffers_to_ignore", ())
+    return [
+        name for name, parameter in module.named_parameters()
+        if parameter.requires_grad and parameter.grad is None and name not in ignored
+    ]  # fmt: skip
 
 
 def digests_of(module: Any) -> dict[str, str]:

@@ -25,7 +25,7 @@ With a longer path, which clusters may have, workers hang.
 def context() -> Any:
     """Return multiprocessing's context for new processes."""
     made = multiprocessing.get_context(START_METHOD)
-    made.set_forkserver_preload(["lightning_conformance.scenario"])
+    made.set_forkserver_preload(["lightning_conformance.preload"])
     return made
 
 

@@ -1,13 +1,14 @@
 """The pytest options of the rules. Every pytest session imports this module: keep it light."""
 
 import contextlib
+import importlib
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from lightning_conformance import signals
+from lightning_conformance import imports, signals
 
 KIT = "lightning_conformance"
 OLD_KIT = "datamodule_conformance"
@@ -84,6 +85,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         fork_server.running(at_once=not selects),
     ):
         patch.delenv("PYTEST_ADDOPTS", raising=False)
+        imports.load_torchmetrics_lazily()
+        with imports.without_collection():
+            importlib.import_module(SESSION)
         status = pytest.main([*defaults, *arguments, *session], config.invocation_params.plugins)
     if number := signals.received():
         print(f"Ended by {signal.Signals(number).name}.", file=sys.stderr, flush=True)

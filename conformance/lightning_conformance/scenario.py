@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-import importlib
+import importlib.metadata
 import os
 import tempfile
 import warnings
@@ -32,6 +32,8 @@ LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predic
 TIMEOUT = 300.0
 """Seconds after which a scenario is stopped by a TimeoutError."""
 SEED_VARIABLES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+all_entry_points = functools.cache(importlib.metadata.entry_points)
+"""Returns the entry points of all installed distributions. Reading their files takes a while."""
 READ_SEEDS = ("one state", "one state", "another state")
 """Texts that seed the global generators for three reads of one sample."""
 
@@ -286,8 +288,14 @@ def make_trainer(package: ModuleType = pl, **options: Any) -> pl.Trainer:
     """
     environments = importlib.import_module(f"{package.__name__}.plugins.environments")
     plugin = environments.LightningEnvironment()
-    # To log whether a TPU is available, any Trainer would import torch_xla, which takes seconds.
-    with patch.object(package.accelerators.XLAAccelerator, "is_available", lambda: False):
+    connector = importlib.import_module(f"{package.__name__}.trainer.connectors.callback_connector")
+    external: Any = connector._load_external_callbacks
+    entry_points = {"entry_points": lambda **names: all_entry_points().select(**names)}
+    with (
+        # To log whether a TPU is available, any Trainer would import torch_xla: seconds.
+        patch.object(package.accelerators.XLAAccelerator, "is_available", lambda: False),
+        patch.dict(external.__globals__, entry_points),  # each Trainer would read them again
+    ):
         trainer: pl.Trainer = package.Trainer(accelerator="cpu", plugins=plugin, **options)
     return trainer
 

@@ -5,8 +5,14 @@ from typing import Any
 
 from lightning_conformance.causes import RANKS, RuleTest, is_broken
 
+BATCH = "evaluation does not depend on the batch size"
+MODE = "evaluation is without dropout and batch statistics"
 SEED = "the same seed gives the same weights"
+TWICE = "the same evaluation twice gives the same metrics"
 PREREQUISITES: dict[str, tuple[str, ...]] = {
+    TWICE: (MODE,),
+    BATCH: (MODE, TWICE),
+    "two ranks log what one process logs": (MODE, TWICE, BATCH),
     "the module fits on two ranks": (RANKS, "two ranks share an epoch"),
     SEED: ("the same seed gives the same batches", "a fresh process sees the same"),
 }

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.data import extract_batch_size
 
-from lightning_conformance.call_log import overrides
 from lightning_conformance.digests import digest
+from lightning_conformance.module.evaluation import evaluate, evaluates, use_first_batches
 from lightning_conformance.module.fit import FitRun, FitScenario, prepared_process
 from lightning_conformance.module.replay import Recorded, batch_recorder, replay
 from lightning_conformance.module.source import Project
-from lightning_conformance.scenario import LOADERS
 
 RANKS: dict[str, Any] = {
     "ranks": 2,
@@ -22,9 +21,6 @@ RANKS: dict[str, Any] = {
     "trainer": (("max_epochs", 1), ("strategy", "ddp_find_unused_parameters_true")),
 }
 """Changes of a FitScenario that make it run on two ranks."""
-STEPS = {"validate": "validation_step", "test": "test_step", "predict": "predict_step"}
-MAX_BATCHES = 50
-"""Batches of an evaluation per rank and loader that are compared."""
 
 
 @dataclass
@@ -52,32 +48,11 @@ def observe_rank(project: Project, scenario: FitScenario) -> RankRun:
         stage = next((stage for stage in ("validate", "test") if evaluates(run, stage)), None)
         if stage:
             recorded: Recorded = []
-            run.trainer = evaluation_trainer(run)
+            use_first_batches(run)
             run.trainer.callbacks.append(batch_recorder(run.package, recorded))
             observed.logged = evaluate(run, stage)
             _evaluate_alone(run, stage, recorded, observed)
         return observed
-
-
-def evaluates(run: FitRun, stage: str) -> bool:
-    """Return whether the DataModule has data for the stage, and the module a step."""
-    step, kind = STEPS[stage], type(run.module)
-    return overrides(run.data, f"{LOADERS[stage]}_dataloader") and (
-        stage == "predict" or getattr(kind, step) is not getattr(run.package.LightningModule, step)
-    )
-
-
-def evaluation_trainer(run: FitRun, **options: Any) -> Any:
-    """Return a new Trainer that evaluates at most MAX_BATCHES."""
-    limits = {f"limit_{name}_batches": MAX_BATCHES for name in ("val", "test", "predict")}
-    return run.make_trainer(**limits | options)
-
-
-def evaluate(run: FitRun, stage: str) -> dict[str, float]:
-    """Run the stage with the run's Trainer, and return the logged metrics."""
-    options = {} if stage == "predict" else {"verbose": False}
-    getattr(run.trainer, stage)(run.module, datamodule=run.data, **options)
-    return {name: float(value) for name, value in run.trainer.callback_metrics.items()}
 
 
 def _evaluate_alone(run: FitRun, stage: str, recorded: Recorded, observed: RankRun) -> None:
@@ -95,7 +70,7 @@ def _evaluate_alone(run: FitRun, stage: str, recorded: Recorded, observed: RankR
         extract_batch_size(pickle.loads(batch)) for batch in itertools.chain(*everything)
     )
     for _ in range(2):
-        run.trainer = evaluation_trainer(run, devices=1, strategy="auto")
+        run.trainer = run.make_trainer(devices=1, strategy="auto")
         observed.alone.append(evaluate(run, stage))
 
 

@@ -9,6 +9,7 @@ runs all rules inside another test. `python -m lightning_conformance` lists the 
 See docs/conformance.md.
 """
 
+import gc
 import signal
 import warnings
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ def check(
     if module is not None:
         judged = Project(module_source_of(module, dict(module_arguments or {})), source)
     deviations = Deviations.load(source.path, Path.cwd())
+    frozen = gc.get_freeze_count()
     try:
         with warnings.catch_warnings(), catch_signals():
             warnings.simplefilter("ignore")  # a project's tests may turn warnings into errors
@@ -77,6 +79,9 @@ def check(
         if number := received():
             signal.raise_signal(number)  # for the handlers of the project's tests
         raise
+    finally:
+        if not frozen:
+            gc.unfreeze()
     broken = [str(result) for result in results if result.outcome is Outcome.BROKEN]
     if nothing_judged(results):
         reasons = {result.reason for result in results if result.reason}

@@ -1,6 +1,7 @@
 """A log of every call of a DataModule's hooks, in order."""
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,10 @@ class CallLog:
             if names := generators.changed_names(before, generators.state_digests()):
                 self.generators.setdefault(name, set()).update(names)
 
+    def run_within_a_hook(self, function: Callable[[], Any]) -> Any:
+        """Call `function` and return its value, but only while a hook runs."""
+        return function() if self.running else None
+
     def log(self, name: str, *arguments: Any) -> None:
         """Append a call to the log."""
         in_loader_hook = self.running[-1].endswith(LOADER) if self.running else False
@@ -97,6 +102,7 @@ def _logged(kind: type[LightningDataModule], name: str, log: CallLog) -> Callabl
         log.log(name, *(getattr(value, "value", value) for value in plain))
         if name in BATCH and not log.seed:  # its draws are judged with the samples of the batch
             return hook(self, *arguments, **named)
-        return log.run(name, lambda: hook(self, *arguments, **named))
+        # No lambda: the traceback of an error would keep its closure, and so the DataModule, alive.
+        return log.run(name, functools.partial(hook, self, *arguments, **named))
 
     return logged

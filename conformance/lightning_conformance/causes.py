@@ -96,9 +96,11 @@ def _is_sufficient_cause(
     3. `name` is REPEATS and `cause` is DRAWS: True if training is not map-style and shares a class
        of dataset with validation. Else False, because evaluation can't depend on training's draws.
     4. `name` is not broken with reseeded draws: True.
-    5. Training is not map-style, so its draws can't be reseeded: True if `cause` is DRAWS or `name`
-       is SPLIT.
-    6. Any other case: False.
+    5. `name` is SPLIT and training is not map-style: True, because draws of a stream are reseeded
+       for each epoch, and a stage alone is in another epoch than one after a fit.
+    6. `cause` is DRAWS and a training loader is not a DataLoader: True, because its draws can't be
+       reseeded.
+    7. Any other case: False.
     """
     reseeded = observations.reseeded
     if reseeded.obstacle:
@@ -111,7 +113,9 @@ def _is_sufficient_cause(
         return bool(classes["fit"] & classes.get("validate", set())) and not default_fit.map_style
     if not is_broken(tests[name], reseeded):
         return True
-    return not default_fit.map_style and (cause == DRAWS or name == SPLIT)
+    if name == SPLIT:
+        return not default_fit.map_style
+    return cause == DRAWS and not default_fit.can_be_reseeded
 
 
 def is_broken(test: RuleTest, observations: Observations) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any, cast
 
-from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, get_worker_info
 
 from lightning_conformance.digests import MAX_DEPTH, digest
 from lightning_conformance.generators import (
@@ -101,16 +101,26 @@ def record_samples(loaders: Any, in_parallel: bool) -> "deque[SampleDigests | No
 
 
 def reseed_draws(loaders: Any, seed: str, epoch: Callable[[], int]) -> None:
-    """Patch each map-style DataLoader so that its draws do not depend on the generators' states.
+    """Patch each DataLoader so that its draws do not depend on the generators' states.
 
-    The order becomes a function of seed and epoch, a sample a function of seed and index.
-    This applies to draws from the global generators only.
+    The order and an iterable dataset's draws become a function of seed and epoch, a sample a
+    function of seed and index. This applies to draws from the global generators only.
     """
-    for loader in filter(_is_map_style, dataloaders(loaders)):
-        sampler = _ReseededSampler(loader.batch_sampler, lambda: f"{seed} epoch {epoch()}")
-        # Plain assignments are refused after __init__.
-        object.__setattr__(loader, "dataset", _reseeded_dataset(loader.dataset, seed))
-        object.__setattr__(loader, "batch_sampler", sampler)
+
+    def epoch_seed() -> str:
+        return f"{seed} epoch {epoch()}"
+
+    for loader in dataloaders(loaders):
+        dataset: Any = loader.dataset
+        if isinstance(dataset, IterableDataset):
+            dataset = _subclassed(dataset, {"__iter__": _reseeded_iter(dataset, epoch_seed)})
+        else:
+            name = "sampler" if loader.batch_sampler is None else "batch_sampler"
+            sampler = _ReseededSampler(getattr(loader, name), epoch_seed)
+            # Plain assignments are refused after __init__.
+            object.__setattr__(loader, name, sampler)
+            dataset = _reseeded_dataset(dataset, seed)
+        object.__setattr__(loader, "dataset", dataset)
         loader.collate_fn = _ReseededCollate(loader.collate_fn, seed)
 
 
@@ -207,11 +217,7 @@ class _ReseededCollate:
 
 
 def _reseeded_dataset(dataset: Any, seed: str) -> Any:
-    """Return a dataset that reads each sample with generators seeded from seed and index.
-
-    Its class derives from the class of `dataset`, which a loader may check. Both share their
-    attributes. A dataset without a __dict__, such as a list, is returned unchanged.
-    """
+    """Return a dataset that reads each sample with generators seeded from seed and index."""
     kind: Any = type(dataset)
 
     def get_sample(self: Any, index: Any) -> Any:
@@ -222,14 +228,50 @@ def _reseeded_dataset(dataset: Any, seed: str) -> Any:
         with seed_temporarily(f"{seed} samples {indices}"):
             return kind.__getitems__(self, indices)
 
-    methods = {"__module__": kind.__module__, "__getitem__": get_sample}
+    methods: dict[str, Any] = {"__getitem__": get_sample}
     methods |= {"__getitems__": get_batch} if hasattr(kind, "__getitems__") else {}
+    return _subclassed(dataset, methods)
+
+
+def _reseeded_iter(dataset: Any, seed: Callable[[], str]) -> Callable[[Any], Iterator[Any]]:
+    """Return an __iter__ that has its own global generators, seeded for each pass and worker."""
+    kind: Any = type(dataset)
+
+    def iterate(self: Any) -> Iterator[Any]:
+        worker = get_worker_info()
+        with seed_temporarily(f"{seed()} worker {worker.id if worker else 0}"):
+            iterator = iter(kind.__iter__(self))
+            states = get_states()
+        while True:
+            outside = get_states()
+            set_states(states)
+            try:
+                sample = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                states = get_states()
+                set_states(outside)
+            yield sample
+
+    return iterate
+
+
+def _subclassed(dataset: Any, methods: dict[str, Any]) -> Any:
+    """Return a dataset with these methods instead, which shares its attributes with `dataset`.
+
+    Its class derives from the class of `dataset`, which a loader may check. A dataset without a
+    __dict__, such as a list, is returned unchanged.
+    """
+    kind = type(dataset)
     try:
-        reseeded: Any = object.__new__(type(kind.__name__, (kind,), methods))
-        reseeded.__dict__ = vars(dataset)
+        made: Any = object.__new__(
+            type(kind.__name__, (kind,), {"__module__": kind.__module__} | methods)
+        )
+        made.__dict__ = vars(dataset)
     except TypeError:
         return dataset
-    return reseeded
+    return made
 
 
 def _is_map_style(loader: DataLoader[Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -50,6 +51,8 @@ class Scenario:
     """
     checkpoint: bytes = b""
     """The checkpoint that stage "resume" loads."""
+    early_state: bool = False
+    """Whether stage "resume" also calls load_state_dict before setup, as Lightning does not."""
     seed: int = 1
     """Seed of the process, and of the DataModule if it takes one."""
     workers: int = 0
@@ -100,6 +103,8 @@ class Observation:
     """Largest number of workers that the DataModule gives to a training loader."""
     map_style: bool = True
     """Whether all training datasets are map-style."""
+    can_be_reseeded: bool = True
+    """Whether all training loaders are DataLoaders, whose draws can be reseeded."""
     checkpoint: bytes = b""
     """The checkpoint that stage "first" saved."""
 
@@ -169,6 +174,9 @@ class _ScenarioRun:
         path.write_bytes(self.scenario.checkpoint)
         # With reseeded draws, also load state that is not plain: it may be the only fault.
         options = {"weights_only": False} if self.scenario.reseeded else {}
+        if self.scenario.early_state:
+            saved = torch.load(path, weights_only=False)
+            self.data.load_state_dict(saved.get(type(self.data).__qualname__, {}))
         self.fit(ckpt_path=path, **options)
 
     def validate(self) -> None:
@@ -190,16 +198,14 @@ class _ScenarioRun:
         """
         states = generators.get_states()
         for _ in range(self.scenario.prior_prepares):
-            other = self._make()
-            other.trainer = self._trainer()  # Lightning sets it before it calls prepare_data
-            other.prepare_data()
+            self._prepare_another()
             generators.set_states(states)  # as if another process had run it
         data = self._make()
         data.__class__ = with_call_log(type(data), self.log)
         if not self.scenario.runs_prepare_data:
             prepare = data.prepare_data
             # Lightning's call is skipped. A call by a hook is left to the rule about hooks.
-            data.prepare_data = lambda: prepare() if self.log.running else None  # type: ignore[method-assign]
+            data.prepare_data = functools.partial(self.log.run_within_a_hook, prepare)  # type: ignore[method-assign]
         for stage, name in LOADERS.items():
             hook_name = f"{name}_dataloader"
             if overrides(data, hook_name):
@@ -209,13 +215,40 @@ class _ScenarioRun:
                 setattr(data, hook_name, functools.partial(self._make_loaders, stage, hook))
         return data
 
+    def _prepare_another(self) -> None:
+        """Run prepare_data of another DataModule."""
+        another = self._make()
+        another.trainer = self._trainer()  # Lightning sets it before it calls prepare_data
+        another.prepare_data()
+
     def _make(self) -> LightningDataModule:
         """Return a new DataModule with the scenario's workers; set `package` to Lightning's."""
-        data = self.log.run("__init__", lambda: self.source.make(self.scenario.seed))
+        data = self._make_logged()
         self.package = package_of(type(data)) or pl
         if self.scenario.workers:  # 0 might contradict other arguments of its loaders
             _set_num_workers(data, self.scenario.workers)
         return data
+
+    def _make_logged(self) -> LightningDataModule:
+        """Return a new DataModule, and log what its __init__ does to the global generators.
+
+        A function that makes it may draw before: that is no fault of the DataModule.
+        """
+        make = functools.partial(self.source.make, self.scenario.seed)
+        if self.source.is_class:
+            data: LightningDataModule = self.log.run("__init__", make)
+            return data
+        states = generators.get_states()
+        kind = type(make())
+        generators.set_states(states)
+        init = kind.__init__
+
+        @functools.wraps(init)
+        def logged(*arguments: Any, **named: Any) -> None:
+            self.log.run("__init__", functools.partial(init, *arguments, **named))
+
+        with patch.object(kind, "__init__", logged):
+            return make()
 
     def _make_loaders(self, stage: str, hook: Callable[[], Any]) -> Any:
         """Call a loader hook, patch the loaders as the scenario requests, and return them.
@@ -226,6 +259,7 @@ class _ScenarioRun:
         if stage == "fit":
             made = self._with_workers(made)
             self.observation.map_style = loaders.all_map_style(made)
+            self.observation.can_be_reseeded = loaders.all_dataloaders(made)
         classes = {type(loader.dataset) for loader in loaders.dataloaders(made)}
         self.observation.dataset_classes[stage] = {
             f"{kind.__module__}.{kind.__qualname__}" for kind in classes

@@ -2,10 +2,12 @@
 
 import contextlib
 import copy
+import gc
 import importlib
 import inspect
 import pickle
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -22,6 +24,10 @@ PACKAGES = ("pytorch_lightning", "lightning.pytorch")
 SEED = "seed"
 """Name of the argument that the kit sets, unless the user has set it."""
 USE_CLASS = "Pass its class and arguments: check(MyDataModule, key=value)."
+
+
+_MADE: list[weakref.ref[LightningDataModule]] = []
+"""The DataModules made since the last collection."""
 
 
 class SourceError(ValueError):
@@ -41,6 +47,11 @@ class DataModuleSource:
     def __str__(self) -> str:
         return f"{self.path}({', '.join(f'{key}={value!r}' for key, value in self.arguments)})"
 
+    @property
+    def is_class(self) -> bool:
+        """Whether `path` names a class, and not a function."""
+        return isinstance(load(self.path), type)
+
     def all_arguments(self) -> dict[str, Any]:
         """Return the arguments by name, with the defaults of those that are not given."""
         parameters = inspect.signature(load(self.path)).parameters.values()
@@ -52,6 +63,7 @@ class DataModuleSource:
         Raises:
             SourceError: `path` can't be imported, raises, or does not make a LightningDataModule.
         """
+        _free_earlier_objects()
         target, arguments = load(self.path), copy.deepcopy(dict(self.arguments))
         if SEED in inspect.signature(target).parameters:
             arguments.setdefault(SEED, seed)
@@ -64,11 +76,22 @@ class DataModuleSource:
             seen = f"{type(error).__name__}: {error}"
             raise SourceError(f"{self} raised {seen}. {remedy}") from error
         if package_of(type(data)):
+            _MADE.append(weakref.ref(data))
             return data
         raise SourceError(
             f"{self.path} makes a {type(data).__name__}. "
             "Name a LightningDataModule, or a function that returns one.",
         )
+
+
+def _free_earlier_objects() -> None:
+    """Free the DataModules made before, which reference cycles of their Trainers keep alive.
+
+    Otherwise a store that a process can open only once, such as LMDB's, would still be open.
+    """
+    if any(made() is not None for made in _MADE):
+        gc.collect()
+    _MADE.clear()
 
 
 def package_of(kind: type) -> ModuleType | None:
@@ -159,7 +182,7 @@ def load(path: str, option: str = "--datamodule") -> Callable[..., Any]:
         seen = f"{type(error).__name__}: {error}"
         raise SourceError(f"{option} {path} can't be imported: {seen}. {remedy}") from error
     if callable(target):
-        return target  # type: ignore[no-any-return]
+        return target
     raise SourceError(f"{option} {path} is a {type(target).__name__}. {remedy}")
 
 

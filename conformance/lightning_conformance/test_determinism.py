@@ -1,5 +1,6 @@
 """Rules: training gets the same samples, bit for bit and in the same order."""
 
+import contextlib
 import itertools
 import math
 from collections import Counter
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lightning_conformance.call_log import overrides
 from lightning_conformance.generators import changed_names
 from lightning_conformance.observations import (
     FIT_FAILS,
@@ -204,7 +206,8 @@ def test_loading_leaves_the_global_generators_alone(observations: Observations) 
 @pytest.mark.slow
 @rule(
     why="A preempted run must end like an uninterrupted one, and not train on epoch 0 again.",
-    fix=f"{ORDER} Save the state of a generator in state_dict.",
+    fix=f"{ORDER} Save the state of a generator in state_dict. Lightning calls load_state_dict "
+    "after setup: let it set the generator that setup made.",
 )
 def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
     """Runs three fits in new processes with the same seed, as users resume."""
@@ -212,7 +215,15 @@ def test_a_resumed_run_goes_on_in_its_epoch(observations: Observations) -> None:
     (first,) = observations.observe_in_processes(stages=("first",))
     (resumed,) = observations.observe_in_processes(stages=("resume",), checkpoint=first.checkpoint)
     scenarios = "a complete fit and one resumed after epoch 0"
-    expect_equal(scenarios, complete.train, first.train + resumed.train)
+    differs = difference(complete.train, first.train + resumed.train)
+    if differs and overrides(observations.make(), "load_state_dict"):
+        with contextlib.suppress(Exception):  # it may need setup
+            (early,) = observations.observe_in_processes(
+                stages=("resume",), checkpoint=first.checkpoint, early_state=True
+            )
+            if difference(complete.train, first.train + early.train) is None:
+                differs = "load_state_dict comes too late: Lightning calls it after setup"
+    expect(differs is None, f"{scenarios}: {differs}")
 
 
 @pytest.mark.slow

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.judging import DATAMODULES, IN_PROCESS, Results
+from tests.conformance.judging import (
+    DATAMODULES,
+    DRAWS,
+    HOOKS,
+    IN_PROCESS,
+    RELOAD,
+    RESUME,
+    WORKERS,
+    Results,
+)
 from tests.conformance.judging import judge as judge_path
 
 ALONE = "each stage runs alone"
@@ -35,3 +44,38 @@ def test_a_stage_whose_data_were_forgotten_is_a_fault() -> None:
 
 def test_a_requested_stage_must_have_its_data() -> None:
     assert judge("NoPredictFile", ALONE, stages=("fit", "predict")).broken == {ALONE}
+
+
+@pytest.mark.parametrize("name", ["OneStore", "drawn"])
+def test_an_object_is_freed_before_the_next_is_made(name: str) -> None:
+    """A store that a process opens once is open as long as its DataModule lives."""
+    results = judge(name)
+    assert results.broken == set(), results
+
+
+def test_draws_of_the_function_that_makes_it_are_not_those_of_the_constructor() -> None:
+    assert HOOKS in judge("drawn", HOOKS).holding
+    results = judge("drawn_and_seeded", HOOKS)
+    assert results[HOOKS].seen == "__init__ seeds the global generator of numpy, or draws from it"
+
+
+@pytest.mark.slow
+def test_a_state_that_comes_too_late_is_named() -> None:
+    seen = judge("StateComesLate", RESUME)[RESUME].seen
+    assert seen.endswith("load_state_dict comes too late: Lightning calls it after setup")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("NoisyStream", {DRAWS, WORKERS}),
+        ("CopiedGenerator", {DRAWS, WORKERS, RELOAD}),
+        ("ShufflesInPlace", {DRAWS, WORKERS, RELOAD}),
+    ],
+)
+def test_draws_explain_only_what_steady_draws_mend(name: str, broken: set[str]) -> None:
+    results = judge(name, *IN_PROCESS, RESUME)
+    assert results.broken == broken, results
+    cause = DRAWS if name == "NoisyStream" else RELOAD
+    assert results[RESUME].reason == f"follows from a broken rule: {cause}"

@@ -54,7 +54,7 @@ def test_a_conforming_datamodule_breaks_no_rule(name: str) -> None:
         ("Shuffled", IN_PROCESS, DRAWS),
         ("GeneratorPerLoader", IN_PROCESS | {RESUME}, RELOAD),
         ("PairsNotInTheState", IN_PROCESS | {RESUME}, RESUME),
-        ("StreamOfDraws", IN_PROCESS | {RESUME}, DRAWS),
+        ("StreamOfDraws", IN_PROCESS | {RESUME}, {DRAWS, WORKERS}),  # each worker reads it all
         ("SeededInWorkers", IN_PROCESS, WORKERS),
         ("RedrawnAndOverlappingSplits", IN_PROCESS, {HOOKS, DISJOINT}),
         ("TwoTrainingLoaders", IN_PROCESS, set()),

@@ -1,11 +1,17 @@
 """DataModules by what Lightning does to them: stages, objects, checkpoints and a second fit."""
 
+import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
+from tests.conformance.datamodules.batches import ordered
 from tests.conformance.datamodules.others import Seeded, shuffled
 
 # Stages without data
@@ -74,3 +80,133 @@ class _Base(Seeded):
 
 class InheritedTest(_Base):
     """Inherits a test_dataloader for which it has no data."""
+
+
+# Objects
+
+
+class _Store:
+    """A store that a process can open only once at a time, as an environment of LMDB."""
+
+    opened: ClassVar[set[str]] = set()
+
+    def __init__(self, name: str) -> None:
+        if name in self.opened:
+            raise RuntimeError(f"{name} is already open in this process")
+        self.opened.add(name)
+        self.name = name
+
+    def __del__(self) -> None:
+        self.opened.discard(self.name)
+
+
+class OneStore(Seeded):
+    """Keeps its store open as long as it lives."""
+
+    store: _Store | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        self.store = self.store or _Store("one")
+        assert self.trainer is not None
+        self.module = self.trainer.lightning_module  # a reference cycle
+
+    def train_dataloader(self) -> Any:
+        return ordered(self, torch.arange(22))
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(30, 41), 4)  # type: ignore[arg-type]
+
+    def predict_dataloader(self) -> Any:
+        raise NotImplementedError
+
+
+def drawn(seed: int = 0) -> LightningDataModule:
+    """Draw something that has nothing to do with the data, as an example in a notebook does."""
+    np.random.seed(0)
+    return OneStore(seed=int(np.random.randint(1)) + seed)
+
+
+class SeedsInInit(OneStore):
+    """Seeds the global generator when it is made."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        np.random.seed(seed + 5)
+
+
+def drawn_and_seeded(seed: int = 0) -> LightningDataModule:
+    """Draw from torch's generator; the constructor seeds NumPy's."""
+    torch.rand(1)
+    return SeedsInInit(seed)
+
+
+# Checkpoints
+
+
+class StateComesLate(Seeded):
+    """setup sets the generator from the state, which Lightning loads only afterwards."""
+
+    state: dict[str, Tensor] | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        if self.state:
+            self.generator.set_state(self.state["generator"])
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(torch.arange(22), 4, shuffle=True, generator=self.generator)  # type: ignore[arg-type]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.state = state
+
+
+# Streams that draw, and have another fault
+
+
+class _Stream(IterableDataset[Tensor]):
+    """Noise from the global generator on numbers in some order."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for number in self.module.order():
+            yield number + torch.rand(1)
+
+
+class NoisyStream(Seeded):
+    """A stream of numbers with noise."""
+
+    def setup(self, stage: str | None = None) -> None:
+        self.generator = torch.Generator()
+        self.generator.set_state(torch.get_rng_state())
+
+    def order(self) -> list[int]:
+        """Return the order of an epoch."""
+        return list(range(12))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(_Stream(self), 4)
+
+
+class CopiedGenerator(NoisyStream):
+    """A resumed run starts with another copy of the global generator."""
+
+    def order(self) -> list[int]:
+        numbers: list[int] = torch.randperm(12, generator=self.generator).tolist()
+        return numbers
+
+
+class ShufflesInPlace(NoisyStream):
+    """A second fit shuffles what the first one shuffled."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.numbers = list(range(12))
+
+    def order(self) -> list[int]:
+        random.shuffle(self.numbers)
+        return self.numbers

@@ -18,7 +18,9 @@ from lightning_conformance.probe import Epochs
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 """Modules of the rules about a DataModule."""
-PROJECT_MODULES = ("module.test_training", "module.test_evaluation", "module.test_ranks")
+PROJECT_MODULES = (
+    "module.test_training", "module.test_evaluation", "module.test_ranks", "module.test_devices",
+)  # fmt: skip
 """Modules of the rules about a LightningModule and its fit."""
 FOLLOWS = "follows from a broken rule: "
 """Start of the reason of a rule that is broken only because another rule is broken."""

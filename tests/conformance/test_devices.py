@@ -168,8 +168,13 @@ def test_interpolate_repeats_in_the_modes_that_the_list_excepts() -> None:
         ("PlainAttribute", RUNS, Outcome.BROKEN, "the attribute means stays on the CPU"),
         ("AsksForTheDevice", RUNS, Outcome.NOT_JUDGED, "a simulated device stops the run: "),
         ("WaitsInValidation", WAITS, Outcome.BROKEN, ".cpu() (validation_step in "),
-        ("RaisesIfDeterministic", REPEATS, Outcome.BROKEN, "torch.nn.MaxPool3d (forward in "),
-        ("RepeatsIfDeterministic", REPEATS, Outcome.NOT_JUDGED, "only deterministic=True lets"),
+        ("RaisesIfDeterministic", REPEATS, Outcome.BROKEN, "torch.cumsum (forward in "),
+        (
+            "RepeatsIfDeterministic",
+            REPEATS,
+            Outcome.HOLDS,
+            "only with Trainer(deterministic=True): ",
+        ),
         ("CollidesNowhere", REPEATS, Outcome.HOLDS, ""),
     ],
 )

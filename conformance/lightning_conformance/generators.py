@@ -66,13 +66,19 @@ def changed_names(before: dict[str, str], after: dict[str, str]) -> list[str]:
     return [name for name, state in before.items() if state != after[name]]
 
 
+def seed_all(text: str) -> None:
+    """Seed the global generators from `text`."""
+    number = zlib.crc32(text.encode())
+    torch.default_generator.manual_seed(number)
+    np.random.seed(number)
+    random.seed(number)
+
+
 @contextlib.contextmanager
 def seed_temporarily(text: str) -> Iterator[None]:
     """Seed the global generators from `text` for the block, and restore their states after it."""
-    states, seed = get_states(), zlib.crc32(text.encode())
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
+    states = get_states()
+    seed_all(text)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from lightning_conformance.digests import MAX_DEPTH, digest
 from lightning_conformance.generators import (
     get_states,
     make_restorer,
+    seed_all,
     seed_temporarily,
     set_states,
 )
@@ -70,6 +71,17 @@ def freeze_rng_on_iter(loaders: Any) -> None:
     """
     for loader in dataloaders(loaders):
         _replace_iter(loader, functools.partial(_iter_with_frozen_rng, loader))
+
+
+def seed_on_iter(loaders: Any, text: Callable[[], str]) -> None:
+    """Patch each DataLoader so that iter(loader) first seeds the global generators from text()."""
+
+    def seeded(make_iterator: Callable[[], Any]) -> Any:
+        seed_all(text())
+        return make_iterator()
+
+    for loader in dataloaders(loaders):
+        _replace_iter(loader, seeded)
 
 
 def set_workers(loaders: Any, count: int) -> None:

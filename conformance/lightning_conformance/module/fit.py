@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from pytorch_lightning.utilities import rank_zero_only
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_conformance import generators, loaders
 from lightning_conformance.call_log import overrides
@@ -38,7 +39,7 @@ class FitScenario:
     checkpoint: bytes = b""
     """The checkpoint that stage "resume" loads."""
     logger: bool = False
-    """Whether the Trainer has a logger, which writes CSV files after each step."""
+    """Whether the Trainer logs each step, and has a progress bar."""
     trainer: tuple[tuple[str, Any], ...] = ()
     """Options of the Trainer."""
 
@@ -51,12 +52,16 @@ class FitObservation:
     """Digests of the state_dict's entries before the first stage."""
     weights: dict[str, str] = field(default_factory=dict)
     """Digests of the state_dict's entries after the last stage."""
+    batches: list[str | None] = field(default_factory=list)
+    """Digests of the batches that training_step got."""
     losses: list[str] = field(default_factory=list)
     """Digests of what training_step returned, one per step; none for a step that returned None."""
     optimizers: str | None = None
     """Digest of the states of all optimizers at the end of the fit."""
     schedulers: str | None = None
     """Digest of the states of all learning rate schedulers at the end of the fit."""
+    follows_a_metric: bool = False
+    """Whether a learning rate scheduler is a ReduceLROnPlateau."""
     without_gradient: list[str] | None = None
     """Names of trainable parameters without a gradient after the first backward; None: unknown."""
     metrics: dict[str, list[dict[str, float]]] = field(default_factory=dict)
@@ -66,7 +71,12 @@ class FitObservation:
 
 
 class FitRun:
-    """Runs one scenario in this process. Each stage is a method."""
+    """Runs one scenario in this process. Each stage is a method.
+
+    The global generators are seeded from seed and epoch when a training loader starts a pass, and
+    when the first step of an epoch starts. So a draw in validation has no influence on the order
+    or on dropout in a later epoch, and a resumed epoch has the order and dropout of the original.
+    """
 
     def __init__(self, project: Project, scenario: FitScenario, folder: Path) -> None:
         self.project, self.scenario, self.folder = project, scenario, folder
@@ -134,8 +144,12 @@ class FitRun:
         made = hook()
         if stage == "fit":
             loaders.set_workers(made, self.scenario.workers)
+            loaders.seed_on_iter(made, lambda: f"order {self._epoch_seed()}")
         loaders.limit_length(made)
         return made
+
+    def _epoch_seed(self) -> str:
+        return f"seed {self.scenario.seed} epoch {self.trainer.current_epoch}"
 
     def make_trainer(self, **options: Any) -> Any:
         """Return a new Trainer with the scenario's options; `options` take precedence."""
@@ -145,18 +159,39 @@ class FitRun:
             "enable_model_summary": False, "default_root_dir": str(self.folder),
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
-            "callbacks": [recorder(self.package, self.observation)],
+            "callbacks": [recorder(self.package, self.observation, self._epoch_seed)],
         }  # fmt: skip
         if self.scenario.logger:
-            module = importlib.import_module(f"{self.package.__name__}.loggers")
-            defaults |= {"logger": module.CSVLogger(str(self.folder)), "log_every_n_steps": 1}
+            # Its `experiment` accepts any call: a module may need that of one certain logger.
+            logger = importlib.import_module(f"{self.package.__name__}.loggers.logger")
+            defaults |= {
+                "logger": logger.DummyLogger(), "log_every_n_steps": 1, "enable_progress_bar": True
+            }  # fmt: skip
         return make_trainer(self.package, **defaults | dict(self.scenario.trainer) | options)
 
 
-def recorder(package: ModuleType, observation: FitObservation) -> Any:
-    """Return a Callback of `package` that writes each step's loss, and states, to `observation`."""
+def recorder(
+    package: ModuleType, observation: FitObservation, epoch_seed: Callable[[], str]
+) -> Any:
+    """Return a Callback of `package` that writes batches, losses and states to `observation`.
+
+    It also seeds the global generators with `epoch_seed()` in the first step of each epoch.
+    """
 
     class Recorder(package.Callback):  # type: ignore[name-defined, misc]
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            observation.follows_a_metric = any(
+                isinstance(config.scheduler, ReduceLROnPlateau)
+                for config in trainer.lr_scheduler_configs
+            )
+
+        def on_train_batch_start(
+            self, trainer: Any, module: Any, batch: Any, batch_idx: int
+        ) -> None:
+            observation.batches.append(digest(batch))
+            if batch_idx == 0:
+                generators.seed_all(f"steps {epoch_seed()}")
+
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
             if (loss := digest(outputs)) is not None:
                 observation.losses.append(loss)

@@ -85,7 +85,12 @@ class ProjectObservations:
 
 
 def difference(first: FitObservation, second: FitObservation) -> str | None:
-    """Describe the first difference between two fits: losses, then weights; None if equal."""
+    """Describe the first difference between two fits; None if equal.
+
+    Batches are compared first, then losses, weights, and the states of optimizers and schedulers.
+    """
+    if first.batches != second.batches:
+        return "the training batches differ"
     steps = max(len(first.losses), len(second.losses))
     for step, losses in enumerate(zip(first.losses, second.losses, strict=False), start=1):
         if losses[0] != losses[1]:

@@ -51,11 +51,13 @@ def check(
     __tracebackhide__ = True
     # Every pytest session imports this package for its options. Importing torch takes seconds.
     from lightning_conformance.acknowledged import Deviations
+    from lightning_conformance.messages import quiet_lightning
     from lightning_conformance.module.observations import ProjectObservations
     from lightning_conformance.module.source import Project, module_source_of
     from lightning_conformance.observations import Observations
     from lightning_conformance.report import NOTHING_JUDGED, describe_counts, nothing_judged
-    from lightning_conformance.rules import Outcome, rules
+    from lightning_conformance.results import Outcome
+    from lightning_conformance.rules import rules
     from lightning_conformance.signals import catch_signals, raise_if_received, received
     from lightning_conformance.source import source_of
 
@@ -66,7 +68,7 @@ def check(
     deviations = Deviations.load(source.path, Path.cwd())
     frozen = gc.get_freeze_count()
     try:
-        with warnings.catch_warnings(), catch_signals():
+        with warnings.catch_warnings(), catch_signals(), quiet_lightning():
             warnings.simplefilter("ignore")  # a project's tests may turn warnings into errors
             judged.make(0)
             observations: Any = Observations(source)
@@ -82,9 +84,11 @@ def check(
     finally:
         if not frozen:
             gc.unfreeze()
-    broken = [str(result) for result in results if result.outcome is Outcome.BROKEN]
+    broken = [result for result in results if result.outcome is Outcome.BROKEN]
     if nothing_judged(results):
         reasons = {result.reason for result in results if result.reason}
         raise AssertionError(f"{judged}: {NOTHING_JUDGED} {'; '.join(sorted(reasons))}")
     if broken:
-        raise AssertionError("\n".join(["", *broken, f"{judged}: {describe_counts(results)}"]))
+        names = "; ".join(result.rule for result in broken)  # for pytest's short summary
+        end = f"{judged}: {describe_counts(results)} {deviations.note}".strip()
+        raise AssertionError("\n".join([f"broken: {names}", "", *map(str, broken), end]))

@@ -1,12 +1,16 @@
-"""Acknowledged deviations: rules that a project breaks on purpose, each with its reason."""
+"""Acknowledged deviations: rules that a project breaks on purpose, each with its reason.
+
+This module does not import torch, so that an invalid entry is reported at once.
+"""
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.results import Outcome, RuleResult
 
 FILE = "conformance.toml"
 PROJECT = "pyproject.toml"
@@ -27,6 +31,8 @@ class Deviations:
     """The file that lists them."""
     reasons: dict[str, str] = field(default_factory=dict)
     """By name of a rule: why the project breaks it on purpose."""
+    note: str = ""
+    """A sentence about tables of the file, if it has some and none for the DataModule."""
 
     @classmethod
     def load(cls, path: str, folder: Path) -> "Deviations":
@@ -39,7 +45,7 @@ class Deviations:
             for file in (parent / FILE, parent / PROJECT):
                 content = _read(file)
                 if content is not None:
-                    return cls(file, _reasons(file, content, path))
+                    return cls(file, _reasons(file, content, path), _note(file, content, path))
         return cls(folder / FILE)
 
     def apply(self, result: RuleResult) -> RuleResult:
@@ -81,7 +87,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
     """Check all entries, and return the reasons for the DataModule `path`, by rule."""
-    names = [rule.name for rule in rules()]
+    names = _rule_names()
     if outside := [key for key, table in content.items() if not isinstance(table, dict)]:
         raise AcknowledgedError(
             f'{file}: "{outside[0]}" stands outside a table. Write it below ["{path}"].'
@@ -95,3 +101,18 @@ def _reasons(file: Path, content: dict[str, Any], path: str) -> dict[str, str]:
         if not isinstance(reason, str) or not reason.strip():
             raise AcknowledgedError(f'{file}: "{name}" has no reason. State why it is intended.')
     return reasons
+
+
+def _note(file: Path, content: dict[str, Any], path: str) -> str:
+    """Return a sentence about the tables of `file` if none is for `path`: it may be misspelt."""
+    if not content or path in content:
+        return ""
+    tables = ", ".join(f'["{table}"]' for table in content)
+    return f'{file}: no table is for ["{path}"]; these are for something else: {tables}.'
+
+
+def _rule_names() -> list[str]:
+    """Return the names of all rules, read from the texts of their tests."""
+    files = sorted(Path(__file__).parent.rglob("test_*.py"))
+    tests = [re.findall(r"(?m)^def test_(\w+)\(", file.read_text("utf-8")) for file in files]
+    return [name.replace("_", " ") for names in tests for name in names]

@@ -1,8 +1,11 @@
 """Messages: an exception in one line, with the place in the user's code that raised it."""
 
+import contextlib
+import logging
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 
 FRAMEWORK = sys.stdlib_module_names | {
@@ -19,6 +22,25 @@ TRANSLATIONS = {
     ),
 }
 """By pattern of a Lightning message that does not name the mistake: a text that does."""
+
+LOGGERS = ("lightning", "lightning_fabric", "pytorch_lightning")
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Let Lightning log only errors in the block. A Trainer logs four lines."""
+    loggers = [
+        logger for name, logger in logging.root.manager.loggerDict.items()
+        if name.partition(".")[0] in LOGGERS and isinstance(logger, logging.Logger)
+    ]  # fmt: skip
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def describe_error(error: BaseException) -> str:

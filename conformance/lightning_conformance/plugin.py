@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_conformance import imports, signals
+from lightning_conformance import signals
 
 KIT = "lightning_conformance"
 OLD_KIT = "datamodule_conformance"
@@ -67,14 +67,20 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     requested_stages(config)
     _check_report(config)
+    # Only in sessions of the kit.
+    from lightning_conformance import fork_server, imports
+    from lightning_conformance.acknowledged import AcknowledgedError, Deviations
+
+    try:
+        Deviations.load(config.getoption("--datamodule"), Path.cwd())
+    except AcknowledgedError as error:
+        raise pytest.UsageError(str(error)) from None
     session = [f"--config-file={SETTINGS}", "--noconftest", "-p", SESSION]
     if config.pluginmanager.has_plugin("xdist"):
         session.append("-n0")  # the rules share their observations
     arguments = [str(argument) for argument in config.invocation_params.args]
     # The summary names the rules; Lightning's log would hide it.
     defaults = ["-rN", "--show-capture=no", f"--rootdir={config.rootpath}"]
-    from lightning_conformance import fork_server  # only in sessions of the kit
-
     options, paths = config.option, config.getoption("file_or_dir")
     selects = options.keyword or options.markexpr or any("::" in path for path in paths)
     status: int = pytest.ExitCode.INTERRUPTED

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from lightning_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.results import Outcome, RuleResult
+from lightning_conformance.rules import rules
 
 LEFT_OUT = "left out of this run"
 ORDER = (Outcome.BROKEN, Outcome.ACKNOWLEDGED, Outcome.NOT_JUDGED, Outcome.HOLDS)

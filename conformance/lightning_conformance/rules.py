@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from lightning_conformance.causes import RuleTest, root_cause
@@ -15,6 +14,7 @@ from lightning_conformance.observations import (
     repeatable_fit,
 )
 from lightning_conformance.probe import Epochs
+from lightning_conformance.results import Outcome, RuleResult
 
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 """Modules of the rules about a DataModule."""
@@ -24,34 +24,6 @@ PROJECT_MODULES = (
 """Modules of the rules about a LightningModule and its fit."""
 FOLLOWS = "follows from a broken rule: "
 """Start of the reason of a rule that is broken only because another rule is broken."""
-
-
-class Outcome(StrEnum):
-    """The outcome of a rule."""
-
-    HOLDS = "holds"
-    BROKEN = "broken"
-    NOT_JUDGED = "not judged"
-    ACKNOWLEDGED = "acknowledged"
-    """Broken, and the project states why this is intended."""
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """The result of one rule."""
-
-    rule: str
-    """The name of the rule."""
-    outcome: Outcome
-    seen: str = ""
-    """What was observed, if the rule is broken."""
-    why: str = ""
-    fix: str = ""
-    reason: str = ""
-    """Why the rule was not judged or is broken on purpose; or a remark on a rule that holds."""
-
-    def __str__(self) -> str:
-        return f"{self.rule}\n\n  seen  {self.seen}\n  why   {self.why}\n  fix   {self.fix}\n"
 
 
 class Broken(AssertionError):

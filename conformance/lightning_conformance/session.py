@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lightning_conformance.acknowledged import AcknowledgedError, Deviations
+from lightning_conformance.acknowledged import Deviations
 from lightning_conformance.module.observations import ProjectObservations
 from lightning_conformance.module.source import ModuleSource, Project
 from lightning_conformance.observations import Observations
@@ -17,7 +17,7 @@ from lightning_conformance.report import (
     summary,
     write,
 )
-from lightning_conformance.rules import Outcome, RuleResult
+from lightning_conformance.results import Outcome, RuleResult
 from lightning_conformance.signals import raise_if_received, received
 from lightning_conformance.source import DataModuleSource, SourceError, parse_arguments
 
@@ -28,8 +28,8 @@ DEVIATIONS = pytest.StashKey[Deviations]()
 RESULTS = pytest.StashKey[list[RuleResult]]()
 UNWRITTEN = pytest.StashKey[str]()
 """Why the report could not be written."""
-LOG_WIDTH = 80
-"""Columns of the summary where the output is not a terminal."""
+LOG_WIDTH = sys.maxsize
+"""Columns of the summary where the output is not a terminal: nothing is cut."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,7 +50,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the DataModule before any rule runs; keep its source and the deviations in the stash.
 
     Raises:
-        pytest.UsageError: the DataModule can't be made, or a deviation is invalid.
+        pytest.UsageError: the DataModule can't be made.
     """
     config = session.config
     try:
@@ -61,12 +61,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
         module = _module_source(config)
         Project(module, source).make(0) if module else source.make(0)
-        deviations = Deviations.load(source.path, Path.cwd())
-    except (SourceError, AcknowledgedError) as error:
+    except SourceError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SOURCE] = source
     config.stash[MODULE] = module
-    config.stash[DEVIATIONS] = deviations
+    config.stash[DEVIATIONS] = Deviations.load(source.path, Path.cwd())
     config.stash[RESULTS] = []
 
 
@@ -132,6 +131,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     # pytest takes a log's width from the variable COLUMNS, which is about some terminal.
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else LOG_WIDTH
     terminalreporter.write_line(summary(name, results, width))
+    if note := config.stash[DEVIATIONS].note:
+        terminalreporter.write_line(note)
     if problem := config.stash.get(UNWRITTEN, ""):
         terminalreporter.write_line(problem, red=True)
     if nothing_judged(results):

@@ -7,11 +7,13 @@ import importlib
 import inspect
 import pickle
 import sys
+import traceback
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from operator import attrgetter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,10 +21,13 @@ from pytorch_lightning import LightningDataModule
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lightning_conformance.messages import describe_error
+
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
 """Lightning's two packages: the same code under two names, with unrelated classes."""
 SEED = "seed"
 """Name of the argument that the kit sets, unless the user has set it."""
+ARGUMENTS = "--datamodule-arg key=value, or check(..., key=value)"
 USE_CLASS = "Pass its class and arguments: check(MyDataModule, key=value)."
 
 
@@ -70,10 +75,7 @@ class DataModuleSource:
         try:
             data = target(**arguments)
         except (Exception, SystemExit) as error:
-            remedy = "Give its arguments: --datamodule-arg key=value, or check(..., key=value)."
-            if not isinstance(error, TypeError):
-                remedy = "Look for the cause: make it in Python with the same arguments and folder."
-            seen = f"{type(error).__name__}: {error}"
+            seen, remedy = describe_error(error), _remedy(error)
             raise SourceError(f"{self} raised {seen}. {remedy}") from error
         if package_of(type(data)):
             _MADE.append(weakref.ref(data))
@@ -92,6 +94,22 @@ def _free_earlier_objects() -> None:
     if any(made() is not None for made in _MADE):
         gc.collect()
     _MADE.clear()
+
+
+def _remedy(error: BaseException) -> str:
+    """Return the remedy for an error of the call that makes a DataModule."""
+    calls = list(traceback.walk_tb(error.__traceback__))
+    if isinstance(error, TypeError) and len(calls) == 1:  # the call itself was refused
+        return f"Give its arguments: {ARGUMENTS}."
+    if isinstance(error, OSError) or "not found" in str(error).lower():
+        return (
+            f"If data are missing, put them there, or name their folder: {ARGUMENTS}. A relative "
+            f"path starts at {Path.cwd()}. __init__ can leave data to prepare_data and setup."
+        )
+    return (
+        "Look for the cause: make it in Python with the same arguments and folder. "
+        f"If it needs arguments: {ARGUMENTS}."
+    )
 
 
 def package_of(kind: type) -> ModuleType | None:

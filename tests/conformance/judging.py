@@ -7,7 +7,8 @@ from typing import Any
 from lightning_conformance.module.observations import ProjectObservations
 from lightning_conformance.module.source import ModuleSource, Project
 from lightning_conformance.observations import Observations
-from lightning_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.results import Outcome, RuleResult
+from lightning_conformance.rules import rules
 from lightning_conformance.source import DataModuleSource
 
 PACKAGE = "lightning_conformance"

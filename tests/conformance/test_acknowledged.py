@@ -1,12 +1,15 @@
 """Deviations that a project acknowledges, and their effect on a result."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lightning_conformance.acknowledged import AcknowledgedError, Deviations
-from lightning_conformance.rules import Outcome, RuleResult
+from lightning_conformance.results import Outcome, RuleResult
+from lightning_conformance.rules import rules
 
 PATH = "my.module:Data"
 RULE = "workers change nothing"
@@ -62,6 +65,25 @@ def test_an_invalid_entry_is_one_clear_message(folder: Path, content: str, words
         Deviations.load(PATH, folder)
     assert words in str(raised.value)
     assert str(folder / "conformance.toml") in str(raised.value)
+
+
+def test_the_names_of_rules_are_known_without_torch() -> None:
+    program = "import sys, lightning_conformance.acknowledged as a; "
+    program += "print(*a._rule_names(), 'torch' in sys.modules, sep='|')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    *names, torch_is_loaded = done.stdout.strip().split("|")
+    assert sorted(names) == sorted(rule.name for rule in rules())
+    assert torch_is_loaded == "False"
+
+
+def test_a_file_whose_tables_are_all_for_something_else_is_named(folder: Path) -> None:
+    (folder / "conformance.toml").write_text(TABLE)
+    assert Deviations.load(PATH, folder).note == ""
+    note = Deviations.load("my.module:Daat", folder).note
+    assert note.startswith(f'{folder / "conformance.toml"}: no table is for ["my.module:Daat"]')
+    assert note.endswith(f'["{PATH}"].')
+    (folder / "conformance.toml").write_text("")
+    assert Deviations.load(PATH, folder).note == ""
 
 
 def test_a_deviation_is_acknowledged_and_an_outdated_one_fails() -> None:

@@ -1,12 +1,13 @@
 """`check`: the rules inside another test."""
 
+import logging
 import pickle
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 
 from lightning_conformance import check, rules
 from lightning_conformance.source import (
@@ -61,7 +62,24 @@ def test_broken_rules_are_one_error_that_describes_each_once(tmp_path: Path) -> 
     text = str(raised.value)
     assert text.count("\n  seen  ") == text.count("\n  why   ") == text.count("\n  fix   ") == 1
     assert "images are finite and scaled\n\n  seen  batch 0" in text
+    assert text.splitlines()[0] == "broken: images are finite and scaled", "pytest's short summary"
     assert text.endswith("1 broken, 0 not judged")
+
+
+@pytest.mark.usefixtures("shapes")
+def test_lightning_logs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its lines would stand before the rules in the output of a failing test."""
+    logger = logging.getLogger("pytorch_lightning")
+    levels = [logger.level, logging.getLogger("pytorch_lightning.utilities.rank_zero").level]
+    check(PicturesModule, folder=str(tmp_path))
+    assert caplog.text == "".join(capfd.readouterr()) == ""
+    Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    assert "GPU available" in caplog.text
+    assert levels == [
+        logger.level, logging.getLogger("pytorch_lightning.utilities.rank_zero").level
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("shapes")
@@ -142,8 +160,20 @@ def test_each_new_object_gets_a_copy_of_the_arguments(tmp_path: Path) -> None:
 
 
 class NoData(LightningDataModule):
+    def __init__(self, file: str = "absent.csv") -> None:
+        super().__init__()
+        self.text = Path(file).read_text()
+
+
+class NoDownload(LightningDataModule):
     def __init__(self) -> None:
-        raise FileNotFoundError("no data")
+        raise RuntimeError("Dataset not found. You can use download=True to download it")
+
+
+class AddsNone(LightningDataModule):
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        self.size = size + 1  # type: ignore[operator]
 
 
 def inner() -> type[LightningDataModule]:
@@ -167,7 +197,11 @@ def inner() -> type[LightningDataModule]:
             "PicturesModule can't be pickled for another process",
         ),
         ("a.module:Data", {}, "check takes a LightningDataModule, not a str"),
-        (NoData, {}, "FileNotFoundError: no data. Look for the cause: make it in Python"),
+        (NoData, {}, "If data are missing, put them there, or name their folder: --datamodule-arg"),
+        (NoData, {}, f"A relative path starts at {Path.cwd()}."),
+        (NoDownload, {}, "If data are missing, put them there"),
+        (AddsNone, {}, "Look for the cause: make it in Python with the same arguments"),
+        (AddsNone, {}, f"(__init__ in {__file__}:"),
         (PicturesModule, {}, "missing 1 required positional argument: 'folder'. Give its"),
     ],
 )

@@ -22,7 +22,7 @@ from lightning_conformance.module.nondeterminism import (
 from lightning_conformance.module.other_device import DEVICE, simulated_device
 from lightning_conformance.module.source import ModuleSource, Project
 from lightning_conformance.module.user_code import UserCode
-from lightning_conformance.rules import Outcome
+from lightning_conformance.results import Outcome
 from lightning_conformance.source import DataModuleSource
 from tests.conformance.datamodules.pictures import PicturesModule
 from tests.conformance.judging import DATAMODULES, MODULES, judge_project

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from lightning_conformance.report import NOTHING_JUDGED, describe_counts, summary, write
-from lightning_conformance.rules import Outcome, RuleResult, rules
+from lightning_conformance.results import Outcome, RuleResult
+from lightning_conformance.rules import rules
 from tests import REPOSITORY
 from tests.conformance.judging import DATAMODULES, KIT, PACKAGE
 
@@ -51,7 +52,7 @@ def test_the_summary_fits_on_a_screen_whatever_breaks() -> None:
 
 
 def test_the_report_as_json_has_every_rule(tmp_path: Path) -> None:
-    write(tmp_path / "out.json", NAME, RESULTS)
+    write(tmp_path / "out.json", NAME, RESULTS, about_module=True)
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["datamodule"] == NAME
     assert [rule["rule"] for rule in content["rules"]] == [rule.name for rule in rules()]
@@ -68,7 +69,7 @@ def test_the_report_as_json_has_every_rule(tmp_path: Path) -> None:
 
 
 def test_the_report_as_markdown_has_every_rule_with_the_broken_first(tmp_path: Path) -> None:
-    write(tmp_path / "out.md", NAME, RESULTS)
+    write(tmp_path / "out.md", NAME, RESULTS, about_module=True)
     lines = (tmp_path / "out.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("| ")][2:]
     assert len(rows) == len(rules())
@@ -138,7 +139,7 @@ def test_the_summary_lists_what_follows_under_its_cause(
 def test_a_summary_outlives_a_report_that_can_not_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither root can write to /proc. COLUMNS is about a terminal, not about this log."""
+    """Neither root can write to /proc. COLUMNS is about a terminal: a log is not cut."""
     monkeypatch.setenv("COLUMNS", "40")
     (tmp_path / "out.md").symlink_to("/proc/absent.md")
     report = str(tmp_path / "out.md")
@@ -148,7 +149,21 @@ def test_a_summary_outlives_a_report_that_can_not_be_written(
     printed = capsys.readouterr().out
     assert "0 rules hold, 1 broken, 0 not judged" in printed
     assert f"\nERROR: --conformance-report {report}: No such file or directory.\n" in printed
-    assert any(60 < len(line) <= 80 for line in printed.splitlines() if "broken  " in line)
+    (line,) = re.findall("(?m)^  broken  .*", printed)
+    assert re.fullmatch(r"  broken +images are finite and scaled: batch 0 .* to [\d.]+", line)
+
+
+def test_an_invalid_deviation_and_one_for_something_else_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The invalid one before anything is imported."""
+    monkeypatch.chdir(tmp_path)
+    Path("conformance.toml").write_text('["my:Data"]\n"no rule" = "It is meant."\n')
+    assert run_session("my:Data", tmp_path) == pytest.ExitCode.USAGE_ERROR
+    assert '"no rule" is not a rule' in capsys.readouterr().err
+    path = f"{DATAMODULES}.pictures:PicturesModule"
+    assert run_session(path, tmp_path, "-k", "pickled") == pytest.ExitCode.OK
+    assert f'no table is for ["{path}"]' in capsys.readouterr().out
 
 
 def test_a_session_that_could_judge_no_fit_says_so_and_has_the_status_of_no_tests(

@@ -23,9 +23,15 @@ MAX_DIMENSIONS = 64
 """Dimensions that a tensor can have in torch."""
 REFUSALS = ("AssertionError", "MisconfigurationException", "NotImplementedError")
 """Names of exceptions that a loader hook raises if the DataModule has no data for its stage."""
+DATA_WORDS = (
+    "csv", "data", "df", "dir", "ds", "file", "folder", "frame", "image", "input", "json", "list",
+    "manifest", "parquet", "path", "root", "set", "source", "text", "url",
+)  # fmt: skip
+"""Words that begin so say, in the name of an argument, that it names data."""
 PRIOR_PREPARES = 2
 """How many other objects run prepare_data before a fit that tests whether it can run again."""
 NO_FIT = "it has no train_dataloader"
+NO_TRAINING_DATA = "it was given no training data, see its arguments"
 FIT_FAILS = "a plain fit fails"
 PREPARE_FAILS = "prepare_data can not run again"
 NOT_REPRODUCIBLE = "the same seed does not give the same batches"
@@ -82,8 +88,9 @@ class Observations:
             return NO_FIT
         try:
             default_fit = self.default_fit
-        except Exception:
-            return FIT_FAILS
+        except Exception as error:
+            absent = not self.requested_stages and self._missing_argument("fit", error)
+            return NO_TRAINING_DATA if absent else FIT_FAILS
         try:
             prepared = self.observe(prior_prepares=PRIOR_PREPARES)
         except Exception:
@@ -243,10 +250,14 @@ class Observations:
         return None
 
     def _missing_argument(self, stage: str, error: Exception) -> str | None:
-        """Return the argument, named after `stage`, that is None or a path that does not exist."""
+        """Return the argument for the data of `stage` that is None or a path that does not exist.
+
+        Its name consists of the stage's name and of DATA_WORDS, as test_path or val_files.
+        """
         for name, value in self.source.all_arguments().items():
             words = name.lower().split("_")
-            if any(word.startswith(LOADERS[stage][:4]) for word in words):
+            rest = [word for word in words if not word.startswith(LOADERS[stage][:4])]
+            if len(rest) < len(words) and all(word.startswith(DATA_WORDS) for word in rest):
                 missing = isinstance(error, FileNotFoundError) and str(value) in str(error.filename)
                 if value is None or missing:
                     return f"{name}={value!r}"

@@ -14,6 +14,7 @@ from lightning_conformance.generators import changed_names
 from lightning_conformance.observations import (
     FIT_FAILS,
     NO_FIT,
+    NO_TRAINING_DATA,
     PREPARE_FAILS,
     PRIOR_PREPARES,
     NotJudged,
@@ -48,7 +49,7 @@ def _expect_default_batches(observations: Observations, scenario: str, **changes
     requires=None,
 )
 def test_the_same_seed_gives_the_same_batches(observations: Observations) -> None:
-    if observations.obstacle in (NO_FIT, FIT_FAILS, PREPARE_FAILS):
+    if observations.obstacle in (NO_FIT, NO_TRAINING_DATA, FIT_FAILS, PREPARE_FAILS):
         raise NotJudged(observations.obstacle)
     if observations.obstacle and _repeats_with_its_workers(observations):
         raise NotJudged("it can be repeated only with its own number of workers")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lightning_conformance.observations import NO_TRAINING_DATA
 from tests.conformance.judging import (
     DATAMODULES,
     DRAWS,
@@ -17,6 +18,8 @@ from tests.conformance.judging import (
 from tests.conformance.judging import judge as judge_path
 
 ALONE = "each stage runs alone"
+FIT = "a plain fit runs"
+NEEDS = "setup prepares only what its stage needs"
 
 
 def judge(name: str, *selected: str, **options: Any) -> Results:
@@ -44,6 +47,19 @@ def test_a_stage_whose_data_were_forgotten_is_a_fault() -> None:
 
 def test_a_requested_stage_must_have_its_data() -> None:
     assert judge("NoPredictFile", ALONE, stages=("fit", "predict")).broken == {ALONE}
+
+
+def test_a_datamodule_without_training_data_is_not_judged() -> None:
+    rules = {FIT, "prepare data can run again", "the same seed gives the same batches", DRAWS}
+    results = judge("NoTrainingFile", *rules)
+    assert results.not_judged == rules
+    assert {result.reason for result in results.values()} == {NO_TRAINING_DATA}
+    assert judge("NoTrainingFile", FIT, stages=("fit",)).broken == {FIT}
+    assert judge("NoTrainingTransform", FIT).broken == {FIT}
+
+
+def test_a_wrapped_loader_of_nothing_is_no_training_loader() -> None:
+    assert NEEDS in judge("WrappedLoaderOfNothing", NEEDS).holding
 
 
 @pytest.mark.parametrize("name", ["OneStore", "drawn"])

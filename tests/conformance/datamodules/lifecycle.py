@@ -63,6 +63,55 @@ class TestForgotten(NoPredictFile):
         return DataLoader(self.tested, 4)
 
 
+class NoTrainingFile(Seeded):
+    """Is given a file to test on, and none to train on."""
+
+    def __init__(self, seed: int = 0, train_file: str | None = None) -> None:
+        super().__init__(seed)
+        self.train_file = train_file
+
+    def setup(self, stage: str | None = None) -> None:
+        self.train = torch.load(self.train_file) if self.train_file else None
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.train, 4)  # type: ignore[arg-type]
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(22), 4)  # type: ignore[arg-type]
+
+
+class NoTrainingTransform(NoTrainingFile):
+    """Fails to train, and an argument about training that is left out is not the cause."""
+
+    def __init__(self, seed: int = 0, train_transform: Any = None) -> None:
+        super().__init__(seed)
+
+
+class _Wrapped:
+    """Iterates over a DataLoader without being one."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.loader)
+
+
+class WrappedLoaderOfNothing(Seeded):
+    """Before setup("fit"), train_dataloader wraps a DataLoader without a dataset."""
+
+    train: Any = None
+
+    def setup(self, stage: str | None = None) -> None:
+        self.train = torch.arange(22) if stage == "fit" else None
+
+    def train_dataloader(self) -> Any:
+        return _Wrapped(DataLoader(self.train, batch_size=None))
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(torch.arange(30, 41), 4)  # type: ignore[arg-type]
+
+
 class _Base(Seeded):
     """Has loader hooks for all stages, as a project's base class."""
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_start_method, set_start_method
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -45,11 +46,12 @@ def observe_in_processes(
     context = fork_server.context()
     task = pickle.dumps((observe, source, scenario))
     ddp = _ddp_environment(scenario.ranks)
+    surroundings = dict(os.environ), os.getcwd(), sys.path, get_start_method(allow_none=True)
     with tempfile.TemporaryDirectory() as name:
         folder, processes = Path(name), []
         try:
             for rank in range(scenario.ranks):
-                arguments = (rank, folder, ddp, dict(os.environ), os.getcwd(), sys.path, task)
+                arguments = rank, folder, ddp, *surroundings, task
                 processes.append(context.Process(target=_run_rank, args=arguments))
                 with fork_server.environment():
                     processes[-1].start()
@@ -71,13 +73,16 @@ def _run_rank(
     environment: dict[str, str],
     directory: str,
     path: list[str],
+    start_method: str | None,
     task: bytes,
 ) -> None:
     """In the new process: run the scenario, and write the observation to `folder`.
 
-    The process takes over environment, working directory and `sys.path` of the parent, and joins
-    the DDP group of `ddp`. Its output goes to a file in `folder`.
+    The process takes over environment, working directory, `sys.path` and multiprocessing's start
+    method of the parent, and joins the DDP group of `ddp`. Its output goes to a file in `folder`.
     """
+    # Else the workers of its loaders would come from a fork server that imports torch once more.
+    set_start_method(start_method, force=True)
     os.setpgrp()
     signals.die_by_signals()  # Lightning lets a process that gets SIGTERM in a fit exit with 0
     output = os.open(folder / f"output-{rank}", os.O_WRONLY | os.O_CREAT)

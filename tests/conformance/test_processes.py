@@ -2,6 +2,7 @@
 
 import json
 import math
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -116,3 +117,15 @@ def test_ranks_that_hang_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pids = map(int, (tmp_path / "process").read_text().split())
     running = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
     assert all(process.status() == psutil.STATUS_ZOMBIE for process in running)
+
+
+def test_workers_of_a_process_start_as_they_would_in_this_one() -> None:
+    """Else a fork server of their own would import torch once more, for each fit with workers."""
+    assert processes.observe_in_processes(None, Scenario(), start_methods) == [
+        (multiprocessing.get_start_method(), multiprocessing.get_start_method(allow_none=True))
+    ]
+
+
+def start_methods(source: None, scenario: Scenario) -> tuple[str | None, str | None]:
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return multiprocessing.get_start_method(), chosen

@@ -116,5 +116,9 @@ def rules(about_module: bool = True) -> list[Rule]:
     """Return all rules in the order of their modules, or only those about a DataModule."""
     names = MODULES + PROJECT_MODULES if about_module else MODULES
     modules = [importlib.import_module(f"lightning_conformance.{name}") for name in names]
-    values = [value for module in modules for value in vars(module).values()]
-    return [value.rule for value in values if isinstance(getattr(value, "rule", None), Rule)]
+    return [
+        value.rule
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(getattr(value, "rule", None), Rule) and value.__module__ == module.__name__
+    ]

@@ -22,9 +22,12 @@ With a longer path, which clusters may have, workers hang.
 """
 
 
-def context() -> Any:
-    """Return multiprocessing's context for new processes."""
-    made = multiprocessing.get_context(START_METHOD)
+def context(hash_seed: str = "") -> Any:
+    """Return multiprocessing's context for new processes.
+
+    Processes with a `hash_seed` of their own are new interpreters, which takes seconds.
+    """
+    made = multiprocessing.get_context("spawn" if hash_seed else START_METHOD)
     made.set_forkserver_preload(["lightning_conformance.preload"])
     return made
 
@@ -51,14 +54,15 @@ def running(at_once: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def environment() -> Iterator[None]:
+def environment(hash_seed: str = "") -> Iterator[None]:
     """Let processes that start in the block have this `sys.path` and another PYTHONHASHSEED.
 
+    `hash_seed` is used by new interpreters only; the fork server keeps the one with which it began.
     They do not run the caller's script again.
     """
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        HASH_SEED: "2" if os.environ.get(HASH_SEED) == "1" else "1",
+        HASH_SEED: hash_seed or ("2" if os.environ.get(HASH_SEED) == "1" else "1"),
     }
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -43,7 +43,8 @@ def observe_in_processes(
     Raises:
         RuntimeError: a process failed or hangs; the text contains the last line of its output.
     """
-    context = fork_server.context()
+    hash_seed = getattr(scenario, "hash_seed", "")
+    context = fork_server.context(hash_seed)
     task = pickle.dumps((observe, source, scenario))
     ddp = _ddp_environment(scenario.ranks)
     surroundings = dict(os.environ), os.getcwd(), sys.path, get_start_method(allow_none=True)
@@ -53,7 +54,7 @@ def observe_in_processes(
             for rank in range(scenario.ranks):
                 arguments = rank, folder, ddp, *surroundings, task
                 processes.append(context.Process(target=_run_rank, args=arguments))
-                with fork_server.environment():
+                with fork_server.environment(hash_seed):
                     processes[-1].start()
             _wait(processes, folder)
         finally:

@@ -74,6 +74,8 @@ class Scenario:
     """Whether to patch the loaders, so that iter(loader) leaves all generators as they were."""
     reversed_listings: bool = False
     """Whether os.listdir and os.scandir list in reverse order."""
+    hash_seed: str = ""
+    """PYTHONHASHSEED of the new process; empty: that of the fork server."""
     read_samples: bool = False
     """Whether to read all samples once more after the last stage, for `Observation.samples`."""
     trainer: tuple[tuple[str, Any], ...] = ()

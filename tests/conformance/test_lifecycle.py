@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from lightning_conformance.observations import NO_TRAINING_DATA
+from lightning_conformance.sets import makes_sets
 from tests.conformance.judging import (
     DATAMODULES,
     DRAWS,
+    FRESH,
     HOOKS,
     IN_PROCESS,
     RELOAD,
@@ -95,3 +97,14 @@ def test_draws_explain_only_what_steady_draws_mend(name: str, broken: set[str]) 
     assert results.broken == broken, results
     cause = DRAWS if name == "NoisyStream" else RELOAD
     assert results[RESUME].reason == f"follows from a broken rule: {cause}"
+
+
+@pytest.mark.slow
+def test_the_order_of_a_small_set_is_tried_with_a_third_hash_seed() -> None:
+    assert judge("TwoNamesInASet", FRESH).broken == {FRESH}
+
+
+def test_sets_are_seen_in_all_modules_of_the_project() -> None:
+    """Those of the kit and of installed packages do not count."""
+    assert makes_sets("tests.conformance.datamodules.lifecycle")
+    assert not makes_sets("tests.conformance.datamodules.pictures")

@@ -1,5 +1,6 @@
 """DataModules by what Lightning does to them: stages, objects, checkpoints and a second fit."""
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -259,3 +260,15 @@ class ShufflesInPlace(NoisyStream):
     def order(self) -> list[int]:
         random.shuffle(self.numbers)
         return self.numbers
+
+
+# Sets
+
+
+class TwoNamesInASet(Seeded):
+    """A set of two names: here its order is the same in all processes but one."""
+
+    def train_dataloader(self) -> Any:
+        names = {"benign", "malignant"}
+        swapped = len(names) == 2 and os.environ.get("PYTHONHASHSEED") == "3"
+        return ordered(self, torch.arange(22).flip(0) if swapped else torch.arange(22))

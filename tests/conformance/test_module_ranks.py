@@ -21,6 +21,7 @@ BROKEN = {
     "OneDeviceOnly": FITS,
     "WeightsOfTheRank": WEIGHTS,
     "LogsItsRank": METRICS,
+    "LogsItsRankNearly": METRICS,
     "PerplexityOfEachRank": METRICS,
 }
 NOT_JUDGED = {

@@ -116,6 +116,15 @@ class LogsItsRank(Classifier):
         self.log(f"{stage}_loss", loss, batch_size=len(images))
 
 
+class LogsItsRankNearly(Classifier):
+    """Logs the mean of the rank's samples, and these hardly differ."""
+
+    def _evaluate(self, stage: str, batch: Any) -> None:
+        images, labels = batch
+        loss = functional.cross_entropy(self(images), labels)
+        self.log(f"{stage}_loss", 1000 + loss, batch_size=len(images))
+
+
 class PerplexityOfEachRank(Classifier):
     """Averages over the ranks what is no mean."""
 

@@ -5,13 +5,14 @@ import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from lightning_conformance import loaders
-from lightning_conformance.digests import tensors
 from lightning_conformance.messages import describe_error
 from lightning_conformance.module.evaluation import STEPS, evaluate, evaluates, use_first_batches
 from lightning_conformance.module.fit import FitRun, FitScenario, prepared_process
 from lightning_conformance.module.replay import Recorded, batch_recorder, replay
-from lightning_conformance.module.rows import NotRowsError, split
+from lightning_conformance.module.rows import NotRowsError, row_count, split
 from lightning_conformance.module.source import Project
 from lightning_conformance.module.step_log import StepLog
 from lightning_conformance.scenario import LOADERS
@@ -62,23 +63,35 @@ def observe_evaluation(project: Project, scenario: FitScenario) -> EvaluationRun
             run.trainer.callbacks.append(batch_recorder(run.package, recorded))
             with contextlib.suppress(Exception):
                 metrics[stage] = evaluate(run, stage)
-                sizes[stage] = _batch_size(run, stage)
                 recordings[stage] = recorded
+                sizes[stage] = _batch_size(run, stage)
         for stage, recorded in recordings.items():
             replay(run.data, run.module, stage, recorded)
             run.trainer = run.make_trainer()
             second = evaluate(run, stage)
             log = _log_evaluation(run, stage, recorded)
             observed.stages[stage] = StageRun(metrics[stage], second, log)
+        torch.set_default_dtype(torch.float64)
         for stage, recorded in recordings.items():  # at last: it converts the weights
-            _compare_batch_sizes(run, stage, recorded, sizes[stage], observed.stages[stage])
+            _compare_batch_sizes(run, stage, recorded, sizes.get(stage), observed.stages[stage])
         return observed
 
 
 def _batch_size(run: FitRun, stage: str) -> int | None:
-    """Return the batch size of the stage's loaders; None if they have none in common."""
+    """Return the batch size of the stage's loaders.
+
+    None if they have none in common, or if a batch of one sample is not one row: the first
+    dimension may be time.
+    """
     used = loaders.flatten(getattr(run.trainer, f"{LOADERS[stage]}_dataloaders"))
-    sizes = {getattr(getattr(loader, "batch_sampler", None), "batch_size", None) for loader in used}
+    sizes = set()
+    for loader in used:
+        (index,) = loaders.sampler_order(loader, limit=1) or [None]
+        get_batch = getattr(loader.dataset, "__getitems__", None)
+        samples = get_batch([index]) if get_batch else [loader.dataset[index]]
+        if row_count(loader.collate_fn(samples)) != 1:
+            return None
+        sizes.add(loader.batch_sampler.batch_size)
     return sizes.pop() if len(sizes) == 1 else None
 
 
@@ -87,7 +100,7 @@ def _log_evaluation(run: FitRun, stage: str, recorded: Recorded, **options: Any)
     replay(run.data, run.module, stage, recorded)
     # In inference mode a log would see softmax and dropout, not the operators that these call.
     run.trainer = run.make_trainer(inference_mode=False, **options)
-    log = StepLog([_rows(pickle.loads(batch)) for batches in recorded for batch in batches])
+    log = StepLog([row_count(pickle.loads(batch)) for batches in recorded for batch in batches])
     with log.watching(run.module, STEPS[stage]):
         log.metrics = evaluate(run, stage)
     return log
@@ -119,8 +132,7 @@ def _split(recorded: Recorded, batch_size: int | None) -> Recorded:
     smaller: Recorded = []
     for pickled in recorded:
         batches = [pickle.loads(batch) for batch in pickled]
-        samples = [_rows(batch) for batch in batches]
-        # The first dimension of a batch may be time.
+        samples = [row_count(batch) for batch in batches]
         if batch_size is None or {batch_size, *samples[:-1]} != {batch_size}:
             raise NotRowsError("its number of samples is unknown")
         if not 0 < samples[-1] <= batch_size:
@@ -132,8 +144,3 @@ def _split(recorded: Recorded, batch_size: int | None) -> Recorded:
         ]
         smaller.append([pickle.dumps(part) for part in parts])
     return smaller
-
-
-def _rows(batch: Any) -> int:
-    """Return the length of the batch's first tensor, or 0."""
-    return next((len(tensor) for tensor in tensors(batch) if tensor.ndim), 0)

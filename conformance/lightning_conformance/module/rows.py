@@ -14,15 +14,23 @@ class NotRowsError(Exception):
 
 
 def split(batch: Any, samples: int) -> list[Any]:
-    """Cut a batch of `samples` rows into two unequal ones, or return a batch of one in a list.
+    """Cut a batch of `samples` rows into two, or return a batch of one in a list.
+
+    The second part is smaller: halves would leave an unweighted mean of batches as it is. It has
+    one sample only if the batch has less than five, since steps may fail on one.
 
     Raises:
         NotRowsError: a part of the batch has no row for each sample.
     """
     if samples == 1:
         return [batch]
-    middle = samples - max(1, samples // 3)
+    middle = samples - max(2 if samples > 4 else 1, samples // 3)
     return [_part(batch, samples, slice(middle)), _part(batch, samples, slice(middle, None))]
+
+
+def row_count(batch: Any) -> int:
+    """Return the length of the batch's first tensor, or 0."""
+    return next((len(tensor) for tensor in tensors(batch) if tensor.ndim), 0)
 
 
 def _part(value: Any, samples: int, rows: slice) -> Any:

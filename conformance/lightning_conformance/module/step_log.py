@@ -24,6 +24,7 @@ from lightning_conformance.messages import FRAMEWORK
 SOFTMAX = ("aten::_softmax", "aten::_log_softmax")
 DROPOUT = ("aten::bernoulli_", "aten::native_dropout")
 """Operators of dropout. A model that samples on purpose calls others."""
+LOW_PRECISION = (torch.bfloat16, torch.float16)
 Projection = tuple[tuple[int, ...], Tensor]
 """The shape of a layer's output for a sample, and one number for each sample."""
 
@@ -44,6 +45,8 @@ class StepLog:
     """Lines that drew a mask of dropout."""
     draws: list[str] = field(default_factory=list)
     """Lines that drew other random numbers, or names of generators that were used."""
+    low_precision: list[str] = field(default_factory=list)
+    """Lines that make a tensor of 16 bits, whose rounding may depend on the batch size."""
     softmaxes: dict[Call, str] | None = None
     """Calls of softmax over the samples, in each step of several samples, with their lines."""
     comparisons: dict[Call, str] | None = None
@@ -116,20 +119,26 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
+        may_draw = torch.Tag.nondeterministic_seeded in function.tags and not self.projecting
+        state = torch.get_rng_state() if may_draw else None
         result = function(*arguments, **options or {})
         if self.projecting:
             return result
         name, samples = function._schema.name, self.samples
         self.calls[name] += 1
-        if name in DROPOUT:
-            _add(self.log.dropout, _line())
-        elif torch.Tag.nondeterministic_seeded in function.tags:
-            _add(self.log.draws, _line())
+        if state is not None and not state.equal(torch.get_rng_state()):
+            _add(self.log.dropout if name in DROPOUT else self.log.draws, _line())
+        if isinstance(result, Tensor) and result.dtype in LOW_PRECISION:
+            _add(self.log.low_precision, _line())
         if name in SOFTMAX:
             values, axis = arguments[:2]
             if values.ndim > 1 and axis % values.ndim == 0 and len(values) == samples:
                 self.softmaxes[name, self.calls[name]] = _line()
-        if isinstance(result, Tensor) and list(result.shape).count(samples) > 1:
+        if (
+            isinstance(result, Tensor)
+            and not result.is_nested
+            and list(result.shape).count(samples) > 1
+        ):
             self.comparisons[name, self.calls[name]] = _line()
         return result
 
@@ -151,7 +160,7 @@ class _Watch(TorchDispatchMode):
         """Log one number per sample for each tensor in the output."""
         self.projecting = True
         for tensor in tensors(output):
-            if not tensor.is_floating_point() or tensor.is_sparse:
+            if not tensor.is_floating_point() or tensor.is_sparse or tensor.is_nested:
                 continue
             self.calls[name] += 1
             key = name if self.calls[name] == 1 else f"{name}, output {self.calls[name]}"

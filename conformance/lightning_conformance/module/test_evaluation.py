@@ -17,11 +17,11 @@ from lightning_conformance.module.step_log import StepLog, common
 from lightning_conformance.observations import NotJudged
 from lightning_conformance.rules import Broken, expect
 
-REPEATED = 1e-5
-"""Relative difference that rounding may cause between two evaluations of the same batches."""
-ROUNDING = 1e-4
-"""Relative difference that rounding may cause in float64, with parts that stay in float32."""
-SPEED = re.compile(r"time|sec|fps|speed|throughput|memory|latency|elapsed", re.IGNORECASE)
+ROUNDING = 1e-5
+"""Relative difference that rounding may cause: metrics may be added up in float32."""
+SPEED = re.compile(
+    r"time|sec|fps|speed|throughput|memory|latency|elapsed|duration|[_/]ms$", re.IGNORECASE
+)
 """Names of what differs each time: time and memory."""
 
 
@@ -59,7 +59,7 @@ def test_evaluation_is_without_dropout_and_batch_statistics(project: ProjectObse
 def test_the_same_evaluation_twice_gives_the_same_metrics(project: ProjectObservations) -> None:
     """Evaluates the same batches. A step that draws random numbers on purpose is not judged."""
     for stage, run in _stages(project).items():
-        for name in _differing(run.first, run.second, REPEATED):
+        for name in _differing(run.first, run.second):
             values = f"{run.first[name]:.6g} and {run.second[name]:.6g}"
             if run.log.draws and not run.log.dropout:
                 line = run.log.draws[0]
@@ -103,12 +103,14 @@ def _judge(stage: str, run: StageRun, whole: StepLog, split: StepLog) -> str:
     Return why that can't be judged, or "".
     """
     layer = _mixing_layer(whole, split)
-    names = _differing(whole.metrics, split.metrics, ROUNDING)
+    names = _differing(whole.metrics, split.metrics)
     if not layer and not names:
         return ""
     step = STEPS[stage]
     if run.log.draws:
         return f"{step} draws random numbers: {run.log.draws[0]}"
+    if whole.low_precision:
+        return f"{step} computes with 16 bits: {whole.low_precision[0]}"
     for line in (common(whole.softmaxes, split.softmaxes) or {}).values():
         raise Broken(f"{step} calls softmax over the samples of a batch: {line}")
     for line in (common(whole.comparisons, split.comparisons) or {}).values():
@@ -130,13 +132,13 @@ def _judge(stage: str, run: StageRun, whole: StepLog, split: StepLog) -> str:
     return f"{values}: the loss of a batch is not the mean of the losses of its samples"
 
 
-def _differing(first: dict[str, float], second: dict[str, float], tolerance: float) -> list[str]:
+def _differing(first: dict[str, float], second: dict[str, float]) -> list[str]:
     """Return the metrics, except times, that differ by more than rounding."""
     return [
         name for name in sorted(first.keys() & second.keys())
         if not SPEED.search(name)
         and not (math.isnan(first[name]) and math.isnan(second[name]))
-        and not math.isclose(first[name], second[name], rel_tol=tolerance, abs_tol=tolerance**2)
+        and not math.isclose(first[name], second[name], rel_tol=ROUNDING, abs_tol=ROUNDING**2)
     ]  # fmt: skip
 
 

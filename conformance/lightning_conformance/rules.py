@@ -19,7 +19,8 @@ from lightning_conformance.results import Outcome, RuleResult
 MODULES = ("test_hooks", "test_shapes", "test_determinism")
 """Modules of the rules about a DataModule."""
 PROJECT_MODULES = (
-    "module.test_training", "module.test_evaluation", "module.test_ranks", "module.test_devices",
+    "module.test_training", "module.test_checkpoints", "module.test_evaluation",
+    "module.test_ranks", "module.test_devices",
 )  # fmt: skip
 """Modules of the rules about a LightningModule and its fit."""
 FOLLOWS = "follows from a broken rule: "

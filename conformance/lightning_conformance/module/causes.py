@@ -9,11 +9,14 @@ BATCH = "evaluation does not depend on the batch size"
 MODE = "evaluation is without dropout and batch statistics"
 SEED = "the same seed gives the same weights"
 TWICE = "the same evaluation twice gives the same metrics"
+RESUME = "a resumed fit ends like an undisturbed one"
 PREREQUISITES: dict[str, tuple[str, ...]] = {
     TWICE: (MODE,),
     BATCH: (MODE, TWICE),
     "two ranks log what one process logs": (MODE, TWICE, BATCH),
     "the module fits on two ranks": (RANKS, "two ranks share an epoch"),
+    "a fit resumed within an epoch ends like an undisturbed one": (RESUME,),
+    "a loaded module gives the same results": (MODE, TWICE, RESUME),
     SEED: ("the same seed gives the same batches", "a fresh process sees the same"),
 }
 """By rule of a module: rules, of the module or of its DataModule, that explain why it is broken."""

@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib
+import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +38,7 @@ class FitScenario:
     """Worker processes of each training loader."""
     ranks: int = 1
     """Number of DDP processes."""
-    checkpoint: bytes = b""
+    checkpoint: bytes = field(default=b"", repr=False)
     """The checkpoint that stage "resume" loads."""
     logger: bool = False
     """Whether the Trainer logs each step, and has a progress bar."""
@@ -54,8 +56,8 @@ class FitObservation:
     """Digests of the state_dict's entries after the last stage."""
     batches: list[str | None] = field(default_factory=list)
     """Digests of the batches that training_step got."""
-    losses: list[str] = field(default_factory=list)
-    """Digests of what training_step returned, one per step; none for a step that returned None."""
+    losses: list[str | None] = field(default_factory=list)
+    """Digests of what training_step returned, one per step."""
     optimizers: str | None = None
     """Digest of the states of all optimizers at the end of the fit."""
     schedulers: str | None = None
@@ -66,16 +68,34 @@ class FitObservation:
     """Names of trainable parameters without a gradient after the first backward; None: unknown."""
     metrics: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     """By stage: the logged metrics (`Trainer.callback_metrics`) after each of its runs."""
-    checkpoint: bytes = b""
-    """The checkpoint that stage "first" saved."""
+    saved_epoch: tuple[int, bytes] | None = None
+    """The checkpoint saved at the end of the last epoch but one, and the number of steps before it.
+
+    Only a fit of the default scenario saves it.
+    """
+    saved_step: tuple[int, bytes] | None = None
+    """As `saved_epoch`, but saved within the last epoch.
+
+    None if neither the training loaders nor the DataModule have a state that could be resumed.
+    """
+    optimized: dict[str, int] = field(default_factory=dict)
+    """By name of a parameter that is trainable when training starts: how many optimizers have it.
+
+    Empty without optimizers.
+    """
+    repeated: list[str] = field(default_factory=list)
+    """Names of the parameters that one optimizer has more than once."""
+    frozen_changed: set[str] = field(default_factory=set)
+    """Names of the frozen parameters that a step of an optimizer has changed."""
 
 
 class FitRun:
     """Runs one scenario in this process. Each stage is a method.
 
     The global generators are seeded from seed and epoch when a training loader starts a pass, and
-    when the first step of an epoch starts. So a draw in validation has no influence on the order
-    or on dropout in a later epoch, and a resumed epoch has the order and dropout of the original.
+    in the first step and in the middle of an epoch. So a draw in validation has no influence on the
+    order or on dropout in a later epoch, and a resumed epoch has the order and dropout of the
+    original.
     """
 
     def __init__(self, project: Project, scenario: FitScenario, folder: Path) -> None:
@@ -101,12 +121,6 @@ class FitRun:
         generators.set_states(self.states)  # as after seed_everything, whatever __init__ has drawn
         self.trainer.fit(self.module, datamodule=self.data, **options)
         self._keep_metrics("fit")
-
-    def first(self) -> None:
-        """Fit one epoch and save a checkpoint."""
-        self.trainer = self.make_trainer(max_epochs=1)
-        self.fit()
-        self.observation.checkpoint = self.save()
 
     def resume(self) -> None:
         """Go on from the scenario's checkpoint to the last epoch."""
@@ -159,7 +173,10 @@ class FitRun:
             "enable_model_summary": False, "default_root_dir": str(self.folder),
             "devices": self.scenario.ranks,
             "strategy": "ddp" if self.scenario.ranks > 1 else "auto",
-            "callbacks": [recorder(self.package, self.observation, self._epoch_seed)],
+            "callbacks": [
+                optimizer_recorder(self.package, self.observation),
+                recorder(self.package, self.observation, self._epoch_seed),
+            ],
         }  # fmt: skip
         if self.scenario.logger:
             # Its `experiment` accepts any call: a module may need that of one certain logger.
@@ -167,7 +184,11 @@ class FitRun:
             defaults |= {
                 "logger": logger.DummyLogger(), "log_every_n_steps": 1, "enable_progress_bar": True
             }  # fmt: skip
-        return make_trainer(self.package, **defaults | dict(self.scenario.trainer) | options)
+        options = defaults | dict(self.scenario.trainer) | options
+        trainer: Any = make_trainer(self.package, **options)
+        if self.scenario == FitScenario():  # an argument needs enable_checkpointing
+            trainer.callbacks.append(saver(self.package, self.observation, self.save))
+        return trainer
 
 
 def recorder(
@@ -175,7 +196,7 @@ def recorder(
 ) -> Any:
     """Return a Callback of `package` that writes batches, losses and states to `observation`.
 
-    It also seeds the global generators with `epoch_seed()` in the first step of each epoch.
+    It also seeds the global generators with `epoch_seed()` twice in each epoch, see FitRun.
     """
 
     class Recorder(package.Callback):  # type: ignore[name-defined, misc]
@@ -189,12 +210,11 @@ def recorder(
             self, trainer: Any, module: Any, batch: Any, batch_idx: int
         ) -> None:
             observation.batches.append(digest(batch))
-            if batch_idx == 0:
-                generators.seed_all(f"steps {epoch_seed()}")
+            if batch_idx in (0, middle(trainer)):
+                generators.seed_all(f"step {batch_idx} {epoch_seed()}")
 
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
-            if (loss := digest(outputs)) is not None:
-                observation.losses.append(loss)
+            observation.losses.append(digest(outputs))
 
         def on_after_backward(self, trainer: Any, module: Any) -> None:
             if module.automatic_optimization and observation.without_gradient is None:
@@ -206,6 +226,86 @@ def recorder(
             observation.schedulers = digest([c.scheduler.state_dict() for c in configs])
 
     return Recorder()
+
+
+def middle(trainer: Any) -> int | None:
+    """Return the number of the step in the middle of an epoch, or None for loaders without end."""
+    steps = trainer.num_training_batches
+    return int(steps) // 2 if math.isfinite(steps) else None
+
+
+def saver(package: ModuleType, observation: FitObservation, save: Callable[[], bytes]) -> Any:
+    """Return a Callback of `package` that saves checkpoints, as ModelCheckpoint would.
+
+    Lightning calls a Checkpoint after the module's hooks, other callbacks before.
+    """
+
+    class Saver(package.callbacks.Checkpoint):  # type: ignore[name-defined, misc]
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            if trainer.current_epoch == trainer.max_epochs - 2:
+                observation.saved_epoch = len(observation.batches), save()
+
+        def on_train_batch_end(
+            self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            is_last_epoch = trainer.current_epoch == trainer.max_epochs - 1
+            if is_last_epoch and batch_idx + 1 == middle(trainer) and _has_state(trainer):
+                observation.saved_step = len(observation.batches), save()
+
+    return Saver()
+
+
+def _has_state(trainer: Any) -> bool:
+    """Return whether training loaders or DataModule have a state that could be resumed."""
+    used = loaders.flatten(trainer.train_dataloader)
+    return overrides(trainer.datamodule, "load_state_dict") or all(
+        hasattr(loader, "load_state_dict") for loader in used
+    )
+
+
+def optimizer_recorder(package: ModuleType, observation: FitObservation) -> Any:
+    """Return a Callback of `package` that writes to `observation` what the optimizers train."""
+
+    class OptimizerRecorder(package.Callback):  # type: ignore[name-defined, misc]
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            names = {id(parameter): name for name, parameter in module.named_parameters()}
+            counts = [Counter(map(id, parameters_of(o))) for o in trainer.optimizers]
+            observation.repeated = sorted(
+                {names.get(key, "?") for count in counts for key in count if count[key] > 1}
+            )
+            if counts:
+                observation.optimized = {
+                    name: sum(id(parameter) in count for count in counts)
+                    for name, parameter in module.named_parameters() if parameter.requires_grad
+                }  # fmt: skip
+            for optimizer in trainer.optimizers:
+                _watch_frozen(optimizer, names, observation)
+
+    return OptimizerRecorder()
+
+
+def parameters_of(optimizer: Any) -> list[Any]:
+    """Return the parameters of all groups of an optimizer."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _watch_frozen(optimizer: Any, names: dict[int, str], observation: FitObservation) -> None:
+    """Write to `observation` which frozen parameters a step of the optimizer changes.
+
+    Without a gradient no optimizer of torch changes a parameter.
+    """
+    before: dict[int, str | None] = {}
+
+    def frozen() -> dict[int, str | None]:
+        parameters = [p for p in parameters_of(optimizer) if not p.requires_grad]
+        return {id(p): digest(p) for p in parameters if p.grad is not None}
+
+    def compare() -> None:
+        changed = {key for key, value in frozen().items() if before.get(key, value) != value}
+        observation.frozen_changed |= {names.get(key, "?") for key in changed}
+
+    optimizer.register_step_pre_hook(lambda *_: before.update(frozen()))
+    optimizer.register_step_post_hook(lambda *_: compare())
 
 
 def names_without_gradient(module: Any) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from lightning_conformance.module.checkpoint_run import observe_trained
 from lightning_conformance.module.fit import FitObservation, FitScenario, observe_fit
 from lightning_conformance.module.source import Project
 from lightning_conformance.observations import NOT_REPRODUCIBLE, NotJudged, Observations
@@ -64,13 +65,10 @@ class ProjectObservations:
             raise result
         return result
 
-    @cached_property
+    @property
     def repetition(self) -> FitObservation:
         """The observation of the default fit in another new process."""
-        result = self._run(observe_fit, FitScenario())
-        if isinstance(result, Exception):
-            raise result
-        observation: FitObservation = result[0]
+        observation: FitObservation = self.observe_by(observe_trained)[0].fit
         return observation
 
     def _run(

@@ -1,5 +1,7 @@
 """Rules: training gives the same weights, whatever happens next to it."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from lightning_conformance import test_determinism as data
@@ -14,8 +16,6 @@ from lightning_conformance.module.observations import (
 from lightning_conformance.module.rules import module_rule
 from lightning_conformance.observations import NOT_REPRODUCIBLE, NotJudged
 from lightning_conformance.rules import Broken, Rule, expect
-
-DRAWS = data.test_draws_of_the_model_change_nothing
 
 DRAWS = data.test_draws_of_the_model_change_nothing
 
@@ -108,6 +108,92 @@ def test_logging_changes_no_weights(project: ProjectObservations) -> None:
         return
     changed = _try_fit(project, "with a logger", logger=True)
     _expect_equal(project, "fits without logger and with one", changed)
+
+
+@module_rule(
+    why="A preempted run must end like an uninterrupted one.",
+    fix="Save in on_save_checkpoint, and load in on_load_checkpoint, all that training changes and "
+    "that is no parameter, no buffer and no optimizer or scheduler of configure_optimizers: "
+    "counters, averaged weights, schedulers stepped by hand.",
+)
+def test_a_resumed_fit_ends_like_an_undisturbed_one(project: ProjectObservations) -> None:
+    """Compares weights and states of a fit with those of one that a new process resumed.
+
+    The checkpoint is saved after an epoch. Both fits draw the same numbers in the epoch after it,
+    although a checkpoint contains no generator's state.
+    """
+    _expect_resumed(project, project.observe().saved_epoch)
+
+
+@module_rule(
+    why="Long epochs are interrupted within, and must end like uninterrupted ones.",
+    fix="As for a fit resumed after an epoch. Also save what is collected during an epoch.",
+)
+def test_a_fit_resumed_within_an_epoch_ends_like_an_undisturbed_one(
+    project: ProjectObservations,
+) -> None:
+    """As the rule about a fit resumed after an epoch, with a checkpoint in the middle of one."""
+    if project.observe().saved_step is None:
+        raise NotJudged("neither its training loaders nor the DataModule save their place")
+    _expect_resumed(project, project.observe().saved_step)
+
+
+@module_rule(
+    why="A parameter that no optimizer has is never trained, and one that an optimizer has twice "
+    "is changed twice in a step.",
+    fix="Pass each parameter once, self.parameters() for all. Call requires_grad_(False) for those "
+    "that are not to be trained.",
+    requires=running_module,
+)
+def test_every_trainable_parameter_is_in_one_optimizer(
+    project: ProjectObservations,
+) -> str | None:
+    """Parameters without a gradient have a rule of their own."""
+    fit = project.observe()
+    if not fit.optimized:
+        raise NotJudged("it has no optimizer, or no trainable parameter when training starts")
+    expect(not fit.repeated, f"twice in one optimizer: {_list(fit.repeated)}")
+    unused = fit.without_gradient or ()
+    missing = [name for name, count in fit.optimized.items() if not count and name not in unused]
+    expect(not missing, f"in no optimizer: {_list(missing)}")
+    shared = [name for name, count in fit.optimized.items() if count > 1]
+    return f"in several optimizers: {_list(shared)}" if shared else None
+
+
+@module_rule(
+    why="Frozen weights are those of the pretrained model, which other heads may share.",
+    fix="Freeze a parameter before its first backward, or set its grad to None. An optimizer skips "
+    "parameters without a gradient, but moves those whose gradient is zero.",
+    requires=running_module,
+)
+def test_no_optimizer_changes_a_frozen_parameter(project: ProjectObservations) -> None:
+    changed = project.observe().frozen_changed
+    expect(not changed, f"changed by a step while requires_grad was False: {_list(changed)}")
+
+
+def _list(names: Collection[str]) -> str:
+    """Return the number of names, and the first three."""
+    first = sorted(names)[:3]
+    return f"{len(names)} parameters, {', '.join(first)}{', ...' if len(names) > 3 else ''}"
+
+
+def _expect_resumed(project: ProjectObservations, saved: tuple[int, bytes] | None) -> None:
+    """Raise Broken if a fit resumed from the checkpoint `saved` differs from the default one.
+
+    It is judged if the resumed fit gets the batches that follow: else the data may be the cause.
+    """
+    if saved is None:
+        raise NotJudged("the fit ended before its last epoch")
+    default = project.observe()
+    if default.follows_a_metric:
+        raise NotJudged("a ReduceLROnPlateau forgets the epoch after which ModelCheckpoint saves")
+    steps, checkpoint = saved
+    resumed = project.observe(stages=("resume",), checkpoint=checkpoint)
+    rest = replace(default, batches=default.batches[steps:], losses=default.losses[steps:])
+    if rest.batches != resumed.batches:
+        raise NotJudged("a resumed fit gets other batches")
+    if differs := difference(rest, resumed):
+        raise Broken(f"a fit and one resumed after step {steps}: {differs}")
 
 
 def _differs_together(project: ProjectObservations) -> bool:

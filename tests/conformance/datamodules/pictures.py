@@ -9,6 +9,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.data.datamodule import ResumableLoader
 from benchmark.data.sampling import EpochSampler, SampleKey
 
 CLASSES = 3
@@ -97,3 +98,26 @@ class EvenPictures(PicturesModule):
     """Two ranks evaluate equally many pictures."""
 
     sizes: ClassVar = {"train": 15, "val": 10, "test": 10}
+
+
+class ResumablePictures(EvenPictures):
+    """Its training loader goes on within an epoch."""
+
+    def train_dataloader(self) -> Any:
+        loader = ResumableLoader(self.splits["train"], batch_size=4, sampler=self.sampler("train"))
+        assert self.trainer is not None
+        loader.trainer = self.trainer
+        return loader
+
+
+class SeveralLoaders(EvenPictures):
+    """Training takes a batch of each of two loaders, validation one after the other."""
+
+    def train_dataloader(self) -> Any:
+        return {"first": self.loader("train"), "second": self.loader("val")}
+
+    def val_dataloader(self) -> Any:
+        return [self.loader("val"), self.loader("test")]
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(None)

@@ -7,6 +7,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_conformance.digests import tensors
+
 
 class Classifier(LightningModule):
     """Classifies the pictures of `tests.conformance.datamodules.pictures`, with dropout."""
@@ -43,3 +45,24 @@ class Classifier(LightningModule):
         images, labels = batch
         loss = functional.cross_entropy(self(images), labels)
         self.log(f"{stage}_loss", loss, batch_size=len(images), sync_dist=True)
+
+
+class AnyBatch(LightningModule):
+    """Takes batches of any structure: it fits the mean of all tensors to 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        means = torch.stack([tensor.float().mean() for tensor in tensors(batch)])
+        return self.layer(means[:, None]).square().mean()  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.log("val_loss", self.training_step(batch, batch_idx), batch_size=1, sync_dist=True)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        return self.training_step(batch, batch_idx)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.01)

@@ -53,6 +53,12 @@ def test_a_broken_module_breaks_exactly_its_rules(name: str, tmp_path: Path) -> 
     assert results.broken == BROKEN[name], [str(results[rule]) for rule in results.broken]
 
 
+def test_validation_that_changes_what_training_uses_is_one_finding(tmp_path: Path) -> None:
+    """Its metrics do not repeat either."""
+    results = judge_project(f"{MODULES}.planted:CalibratesInValidation", folder=str(tmp_path))
+    assert results.broken == {VALIDATION}, [str(results[rule]) for rule in results.broken]
+
+
 @pytest.mark.parametrize(("name", "broken"), [("conforming:Classifier", set()), SUM])
 def test_within_an_epoch_a_fit_is_resumed_where_the_data_can(
     name: str, broken: set[str], tmp_path: Path

@@ -8,10 +8,11 @@ from lightning_conformance.causes import RANKS, RuleTest, is_broken
 BATCH = "evaluation does not depend on the batch size"
 MODE = "evaluation is without dropout and batch statistics"
 SEED = "the same seed gives the same weights"
+VALIDATION = "validation changes no weights"
 TWICE = "the same evaluation twice gives the same metrics"
 RESUME = "a resumed fit ends like an undisturbed one"
 PREREQUISITES: dict[str, tuple[str, ...]] = {
-    TWICE: (MODE,),
+    TWICE: (MODE, VALIDATION),
     BATCH: (MODE, TWICE),
     "two ranks log what one process logs": (MODE, TWICE, BATCH),
     "the module fits on two ranks": (RANKS, "two ranks share an epoch"),

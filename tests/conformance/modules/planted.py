@@ -83,11 +83,11 @@ class WaitsForTheLoss(Clean):
 
 
 class Upsamples(Clean):
-    """The gradient of bilinear interpolation does not repeat on CUDA."""
+    """The gradient of bicubic interpolation does not repeat on CUDA."""
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = functional.interpolate(
-            self.body[0](images), scale_factor=2, mode="bilinear"
+            self.body[0](images), scale_factor=2, mode="bicubic"
         )
         return self.head(self.body[1:](scores))  # type: ignore[no-any-return]
 
@@ -154,13 +154,12 @@ class CountsOn(Clean):
 
     def __init__(self) -> None:
         super().__init__()
-        self.correct = self.steps = 0.0
+        self.register_buffer("correct", torch.zeros(()), persistent=False)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         super().test_step(batch, batch_idx)
         images, labels = batch
-        self.correct += float((self(images).argmax(1) == labels).sum())
-        self.steps += 1
+        self.correct = self.correct + (self(images).argmax(1) == labels).sum()
 
     def on_test_epoch_end(self) -> None:
         self.log("test_correct", self.correct, sync_dist=True)

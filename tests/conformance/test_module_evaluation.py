@@ -15,6 +15,7 @@ BROKEN = {
     "DropoutInEvaluation": (MODE, "forward in "),
     "NeverResets": (TWICE, "val_loss: "),
     "MeanOfBatchMeans": (BATCH, "not logged in a step with the weight of the batch"),
+    "MeanOfBatchMeansWithAttention": (BATCH, "not logged in a step with the weight of the batch"),
     "WrongWeight": (BATCH, "not logged in a step with the weight of the batch"),
     "F1OfBatches": (BATCH, "it is no mean over samples"),
     "SoftmaxOverSamples": (BATCH, "predict_step calls softmax over the samples of a batch"),

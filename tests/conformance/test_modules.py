@@ -47,6 +47,13 @@ def test_a_conforming_module_breaks_none(tmp_path: Path) -> None:
     assert results.not_judged == {COUNT, WITHIN}, "even ranks, and data without a state"
 
 
+def test_a_module_may_need_a_logger(tmp_path: Path) -> None:
+    results = judge_project(f"{MODULES}.conforming:WritesPictures", folder=str(tmp_path))
+    assert not results.broken, [str(results[name]) for name in results.broken]
+    assert results.not_judged == {COUNT, LOGGING, WITHIN}
+    assert results[LOGGING].reason == "no fit runs without a logger"
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_module_breaks_exactly_its_rules(name: str, tmp_path: Path) -> None:
     results = judge_project(f"{MODULES}.broken:{name}", folder=str(tmp_path))

@@ -15,7 +15,7 @@ from lightning_conformance import loaders
 from lightning_conformance.call_log import overrides
 from lightning_conformance.messages import describe_error
 from lightning_conformance.module.device_log import DeviceLog, storage_key
-from lightning_conformance.module.fit import FitScenario, prepared_process
+from lightning_conformance.module.fit import FitScenario, prepared_process, silent_logger
 from lightning_conformance.module.nondeterminism import NonDeterministicCall
 from lightning_conformance.module.other_device import DEVICE, DeviceTensor, simulated_device
 from lightning_conformance.module.source import Project, package_of_module
@@ -116,7 +116,6 @@ def _summary(log: DeviceLog, error: str) -> DeviceRun:
 def _trainer(package: ModuleType, log: DeviceLog, folder: Path) -> Any:
     """Return a Trainer of two batches per stage on the simulated device."""
     strategies = importlib.import_module(f"{package.__name__}.strategies")
-    loggers = importlib.import_module(f"{package.__name__}.loggers.logger")
 
     class SimulatedDevice(strategies.SingleDeviceStrategy):  # type: ignore[name-defined, misc]
         def setup_environment(self) -> None:
@@ -129,9 +128,12 @@ def _trainer(package: ModuleType, log: DeviceLog, folder: Path) -> Any:
         def teardown(self) -> None:
             """The module stays on the device for the next stage."""
 
+    # In inference mode torch refuses views of parameters that are tensors of another class.
     return make_trainer(
-        package, strategy=SimulatedDevice(device=DEVICE), devices=1, fast_dev_run=BATCHES,
-        logger=loggers.DummyLogger(), callbacks=[_step_marker(package, log)],
+        package, strategy=SimulatedDevice(device=DEVICE), devices=1, max_epochs=1,
+        limit_train_batches=BATCHES, limit_val_batches=BATCHES, limit_test_batches=BATCHES,
+        num_sanity_val_steps=0, enable_checkpointing=False, inference_mode=False,
+        logger=silent_logger(package, str(folder)), callbacks=[_step_marker(package, log)],
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=str(folder),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Scenarios of a fit: a LightningModule with its DataModule in new processes, and what they saw."""
 
 import contextlib
+import dataclasses
 import importlib
 import math
 import tempfile
@@ -179,16 +180,27 @@ class FitRun:
             ],
         }  # fmt: skip
         if self.scenario.logger:
-            # Its `experiment` accepts any call: a module may need that of one certain logger.
-            logger = importlib.import_module(f"{self.package.__name__}.loggers.logger")
-            defaults |= {
-                "logger": logger.DummyLogger(), "log_every_n_steps": 1, "enable_progress_bar": True
-            }  # fmt: skip
+            logger = silent_logger(self.package, str(self.folder))
+            defaults |= {"logger": logger, "log_every_n_steps": 1, "enable_progress_bar": True}
         options = defaults | dict(self.scenario.trainer) | options
         trainer: Any = make_trainer(self.package, **options)
-        if self.scenario == FitScenario():  # an argument needs enable_checkpointing
+        # An argument would need enable_checkpointing.
+        if dataclasses.replace(self.scenario, logger=False) == FitScenario():
             trainer.callbacks.append(saver(self.package, self.observation, self.save))
         return trainer
+
+
+def silent_logger(package: ModuleType, folder: str) -> Any:
+    """Return a logger of `package` that writes nothing.
+
+    Its `experiment` accepts any call: a module may need that of one certain logger.
+    """
+    loggers = importlib.import_module(f"{package.__name__}.loggers.logger")
+
+    class SilentLogger(loggers.DummyLogger):  # type: ignore[name-defined, misc]
+        log_dir = save_dir = folder
+
+    return SilentLogger()
 
 
 def recorder(

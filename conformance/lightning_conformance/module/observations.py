@@ -56,14 +56,25 @@ class ProjectObservations:
 
         Return what it returned on each rank, or raise.
         """
-        scenario = FitScenario(**changes)
-        key = function.__name__, scenario
-        if key not in self._results:
-            self._results[key] = self._run(function, scenario)
-        result = self._results[key]
+        result = self._result(function, FitScenario(**{"logger": self.needs_logger} | changes))
         if isinstance(result, Exception):
             raise result
         return result
+
+    @cached_property
+    def needs_logger(self) -> bool:
+        """Whether the module fits with a logger alone: Lightning's Trainer has one by default."""
+        if not isinstance(self._result(observe_fit, FitScenario()), Exception):
+            return False
+        return not isinstance(self._result(observe_fit, FitScenario(logger=True)), Exception)
+
+    def _result(
+        self, function: Callable[[Project, FitScenario], Any], scenario: FitScenario
+    ) -> list[Any] | Exception:
+        key = function.__name__, scenario
+        if key not in self._results:
+            self._results[key] = self._run(function, scenario)
+        return self._results[key]
 
     @property
     def repetition(self) -> FitObservation:

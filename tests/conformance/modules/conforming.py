@@ -1,5 +1,6 @@
 """LightningModules that break no rule."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,3 +67,12 @@ class AnyBatch(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.01)
+
+
+class WritesPictures(Classifier):
+    """Needs a logger, as a Trainer has one by default."""
+
+    def on_train_epoch_end(self) -> None:
+        pictures = torch.zeros(3, 8, 8)
+        self.logger.experiment.add_image("pictures", pictures)  # type: ignore[union-attr]
+        assert Path(self.logger.log_dir).is_dir()  # type: ignore[union-attr, arg-type]

@@ -226,6 +226,17 @@ class TwoOptimizers(Classifier):
         return [generate, torch.optim.SGD(self.discriminator.parameters(), 1e-3, momentum=0.9)], []
 
 
+class SlicesAParameter(Classifier):
+    """Uses a part of a parameter, as of an embedding of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.Parameter(torch.ones(8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * self.scales[:4]
+
+
 @dataclass
 class Pair:
     images: Tensor

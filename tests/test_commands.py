@@ -84,10 +84,9 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.interval_simulation": "tests/test_interval_simulation.py runs it",
     ".venv/bin/python -m provenance images DIRECTORY --seed 0": "tests/provenance",
     ".venv/bin/python -m provenance weights cpu": LONG,
-    "pytest --pyargs lightning_conformance --datamodule my.data:MyData --module my.model:MyModel": (
-        STRANGERS
-    ),
-    ".venv/bin/python -m tests.conformance.peers": "needs the peers; its modules are judged by hand",
+    "pytest --pyargs lightning_conformance --datamodule my.data:MyData "
+    "--module my.model:MyModel": STRANGERS,
+    ".venv/bin/python -m tests.conformance.peers": "needs the peers",
     "pip install ./conformance": INDEX,
     "uv pip install --python .venv libtpu==0.0.21": INDEX,
     ".venv/bin/dvc repro replay@gpu-own": PIPELINE,

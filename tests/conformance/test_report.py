@@ -229,7 +229,7 @@ def test_an_invalid_option_is_one_clear_message(
 def test_the_workflow_is_yaml_and_each_option_exists(pytestconfig: pytest.Config) -> None:
     text = (REPOSITORY / "docs/conformance.md").read_text()
     (workflow,) = re.findall(r"(?m)^    name: conformance\n(?:    .*\n)+", text)
-    assert yaml.safe_load(workflow)["jobs"]["datamodule"]["steps"]
+    assert yaml.safe_load(workflow)["jobs"]["project"]["steps"]
     for name in set(re.findall(r"--((?:datamodule|conformance)[\w-]*)", text)):
         pytestconfig.getoption(name.replace("-", "_"))
 

@@ -6,6 +6,7 @@ import pytest
 
 from lightning_conformance.observations import NO_TRAINING_DATA
 from lightning_conformance.sets import makes_sets
+from tests.conformance.datamodules import lifecycle
 from tests.conformance.judging import (
     DATAMODULES,
     DRAWS,
@@ -18,6 +19,7 @@ from tests.conformance.judging import (
     Results,
 )
 from tests.conformance.judging import judge as judge_path
+from tests.conformance.modules import planted
 
 ALONE = "each stage runs alone"
 FIT = "a plain fit runs"
@@ -106,5 +108,5 @@ def test_the_order_of_a_small_set_is_tried_with_a_third_hash_seed() -> None:
 
 def test_sets_are_seen_in_all_modules_of_the_project() -> None:
     """Those of the kit and of installed packages do not count."""
-    assert makes_sets("tests.conformance.datamodules.lifecycle")
-    assert not makes_sets("tests.conformance.datamodules.pictures")
+    assert makes_sets(lifecycle.__name__)
+    assert not makes_sets(planted.__name__)

@@ -145,11 +145,11 @@ def _differing(first: dict[str, float], second: dict[str, float]) -> list[str]:
 def _mixing_layer(whole: StepLog, split: StepLog) -> str | None:
     """Return the first layer whose output for a sample differs with the batch size, or None."""
     for name, outputs in whole.outputs.items():
-        others = split.outputs.get(name)
-        if not outputs or not others:
+        rows_split = split.outputs.get(name)
+        if not outputs or not rows_split:
             continue
-        shapes = {shape for shape, _ in (*outputs, *others)}
-        first, second = (torch.cat([rows for _, rows in steps]) for steps in (outputs, others))
+        shapes = {shape for shape, _ in (*outputs, *rows_split)}
+        first, second = (torch.cat([rows for _, rows in steps]) for steps in (outputs, rows_split))
         if len(shapes) > 1 or first.shape != second.shape:
             continue
         limit = ROUNDING * float(first.abs().max())

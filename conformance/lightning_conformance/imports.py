@@ -2,7 +2,7 @@
 
 Lightning imports torchmetrics, which imports all of its metrics, and for them torchvision, scipy
 and, where it is installed, transformers. That takes seconds. Here the package is loaded when
-something else asks for it: whoever imports torchmetrics gets all of it.
+something else asks for it: any other import of torchmetrics gets all of it.
 """
 
 import contextlib

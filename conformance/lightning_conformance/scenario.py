@@ -341,18 +341,33 @@ def observe(source: DataModuleSource, scenario: Scenario) -> Observation:
 
     The global generators are seeded before and restored afterwards. After TIMEOUT: TimeoutError.
     """
-    shorten_socket_paths()
-    with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
-        importlib.import_module(source.path.partition(":")[0])
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(seed_process(scenario.seed))
-        if scenario.ranks == 1:
-            stack.enter_context(patch.object(rank_zero_only, "rank", 0))
-        stack.enter_context(time_limit(TIMEOUT))
+        folder = stack.enter_context(prepared_process([source.path], scenario.seed, scenario.ranks))
         if scenario.reversed_listings:
             stack.enter_context(reverse_listings())
         return _ScenarioRun(source, scenario, folder).run()
+
+
+@contextlib.contextmanager
+def prepared_process(paths: list[str], seed: int, ranks: int) -> Iterator[str]:
+    """Import the modules of `paths`, and seed the generators for the block; yield a folder.
+
+    The folder is temporary. `paths` are "module:name".
+
+    Raises:
+        TimeoutError: the block took longer than TIMEOUT.
+    """
+    shorten_socket_paths()
+    for path in paths:
+        with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
+            importlib.import_module(path.partition(":")[0])
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(seed_process(seed))
+        if ranks == 1:
+            stack.enter_context(patch.object(rank_zero_only, "rank", 0))
+        stack.enter_context(time_limit(TIMEOUT))
+        yield folder
 
 
 def _set_num_workers(data: LightningDataModule, count: int) -> bool:

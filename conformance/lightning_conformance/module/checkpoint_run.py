@@ -17,7 +17,7 @@ from lightning_conformance.module.fit import (
     FitRun,
     FitScenario,
     digests_of,
-    prepared_process,
+    prepared_project,
 )
 from lightning_conformance.module.source import Project
 
@@ -56,7 +56,7 @@ class TrainedRun:
 
 def observe_trained(project: Project, scenario: FitScenario) -> TrainedRun:
     """Fit, save a checkpoint and evaluate."""
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         run = FitRun(project, scenario, folder)
         fit = run.run()
         checkpoint = run.save()
@@ -66,7 +66,7 @@ def observe_trained(project: Project, scenario: FitScenario) -> TrainedRun:
 
 def observe_loaded(project: Project, scenario: FitScenario) -> Evaluated:
     """Load the scenario's checkpoint as a user would, and evaluate."""
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         run = FitRun(project, scenario, folder)
         run.module = _load(run, scenario.checkpoint, folder)
         return _evaluated(run)

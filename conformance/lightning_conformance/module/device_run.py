@@ -15,7 +15,7 @@ from lightning_conformance import loaders
 from lightning_conformance.call_log import overrides
 from lightning_conformance.messages import describe_error
 from lightning_conformance.module.device_log import DeviceLog, storage_key
-from lightning_conformance.module.fit import FitScenario, prepared_process, silent_logger
+from lightning_conformance.module.fit import FitScenario, prepared_project, silent_logger
 from lightning_conformance.module.nondeterminism import NonDeterministicCall
 from lightning_conformance.module.other_device import DEVICE, DeviceTensor, simulated_device
 from lightning_conformance.module.source import Project, package_of_module
@@ -61,7 +61,7 @@ class DeviceRun:
 
 def observe_device(project: Project, scenario: FitScenario) -> DeviceRun:
     """Train and evaluate the module on the simulated device, and return what was observed."""
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         module, data = project.make(scenario.seed)
         _load_in_this_process(data)
         package = package_of_module(type(module))

@@ -10,7 +10,7 @@ import torch
 from lightning_conformance import loaders
 from lightning_conformance.messages import describe_error
 from lightning_conformance.module.evaluation import STEPS, evaluate, evaluates, use_first_batches
-from lightning_conformance.module.fit import FitRun, FitScenario, prepared_process
+from lightning_conformance.module.fit import FitRun, FitScenario, prepared_project
 from lightning_conformance.module.replay import Recorded, batch_recorder, replay
 from lightning_conformance.module.rows import NotRowsError, row_count, split
 from lightning_conformance.module.source import Project
@@ -51,7 +51,7 @@ class EvaluationRun:
 
 def observe_evaluation(project: Project, scenario: FitScenario) -> EvaluationRun:
     """Fit, then evaluate each stage several times."""
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         run, observed = FitRun(project, scenario, folder), EvaluationRun()
         run.fit()
         recordings: dict[str, Recorded] = {}

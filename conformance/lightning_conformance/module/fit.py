@@ -4,24 +4,20 @@ import contextlib
 import dataclasses
 import importlib
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
-from pytorch_lightning.utilities import rank_zero_only
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_conformance import generators, loaders
 from lightning_conformance.call_log import overrides
 from lightning_conformance.digests import digest
 from lightning_conformance.module.source import Project, package_of_module
-from lightning_conformance.scenario import LOADERS, TIMEOUT, make_trainer, seed_process
-from lightning_conformance.time_limit import time_limit
+from lightning_conformance.scenario import LOADERS, make_trainer, prepared_process
 
 EPOCHS = 2
 CHECKPOINT = "saved.ckpt"
@@ -67,8 +63,6 @@ class FitObservation:
     """Whether a learning rate scheduler is a ReduceLROnPlateau."""
     without_gradient: list[str] | None = None
     """Names of trainable parameters without a gradient after the first backward; None: unknown."""
-    metrics: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    """By stage: the logged metrics (`Trainer.callback_metrics`) after each of its runs."""
     saved_epoch: tuple[int, bytes] | None = None
     """The checkpoint saved at the end of the last epoch but one, and the number of steps before it.
 
@@ -121,7 +115,6 @@ class FitRun:
     def fit(self, **options: Any) -> None:
         generators.set_states(self.states)  # as after seed_everything, whatever __init__ has drawn
         self.trainer.fit(self.module, datamodule=self.data, **options)
-        self._keep_metrics("fit")
 
     def resume(self) -> None:
         """Go on from the scenario's checkpoint to the last epoch."""
@@ -129,23 +122,11 @@ class FitRun:
         path.write_bytes(self.scenario.checkpoint)
         self.fit(ckpt_path=path, weights_only=False)
 
-    def validate(self) -> None:
-        self.trainer.validate(self.module, datamodule=self.data, verbose=False)
-        self._keep_metrics("validate")
-
-    def test(self) -> None:
-        self.trainer.test(self.module, datamodule=self.data, verbose=False)
-        self._keep_metrics("test")
-
     def save(self) -> bytes:
         """Return the checkpoint of the Trainer's state."""
         path = self.folder / CHECKPOINT
         self.trainer.save_checkpoint(path)
         return path.read_bytes() if path.exists() else b""
-
-    def _keep_metrics(self, stage: str) -> None:
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        self.observation.metrics.setdefault(stage, []).append(metrics)
 
     def _patch_loaders(self) -> None:
         """Let the loader hooks return loaders that end, in training with the scenario's workers."""
@@ -340,24 +321,13 @@ def observe_fit(project: Project, scenario: FitScenario) -> FitObservation:
     Raises:
         TimeoutError: it took longer than TIMEOUT.
     """
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         return FitRun(project, scenario, folder).run()
 
 
 @contextlib.contextmanager
-def prepared_process(project: Project, scenario: FitScenario) -> Iterator[Path]:
-    """Import the project and seed the generators for the block; yield a temporary folder.
-
-    Raises:
-        TimeoutError: the block took longer than TIMEOUT.
-    """
-    for source in (project.data, project.module):
-        with contextlib.suppress(ImportError):  # importing may draw: do it before seeding
-            importlib.import_module(source.path.partition(":")[0])
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(seed_process(scenario.seed))
-        if scenario.ranks == 1:
-            stack.enter_context(patch.object(rank_zero_only, "rank", 0))
-        stack.enter_context(time_limit(TIMEOUT))
+def prepared_project(project: Project, scenario: FitScenario) -> Iterator[Path]:
+    """Import the project and seed the generators for the block; yield a temporary folder."""
+    paths = [project.data.path, project.module.path]
+    with prepared_process(paths, scenario.seed, scenario.ranks) as folder:
         yield Path(folder)

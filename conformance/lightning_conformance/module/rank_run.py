@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.data import extract_batch_size
 
 from lightning_conformance.digests import digest
 from lightning_conformance.module.evaluation import evaluate, evaluates, use_first_batches
-from lightning_conformance.module.fit import FitRun, FitScenario, prepared_process
+from lightning_conformance.module.fit import FitRun, FitScenario, prepared_project
 from lightning_conformance.module.replay import Recorded, batch_recorder, replay
 from lightning_conformance.module.source import Project
 
@@ -41,7 +41,7 @@ class RankRun:
 
 def observe_rank(project: Project, scenario: FitScenario) -> RankRun:
     """Fit and evaluate on all ranks, then evaluate on rank 0 alone."""
-    with prepared_process(project, scenario) as folder:
+    with prepared_project(project, scenario) as folder:
         run, observed = FitRun(project, scenario, folder), RankRun()
         run.trainer.callbacks.append(_weights_recorder(run.package, observed))
         run.fit()

@@ -12,7 +12,7 @@ Recorded = list[list[bytes]]
 
 
 class RecordedLoader:
-    """Loads recorded batches. Each pass makes them anew, so that a step may change its batch."""
+    """Loads recorded batches. Each pass makes new ones, so that a step may change its batch."""
 
     def __init__(self, batches: list[bytes]) -> None:
         self.batches = batches

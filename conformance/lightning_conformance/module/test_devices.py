@@ -33,7 +33,7 @@ def test_it_runs_on_another_kind_of_device(project: ProjectObservations) -> None
 
 @module_rule(
     why="The CPU waits for the value in each step, and meanwhile gives the accelerator no work. "
-    "Where a shape depends on values, XLA compiles anew for each shape.",
+    "Where a shape depends on values, XLA compiles once more for each shape.",
     fix="Pass tensors to self.log; use torch.where instead of if and masks; keep detached tensors "
     "and compute from them at the end of the epoch.",
     requires=running_module,
